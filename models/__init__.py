@@ -1,0 +1,1 @@
+"""Recognises. Knows no HTTP, video file, redis or thread."""

@@ -1,0 +1,94 @@
+"""What a recognizer is: a model with a price list that answers a little better with every step it is paid for.
+
+Knows no architecture, no video file and no request.
+
+Shape suffixes: T frames, H rows, W columns, C colour channels (frames) or classes (probabilities).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames: TypeAlias = NDArray[np.uint8]
+"""frames_THWC of one clip: uint8 RGB, sized as the recognizer's `ClipSpec` says."""
+
+Resize: TypeAlias = Literal["letterbox", "center_crop", "stretch"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSpec:
+    """The clip rule of a bundle: which frames of a video it was trained on, and how they were brought to size.
+
+    A source is first brought to `source_short_side_px` (when set), the sharpness of the training data, and then to
+    `height_px` x `width_px` by `resize`. Frames are always sampled uniformly: one per equal segment of the video.
+    """
+
+    num_frames: int
+    height_px: int
+    width_px: int
+    resize: Resize
+    source_short_side_px: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cube:
+    """A space-time box of the clip, in clip frames and clip pixels; (t, y, x) is its first corner."""
+
+    t: int
+    y: int
+    x: int
+    num_frames: int
+    height_px: int
+    width_px: int
+
+
+class State(Protocol):
+    """What a recognizer knows of one video after a step. A recognizer keeps its own tensors beside these."""
+
+    @property
+    def step(self) -> int:
+        """0 after the glance, k after k cubes."""
+        ...
+
+    @property
+    def probabilities_C(self) -> NDArray[np.float32]:
+        """Tempered softmax over the labels, fp32."""
+        ...
+
+    @property
+    def entropy_nats(self) -> float:
+        """Entropy of `probabilities_C`; in [0, ln C], never NaN."""
+        ...
+
+    @property
+    def cube(self) -> Cube | None:
+        """What this step looked at; None after the glance."""
+        ...
+
+
+StateT = TypeVar("StateT", bound=State)
+
+
+class Recognizer(Protocol[StateT]):
+    """Batched by nature: rows of one focus batch may stand at different steps. Answers do not depend on the company.
+
+    `costs[k]` is the price of step k in multiply-adds, known before it is taken; a fixed-cost model has one entry and
+    takes no focus step.
+    """
+
+    @property
+    def clip_spec(self) -> ClipSpec: ...
+
+    @property
+    def costs(self) -> tuple[int, ...]: ...
+
+    def glance(self, clips_THWC: Sequence[Frames]) -> list[StateT]:
+        """Look at whole clips. Raises ValueError when a clip is not shaped as `clip_spec` says."""
+        ...
+
+    def focus(self, states: Sequence[StateT]) -> list[StateT]:
+        """Take the next step of each state. Raises ValueError for a state with no step left."""
+        ...

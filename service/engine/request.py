@@ -1,0 +1,131 @@
+"""The nouns every part of the service shares. Knows no model, no thread and no HTTP; FLOPs are plain ints here.
+
+"FLOPs" are multiply-adds of convolutions, linear layers and matrix products, as the papers count them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.video.clip import Clip, VideoInfo
+
+
+class ExitReason(StrEnum):
+    """Why a recognition stopped where it did, in the order in which they are checked (DESIGN: life of one video)."""
+
+    CONFIDENT = "confident"  # entropy at or below the step's threshold
+    CEILING = "ceiling"  # the next step would pass max_flops
+    DEADLINE = "deadline"  # out of time: the best answer so far
+    EXHAUSTED = "exhausted"  # no step left to take
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one request may do, settled before anything is spent.
+
+    `costs_flops[k]` is the price of step k; `thresholds_nats[k]` is eta_k, one for every step but the last.
+    """
+
+    model: str
+    costs_flops: tuple[int, ...]
+    thresholds_nats: tuple[float, ...]
+    budget_flops: int  # B of Eq. 7: bounds the mean over videos, not this one
+    ceiling_flops: int | None  # bounds this one
+    deadline_ms: int | None  # wall-clock from the end of the upload
+    top_k: int
+
+    @property
+    def most_flops(self) -> int:
+        """The most this request can spend: what admission reserves."""
+        total = 0
+        for cost in self.costs_flops:
+            if self.ceiling_flops is not None and total + cost > self.ceiling_flops:
+                break
+            total += cost
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class CubeBox:
+    """A cube on the clip's own grid: frames [t, t + num_frames), pixel rows and columns of the clip frame."""
+
+    t: int
+    y: int
+    x: int
+    num_frames: int
+    height_px: int
+    width_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One prediction p_k: what it cost and what it says."""
+
+    step: int  # 0 is the glance
+    flops: int
+    entropy_nats: float
+    probabilities_C: NDArray[np.float32]
+    cube: CubeBox | None
+
+
+@dataclass(slots=True)
+class Timing:
+    """Where one request's time went, in seconds of a monotonic clock; filled in as it goes."""
+
+    upload_s: float = 0.0  # filled by api.recognitions
+    decode_s: float = 0.0  # filled by pipeline: from admission to decoded, waiting for a decode child included
+    queue_s: float = 0.0  # filled by pipeline: decoded and waiting for the device's turn
+    inference_s: float = 0.0  # filled by engine: in a running batch
+    total_s: float = 0.0  # filled by pipeline
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One video on its way through the engine. Owned by the engine's thread after `submit`."""
+
+    plan: Plan
+    clip: Clip
+    deadline_s: float | None  # monotonic clock
+    on_step: Callable[[Step], None]  # called in the engine's thread after every step
+    on_exit: Callable[["ExitReason | BaseException"], None]  # called once, last
+    cancelled: bool = False  # set by any thread; looked at between steps
+    steps: list[Step] = field(default_factory=list)  # filled by the engine
+    state: object = None  # the recognizer's State; filled by the engine
+    inference_s: float = 0.0  # filled by the engine
+    ready_turn: int = 0  # filled by the scheduler: the turn since which it has waited
+
+    @property
+    def spent_flops(self) -> int:
+        return sum(step.flops for step in self.steps)
+
+    @property
+    def next_step(self) -> int:
+        return len(self.steps)
+
+    @property
+    def next_cost_flops(self) -> int:
+        return self.plan.costs_flops[self.next_step]
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """The answer, with its own account of what it cost."""
+
+    id: str
+    plan: Plan
+    labels: tuple[str, ...]
+    steps: tuple[Step, ...]
+    exit_reason: ExitReason
+    clip: Clip
+    timing: Timing
+
+    @property
+    def spent_flops(self) -> int:
+        return sum(step.flops for step in self.steps)
+
+    @property
+    def video(self) -> VideoInfo:
+        return self.clip.info

@@ -1,0 +1,65 @@
+"""The values that pass between decoding and everything else. Knows neither libav nor a model.
+
+Shape suffixes: T frames, H rows, W columns, C colour channels, B box sides.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Resize: TypeAlias = Literal["letterbox", "center_crop", "stretch"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRule:
+    """Which frames to sample, and the size to bring them to.
+
+    One frame is taken from each of `num_frames` equal segments of the video. A frame is first brought to
+    `source_short_side_px` (when set and smaller), then to `height_px` x `width_px`:
+    `letterbox` keeps all of it and pads with black, `center_crop` fills the size and cuts the rest, `stretch` distorts.
+    """
+
+    num_frames: int
+    height_px: int
+    width_px: int
+    resize: Resize
+    source_short_side_px: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoLimits:
+    """What a video may cost at most before it is refused."""
+
+    duration_s: float  # 600.0 is ten minutes
+    frame_pixels: int  # 3840 * 2160 = 8_294_400 takes 4K
+    frames: int  # packets of the video stream; 600 s at 60 fps = 36_000
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """Facts of the source, as displayed (rotation and pixel aspect applied)."""
+
+    duration_s: float
+    width_px: int
+    height_px: int
+    codec: str
+    frames_decoded: int  # frames that came out of the decoder
+    frames_sampled: int  # distinct frames among the clip's
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Sampled frames of one video; a value.
+
+    `frames_THWC`: uint8 RGB. `pts_s`: presentation time of each frame in seconds from the start of the video,
+    non-decreasing (a frame is repeated where the video has fewer than asked).
+    `view_TB`: float32 (x, y, w, h), the region of the displayed source frame that the clip frame shows, normalised to
+    the source frame; reaches beyond [0, 1] where letterboxing padded.
+    """
+
+    frames_THWC: NDArray[np.uint8]
+    pts_s: tuple[float, ...]
+    view_TB: NDArray[np.float32]
+    info: VideoInfo

@@ -1,0 +1,1 @@
+"""Makes bundles: builds, trains and calibrates models. Never imported by the service."""
