@@ -1,0 +1,45 @@
+"""What every test shares: strict mode, and an environment that each test gets back as it was.
+
+A test that needs a component of the machine (a program, an accelerator) says so first:
+
+    from tests.conftest import require
+
+    def test_promtool_accepts_our_metrics() -> None:
+        require(shutil.which("promtool") is not None, "promtool (Debian package `prometheus`)")
+
+On a developer's machine the test is skipped with that reason; where FOVEA_STRICT_TESTS=1 is set it fails, so that CI
+cannot pass by skipping.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+STRICT = "FOVEA_STRICT_TESTS"
+
+
+def require(available: bool, what: str) -> None:
+    """Go on where `what` is there; else skip the test, or fail it under FOVEA_STRICT_TESTS=1."""
+    if available:
+        return
+    if os.environ.get(STRICT) == "1":
+        pytest.fail(f"{what} is missing, and {STRICT}=1 lets no test skip: `make test` installs it", pytrace=False)
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture(name="require")
+def require_fixture() -> Callable[[bool, str], None]:
+    """`require`, for tests that prefer an argument to an import."""
+    return require
+
+
+@pytest.fixture(autouse=True)
+def restored_environment() -> Iterator[None]:
+    """A test may set any variable; the next one does not see it. FOVEA_* settings of the caller do not reach tests."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith("FOVEA_") and name != STRICT]:
+        del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
