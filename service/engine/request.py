@@ -6,10 +6,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.errors import FoveaError
 from service.video.clip import Clip, VideoInfo
 
 
@@ -71,15 +73,18 @@ class Step:
     cube: CubeBox | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Timing:
-    """Where one request's time went, in seconds of a monotonic clock; filled in as it goes."""
+    """Where one request's time went, in seconds of a monotonic clock."""
 
-    upload_s: float = 0.0  # filled by api.recognitions
-    decode_s: float = 0.0  # filled by pipeline: from admission to decoded, waiting for a decode child included
-    queue_s: float = 0.0  # filled by pipeline: decoded and waiting for the device's turn
-    inference_s: float = 0.0  # filled by engine: in a running batch
-    total_s: float = 0.0  # filled by pipeline
+    upload_s: float
+    decode_s: float  # waiting for a decode child included
+    queue_s: float  # decoded, and waiting for the device's turn
+    inference_s: float  # in running batches
+    total_s: float
+
+
+Event: TypeAlias = Step | ExitReason | FoveaError
 
 
 @dataclass(slots=True, eq=False)
@@ -89,11 +94,10 @@ class Request:
     plan: Plan
     clip: Clip
     deadline_s: float | None  # monotonic clock
-    on_step: Callable[[Step], None]  # called in the engine's thread after every step
-    on_exit: Callable[["ExitReason | BaseException"], None]  # called once, last
+    emit: Callable[[Event], None]  # called in the engine's thread: every Step, then one ExitReason or error, last
     cancelled: bool = False  # set by any thread; looked at between steps
     steps: list[Step] = field(default_factory=list)  # filled by the engine
-    state: object = None  # the recognizer's State; filled by the engine
+    state: Any = None  # the recognizer's State, between two steps; filled by the engine
     inference_s: float = 0.0  # filled by the engine
     ready_turn: int = 0  # filled by the scheduler: the turn since which it has waited
 

@@ -1,0 +1,105 @@
+"""Says yes or "not now" before anything costly happens. Knows counts, FLOPs and measured rates; no clock, no video.
+
+Two things are bounded: videos that are being uploaded or decoded (places), and multiply-adds that admitted requests may
+still spend (FLOPs). A request reserves the most it can spend; what it spends or leaves unspent is given back.
+Used from the event loop's thread only.
+"""
+
+import math
+from types import TracebackType
+
+from service.errors import Draining, Overloaded
+
+
+class Rate:
+    """A measured rate, as an exponential moving average of amounts over the seconds they took."""
+
+    def __init__(self, *, smoothing: float = 0.1) -> None:
+        self._smoothing = smoothing
+        self._amount = 0.0
+        self._seconds = 0.0
+
+    def observe(self, amount: float, seconds: float) -> None:
+        self._amount += self._smoothing * (amount - self._amount)
+        self._seconds += self._smoothing * (seconds - self._seconds)
+
+    def seconds_for(self, amount: float) -> float:
+        """How long `amount` takes at this rate; 0 while nothing was measured."""
+        return amount * self._seconds / self._amount if self._amount else 0.0
+
+
+class Admission:
+    """The service's capacity. `retry_after_s` of a refusal is computed from what is queued and how fast it goes."""
+
+    def __init__(self, *, max_places: int, max_flops: int, num_decoders: int) -> None:
+        self.max_places = max_places
+        self.max_flops = max_flops
+        self.num_decoders = num_decoders
+        self.places = 0  # requests being uploaded or decoded
+        self.flops = 0  # still to be spent by admitted requests, at most
+        self.requests = 0  # admitted and not finished
+        self.draining = False
+        self.decode_rate = Rate()  # videos over one decoder's seconds
+        self.flop_rate = Rate()  # multiply-adds over the device's seconds
+
+    def admit(self, flops: int) -> "Ticket":
+        """Reserve a place and `flops`. Raises Overloaded with `retry_after_s`, or Draining.
+
+        A request larger than the whole capacity is admitted when it would be alone: it could never be otherwise.
+        """
+        if self.draining:
+            raise Draining("the service is shutting down; send the request again, another replica will take it", retry_after_s=1)
+        if self.places >= self.max_places:
+            raise self._overloaded(f"all {self.max_places} places for videos to be decoded are taken")
+        if self.flops and self.flops + flops > self.max_flops:
+            raise self._overloaded(
+                f"{self.flops / 1e9:.3g} of {self.max_flops / 1e9:.3g} GFLOPs are already promised, "
+                f"this request may need {flops / 1e9:.3g}"
+            )
+        return Ticket(self, flops)
+
+    def _overloaded(self, why: str) -> Overloaded:
+        wait_s = max(
+            self.decode_rate.seconds_for(self.places) / self.num_decoders,
+            self.flop_rate.seconds_for(self.flops),
+        )
+        retry_after_s = max(1, math.ceil(wait_s))
+        return Overloaded(f"{why}; try again in {retry_after_s} s", retry_after_s=retry_after_s)
+
+
+class Ticket:
+    """One admitted request's reservation; a context manager that gives back whatever is still reserved."""
+
+    def __init__(self, admission: Admission, flops: int) -> None:
+        self._admission = admission
+        self._flops = flops
+        self._holds_place = True
+        self._open = True
+        admission.places += 1
+        admission.flops += flops
+        admission.requests += 1
+
+    def decoded(self) -> None:
+        """The video is decoded (or never will be): its place is free."""
+        if self._holds_place:
+            self._holds_place = False
+            self._admission.places -= 1
+
+    def spend(self, flops: int) -> None:
+        """`flops` of the reservation are spent; they no longer stand between others and the device."""
+        assert flops <= self._flops, "a request spent more than it reserved"
+        self._flops -= flops
+        self._admission.flops -= flops
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self.decoded()
+            self.spend(self._flops)
+            self._admission.requests -= 1
+
+    def __enter__(self) -> "Ticket":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

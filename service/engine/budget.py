@@ -1,0 +1,151 @@
+"""Turns what a client asked for into a Plan, or says the least price. Knows prices and thresholds, but no model.
+
+Semantics (docs/ARCHITECTURE.md, "Budgets"): `budget_flops` is B of AdaFocusV3's Eq. 7 and bounds the *mean* over
+videos through the thresholds; `max_flops` bounds this one video; both are settled here, before anything is spent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from service.engine.request import Plan
+from service.errors import BudgetTooSmall, UnknownModel
+from service.video.clip import FrameRule
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class GridPoint:
+    """Thresholds solved for one budget, and what they cost and reached on the calibration set."""
+
+    budget_flops: int
+    thresholds_nats: tuple[float, ...]
+    mean_cost_flops: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a loaded bundle offers: its labels, the frames it wants, its price list and its solved budgets.
+
+    `grid` ascends in budget and starts at or below the price of a glance.
+    """
+
+    name: str
+    digest: str  # "sha256:..." of the bundle
+    task: str
+    labels: tuple[str, ...]
+    trained: bool
+    frame_rule: FrameRule
+    costs_flops: tuple[int, ...]  # price of each step
+    default_budget_flops: int
+    grid: tuple[GridPoint, ...]
+    card: tuple[tuple[str, str], ...] = ()  # the model card: (heading, text)
+
+    @property
+    def least_flops(self) -> int:
+        """The cheapest answer: a glance."""
+        return self.costs_flops[0]
+
+    @property
+    def full_flops(self) -> int:
+        """Every step taken."""
+        return sum(self.costs_flops)
+
+    @property
+    def exit_flops(self) -> tuple[int, ...]:
+        """What an answer has cost that stops after step k."""
+        return tuple(accumulate(self.costs_flops))
+
+    def point_at(self, budget_flops: int) -> GridPoint:
+        """The grid's last point that `budget_flops` (at least `least_flops`) pays for."""
+        affordable = [point for point in self.grid if point.budget_flops <= budget_flops]
+        return affordable[-1] if affordable else self.grid[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a client asked for, each value of the right type and range by itself."""
+
+    model: str = AUTO
+    task: str | None = None
+    budget_flops: int | None = None
+    max_flops: int | None = None
+    deadline_ms: int | None = None
+    top_k: int = 5
+
+
+def plan(options: Options, offers: Sequence[Offer], default: Offer) -> Plan:
+    """Settle which model answers and what it may spend.
+
+    Raises UnknownModel (names the known ones) and BudgetTooSmall (names the least price).
+    """
+    offer = _cheapest_best(options, offers, default) if options.model == AUTO else _named(options, offers)
+    budget_flops = options.budget_flops if options.budget_flops is not None else offer.default_budget_flops
+    for name, flops in (("budget_gflops", options.budget_flops), ("max_gflops", options.max_flops)):
+        if flops is not None and flops < offer.least_flops:
+            raise _too_small(name, flops, (offer,))
+    return Plan(
+        model=offer.name,
+        costs_flops=offer.costs_flops,
+        thresholds_nats=offer.point_at(budget_flops).thresholds_nats,
+        budget_flops=budget_flops,
+        ceiling_flops=options.max_flops,
+        deadline_ms=options.deadline_ms,
+        top_k=options.top_k,
+    )
+
+
+def _named(options: Options, offers: Sequence[Offer]) -> Offer:
+    for offer in offers:
+        if offer.name == options.model:
+            if options.task not in (None, offer.task):
+                raise UnknownModel(
+                    f"model {options.model!r} answers task {offer.task!r}, not {options.task!r}; "
+                    "leave `task` out, or choose model `auto`"
+                )
+            return offer
+    known = ", ".join(sorted(offer.name for offer in offers))
+    raise UnknownModel(f"model {options.model!r} is not loaded here; choose `auto` or one of: {known}")
+
+
+def _cheapest_best(options: Options, offers: Sequence[Offer], default: Offer) -> Offer:
+    """`model=auto`: the best measured accuracy that B pays for, the cheaper on a tie; within one task only.
+
+    Untrained bundles have no measured accuracy: one is taken only where it is the default and nothing better is there.
+    """
+    task = options.task if options.task is not None else default.task
+    candidates = [offer for offer in offers if offer.task == task and offer.trained]
+    if not candidates and default.task == task:
+        candidates = [default]
+    if not candidates:
+        tasks = ", ".join(sorted({offer.task for offer in offers}))
+        raise UnknownModel(f"no trained model answers task {task!r}; the tasks here are: {tasks}")
+    budget_flops = options.budget_flops if options.budget_flops is not None else default.default_budget_flops
+    affordable = [
+        offer
+        for offer in candidates
+        if offer.least_flops <= min(budget_flops, options.max_flops if options.max_flops is not None else budget_flops)
+    ]
+    if not affordable:
+        if options.max_flops is not None and options.max_flops < budget_flops:
+            raise _too_small("max_gflops", options.max_flops, candidates)
+        raise _too_small("budget_gflops", budget_flops, candidates)
+
+    def worth(offer: Offer) -> tuple[float, float, str]:
+        point = offer.point_at(budget_flops)
+        return -point.accuracy, point.mean_cost_flops, offer.name
+
+    return min(affordable, key=worth)
+
+
+def _too_small(option: str, flops: int, offers: Sequence[Offer]) -> BudgetTooSmall:
+    cheapest = min(offers, key=lambda offer: offer.least_flops)
+    least_gflops = cheapest.least_flops / 1e9
+    return BudgetTooSmall(
+        f"{option}={flops / 1e9:g} is below the {least_gflops:g} GFLOPs that a glance of {cheapest.name} costs; "
+        f"ask for at least {least_gflops:g}",
+        option=option,
+        least_gflops=least_gflops,
+    )

@@ -1,0 +1,172 @@
+"""The one loop: schedule, run, postprocess. Owns the device from a single thread; knows no HTTP and no video file.
+
+Other threads hand requests in with `submit` and hear back through `Request.emit`.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from models.recognizer import Recognizer, State
+from service.engine.admission import Rate
+from service.engine.request import CubeBox, ExitReason, Request, Step
+from service.engine.scheduler import Batch, Kind, Scheduler, exit_reason, is_late
+from service.errors import DeadlineBeforeGlance, Draining, FoveaError, InferenceFailed, RequestCancelled
+from service.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Runs the steps of all requests, batched across videos.
+
+    `recognizers` by model name. `flop_rate` is what the device was measured to do.
+    """
+
+    def __init__(
+        self,
+        recognizers: Mapping[str, Recognizer[State]],
+        scheduler: Scheduler,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.flop_rate = Rate()
+        self._recognizers = recognizers
+        self._scheduler = scheduler
+        self._metrics = metrics
+        self._clock = clock
+        self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()  # None: stop
+        self._thread = threading.Thread(target=self._loop, name="fovea-engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, request: Request) -> None:
+        """Hand a decoded video to the engine; from any thread. The last thing it emits is its exit."""
+        self._metrics.requests_waiting.inc()
+        self._inbox.put(request)
+
+    def stop(self, timeout_s: float | None = None) -> None:
+        """End the thread. Requests still inside are answered with Draining: let them finish first."""
+        if self._thread.is_alive():
+            self._inbox.put(None)
+            self._thread.join(timeout_s)
+
+    def _loop(self) -> None:
+        while self._receive():
+            self.step()
+        self._abandon()
+
+    def _receive(self) -> bool:
+        """Take in what was submitted, waiting only when there is nothing else to do. False: time to stop."""
+        while not self._inbox.empty() or not len(self._scheduler):
+            request = self._inbox.get()
+            if request is None:
+                return False
+            self._scheduler.add([request])
+        return True
+
+    def step(self) -> None:
+        """One turn: a batch of glances or of cubes, each request one step further."""
+        batch = self._schedule()
+        if batch is None:
+            return
+        try:
+            states = self._run(batch)
+        except Exception as error:  # the thread's edge: a broken batch must not end the loop
+            log.exception("a %s batch of %d for %s failed", batch.kind, len(batch.requests), batch.model)
+            for request in batch.requests:
+                self._leave(request, InferenceFailed(f"the {batch.kind} failed: {error}"))
+            return
+        self._postprocess(batch, states)
+
+    def _schedule(self) -> Batch | None:
+        now_s = self._clock()
+        for request in self._scheduler.departures(now_s):
+            self._leave(request, _farewell(request))
+        return self._scheduler.schedule()
+
+    def _run(self, batch: Batch) -> Sequence[State]:
+        recognizer = self._recognizers[batch.model]
+        self._metrics.requests_waiting.dec(len(batch.requests))
+        self._metrics.requests_running.inc(len(batch.requests))
+        start_s = self._clock()
+        try:
+            if batch.kind is Kind.GLANCE:
+                return recognizer.glance([request.clip.frames_THWC for request in batch.requests])
+            return recognizer.focus([_state(request) for request in batch.requests])
+        finally:
+            took_s = self._clock() - start_s
+            for request in batch.requests:
+                request.inference_s += took_s
+            self.flop_rate.observe(batch.flops, took_s)
+            self._metrics.requests_running.dec(len(batch.requests))
+            self._metrics.requests_waiting.inc(len(batch.requests))
+            self._metrics.batch_ran(batch.kind, len(batch.requests), took_s)
+
+    def _postprocess(self, batch: Batch, states: Sequence[State]) -> None:
+        """Tell every request its new answer; who is sure, out of budget, late or at the end leaves, the rest go on."""
+        now_s = self._clock()
+        going_on = []
+        for request, state in zip(batch.requests, states, strict=True):
+            flops = request.next_cost_flops
+            step = _step_of(state, flops)
+            request.state = state
+            request.steps.append(step)
+            self._metrics.flops_total.labels(model=batch.model).inc(flops)
+            request.emit(step)
+            late = is_late(request, now_s)
+            reason = exit_reason(request.plan, step.step, step.entropy_nats, request.spent_flops, late=late)
+            if request.cancelled:
+                self._leave(request, _farewell(request))
+            elif reason is not None:
+                self._leave(request, reason)
+            else:
+                going_on.append(request)
+        self._scheduler.add(going_on)
+
+    def _leave(self, request: Request, how: ExitReason | FoveaError) -> None:
+        self._metrics.requests_waiting.dec()
+        request.state = None
+        request.emit(how)
+
+    def _abandon(self) -> None:
+        """Answer whoever is still here when the thread ends, so that nobody waits for ever."""
+        while len(self._scheduler) or not self._inbox.empty():
+            while not self._inbox.empty():
+                request = self._inbox.get()
+                if request is not None:
+                    self._scheduler.add([request])
+            batch = self._scheduler.schedule()
+            for request in batch.requests if batch is not None else ():
+                self._leave(request, Draining("the service shut down before this video was done; send it again"))
+
+
+def _state(request: Request) -> State:
+    assert request.state is not None, "a request reached its focus step without a glance"
+    return request.state
+
+
+def _step_of(state: State, flops: int) -> Step:
+    cube = state.cube
+    return Step(
+        step=state.step,
+        flops=flops,
+        entropy_nats=state.entropy_nats,
+        probabilities_C=state.probabilities_C,
+        cube=None
+        if cube is None
+        else CubeBox(cube.t, cube.y, cube.x, cube.num_frames, cube.height_px, cube.width_px),
+    )
+
+
+def _farewell(request: Request) -> ExitReason | FoveaError:
+    """What to tell a request that leaves between steps: it was cancelled, or its deadline passed."""
+    if request.cancelled:
+        return RequestCancelled("the client left before the answer was complete")
+    if request.steps:
+        return ExitReason.DEADLINE
+    return DeadlineBeforeGlance(f"the deadline of {request.plan.deadline_ms} ms passed before the glance was done")

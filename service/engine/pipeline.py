@@ -1,0 +1,161 @@
+"""The life of one video, top to bottom: plan, admit, decode, glance, focus, answer. Knows no HTTP.
+
+Everything here runs on the event loop; decoding happens in child processes, recognition in the engine's thread.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ulid import ULID
+
+from service.engine.admission import Admission, Ticket
+from service.engine.budget import Offer, Options, plan
+from service.engine.engine import Engine
+from service.engine.request import Event, ExitReason, Plan, Recognition, Request, Step, Timing
+from service.errors import DeadlineBeforeGlance, UnknownModel
+from service.metrics import Metrics
+from service.video.clip import Clip
+from service.video.sandbox import Sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A video that became a clip in time: what `run` needs to recognise it."""
+
+    plan: Plan
+    ticket: Ticket
+    clip: Clip
+    started_s: float  # monotonic: the end of the upload
+    upload_s: float
+    decode_s: float
+
+    @property
+    def deadline_s(self) -> float | None:
+        return None if self.plan.deadline_ms is None else self.started_s + self.plan.deadline_ms / 1000
+
+
+class Pipeline:
+    """Recognises videos with the loaded models (`offers`, the first of them the default)."""
+
+    def __init__(
+        self, *, offers: Sequence[Offer], engine: Engine, sandbox: Sandbox, admission: Admission, metrics: Metrics
+    ) -> None:
+        self.catalogue = tuple(offers)
+        self.admission = admission
+        self._offers = {offer.name: offer for offer in offers}
+        self._engine = engine
+        self._sandbox = sandbox
+        self._metrics = metrics
+        self._least_first_result_s: float | None = None  # the fastest glance seen, from the end of its upload
+
+    def offer(self, name: str) -> Offer:
+        """The loaded model of that name. Raises UnknownModel."""
+        if name not in self._offers:
+            raise UnknownModel(f"model {name!r} is not loaded here; there are: {', '.join(sorted(self._offers))}")
+        return self._offers[name]
+
+    def plan(self, options: Options) -> Plan:
+        """Settle the model and the budget. Raises UnknownModel, BudgetTooSmall."""
+        return plan(options, self.catalogue, self.catalogue[0])
+
+    def admit(self, plan: Plan) -> Ticket:
+        """Reserve what the plan may need; before the upload is read. Raises Overloaded, Draining."""
+        return self.admission.admit(plan.most_flops)
+
+    async def recognize(
+        self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0
+    ) -> AsyncIterator[Step | Recognition]:
+        """Every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
+        async with aclosing(self.run(await self.decode(path, plan, ticket, upload_s))) as events:
+            async for event in events:
+                yield event
+
+    async def decode(self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0) -> Decoded:
+        """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance."""
+        started_s = time.monotonic()
+        timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
+        try:
+            async with asyncio.timeout(timeout_s):
+                clip = await self._sandbox.decode(path, self._offers[plan.model].frame_rule)
+        except TimeoutError as error:
+            raise self._deadline_before_glance(plan) from error
+        finally:
+            ticket.decoded()
+        decode_s = time.monotonic() - started_s
+        self._metrics.decode_seconds.observe(decode_s)
+        return Decoded(plan, ticket, clip, started_s, upload_s, decode_s)
+
+    async def run(self, decoded: Decoded) -> AsyncIterator[Step | Recognition]:
+        """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Event] = asyncio.Queue()
+
+        def emit(event: Event) -> None:  # called in the engine's thread
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        request = Request(decoded.plan, decoded.clip, decoded.deadline_s, emit)
+        submitted_s = time.monotonic()
+        self._engine.submit(request)
+        try:
+            while True:
+                event = await events.get()
+                match event:
+                    case Step():
+                        decoded.ticket.spend(event.flops)
+                        if event.step == 0:
+                            self._note_first_result(time.monotonic() - decoded.started_s)
+                        yield event
+                    case ExitReason():
+                        recognition = self._answer(decoded, request, event, submitted_s)
+                        self._metrics.recognized(recognition)
+                        yield recognition
+                        return
+                    case DeadlineBeforeGlance():
+                        raise self._deadline_before_glance(decoded.plan)
+                    case error:
+                        raise error
+        finally:
+            request.cancelled = True
+
+    def _answer(self, decoded: Decoded, request: Request, reason: ExitReason, submitted_s: float) -> Recognition:
+        now_s = time.monotonic()
+        return Recognition(
+            id=f"rec_{ULID()}",
+            plan=decoded.plan,
+            labels=self._offers[decoded.plan.model].labels,
+            steps=tuple(request.steps),
+            exit_reason=reason,
+            clip=decoded.clip,
+            timing=Timing(
+                upload_s=decoded.upload_s,
+                decode_s=decoded.decode_s,
+                queue_s=now_s - submitted_s - request.inference_s,
+                inference_s=request.inference_s,
+                total_s=decoded.upload_s + now_s - decoded.started_s,
+            ),
+        )
+
+    def _note_first_result(self, seconds: float) -> None:
+        self._metrics.time_to_first_result_seconds.observe(seconds)
+        if self._least_first_result_s is None or seconds < self._least_first_result_s:
+            self._least_first_result_s = seconds
+
+    def _deadline_before_glance(self, plan: Plan) -> DeadlineBeforeGlance:
+        least_s = self._least_first_result_s
+        measured = (
+            "no video was answered yet, so the least time is not known"
+            if least_s is None
+            else f"the fastest so far took {least_s * 1000:.0f} ms"
+        )
+        return DeadlineBeforeGlance(
+            f"deadline_ms={plan.deadline_ms} passed before the glance was done; {measured}; "
+            "give it more time, or leave the deadline out",
+            retry_after_s=1,
+            deadline_ms=plan.deadline_ms,
+            least_ms=None if least_s is None else round(least_s * 1000),
+        )

@@ -1,0 +1,104 @@
+"""Decides whose step runs next, and when a request is done. Pure arithmetic: no model, no thread, no clock of its own.
+
+A request is a run of priced steps: one glance, then cubes. Glance is prefill, focus is decode: at every turn the
+scheduler forms one batch of glances or of cubes, of different videos but one model, bounded by summed FLOPs. Requests
+join and leave between turns (continuous batching).
+
+Fairness: the batch is formed around the request that has waited for the most turns, so every waiting request is served
+within as many turns as there were requests when it came.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from service.engine.request import ExitReason, Plan, Request
+
+
+class Kind(StrEnum):
+    GLANCE = "glance"
+    FOCUS = "focus"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests whose next step runs together. Rows of a focus batch may stand at different steps."""
+
+    model: str
+    kind: Kind
+    requests: tuple[Request, ...]
+
+    @property
+    def flops(self) -> int:
+        return sum(request.next_cost_flops for request in self.requests)
+
+
+class Scheduler:
+    """Holds the requests that are ready for their next step, in the order in which they became so."""
+
+    def __init__(self, *, max_batch_flops: int, max_batch_size: int) -> None:
+        self.max_batch_flops = max_batch_flops
+        self.max_batch_size = max_batch_size
+        self._ready: list[Request] = []
+        self._turn = 0
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def add(self, requests: Iterable[Request]) -> None:
+        """Take requests that are ready for their next step: new ones, and those whose last step was not enough."""
+        for request in requests:
+            request.ready_turn = self._turn
+            self._ready.append(request)
+
+    def departures(self, now_s: float) -> list[Request]:
+        """Remove and return the requests that must not take another step: the client left, or their time is up."""
+        gone = [request for request in self._ready if request.cancelled or is_late(request, now_s)]
+        if gone:
+            self._ready = [request for request in self._ready if not (request.cancelled or is_late(request, now_s))]
+        return gone
+
+    def schedule(self) -> Batch | None:
+        """Remove and return the next batch: the longest-waiting request and all that fit beside it, oldest first."""
+        if not self._ready:
+            return None
+        self._turn += 1
+        oldest = self._ready[0]
+        model, kind = oldest.plan.model, kind_of(oldest)
+        chosen: list[Request] = []
+        rest: list[Request] = []
+        room_flops = self.max_batch_flops
+        for request in self._ready:
+            fits = not chosen or (len(chosen) < self.max_batch_size and request.next_cost_flops <= room_flops)
+            if fits and request.plan.model == model and kind_of(request) is kind:
+                chosen.append(request)
+                room_flops -= request.next_cost_flops
+            else:
+                rest.append(request)
+        self._ready = rest
+        return Batch(model=model, kind=kind, requests=tuple(chosen))
+
+
+def kind_of(request: Request) -> Kind:
+    return Kind.GLANCE if request.next_step == 0 else Kind.FOCUS
+
+
+def is_late(request: Request, now_s: float) -> bool:
+    return request.deadline_s is not None and now_s >= request.deadline_s
+
+
+def exit_reason(plan: Plan, step: int, entropy_nats: float, spent_flops: int, *, late: bool) -> ExitReason | None:
+    """Whether the answer after `step` is the last, and why; None: take the next step.
+
+    The order is part of the API: a confident answer is `confident` even if it also came late. Where no step is left
+    there is nothing to be confident, short or late about: `exhausted`, as always for a fixed-cost model.
+    """
+    if step + 1 == len(plan.costs_flops):
+        return ExitReason.EXHAUSTED
+    if entropy_nats <= plan.thresholds_nats[step]:
+        return ExitReason.CONFIDENT
+    if plan.ceiling_flops is not None and spent_flops + plan.costs_flops[step + 1] > plan.ceiling_flops:
+        return ExitReason.CEILING
+    if late:
+        return ExitReason.DEADLINE
+    return None
