@@ -1,0 +1,209 @@
+"""The shape of one AdaFocusV3 model: frames, cubes, backbones and widths, as a value that goes into JSON and back.
+
+Knows no layer and no weights. What the paper leaves open is listed in docs/decisions/0001-adafocus-v3-gaps.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeAlias, get_args
+
+from models.backbones.config import BackboneConfig
+
+Aggregation: TypeAlias = Literal["max_pool", "average"]
+ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class AdaFocusConfig:
+    """Sizes are (rows, columns) in pixels, `cube_size` (frames, rows, columns); all are checked against each other.
+
+    Raises ValueError naming the value, the rule and the way out.
+    """
+
+    num_classes: int
+    num_frames: int
+    """T: frames of a clip; the cubes are cut out of these."""
+    frame_size: tuple[int, int]
+    glance_indices: tuple[int, ...]
+    """Which of the T frames the glance sees, rising."""
+    glance_size: tuple[int, int]
+    """`frame_size` in the paper; smaller (at least half): frames are shrunk bilinearly inside the glance encoder."""
+    glance: BackboneConfig
+    focus: BackboneConfig
+    cube_size: tuple[int, int, int]
+    max_cubes: int
+    """K: a clip has K + 1 exits, the glance's p_0 among them."""
+    temporal_shift: bool = False
+    """TSM in both encoders, within the glance frames and within each cube."""
+    aggregation: Aggregation = "max_pool"
+    """`max_pool`: running maximum and a head per step; `average`: frame logits, averaged over all cubes so far."""
+    classifier_hidden: int = 4096
+    """Width of the MLPs before the running maxima; `average` has none and ignores it."""
+    policy_conv: int = 64
+    policy_hidden: tuple[int, ...] = (1024, 512)
+    dropout: float = 0.2
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    """Of pixel values in [0, 1], in the order of `channel_order`, as `std`."""
+    std: tuple[float, float, float] = IMAGENET_STD
+    channel_order: ChannelOrder = "rgb"
+    """What the networks were trained on. Clips are always RGB; bgr is swapped inside the encoders."""
+
+    def __post_init__(self) -> None:
+        _check_positive(self)
+        _check_glance(self)
+        _check_cubes(self)
+        if self.aggregation not in get_args(Aggregation):
+            raise ValueError(f"aggregation is {self.aggregation!r}, but must be one of {get_args(Aggregation)}")
+        if self.channel_order not in get_args(ChannelOrder):
+            raise ValueError(f"channel_order is {self.channel_order!r}, but must be one of {get_args(ChannelOrder)}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}, but must lie in [0, 1); 0 switches it off")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(f"mean {self.mean} and std {self.std} must be three numbers each, std above 0")
+
+    @property
+    def num_glance_frames(self) -> int:
+        return len(self.glance_indices)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: `from_dict(json.loads(json.dumps(config.to_dict()))) == config`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "AdaFocusConfig":
+        """Strict: ValueError for a missing, unknown or ill-typed entry."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"unknown entries {unknown}; an AdaFocusConfig has {sorted(known)}")
+        try:
+            converted = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+            for encoder in ("glance", "focus"):
+                converted[encoder] = BackboneConfig(**values[encoder])
+            return cls(**converted)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not an AdaFocusConfig: {error}") from error
+
+
+def frame_cubes(num_classes: int, *, cube: int = 128) -> AdaFocusConfig:
+    """The paper's ActivityNet / FCVID / Mini-Kinetics model (section 4.1): 18 frames, 18 single-frame cubes.
+
+    `cube` is 96 or 128 (pixels per side).
+    """
+    return AdaFocusConfig(
+        num_classes=num_classes,
+        num_frames=18,
+        frame_size=(224, 224),
+        glance_indices=tuple(range(18)),
+        glance_size=(224, 224),
+        glance=BackboneConfig("mobilenet_v2"),
+        focus=BackboneConfig("resnet50"),
+        cube_size=(1, cube, cube),
+        max_cubes=18,
+    )
+
+
+def clip_cubes(num_classes: int, *, cube_frames: int = 12) -> AdaFocusConfig:
+    """The paper's Something-Something / Diving48 model (section 4.2): TSM, two cubes of 128 x 128 x 12 out of 16.
+
+    `cube_frames` is 8, 12 or 16 in Table 4.
+    """
+    return AdaFocusConfig(
+        num_classes=num_classes,
+        num_frames=16,
+        frame_size=(224, 224),
+        glance_indices=tuple(range(0, 16, 2)),
+        glance_size=(224, 224),
+        glance=BackboneConfig("mobilenet_v2"),
+        focus=BackboneConfig("resnet50"),
+        cube_size=(cube_frames, 128, 128),
+        max_cubes=2,
+        temporal_shift=True,
+        aggregation="average",
+        dropout=0.5,
+    )
+
+
+def compact(num_classes: int) -> AdaFocusConfig:
+    """For a machine of two cores: 16 frames of 160 x 160, 0.39 GMAC to glance, 0.06 GMAC a cube, six cubes."""
+    return AdaFocusConfig(
+        num_classes=num_classes,
+        num_frames=16,
+        frame_size=(160, 160),
+        glance_indices=tuple(range(16)),
+        glance_size=(112, 112),
+        glance=BackboneConfig("mobilenet_v2", width_mult=0.5),
+        focus=BackboneConfig("mobilenet_v2"),
+        cube_size=(1, 96, 96),
+        max_cubes=6,
+        classifier_hidden=512,
+        policy_conv=32,
+        policy_hidden=(256, 128),
+    )
+
+
+def tiny(num_classes: int = 5) -> AdaFocusConfig:
+    """For tests: milliseconds a clip."""
+    return AdaFocusConfig(
+        num_classes=num_classes,
+        num_frames=6,
+        frame_size=(64, 64),
+        glance_indices=(0, 2, 4),
+        glance_size=(48, 48),
+        glance=BackboneConfig("mobilenet_v2", width_mult=0.1),
+        focus=BackboneConfig("mobilenet_v2", width_mult=0.1),
+        cube_size=(1, 32, 32),
+        max_cubes=3,
+        classifier_hidden=16,
+        policy_conv=8,
+        policy_hidden=(16,),
+    )
+
+
+def _check_positive(config: AdaFocusConfig) -> None:
+    if config.num_classes < 2:
+        raise ValueError(f"num_classes is {config.num_classes}, but a choice needs at least 2")
+    if len(config.frame_size) != 2 or len(config.glance_size) != 2 or len(config.cube_size) != 3:
+        raise ValueError(
+            f"frame_size {config.frame_size} and glance_size {config.glance_size} must be (rows, columns), "
+            f"cube_size {config.cube_size} (frames, rows, columns)"
+        )
+    for name, sizes in (
+        ("num_frames", (config.num_frames,)),
+        ("frame_size", config.frame_size),
+        ("glance_size", config.glance_size),
+        ("cube_size", config.cube_size),
+        ("max_cubes", (config.max_cubes,)),
+        ("classifier_hidden", (config.classifier_hidden,)),
+        ("policy_conv", (config.policy_conv,)),
+        ("policy_hidden", config.policy_hidden),
+    ):
+        if any(type(size) is not int or size < 1 for size in sizes):
+            raise ValueError(f"{name} is {getattr(config, name)!r}, but must be whole and at least 1")
+
+
+def _check_glance(config: AdaFocusConfig) -> None:
+    indices, last = config.glance_indices, config.num_frames - 1
+    if not indices or list(indices) != sorted(set(indices)) or not 0 <= indices[0] <= indices[-1] <= last:
+        raise ValueError(f"glance_indices are {indices}, but must rise within 0..{last} and name at least one frame")
+    for glance, frame in zip(config.glance_size, config.frame_size, strict=True):
+        if not frame <= 2 * glance <= 2 * frame:
+            raise ValueError(
+                f"glance_size {config.glance_size} must lie between half of frame_size {config.frame_size} and all "
+                f"of it (bilinear shrinking beyond a half skips pixels); choose a smaller frame_size"
+            )
+
+
+def _check_cubes(config: AdaFocusConfig) -> None:
+    clip_size = (config.num_frames, *config.frame_size)
+    if any(cube > clip for cube, clip in zip(config.cube_size, clip_size, strict=True)):
+        raise ValueError(f"cube_size {config.cube_size} must fit the clip's {clip_size} (frames, rows, columns)")
+    if config.cube_size[0] == 1 and config.max_cubes > config.num_frames:
+        raise ValueError(
+            f"max_cubes is {config.max_cubes}, but single-frame cubes never use one of the {config.num_frames} "
+            f"frames twice; take at most that many"
+        )
+    if config.temporal_shift and config.cube_size[0] == 1:
+        raise ValueError("temporal_shift needs cubes of at least 2 frames: a lone frame has no neighbour to shift from")

@@ -1,0 +1,36 @@
+"""Which image network, how wide, with which stride placement: a value.
+
+Knows no layer.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+BackboneName: TypeAlias = Literal["mobilenet_v2", "resnet18", "resnet34", "resnet50"]
+
+STRIDE = 32
+"""Input pixels per cell of a feature map, per side. Every backbone here has five stride-2 layers."""
+
+
+def num_cells(size_px: int) -> int:
+    """Cells of the feature map along a side of `size_px` pixels: five halvings, each rounded up."""
+    return -(-size_px // STRIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneConfig:
+    """`width_mult` is MobileNetV2's; `stride_in_1x1` (ResNet v1) is ResNet-50's, else the 3x3 strides (v1.5)."""
+
+    name: BackboneName
+    width_mult: float = 1.0
+    stride_in_1x1: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(BackboneName):
+            raise ValueError(f"backbone is {self.name!r}, but must be one of {', '.join(get_args(BackboneName))}")
+        if not 0 < self.width_mult <= 4:
+            raise ValueError(f"width_mult is {self.width_mult}, but must lie in (0, 4]; 1.0 is the published width")
+        if self.name != "mobilenet_v2" and self.width_mult != 1.0:
+            raise ValueError(f"width_mult is {self.width_mult}, but {self.name} has one width; use 1.0 or mobilenet_v2")
+        if self.name != "resnet50" and self.stride_in_1x1:
+            raise ValueError(f"stride_in_1x1 is set, but {self.name} has no strided bottleneck; only resnet50 takes it")
