@@ -1,0 +1,36 @@
+#!/bin/sh
+# Makes the virtual environment when there is none and installs Fovea with pinned packages: install.sh [dev]
+# PYTHON names the interpreter; TORCH_INDEX_URL adds an index to find torch in (README: "The CPU build of torch").
+set -eu
+cd "$(dirname "$0")/.."
+extra=${1:-}
+python=${PYTHON:-python3}
+venv=${VENV:-.venv}
+
+say() { printf '%s\n' "$*" >&2; }
+
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    say "Fovea needs Python 3.11 or newer; '$python' is $("$python" --version 2>&1 || true)."
+    say "Install one (Debian: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python3.12 ..."
+    exit 1
+fi
+
+# Asked of the folder, not of a stamp: a set-up that was cut off is made anew.
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        say "'$python' cannot make virtual environments (no ensurepip). On Debian and Ubuntu:"
+        say "    apt-get install python$version-venv"
+        exit 1
+    fi
+    say "Making $venv with $("$python" --version) ..."
+    "$python" -m venv --clear "$venv"
+fi
+
+say "Installing Fovea${extra:+ [$extra]} and its pinned packages into $venv (a minute or two the first time) ..."
+# One call, so that torch's pin holds while everything else is resolved.
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --editable ".${extra:+[$extra]}"
+
+touch "$venv/.runtime"
+if [ "$extra" = dev ]; then touch "$venv/.dev"; fi

@@ -1,0 +1,70 @@
+"""The repository's own rules hold, and the script that says so would notice if they did not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "check_repository.py"
+
+
+def findings_of(folder: Path) -> tuple[int, str]:
+    done = subprocess.run([sys.executable, SCRIPT, folder], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """An empty repository; the script looks at tracked files only."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    return tmp_path
+
+
+def track(repository: Path, name: str, text: str) -> None:
+    (repository / name).parent.mkdir(parents=True, exist_ok=True)
+    (repository / name).write_text(text)
+    subprocess.run(["git", "add", name], cwd=repository, check=True)
+
+
+def test_this_repository_keeps_its_rules() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: nothing is tracked here")
+    code, findings = findings_of(ROOT)
+    assert code == 0, findings
+
+
+@pytest.mark.parametrize(
+    ("line", "finding"),
+    [
+        ("data = '/" + "home/ann/videos'", "path of one machine"),
+        ("cd /" + "root/fovea", "path of one machine"),
+        ("index = https://" + "pypi." + "org/simple", "host of a package registry"),
+    ],
+)
+def test_a_machine_path_or_registry_host_is_found_with_its_line(repository: Path, line: str, finding: str) -> None:
+    track(repository, "notes/setup.txt", f"first line\n{line}\n")
+    code, findings = findings_of(repository)
+    assert code == 1
+    assert f"notes/setup.txt:2: {finding}" in findings
+
+
+def test_the_path_of_the_checkout_itself_is_found_wherever_it_stands(repository: Path) -> None:
+    track(repository, "a.txt", f"see {repository}/b.txt\n")
+    code, findings = findings_of(repository)
+    assert (code, findings.count("\n")) == (1, 1)
+    assert findings.startswith("a.txt:1: ")
+
+
+def test_a_link_to_a_missing_page_is_found_and_one_to_a_present_page_is_not(repository: Path) -> None:
+    track(repository, "README.md", "[there](docs/there.md#part) [gone](docs/gone.md) [web](https://example.org/x)\n")
+    track(repository, "docs/there.md", "# There\n[up](../README.md)\n")
+    code, findings = findings_of(repository)
+    assert (code, findings) == (1, "README.md: dead link: docs/gone.md\n")
+
+
+def test_relative_paths_urls_and_untracked_files_are_left_alone(repository: Path) -> None:
+    track(repository, "a.txt", "../shared/data ./home/x https://example.org/root/x /v1/recognitions /usr/bin\n")
+    (repository / "untracked.txt").write_text("/" + "root/secret")
+    assert findings_of(repository)[0] == 0
