@@ -1,0 +1,37 @@
+"""Runtimes: what executes a recognizer's heavy networks, chosen by configuration.
+
+Knows no architecture and no service.
+"""
+
+import importlib.util
+import os
+from typing import Literal
+
+import torch
+
+from models.runtime.base import Network, Precision, Runtime, RuntimeConfig
+from models.runtime.torch_runtime import TorchRuntime
+
+__all__ = ["Network", "Precision", "Runtime", "RuntimeConfig", "make_runtime"]
+
+
+def make_runtime(config: RuntimeConfig) -> Runtime:
+    """The runtime that `config` asks for. Raises ValueError for one that this machine does not have."""
+    if config.num_threads is not None and config.num_threads < 1:
+        raise ValueError(f"num_threads is {config.num_threads}; it must be at least 1, or None for every core")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    num_threads = config.num_threads or len(os.sched_getaffinity(0))
+    if config.name == "openvino" and importlib.util.find_spec("openvino") is None:
+        raise ValueError("runtime 'openvino' is not installed here; pip install openvino, or choose 'torch' or 'auto'")
+    return TorchRuntime(device=device, precision=_resolve_precision(config.precision, device), num_threads=num_threads)
+
+
+def _resolve_precision(asked: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        features = torch.cpu.get_capabilities()
+        native = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+    return "bf16" if native else "fp32"

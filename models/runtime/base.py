@@ -1,0 +1,54 @@
+"""What a runtime is: it makes a network out of a module, for one device, in one precision.
+
+Knows no architecture: a network is any function from one uint8 (N, H, W, 3) batch, N free, to one float32 tensor.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+Precision: TypeAlias = Literal["fp32", "bf16"]
+Network: TypeAlias = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeConfig:
+    """How networks are to be executed. The defaults suit the machine they meet."""
+
+    name: Literal["auto", "torch", "openvino"] = "auto"  # auto: torch on CUDA, else OpenVINO where it imports
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device computes it natively, else fp32
+    num_threads: int | None = None  # CPU threads of the heavy networks; None: every core we may use
+    cache_dir: Path | None = None  # converted models; None: none are kept
+
+
+class Runtime(Protocol):
+    """Executes networks on one device. Built on any thread; its networks are then called from one thread."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def precision(self) -> Precision: ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where results lie; inputs may lie anywhere."""
+        ...
+
+    def compile(self, module: nn.Module, example: Tensor, *, key: str) -> Network:
+        """A function of uint8 (N, H, W, 3) batches, N free, giving fp32 on `device`: `module` in eval mode.
+
+        `module` itself is left as it is, and its later changes are not seen. `example` shows the shape of the rows.
+        `key` names weights and architecture, for the cache of converted models.
+        """
+        ...
+
+
+def hold_torch_threads(num_threads: int) -> None:
+    """Give torch's CPU operators `num_threads` threads on the calling thread: OpenMP counts for each thread apart."""
+    if torch.get_num_threads() != num_threads:
+        torch.set_num_threads(num_threads)

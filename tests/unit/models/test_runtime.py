@@ -1,0 +1,141 @@
+"""What every runtime promises, held on small seeded networks."""
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.runtime import Network, Runtime, RuntimeConfig, make_runtime
+
+
+class SmallNet(nn.Module):
+    """uint8 (N, 32, 32, 3) to fp32 (N, 10), with the layers that the real networks are made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU6(),
+            nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU6(),
+            nn.Conv2d(16, 32, 1, bias=False),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(32, 10)
+
+    def forward(self, rows_NHWC: Tensor) -> Tensor:
+        pixels_NCHW = rows_NHWC.permute(0, 3, 1, 2).float() / 127.5 - 1
+        return self.head(self.body(pixels_NCHW).mean((2, 3)))
+
+
+def small_net(seed: int = 0) -> SmallNet:
+    torch.manual_seed(seed)
+    net = SmallNet()
+    net(rows(64))  # moves the running statistics off their defaults, so that folding them is put to the test
+    return net
+
+
+def rows(num_rows: int, seed: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (num_rows, 32, 32, 3), dtype=torch.uint8, generator=generator)
+
+
+def reference(net: nn.Module, batch: Tensor) -> Tensor:
+    was_training = net.training
+    with torch.inference_mode():
+        result: Tensor = net.eval()(batch)
+    net.train(was_training)
+    return result
+
+
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    return ((actual - expected).abs().max() / expected.abs().max()).item()
+
+
+RUNTIMES = [("torch", "fp32", 1e-5), ("torch", "bf16", 2e-2)]
+
+
+@pytest.fixture(params=RUNTIMES, ids=lambda param: "-".join(param[:2]))
+def runtime_and_tolerance(request: pytest.FixtureRequest) -> tuple[Runtime, float]:
+    name, precision, tolerance = request.param
+    return make_runtime(RuntimeConfig(name=name, precision=precision, num_threads=1)), tolerance
+
+
+@pytest.fixture
+def runtime(runtime_and_tolerance: tuple[Runtime, float]) -> Runtime:
+    return runtime_and_tolerance[0]
+
+
+def test_it_agrees_with_fp32_torch_within_its_stated_tolerance_at_any_batch_size(
+    runtime_and_tolerance: tuple[Runtime, float],
+) -> None:
+    runtime, tolerance = runtime_and_tolerance
+    net = small_net()
+    network = runtime.compile(net, rows(1), key="small")
+    for num_rows in (1, 3, 8, 2):
+        assert relative_error(network(rows(num_rows)), reference(net, rows(num_rows))) < tolerance
+
+
+def test_the_result_is_fp32_on_the_runtimes_device(runtime: Runtime) -> None:
+    result = runtime.compile(small_net(), rows(1), key="small")(rows(3))
+    assert result.dtype == torch.float32
+    assert result.device.type == runtime.device.type
+    assert result.shape == (3, 10)
+
+
+def test_compiling_leaves_the_callers_module_as_it_was(runtime: Runtime) -> None:
+    net = small_net()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    runtime.compile(net, rows(1), key="small")(rows(2))
+    assert net.training
+    assert all(parameter.requires_grad for parameter in net.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+
+
+def test_a_compiled_network_does_not_see_later_changes_of_the_module(runtime: Runtime) -> None:
+    net = small_net()
+    network = runtime.compile(net, rows(1), key="small")
+    first = network(rows(2))
+    with torch.no_grad():
+        net.head.weight.zero_()
+    assert torch.equal(network(rows(2)), first)
+
+
+def test_an_earlier_result_is_not_overwritten_by_the_next_call(runtime: Runtime) -> None:
+    network = runtime.compile(small_net(), rows(1), key="small")
+    first = network(rows(2, seed=1))
+    kept = first.clone()
+    network(rows(2, seed=2))
+    assert torch.equal(first, kept)
+
+
+def test_a_network_compiled_on_one_thread_runs_on_another(runtime: Runtime) -> None:
+    built: list[Network] = []
+    builder = threading.Thread(target=lambda: built.append(runtime.compile(small_net(), rows(1), key="small")))
+    builder.start()
+    builder.join()
+    assert torch.equal(built[0](rows(2)), runtime.compile(small_net(), rows(1), key="small")(rows(2)))
+
+
+def test_the_number_of_threads_holds_on_the_thread_that_runs() -> None:
+    network = make_runtime(RuntimeConfig(name="torch", num_threads=1)).compile(small_net(), rows(1), key="small")
+    seen: list[int] = []
+
+    def device_thread() -> None:
+        torch.set_num_threads(2)
+        network(rows(1))
+        seen.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=device_thread)
+    thread.start()
+    thread.join()
+    assert seen == [1]
+
+
+def test_zero_threads_are_refused() -> None:
+    with pytest.raises(ValueError, match="num_threads is 0; it must be at least 1"):
+        make_runtime(RuntimeConfig(num_threads=0))
