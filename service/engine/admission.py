@@ -9,38 +9,24 @@ import math
 from types import TracebackType
 
 from service.errors import Draining, Overloaded
-
-
-class Rate:
-    """A measured rate, as an exponential moving average of amounts over the seconds they took."""
-
-    def __init__(self, *, smoothing: float = 0.1) -> None:
-        self._smoothing = smoothing
-        self._amount = 0.0
-        self._seconds = 0.0
-
-    def observe(self, amount: float, seconds: float) -> None:
-        self._amount += self._smoothing * (amount - self._amount)
-        self._seconds += self._smoothing * (seconds - self._seconds)
-
-    def seconds_for(self, amount: float) -> float:
-        """How long `amount` takes at this rate; 0 while nothing was measured."""
-        return amount * self._seconds / self._amount if self._amount else 0.0
+from service.rate import Rate
 
 
 class Admission:
     """The service's capacity. `retry_after_s` of a refusal is computed from what is queued and how fast it goes."""
 
-    def __init__(self, *, max_places: int, max_flops: int, num_decoders: int) -> None:
+    def __init__(
+        self, *, max_places: int, max_flops: int, num_decoders: int, decode_rate: Rate, flop_rate: Rate
+    ) -> None:
         self.max_places = max_places
         self.max_flops = max_flops
-        self.num_decoders = num_decoders
+        self._num_decoders = num_decoders
+        self._decode_rate = decode_rate  # videos over one decoder's seconds
+        self._flop_rate = flop_rate  # multiply-adds over the device's seconds
         self.places = 0  # requests being uploaded or decoded
         self.flops = 0  # still to be spent by admitted requests, at most
         self.requests = 0  # admitted and not finished
         self.draining = False
-        self.decode_rate = Rate()  # videos over one decoder's seconds
-        self.flop_rate = Rate()  # multiply-adds over the device's seconds
 
     def admit(self, flops: int) -> "Ticket":
         """Reserve a place and `flops`. Raises Overloaded with `retry_after_s`, or Draining.
@@ -48,7 +34,9 @@ class Admission:
         A request larger than the whole capacity is admitted when it would be alone: it could never be otherwise.
         """
         if self.draining:
-            raise Draining("the service is shutting down; send the request again, another replica will take it", retry_after_s=1)
+            raise Draining(
+                "the service is shutting down; send the request again, another replica will take it", retry_after_s=1
+            )
         if self.places >= self.max_places:
             raise self._overloaded(f"all {self.max_places} places for videos to be decoded are taken")
         if self.flops and self.flops + flops > self.max_flops:
@@ -60,8 +48,8 @@ class Admission:
 
     def _overloaded(self, why: str) -> Overloaded:
         wait_s = max(
-            self.decode_rate.seconds_for(self.places) / self.num_decoders,
-            self.flop_rate.seconds_for(self.flops),
+            self._decode_rate.seconds_for(self.places) / self._num_decoders,
+            self._flop_rate.seconds_for(self.flops),
         )
         retry_after_s = max(1, math.ceil(wait_s))
         return Overloaded(f"{why}; try again in {retry_after_s} s", retry_after_s=retry_after_s)
@@ -101,5 +89,7 @@ class Ticket:
     def __enter__(self) -> "Ticket":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

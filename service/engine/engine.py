@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from models.recognizer import Recognizer, State
-from service.engine.admission import Rate
 from service.engine.request import CubeBox, ExitReason, Request, Step
 from service.engine.scheduler import Batch, Kind, Scheduler, exit_reason, is_late
 from service.errors import DeadlineBeforeGlance, Draining, FoveaError, InferenceFailed, RequestCancelled
 from service.metrics import Metrics
+from service.rate import Rate
 
 log = logging.getLogger(__name__)
 
@@ -157,9 +157,7 @@ def _step_of(state: State, flops: int) -> Step:
         flops=flops,
         entropy_nats=state.entropy_nats,
         probabilities_C=state.probabilities_C,
-        cube=None
-        if cube is None
-        else CubeBox(cube.t, cube.y, cube.x, cube.num_frames, cube.height_px, cube.width_px),
+        cube=None if cube is None else CubeBox(cube.t, cube.y, cube.x, cube.num_frames, cube.height_px, cube.width_px),
     )
 
 

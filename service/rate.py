@@ -1,0 +1,21 @@
+"""A measured rate. Knows not what of: multiply-adds, videos, bytes; amounts over the seconds they took."""
+
+
+class Rate:
+    """An exponential moving average of amounts and of the seconds they took.
+
+    One thread observes; others may read: a read between the two writes is off by one observation at most.
+    """
+
+    def __init__(self, *, smoothing: float = 0.1) -> None:
+        self._smoothing = smoothing
+        self._amount = 0.0
+        self._seconds = 0.0
+
+    def observe(self, amount: float, seconds: float) -> None:
+        self._amount += self._smoothing * (amount - self._amount)
+        self._seconds += self._smoothing * (seconds - self._seconds)
+
+    def seconds_for(self, amount: float) -> float:
+        """How long `amount` takes at this rate; 0 while nothing was measured."""
+        return amount * self._seconds / self._amount if self._amount else 0.0
