@@ -79,7 +79,9 @@ class AdaFocusConfig:
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown entries {unknown}; an AdaFocusConfig has {sorted(known)}")
         try:
-            converted = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+            converted: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+            }
             for encoder in ("glance", "focus"):
                 converted[encoder] = BackboneConfig(**values[encoder])
             return cls(**converted)
@@ -163,8 +165,8 @@ def tiny(num_classes: int = 5) -> AdaFocusConfig:
 
 
 def _check_positive(config: AdaFocusConfig) -> None:
-    if config.num_classes < 2:
-        raise ValueError(f"num_classes is {config.num_classes}, but a choice needs at least 2")
+    if type(config.num_classes) is not int or config.num_classes < 2:
+        raise ValueError(f"num_classes is {config.num_classes!r}, but a choice needs at least 2")
     if len(config.frame_size) != 2 or len(config.glance_size) != 2 or len(config.cube_size) != 3:
         raise ValueError(
             f"frame_size {config.frame_size} and glance_size {config.glance_size} must be (rows, columns), "

@@ -1,0 +1,85 @@
+"""MobileNetV2 (Sandler et al., CVPR 2018) down to its last feature map, in torchvision's key layout.
+
+Knows no classifier and no video; `num_frames` makes neighbouring images exchange channels (TSM).
+
+Shape suffixes: N images, C channels, H rows, W columns (input) or h rows, w columns (map, stride 32).
+"""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from models.backbones.temporal_shift import temporal_shift
+
+# expansion, channels, repeats, first stride: Table 2 of the paper.
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+STEM_CHANNELS = 32
+LAST_CHANNELS = 1280
+
+
+class MobileNetV2(nn.Module):
+    """images_NCHW to maps_NChw, C = `num_features`: 1280, and more for `width_mult` above 1."""
+
+    def __init__(self, width_mult: float = 1.0) -> None:
+        super().__init__()
+        self.num_features = round_channels(LAST_CHANNELS * max(1.0, width_mult))
+        plan = [(expansion, round_channels(channels * width_mult), stride if first else 1)
+                for expansion, channels, repeats, stride in STAGES
+                for first in [True] + [False] * (repeats - 1)]  # fmt: skip
+        widths = [round_channels(STEM_CHANNELS * width_mult), *(channels for _, channels, _ in plan)]
+        blocks = [
+            InvertedResidual(inputs, outputs, stride, expansion)
+            for (inputs, outputs), (expansion, _, stride) in zip(pairwise(widths), plan, strict=True)
+        ]
+        self.features = nn.ModuleList(
+            [_conv_bn_relu6(3, widths[0], kernel=3, stride=2), *blocks, _conv_bn_relu6(widths[-1], self.num_features)]
+        )
+        _initialise(self)
+
+    def forward(self, images_NCHW: Tensor, num_frames: int | None = None) -> Tensor:
+        """`num_frames`: images per clip for the temporal shift; None: each image stands alone."""
+        maps = images_NCHW
+        for layer in self.features:
+            maps = layer(maps, num_frames) if isinstance(layer, InvertedResidual) else layer(maps)
+        return maps
+
+
+class InvertedResidual(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.has_skip = stride == 1 and inputs == outputs
+        self.shifts = self.has_skip and expansion > 1
+        """TSM's places in MobileNetV2: blocks 3, 5, 6, 8, 9, 10, 12, 13, 15, 16, before the expanding 1x1."""
+        self.conv = nn.Sequential(
+            *([_conv_bn_relu6(inputs, hidden)] if expansion > 1 else []),
+            _conv_bn_relu6(hidden, hidden, kernel=3, stride=stride, groups=hidden),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+
+    def forward(self, maps_NCHW: Tensor, num_frames: int | None = None) -> Tensor:
+        branch = temporal_shift(maps_NCHW, num_frames) if num_frames and self.shifts else maps_NCHW
+        residual: Tensor = self.conv(branch)
+        return maps_NCHW + residual if self.has_skip else residual
+
+
+def round_channels(channels: float, divisor: int = 8) -> int:
+    """The nearest multiple of 8, never more than a tenth below: the rule of the original TensorFlow code."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def _conv_bn_relu6(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU6(inplace=True),
+    )
+
+
+def _initialise(network: nn.Module) -> None:
+    """As torchvision: He by fan out; batch norms start as the identity, torch's default."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
