@@ -1,0 +1,111 @@
+"""Admission: two bounds, a Retry-After that is computed, and nothing that stays reserved."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.engine.admission import Admission
+from service.errors import Draining, Overloaded
+from service.rate import Rate
+
+
+def an_admission(
+    max_places: int = 2, max_flops: int = 1000, decode_rate: Rate | None = None, flop_rate: Rate | None = None
+):
+    return Admission(
+        max_places=max_places,
+        max_flops=max_flops,
+        num_decoders=2,
+        decode_rate=decode_rate or Rate(),
+        flop_rate=flop_rate or Rate(),
+    )
+
+
+def a_rate(amount: float, seconds: float) -> Rate:
+    rate = Rate()
+    rate.observe(amount, seconds)
+    return rate
+
+
+def test_a_video_holds_its_place_until_it_is_decoded():
+    admission = an_admission(max_places=1)
+    with admission.admit(10) as ticket:
+        with pytest.raises(Overloaded, match="all 1 places"):
+            admission.admit(10)
+        ticket.decoded()
+        with admission.admit(10):
+            assert admission.requests == 2
+
+
+def test_flops_are_promised_until_they_are_spent_or_the_request_ends():
+    admission = an_admission(max_flops=100)
+    with admission.admit(80) as ticket:
+        ticket.decoded()
+        with pytest.raises(Overloaded, match="already promised"):
+            admission.admit(30)
+        ticket.spend(40)
+        with admission.admit(30):
+            assert admission.flops == 70
+    assert (admission.flops, admission.places, admission.requests) == (0, 0, 0)
+
+
+def test_a_request_larger_than_the_whole_capacity_is_admitted_alone():
+    admission = an_admission(max_flops=100)
+    with admission.admit(500), pytest.raises(Overloaded):
+        admission.admit(1)
+
+
+def test_retry_after_is_the_larger_of_queued_decoding_and_queued_flops_over_their_measured_rates():
+    decode_s, flops_per_s = 6.0, 10.0
+    admission = an_admission(decode_rate=a_rate(1, decode_s), flop_rate=a_rate(flops_per_s, 1.0))
+    admission.admit(40)
+    admission.admit(40)
+    with pytest.raises(Overloaded, match="try again in 8 s") as refusal:  # 80 FLOPs at 10/s; decoding needs only 6 s
+        admission.admit(40)
+    assert refusal.value.retry_after_s == 8
+
+    slow_decoding = an_admission(decode_rate=a_rate(1, 60.0), flop_rate=a_rate(flops_per_s, 1.0))
+    slow_decoding.admit(40)
+    slow_decoding.admit(40)
+    with pytest.raises(Overloaded) as refusal:  # 2 videos of 60 s over 2 decoders
+        slow_decoding.admit(40)
+    assert refusal.value.retry_after_s == 60
+
+
+def test_retry_after_is_at_least_a_second_while_nothing_was_measured():
+    admission = an_admission(max_places=0)
+    with pytest.raises(Overloaded) as refusal:
+        admission.admit(1)
+    assert refusal.value.retry_after_s == 1
+
+
+def test_while_draining_nobody_is_admitted():
+    admission = an_admission()
+    admission.draining = True
+    with pytest.raises(Draining):
+        admission.admit(1)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 400), st.booleans(), st.floats(0, 1)),
+        max_size=20,
+    )
+)
+def test_whatever_happened_to_them_nothing_stays_reserved_when_all_requests_ended(requests):
+    admission = an_admission(max_places=8)
+    tickets = []
+    for flops, decoded, share in requests:
+        try:
+            ticket = admission.admit(flops)
+        except Overloaded:
+            assert admission.places == admission.max_places or admission.flops + flops > admission.max_flops
+            continue
+        tickets.append(ticket)
+        if decoded:
+            ticket.decoded()
+        ticket.spend(int(share * flops))
+    for ticket in tickets:
+        ticket.close()
+        ticket.close()  # closing twice is closing once
+    assert (admission.flops, admission.places, admission.requests) == (0, 0, 0)

@@ -1,0 +1,107 @@
+"""What a request may spend: which model `auto` takes, which thresholds a budget buys, and what is too little."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.engine.budget import GridPoint, Offer, Options, plan
+from service.errors import BudgetTooSmall, UnknownModel
+from service.video.clip import FrameRule
+
+
+def an_offer(
+    name: str,
+    *,
+    costs: tuple[int, ...] = (100, 40, 40),
+    task: str = "t",
+    trained: bool = True,
+    points: tuple[tuple[int, float], ...] = ((100, 0.5), (140, 0.6), (180, 0.7)),
+    default: int = 140,
+) -> Offer:
+    """`points`: (budget, accuracy); the k-th point's thresholds are all k, so that a test sees which was taken."""
+    grid = tuple(
+        GridPoint(budget, (float(k),) * (len(costs) - 1), mean_cost_flops=budget - 1, accuracy=accuracy)
+        for k, (budget, accuracy) in enumerate(points)
+    )
+    rule = FrameRule(num_frames=4, height_px=8, width_px=8, resize="stretch")
+    return Offer(name, "sha256:0", task, ("a", "b"), trained, rule, costs, default, grid)
+
+
+DYNAMIC = an_offer("dynamic")
+FIXED = an_offer("fixed", costs=(120,), points=((120, 0.55),), default=120)
+
+
+class TestANamedModel:
+    def test_gets_the_thresholds_of_the_last_grid_point_the_budget_pays_for(self):
+        for budget, point in ((100, 0), (139, 0), (140, 1), (179, 1), (180, 2), (10**15, 2)):
+            settled = plan(Options(model="dynamic", budget_flops=budget), [DYNAMIC], DYNAMIC)
+            assert settled.thresholds_nats == (float(point),) * 2, budget
+            assert settled.budget_flops == budget
+
+    def test_without_a_budget_gets_the_bundles_default(self):
+        settled = plan(Options(model="dynamic"), [DYNAMIC], DYNAMIC)
+        assert (settled.budget_flops, settled.thresholds_nats) == (140, (1.0, 1.0))
+
+    def test_with_a_ceiling_alone_keeps_the_default_budget(self):
+        settled = plan(Options(model="dynamic", max_flops=110), [DYNAMIC], DYNAMIC)
+        assert (settled.budget_flops, settled.ceiling_flops) == (140, 110)
+
+    @pytest.mark.parametrize("option", ["budget_flops", "max_flops"])
+    def test_below_a_glance_is_refused_naming_the_least_price(self, option):
+        with pytest.raises(BudgetTooSmall, match=r"at least 1e-07") as refusal:
+            plan(Options(model="dynamic", **{option: 99}), [DYNAMIC], DYNAMIC)
+        assert refusal.value.extra["least_gflops"] == 1e-7
+
+    def test_that_is_not_loaded_is_refused_naming_the_loaded_ones(self):
+        with pytest.raises(UnknownModel, match=r"'resnet'.*dynamic, fixed"):
+            plan(Options(model="resnet"), [FIXED, DYNAMIC], DYNAMIC)
+
+    def test_of_another_task_is_refused(self):
+        with pytest.raises(UnknownModel, match=r"answers task 't', not 'other'"):
+            plan(Options(model="dynamic", task="other"), [DYNAMIC], DYNAMIC)
+
+
+class TestAuto:
+    def test_takes_the_best_accuracy_the_budget_pays_for(self):
+        offers = [DYNAMIC, FIXED]
+        assert plan(Options(budget_flops=125), offers, DYNAMIC).model == "fixed"  # 0.55 beats 0.5
+        assert plan(Options(budget_flops=140), offers, DYNAMIC).model == "dynamic"  # 0.6 beats 0.55
+
+    def test_takes_the_cheaper_on_a_tie(self):
+        cheaper = an_offer("cheaper", costs=(90,), points=((90, 0.6),), default=90)
+        assert plan(Options(budget_flops=140), [DYNAMIC, cheaper], DYNAMIC).model == "cheaper"
+
+    def test_weighs_only_models_of_the_task(self):
+        other = an_offer("other", task="u", points=((100, 0.99),))
+        assert plan(Options(), [DYNAMIC, other], DYNAMIC).model == "dynamic"
+        assert plan(Options(task="u"), [DYNAMIC, other], DYNAMIC).model == "other"
+
+    def test_never_weighs_an_untrained_model_against_a_trained_one(self):
+        untrained = an_offer("untrained", trained=False, points=((100, 1.0),))
+        assert plan(Options(), [untrained, DYNAMIC], untrained).model == "dynamic"
+
+    def test_takes_the_untrained_default_only_where_nothing_is_trained(self):
+        untrained = an_offer("untrained", trained=False)
+        assert plan(Options(), [untrained], untrained).model == "untrained"
+
+    def test_passes_over_a_model_whose_glance_is_above_the_ceiling(self):
+        assert plan(Options(budget_flops=125, max_flops=110), [DYNAMIC, FIXED], DYNAMIC).model == "dynamic"
+
+    def test_with_too_little_for_any_model_names_the_cheapest(self):
+        with pytest.raises(BudgetTooSmall, match="a glance of dynamic"):
+            plan(Options(budget_flops=50), [FIXED, DYNAMIC], DYNAMIC)
+        with pytest.raises(BudgetTooSmall, match="max_gflops=5e-08"):
+            plan(Options(max_flops=50), [FIXED, DYNAMIC], DYNAMIC)
+
+    def test_for_an_unknown_task_names_the_known_ones(self):
+        with pytest.raises(UnknownModel, match=r"'u'; the tasks here are: t"):
+            plan(Options(task="u"), [DYNAMIC], DYNAMIC)
+
+
+@given(costs=st.lists(st.integers(1, 50), min_size=1, max_size=6), extra=st.integers(0, 300))
+def test_a_plan_reserves_the_most_it_can_spend_under_its_ceiling(costs, extra):
+    ceiling = costs[0] + extra
+    offer = an_offer("m", costs=tuple(costs), points=((costs[0], 0.5),), default=costs[0])
+    settled = plan(Options(max_flops=ceiling), [offer], offer)
+    affordable_exits = [flops for flops in offer.exit_flops if flops <= ceiling]
+    assert settled.most_flops == max(affordable_exits)

@@ -1,0 +1,158 @@
+"""The scheduler's specification: who is served next, with whom, and when a request is done."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.engine.request import ExitReason
+from service.engine.scheduler import Kind, Scheduler, exit_reason
+
+from .making import COSTS, CUBE, GLANCE, a_plan, a_request
+
+
+def a_scheduler(max_batch_flops: int = 10 * GLANCE, max_batch_size: int = 64) -> Scheduler:
+    return Scheduler(max_batch_flops=max_batch_flops, max_batch_size=max_batch_size)
+
+
+class TestWhoRunsTogether:
+    def test_nothing_waiting_makes_no_batch(self):
+        assert a_scheduler().schedule() is None
+
+    def test_glances_of_different_videos_share_a_batch(self):
+        scheduler = a_scheduler()
+        requests = [a_request() for _ in range(3)]
+        scheduler.add(requests)
+        batch = scheduler.schedule()
+        assert batch is not None
+        assert (batch.kind, batch.requests) == (Kind.GLANCE, tuple(requests))
+        assert batch.flops == 3 * GLANCE
+        assert len(scheduler) == 0
+
+    def test_cubes_share_a_batch_though_their_requests_stand_at_different_steps(self):
+        scheduler = a_scheduler()
+        requests = [a_request(steps_taken=taken) for taken in (1, 3, 2)]
+        scheduler.add(requests)
+        batch = scheduler.schedule()
+        assert batch is not None
+        assert (batch.kind, batch.requests) == (Kind.FOCUS, tuple(requests))
+
+    def test_a_batch_is_of_one_kind_and_one_model(self):
+        scheduler = a_scheduler()
+        first, cube, other_model, second = (
+            a_request(),
+            a_request(steps_taken=1),
+            a_request(a_plan(model="n")),
+            a_request(),
+        )
+        scheduler.add([first, cube, other_model, second])
+        batches = [scheduler.schedule() for _ in range(3)]
+        assert [batch and batch.requests for batch in batches] == [(first, second), (cube,), (other_model,)]
+
+    def test_a_batch_is_bounded_by_summed_flops(self):
+        scheduler = a_scheduler(max_batch_flops=2 * GLANCE + GLANCE // 2)
+        requests = [a_request() for _ in range(3)]
+        scheduler.add(requests)
+        first, second = scheduler.schedule(), scheduler.schedule()
+        assert first is not None
+        assert second is not None
+        assert (first.requests, second.requests) == (tuple(requests[:2]), (requests[2],))
+
+    def test_a_batch_is_bounded_by_size(self):
+        scheduler = a_scheduler(max_batch_size=2)
+        scheduler.add(a_request() for _ in range(3))
+        batch = scheduler.schedule()
+        assert batch is not None
+        assert len(batch.requests) == 2
+
+    def test_a_step_dearer_than_a_whole_batch_runs_alone(self):
+        scheduler = a_scheduler(max_batch_flops=GLANCE - 1)
+        dear, other = a_request(), a_request()
+        scheduler.add([dear, other])
+        batch = scheduler.schedule()
+        assert batch is not None
+        assert batch.requests == (dear,)
+
+
+class TestFairness:
+    def test_who_became_ready_first_is_served_first(self):
+        scheduler = a_scheduler()
+        cube, glance = a_request(steps_taken=1), a_request()
+        scheduler.add([cube])
+        scheduler.add([glance])
+        first, second = scheduler.schedule(), scheduler.schedule()
+        assert first is not None
+        assert second is not None
+        assert (first.kind, second.kind) == (Kind.FOCUS, Kind.GLANCE)
+
+    @given(
+        waiting=st.lists(st.tuples(st.sampled_from(["m", "n"]), st.integers(0, 3)), min_size=1, max_size=12),
+        newcomers_per_turn=st.integers(0, 6),
+        max_batch_flops=st.integers(1, 5 * GLANCE),
+    )
+    def test_nobody_waits_more_turns_than_there_were_requests_when_it_came(
+        self, waiting, newcomers_per_turn, max_batch_flops
+    ):
+        scheduler = a_scheduler(max_batch_flops=max_batch_flops)
+        requests = [a_request(a_plan(model=model), steps_taken=taken) for model, taken in waiting]
+        scheduler.add(requests)
+        unserved = set(requests)
+        for _ in range(len(requests)):
+            batch = scheduler.schedule()
+            assert batch is not None
+            unserved -= set(batch.requests)
+            scheduler.add([*batch.requests, *(a_request() for _ in range(newcomers_per_turn))])  # a flood of others
+        assert not unserved
+
+
+class TestWhoLeavesBetweenTurns:
+    def test_a_request_whose_client_left(self):
+        scheduler = a_scheduler()
+        gone, staying = a_request(), a_request()
+        scheduler.add([gone, staying])
+        gone.cancelled = True
+        assert scheduler.departures(now_s=0.0) == [gone]
+        assert len(scheduler) == 1
+
+    def test_a_request_whose_deadline_has_come(self):
+        scheduler = a_scheduler()
+        late, early = a_request(deadline_s=5.0), a_request(deadline_s=5.1)
+        scheduler.add([late, early])
+        assert scheduler.departures(now_s=5.0) == [late]
+
+    def test_nobody_else(self):
+        scheduler = a_scheduler()
+        scheduler.add([a_request(), a_request(deadline_s=1.0)])
+        assert scheduler.departures(now_s=0.9) == []
+        assert len(scheduler) == 2
+
+
+class TestExitReason:
+    """Checked in this order after every step: confident, ceiling, deadline; exhausted where no step is left."""
+
+    def test_entropy_at_the_threshold_is_confident(self):
+        plan = a_plan(thresholds=(0.5, 0.5, 0.5))
+        assert exit_reason(plan, 0, 0.5, GLANCE, late=False) is ExitReason.CONFIDENT
+        assert exit_reason(plan, 0, 0.501, GLANCE, late=False) is None
+
+    def test_each_step_has_its_own_threshold(self):
+        plan = a_plan(thresholds=(0.1, 0.9, 0.1))
+        reasons = [exit_reason(plan, step, 0.5, GLANCE, late=False) for step in range(3)]
+        assert reasons == [None, ExitReason.CONFIDENT, None]
+
+    def test_a_next_step_that_would_pass_the_ceiling_is_not_taken(self):
+        exactly = a_plan(ceiling=GLANCE + CUBE)
+        assert exit_reason(exactly, 0, 1.0, GLANCE, late=False) is None
+        assert exit_reason(exactly, 1, 1.0, GLANCE + CUBE, late=False) is ExitReason.CEILING
+        assert exit_reason(a_plan(ceiling=GLANCE + CUBE - 1), 0, 1.0, GLANCE, late=False) is ExitReason.CEILING
+
+    def test_late_comes_after_ceiling_and_ceiling_after_confident(self):
+        plan = a_plan(thresholds=(0.5, 0.5, 0.5), ceiling=GLANCE)
+        assert exit_reason(plan, 0, 0.4, GLANCE, late=True) is ExitReason.CONFIDENT
+        assert exit_reason(plan, 0, 0.6, GLANCE, late=True) is ExitReason.CEILING
+        assert exit_reason(a_plan(), 0, 0.6, GLANCE, late=True) is ExitReason.DEADLINE
+
+    def test_no_step_left_is_exhausted_however_sure_short_or_late(self):
+        last = len(COSTS) - 1
+        assert exit_reason(a_plan(ceiling=sum(COSTS)), last, 0.0, sum(COSTS), late=True) is ExitReason.EXHAUSTED
+
+    def test_a_fixed_cost_model_is_always_exhausted(self):
+        assert exit_reason(a_plan(costs=(GLANCE,)), 0, 0.0, GLANCE, late=False) is ExitReason.EXHAUSTED
