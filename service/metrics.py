@@ -1,0 +1,137 @@
+"""Every Prometheus collector, in one place. Knows what is counted, not how it comes about.
+
+Who tells: `api.accounting` finishes requests, `pipeline` tells of decoding and answers, `engine` of batches and FLOPs,
+`api.http_metrics` of HTTP. Labels are bounded: model names are those loaded, never what a client wrote.
+"""
+
+from typing import Literal, TypeAlias
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+
+from service.engine.request import Recognition
+
+Outcome: TypeAlias = Literal["ok", "invalid", "rejected", "expired", "cancelled", "error"]
+"""How a request ended: answered; refused as it stands (4xx); refused for now (429, 503); out of time before there was
+an answer; left by its client; failed by us (5xx)."""
+
+NO_MODEL = "none"  # the model label of requests that ended before a model was settled
+
+# Wall-clock of whole requests and of decoding: 5 ms for a tiny cached clip up to a minute of a slow upload.
+REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+# One batch on the device: 1 ms on a GPU up to 2.5 s for a full glance batch on a small CPU.
+DEVICE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+# From a compact model's glance (0.1 GFLOPs) to a fixed-cost giant's (600), about two buckets to a doubling at most.
+FLOPS = tuple(int(gflops * 1e9) for gflops in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 800))
+# Spent over budget: 1 is "exactly B"; B bounds the mean, so single videos lie on both sides.
+RATIO = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2, 4)
+# Cubes are few; 18 is the most of the paper's models.
+CUBES = (0, 1, 2, 3, 4, 6, 8, 12, 18)
+# Batch sizes, by doubling.
+BATCH = (1, 2, 4, 8, 16, 32, 64)
+
+
+class Metrics:
+    """The collectors of one application, on a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests_total = Counter(
+            "fovea_requests_total", "Recognition requests, by how they ended.", ["model", "outcome"], registry=registry
+        )
+        self.request_duration_seconds = Histogram(
+            "fovea_request_duration_seconds",
+            "Wall-clock of a recognition request, from its first byte to its end, whatever its outcome.",
+            registry=registry,
+            buckets=REQUEST_SECONDS,
+        )
+        self.queue_wait_seconds = Histogram(
+            "fovea_queue_wait_seconds",
+            "Time an answered request spent decoded and waiting for the device.",
+            registry=registry,
+            buckets=REQUEST_SECONDS,
+        )
+        self.decode_seconds = Histogram(
+            "fovea_decode_seconds",
+            "Time to decode one video, waiting for a decoding process included.",
+            registry=registry,
+            buckets=REQUEST_SECONDS,
+        )
+        self.inference_seconds = Histogram(
+            "fovea_inference_seconds",
+            "Time of one batch on the device.",
+            ["kind"],
+            registry=registry,
+            buckets=DEVICE_SECONDS,
+        )
+        self.time_to_first_result_seconds = Histogram(
+            "fovea_time_to_first_result_seconds",
+            "Time from the end of the upload to the glance's answer.",
+            registry=registry,
+            buckets=REQUEST_SECONDS,
+        )
+        self.flops_total = Counter(
+            "fovea_flops_total",
+            "Multiply-adds spent, for answers and for requests that ended without one.",
+            ["model"],
+            registry=registry,
+        )
+        self.request_flops = Histogram(
+            "fovea_request_flops",
+            "Multiply-adds spent on one answer.",
+            ["model"],
+            registry=registry,
+            buckets=FLOPS,
+        )
+        self.budget_used_ratio = Histogram(
+            "fovea_budget_used_ratio",
+            "Multiply-adds of an answer over its budget B; B bounds the mean of this, not each video.",
+            registry=registry,
+            buckets=RATIO,
+        )
+        self.cubes_used = Histogram(
+            "fovea_cubes_used", "Cubes looked at for one answer.", registry=registry, buckets=CUBES
+        )
+        self.exits_total = Counter(
+            "fovea_exits_total", "Answers, by why they stopped where they did.", ["model", "reason"], registry=registry
+        )
+        self.batch_size = Histogram(
+            "fovea_batch_size", "Videos in one batch on the device.", ["kind"], registry=registry, buckets=BATCH
+        )
+        self.requests_waiting = Gauge(
+            "fovea_requests_waiting", "Decoded videos that wait for their next step.", registry=registry
+        )
+        self.requests_running = Gauge(
+            "fovea_requests_running", "Videos in the batch that is on the device.", registry=registry
+        )
+        self.http_server_request_duration_seconds = Histogram(
+            "http_server_request_duration_seconds",
+            "Duration of HTTP requests, as OpenTelemetry's http.server.request.duration.",
+            ["http_request_method", "http_route", "http_response_status_code"],
+            registry=registry,
+            buckets=REQUEST_SECONDS,
+        )
+
+    def batch_ran(self, kind: str, size: int, seconds: float) -> None:
+        """A batch of `size` videos was on the device for `seconds`; `kind` is glance or focus."""
+        self.batch_size.labels(kind=kind).observe(size)
+        self.inference_seconds.labels(kind=kind).observe(seconds)
+
+    def recognized(self, recognition: Recognition) -> None:
+        """An answer is complete. Its FLOPs were counted as they were spent, in `flops_total`."""
+        plan, spent_flops = recognition.plan, recognition.spent_flops
+        self.queue_wait_seconds.observe(recognition.timing.queue_s)
+        self.request_flops.labels(model=plan.model).observe(spent_flops)
+        self.budget_used_ratio.observe(spent_flops / plan.budget_flops)
+        self.cubes_used.observe(sum(step.cube is not None for step in recognition.steps))
+        self.exits_total.labels(model=plan.model, reason=recognition.exit_reason).inc()
+
+    def finished(self, model: str, outcome: Outcome, seconds: float) -> None:
+        """A request came to its end, whichever it was; `model` is NO_MODEL where none was settled."""
+        self.requests_total.labels(model=model, outcome=outcome).inc()
+        self.request_duration_seconds.observe(seconds)
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """All of it in the format the scraper's Accept header prefers, and that format's content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type

@@ -1,0 +1,135 @@
+"""Every number the service can be told from outside, read once from FOVEA_* variables. Knows no part that uses them.
+
+A variable is the field's name in capitals behind FOVEA_: `max_upload_bytes` is FOVEA_MAX_UPLOAD_BYTES.
+"""
+
+import difflib
+import logging
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+log = logging.getLogger(__name__)
+
+PREFIX = "FOVEA_"
+NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS"})  # read elsewhere: by the tests
+
+
+class SettingsError(ValueError):
+    """A FOVEA_* variable holds a value that breaks its rule. The text names variable, value and rule."""
+
+
+class Settings(BaseSettings):
+    """How one replica runs. Frozen: parts are handed the numbers they need, and nobody changes them later."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    host: str = "127.0.0.1"
+    """Address to listen on. 127.0.0.1 is this machine alone; 0.0.0.0 every interface (in a container)."""
+    port: int = Field(8000, ge=0, le=65535)
+    """Port to listen on. 8000; 0 takes any free one."""
+
+    bundle_dirs: Annotated[tuple[Path, ...], NoDecode] = (Path("var/bundles"),)
+    """Folders that hold model bundles, besides those that ship; written as PATH is: /models:/more/models."""
+    default_model: str | None = None
+    """Name of the bundle whose task `model=auto` answers; None: the first one found."""
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
+    """What executes the networks; auto: torch on CUDA, OpenVINO on a CPU where it imports, else torch."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Number format of the heavy networks; auto: bf16 where the hardware multiplies it natively, else fp32."""
+    num_threads: int | None = Field(None, ge=1)
+    """Cores the device thread uses on a CPU; None: all of them. 2 on a two-core machine."""
+    cache_dir: Path = Path("~/.cache/fovea")
+    """Where converted models are kept between starts; `~` is the home folder. Safe to delete."""
+
+    decode_children: int | None = Field(None, ge=1)
+    """Decoding processes; None: one per core. 2 decode two videos at once."""
+    decode_timeout_s: float = Field(30.0, gt=0)
+    """Seconds one video may take to decode before its process is killed. Ten minutes of 720p keyframes take about 2."""
+    decode_address_space_bytes: int = Field(2 * 2**30, ge=2**28)
+    """Address space of a decoding process. 2 GiB: a 4K H.264 decoder with 16 reference frames needs about 0.4 GiB."""
+
+    max_upload_bytes: int = Field(256 * 2**20, ge=1)
+    """Bytes of a request body. 256 MiB is about 7 minutes of 5 Mbit/s video."""
+    upload_timeout_s: float = Field(120.0, gt=0)
+    """Seconds from a request's start to its body's last byte. 256 MiB in 120 s needs 18 Mbit/s."""
+    spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
+    """Where uploads lie while they are decoded: at most max_queued_videos x max_upload_bytes, 16 GiB by default."""
+
+    max_duration_s: float = Field(600.0, gt=0)
+    """Length of a video. 600 is ten minutes."""
+    max_frame_pixels: int = Field(3840 * 2160, ge=1)
+    """Width x height of a video. 8294400 takes 4K and refuses 8K."""
+    max_frames: int = Field(36_000, ge=1)
+    """Frames of a video. 36000 are ten minutes at 60 per second."""
+
+    max_queued_videos: int = Field(64, ge=1)
+    """Videos being uploaded, waiting to be decoded or decoding; one more is 429. 64 at 20 ms each are 1.3 s of waiting."""
+    max_queued_gflops: float = Field(500.0, gt=0, allow_inf_nan=False)
+    """GFLOPs that admitted requests may still spend; more is 429. 500 at 100 GFLOPS are 5 s of waiting."""
+    max_batch_gflops: float = Field(16.0, gt=0, allow_inf_nan=False)
+    """GFLOPs of one batch. 16 at 100 GFLOPS let the device think of something else every 0.16 s."""
+    max_batch_size: int = Field(32, ge=1)
+    """Videos of one batch: bounds its memory, 32 x 18 frames at 224 x 224 are 0.3 GiB as float32."""
+
+    max_top_k: int = Field(100, ge=1)
+    """Largest `top_k` a client may ask for."""
+    max_deadline_ms: int = Field(600_000, ge=1)
+    """Largest `deadline_ms` a client may ask for. 600000 is ten minutes."""
+
+    sse_ping_s: float = Field(15.0, gt=0)
+    """Seconds between comments on an idle event stream, so that proxies keep it open; most close after 60."""
+    drain_timeout_s: float = Field(25.0, ge=0)
+    """Seconds that admitted requests get to finish after SIGTERM. Kubernetes' terminationGracePeriodSeconds must be
+    larger: 25 fits its default of 30."""
+
+    @field_validator("bundle_dirs", mode="before")
+    @classmethod
+    def _split_paths(cls, value: object) -> object:
+        return tuple(path for path in value.split(os.pathsep) if path) if isinstance(value, str) else value
+
+    @field_validator("bundle_dirs", "cache_dir", "spool_dir", mode="after")
+    @classmethod
+    def _expand_home(cls, value: Path | tuple[Path, ...]) -> Path | tuple[Path, ...]:
+        return value.expanduser() if isinstance(value, Path) else tuple(path.expanduser() for path in value)
+
+    @property
+    def max_queued_flops(self) -> int:
+        return int(self.max_queued_gflops * 1e9)
+
+    @property
+    def max_batch_flops(self) -> int:
+        return int(self.max_batch_gflops * 1e9)
+
+    @classmethod
+    def read(cls) -> "Settings":
+        """The settings of this process's environment. Raises SettingsError; warns of variables that mean nothing.
+
+        A variable that means nothing is no reason not to start: a rolled-back replica meets its successor's, and
+        Kubernetes adds FOVEA_SERVICE_HOST and the like for a Service called `fovea`.
+        """
+        for warning in unknown_variables(os.environ):
+            log.warning(warning)
+        try:
+            return cls()
+        except ValidationError as error:
+            problems = "\n".join(
+                f"  {PREFIX}{str(one['loc'][0]).upper()}={one['input']!r}: {one['msg']}" for one in error.errors()
+            )
+            raise SettingsError(f"the environment holds settings that cannot be:\n{problems}") from error
+
+
+def unknown_variables(names: Iterable[str]) -> list[str]:
+    """A sentence for each FOVEA_* variable that is no setting, with the likeliest one meant."""
+    known = {PREFIX + field.upper() for field in Settings.model_fields}
+    sentences = []
+    for name in sorted(names):
+        if name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
+            close = difflib.get_close_matches(name, known, n=1)
+            sentences.append(f"{name} is no setting of Fovea" + (f"; is {close[0]} meant?" if close else ""))
+    return sentences
