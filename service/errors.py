@@ -5,7 +5,8 @@ FoveaError
 │   ├── InvalidOption         an option's value breaks its rule, or the option does not exist
 │   ├── UnknownModel          no bundle of that name (or none for that task)
 │   ├── BudgetTooSmall        less than the cheapest answer costs
-│   └── InvalidUpload         the body is empty, malformed or cut off
+│   └── InvalidUpload         the body does not hold one video: empty, none, or two of them
+│       └── MalformedUpload   the body breaks the rules of its own format, or breaks off
 ├── UnsupportedMediaType      the body is not something Fovea reads
 ├── UploadTooLarge            more bytes than allowed
 ├── UploadTimeout             the body did not arrive in time
@@ -65,7 +66,12 @@ class BudgetTooSmall(InvalidRequest):
 
 class InvalidUpload(InvalidRequest):
     slug = "invalid-upload"
-    title = "The upload is empty, malformed or incomplete"
+    title = "The upload does not hold one video"
+
+
+class MalformedUpload(InvalidUpload):
+    slug = "malformed-upload"
+    title = "The upload is malformed or incomplete"
 
 
 class UnsupportedMediaType(FoveaError):

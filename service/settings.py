@@ -31,7 +31,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     """Address to listen on. 127.0.0.1 is this machine alone; 0.0.0.0 every interface (in a container)."""
-    port: int = Field(8000, ge=0, le=65535)
+    port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on. 8000; 0 takes any free one."""
 
     bundle_dirs: Annotated[tuple[Path, ...], NoDecode] = (Path("var/bundles"),)
@@ -42,49 +42,49 @@ class Settings(BaseSettings):
     """What executes the networks; auto: torch on CUDA, OpenVINO on a CPU where it imports, else torch."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the heavy networks; auto: bf16 where the hardware multiplies it natively, else fp32."""
-    num_threads: int | None = Field(None, ge=1)
+    num_threads: int | None = Field(default=None, ge=1)
     """Cores the device thread uses on a CPU; None: all of them. 2 on a two-core machine."""
     cache_dir: Path = Path("~/.cache/fovea")
     """Where converted models are kept between starts; `~` is the home folder. Safe to delete."""
 
-    decode_children: int | None = Field(None, ge=1)
+    decode_children: int | None = Field(default=None, ge=1)
     """Decoding processes; None: one per core. 2 decode two videos at once."""
-    decode_timeout_s: float = Field(30.0, gt=0)
+    decode_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds one video may take to decode before its process is killed. Ten minutes of 720p keyframes take about 2."""
-    decode_address_space_bytes: int = Field(2 * 2**30, ge=2**28)
+    decode_address_space_bytes: int = Field(default=2 * 2**30, ge=2**28)
     """Address space of a decoding process. 2 GiB: a 4K H.264 decoder with 16 reference frames needs about 0.4 GiB."""
 
-    max_upload_bytes: int = Field(256 * 2**20, ge=1)
+    max_upload_bytes: int = Field(default=256 * 2**20, ge=1)
     """Bytes of a request body. 256 MiB is about 7 minutes of 5 Mbit/s video."""
-    upload_timeout_s: float = Field(120.0, gt=0)
+    upload_timeout_s: float = Field(default=120.0, gt=0)
     """Seconds from a request's start to its body's last byte. 256 MiB in 120 s needs 18 Mbit/s."""
     spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     """Where uploads lie while they are decoded: at most max_queued_videos x max_upload_bytes, 16 GiB by default."""
 
-    max_duration_s: float = Field(600.0, gt=0)
+    max_duration_s: float = Field(default=600.0, gt=0)
     """Length of a video. 600 is ten minutes."""
-    max_frame_pixels: int = Field(3840 * 2160, ge=1)
+    max_frame_pixels: int = Field(default=3840 * 2160, ge=1)
     """Width x height of a video. 8294400 takes 4K and refuses 8K."""
-    max_frames: int = Field(36_000, ge=1)
+    max_frames: int = Field(default=36_000, ge=1)
     """Frames of a video. 36000 are ten minutes at 60 per second."""
 
-    max_queued_videos: int = Field(64, ge=1)
-    """Videos being uploaded, waiting to be decoded or decoding; one more is 429. 64 at 20 ms each are 1.3 s of waiting."""
-    max_queued_gflops: float = Field(500.0, gt=0, allow_inf_nan=False)
+    max_queued_videos: int = Field(default=64, ge=1)
+    """Videos being uploaded, waiting to be decoded or decoding; one more is 429. 64 at 20 ms are 1.3 s."""
+    max_queued_gflops: float = Field(default=500.0, gt=0, allow_inf_nan=False)
     """GFLOPs that admitted requests may still spend; more is 429. 500 at 100 GFLOPS are 5 s of waiting."""
-    max_batch_gflops: float = Field(16.0, gt=0, allow_inf_nan=False)
+    max_batch_gflops: float = Field(default=16.0, gt=0, allow_inf_nan=False)
     """GFLOPs of one batch. 16 at 100 GFLOPS let the device think of something else every 0.16 s."""
-    max_batch_size: int = Field(32, ge=1)
+    max_batch_size: int = Field(default=32, ge=1)
     """Videos of one batch: bounds its memory, 32 x 18 frames at 224 x 224 are 0.3 GiB as float32."""
 
-    max_top_k: int = Field(100, ge=1)
+    max_top_k: int = Field(default=100, ge=1)
     """Largest `top_k` a client may ask for."""
-    max_deadline_ms: int = Field(600_000, ge=1)
+    max_deadline_ms: int = Field(default=600_000, ge=1)
     """Largest `deadline_ms` a client may ask for. 600000 is ten minutes."""
 
-    sse_ping_s: float = Field(15.0, gt=0)
+    sse_ping_s: float = Field(default=15.0, gt=0)
     """Seconds between comments on an idle event stream, so that proxies keep it open; most close after 60."""
-    drain_timeout_s: float = Field(25.0, ge=0)
+    drain_timeout_s: float = Field(default=25.0, ge=0)
     """Seconds that admitted requests get to finish after SIGTERM. Kubernetes' terminationGracePeriodSeconds must be
     larger: 25 fits its default of 30."""
 
