@@ -1,0 +1,264 @@
+"""The loop as a whole, with a recognizer whose answers are known: who is charged what, and who hears what."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from models.recognizer import ClipSpec, Cube, Frames
+from service.engine.engine import Engine
+from service.engine.request import Event, ExitReason, Request, Step
+from service.engine.scheduler import Scheduler
+from service.errors import DeadlineBeforeGlance, Draining, InferenceFailed, RequestCancelled
+from service.metrics import Metrics
+
+from .making import COSTS, CUBE, GLANCE, a_plan, a_request
+
+
+@dataclass(frozen=True)
+class KnownState:
+    step: int
+    entropy_nats: float
+    clip: Frames
+
+    @property
+    def probabilities_C(self):
+        return np.float32([0.5, 0.5])
+
+    @property
+    def cube(self):
+        return Cube(0, 0, 0, 1, 2, 2) if self.step else None
+
+
+class KnownRecognizer:
+    """Entropy falls by 0.25 nats a step from what the clip's first byte says. Notes every batch it is given."""
+
+    clip_spec = ClipSpec(2, 4, 4, "stretch")
+    costs = COSTS
+
+    def __init__(self, broken_batches: Sequence[int] = ()) -> None:
+        self.batches: list[tuple[int, ...]] = []  # the steps of each batch's rows
+        self._broken_batches = broken_batches
+
+    def glance(self, clips_THWC: Sequence[Frames]) -> list[KnownState]:
+        return self._answer([KnownState(0, float(clip.flat[0]) / 128, clip) for clip in clips_THWC])
+
+    def focus(self, states: Sequence[KnownState]) -> list[KnownState]:
+        return self._answer(
+            [replace(state, step=state.step + 1, entropy_nats=state.entropy_nats - 0.25) for state in states]
+        )
+
+    def _answer(self, states: list[KnownState]) -> list[KnownState]:
+        self.batches.append(tuple(state.step for state in states))
+        if len(self.batches) - 1 in self._broken_batches:
+            raise RuntimeError("the device is on fire")
+        return states
+
+
+class Listener:
+    """What one request heard."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        assert not self.over, "an event after the exit"
+        self.events.append(event)
+
+    @property
+    def over(self) -> bool:
+        return bool(self.events) and not isinstance(self.events[-1], Step)
+
+    @property
+    def steps(self) -> list[Step]:
+        return [event for event in self.events if isinstance(event, Step)]
+
+
+class Bench:
+    """An engine without its thread: `add` requests, `run` turns until nothing waits."""
+
+    def __init__(self, recognizer: KnownRecognizer | None = None, **scheduler: int) -> None:
+        self.recognizer = recognizer or KnownRecognizer()
+        self.scheduler = Scheduler(**{"max_batch_flops": 64 * GLANCE, "max_batch_size": 64} | scheduler)
+        self.metrics = Metrics()
+        self.now_s = 0.0
+        self.engine = Engine({"m": self.recognizer}, self.scheduler, self.metrics, clock=lambda: self.now_s)
+
+    def add(self, request: Request) -> Listener:
+        request.emit = Listener()
+        self.metrics.requests_waiting.inc()
+        self.scheduler.add([request])
+        return request.emit
+
+    def run(self) -> None:
+        while len(self.scheduler):
+            self.engine.step()
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def test_a_request_takes_steps_until_it_is_sure_and_hears_of_each():
+    bench = Bench()
+    request = a_request(a_plan(thresholds=(0.5, 0.5, 0.5)))
+    request.clip.frames_THWC.flat[0] = 96  # entropies 0.75, 0.5, ...
+    heard = bench.add(request)
+    bench.run()
+    assert [(step.step, step.flops, step.entropy_nats) for step in heard.steps] == [(0, GLANCE, 0.75), (1, CUBE, 0.5)]
+    assert [step.cube is None for step in heard.steps] == [True, False]
+    assert heard.events[-1] is ExitReason.CONFIDENT
+
+
+def test_requests_join_and_leave_between_turns():
+    bench = Bench()
+    first = bench.add(a_request())
+    bench.engine.step()
+    second = bench.add(a_request())
+    bench.run()
+    # the second glance runs while the first waits; then their cubes share batches at different steps
+    assert bench.recognizer.batches == [(0,), (1,), (0,), (2, 1), (3, 2), (3,)]
+    assert first.events[-1] is second.events[-1] is ExitReason.EXHAUSTED
+
+
+def test_flops_are_counted_as_they_are_spent_and_sum_up_to_what_the_answers_say():
+    bench = Bench()
+    heard = [bench.add(a_request(a_plan(ceiling=ceiling))) for ceiling in (GLANCE, GLANCE + CUBE, None)]
+    bench.run()
+    told = sum(step.flops for one in heard for step in one.steps)
+    assert told == 3 * GLANCE + 4 * CUBE
+    assert bench.metric("fovea_flops_total", model="m") == told
+
+
+def test_a_cancelled_request_leaves_at_the_next_turn_and_is_charged_what_it_spent():
+    bench = Bench()
+    request = a_request()
+    heard = bench.add(request)
+    bench.engine.step()
+    request.cancelled = True
+    bench.run()
+    assert isinstance(heard.events[-1], RequestCancelled)
+    assert bench.metric("fovea_flops_total", model="m") == GLANCE
+
+
+def test_a_deadline_ends_a_request_with_the_best_answer_so_far():
+    bench = Bench()
+    heard = bench.add(a_request(a_plan(deadline_ms=1000), deadline_s=1.0))
+    bench.engine.step()
+    bench.now_s = 1.0
+    bench.run()
+    assert heard.events[-1] is ExitReason.DEADLINE
+    assert len(heard.steps) == 1
+
+
+def test_a_deadline_before_the_glance_leaves_nothing_to_answer():
+    bench = Bench()
+    heard = bench.add(a_request(a_plan(deadline_ms=1000), deadline_s=1.0))
+    bench.now_s = 1.5
+    bench.run()
+    assert isinstance(heard.events[-1], DeadlineBeforeGlance)
+    assert bench.recognizer.batches == []
+
+
+def test_a_batch_that_fails_fails_its_requests_and_nobody_else():
+    bench = Bench(KnownRecognizer(broken_batches=[0]), max_batch_size=1)
+    unlucky, lucky = bench.add(a_request()), bench.add(a_request())
+    bench.run()
+    assert isinstance(unlucky.events[-1], InferenceFailed)
+    assert "on fire" in str(unlucky.events[-1])
+    assert lucky.events[-1] is ExitReason.EXHAUSTED
+
+
+def test_gauges_are_back_at_zero_whatever_became_of_the_requests():
+    bench = Bench(KnownRecognizer(broken_batches=[1]), max_batch_size=2)
+    requests = [a_request(), a_request(deadline_s=0.0), a_request(), a_request(), a_request()]
+    requests[2].cancelled = True
+    for request in requests:
+        bench.add(request)
+    assert bench.metric("fovea_requests_waiting") == 5
+    bench.run()
+    assert bench.metric("fovea_requests_waiting") == bench.metric("fovea_requests_running") == 0
+
+
+def test_ten_thousand_random_requests_never_pass_their_ceiling_and_a_higher_ceiling_never_lowers_the_steps():
+    rng = np.random.default_rng(7)
+    bench = Bench(max_batch_flops=20 * GLANCE)
+    pairs = []
+    for turn in range(5_000):
+        thresholds = tuple(rng.uniform(-0.5, 2.5, size=3))
+        low, high = sorted(int(ceiling) for ceiling in rng.integers(GLANCE, sum(COSTS) + 50, size=2))
+        seed = int(rng.integers(1 << 31))
+        pair = [
+            (ceiling, bench.add(a_request(a_plan(thresholds=thresholds, ceiling=ceiling), seed=seed)))
+            for ceiling in (low, high)
+        ]
+        pairs.append(pair)
+        if turn % 50 == 0:
+            bench.run()
+    bench.run()
+    for (low, under_low), (high, under_high) in pairs:
+        assert sum(step.flops for step in under_low.steps) <= low
+        assert sum(step.flops for step in under_high.steps) <= high
+        assert len(under_low.steps) <= len(under_high.steps)
+    told = sum(step.flops for pair in pairs for _, heard in pair for step in heard.steps)
+    assert bench.metric("fovea_flops_total", model="m") == told
+    assert max(len(batch) for batch in bench.recognizer.batches) > 10
+
+
+class TestTheThread:
+    def test_serves_submissions_of_other_threads_one_device_call_at_a_time(self):
+        bench = Bench()
+        bench.engine.start()
+        done = threading.Semaphore(0)
+        requests = [a_request(seed=seed) for seed in range(20)]
+        for request in requests:
+            request.emit = lambda event: done.release() if isinstance(event, ExitReason) else None
+            bench.engine.submit(request)
+        for _ in requests:
+            assert done.acquire(timeout=10)
+        bench.engine.stop(timeout_s=10)
+        assert all(len(request.steps) == len(COSTS) for request in requests)
+        assert bench.metric("fovea_requests_waiting") == 0
+
+    def test_answers_whoever_is_still_there_when_it_is_stopped(self):
+        bench = Bench()
+        heard = bench.add(a_request())
+        bench.engine.stop()  # a thread that never ran leaves nothing behind
+        bench.engine.start()
+        bench.engine.submit(a_request(emit=lambda event: None))
+        bench.engine.stop(timeout_s=10)
+        assert heard.over
+        assert isinstance(heard.events[-1], ExitReason | Draining)
+
+    def test_survives_a_failing_batch(self):
+        bench = Bench(KnownRecognizer(broken_batches=[0]))
+        bench.engine.start()
+        answers: list[Event] = []
+        done = threading.Event()
+
+        def hear(event: Event) -> None:
+            answers.append(event)
+            if isinstance(event, ExitReason):
+                done.set()
+
+        bench.engine.submit(a_request(emit=answers.append))
+        while not answers:
+            pass
+        bench.engine.submit(a_request(emit=hear))
+        assert done.wait(10)
+        bench.engine.stop(timeout_s=10)
+        assert isinstance(answers[0], InferenceFailed)
+        assert answers[-1] is ExitReason.EXHAUSTED
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_inference_seconds_count_the_batches_a_request_was_in(turns):
+    bench = Bench()
+    ticks = iter(range(1000))
+    bench.engine._clock = lambda: float(next(ticks))  # every look at the clock is one second later
+    request = a_request()
+    bench.add(request)
+    for _ in range(turns):
+        bench.engine.step()
+    assert request.inference_s == turns
