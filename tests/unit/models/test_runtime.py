@@ -56,7 +56,7 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
     return ((actual - expected).abs().max() / expected.abs().max()).item()
 
 
-RUNTIMES = [("torch", "fp32", 1e-5), ("torch", "bf16", 2e-2)]
+RUNTIMES = [("torch", "fp32", 1e-5), ("torch", "bf16", 2e-2), ("openvino", "fp32", 1e-4), ("openvino", "bf16", 2e-2)]
 
 
 @pytest.fixture(params=RUNTIMES, ids=lambda param: "-".join(param[:2]))
