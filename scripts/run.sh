@@ -2,12 +2,13 @@
 # Starts the service on this machine and says how to ask it: run.sh [options of `fovea serve`]
 set -eu
 cd "$(dirname "$0")/.."
+export FOVEA_BUNDLES="${FOVEA_BUNDLES:-var/bundles}"
 address="http://${FOVEA_HOST:-127.0.0.1}:${FOVEA_PORT:-8000}"
 
 cat >&2 <<END
-Fovea will answer at $address (API: $address/docs). From another terminal:
+Fovea will answer at $address (its API: $address/docs). From another terminal:
 
-    curl -F video=@clip.mp4 "$address/v1/recognitions?max_gflops=1.5"
+    curl -F video=@clip.mp4 $address/v1/recognitions
 
 END
-exec "${VENV:-.venv}/bin/python" -m service.cli serve "$@"
+exec "${VENV:-.venv}/bin/fovea" serve "$@"

@@ -1,5 +1,6 @@
 """The repository's own rules hold, and the script that says so would notice if they did not."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,17 @@ def test_relative_paths_urls_and_untracked_files_are_left_alone(repository: Path
     track(repository, "a.txt", "../shared/data ./home/x https://example.org/root/x /v1/recognitions /usr/bin\n")
     (repository / "untracked.txt").write_text("/" + "root/secret")
     assert findings_of(repository)[0] == 0
+
+
+def test_the_architecture_page_lists_every_module_and_no_other() -> None:
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    listed = re.findall(r"^\| `([\w/]+\.py)` \|", page, flags=re.MULTILINE)
+    in_tree = {
+        str(file.relative_to(ROOT))
+        for package in ("service", "models", "training")
+        for file in (ROOT / package).rglob("*.py")
+        if file.name != "__init__.py"
+    }
+    assert sorted(in_tree - set(listed)) == [], "modules without a line in docs/ARCHITECTURE.md, Files"
+    assert sorted(set(listed) - in_tree) == [], "lines in docs/ARCHITECTURE.md, Files, without a module"
+    assert len(listed) == len(set(listed)), "a module is listed twice"
