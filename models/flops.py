@@ -26,7 +26,8 @@ def count_call_flops(function: Callable[..., Any], *arguments: Any) -> int:
     """Multiply-adds of one call, on whatever device its tensors are."""
     with torch.no_grad(), _Counter() as counter:  # not inference_mode: it hides what composite operations are made of
         function(*arguments)
-    return counter.flops
+    total: int = counter.flops
+    return total
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -47,7 +48,7 @@ def _flops(operation: Any, args: Any, result: Any) -> int:
     if operation is _aten.convolution:
         # Each output value sums over (inputs / groups) x kernel: the weight's shape without its first axis.
         assert not args[6], "transposed convolutions are used by no model here"
-        return size * prod(args[1].shape[1:])
+        return size * int(prod(args[1].shape[1:]))
     if operation in (_aten.mm, _aten.bmm):
         return size * int(args[0].shape[-1])
     if operation in (_aten.addmm, _aten.baddbmm):

@@ -1,54 +1,192 @@
 """AdaFocusV3 behind the recognizer protocol: batches of glances, batches of cubes of clips at different steps.
 
-Knows the shape of the computation and its price, not what executes the heavy parts (a `Runtime`) nor who asks.
+Knows the shape of the computation and its price, not what executes the heavy networks (a runtime) nor who asks.
+
+Shape suffixes: B clips, T frames (of the clip, the glance or a cube), N = B * T, H rows, W columns, C channels or
+classes, h and w cells, D features, G / M what is remembered of the glance / of the cubes, K cubes.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import copy
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from models.adafocus.network import AdaFocusV3
+from models.adafocus.config import AdaFocusConfig
+from models.adafocus.costs import costs_flops
+from models.adafocus.cubes import cut, place_cubes
+from models.adafocus.network import AdaFocusV3, split_rows
 from models.recognizer import ClipSpec, Cube, Frames
-
-
-class Runtime(Protocol):
-    """What executes the heavy networks. Light parts (policy, heads, softmax) stay torch in fp32 on `device`."""
-
-    @property
-    def device(self) -> torch.device: ...
-
-    def compile(self, module: nn.Module, example: torch.Tensor, *, key: str) -> Callable[[torch.Tensor], torch.Tensor]:
-        """`module` maps one uint8 (N, H, W, 3) tensor to one float32 tensor; N is dynamic (a multiple of example's)."""
-        ...
+from models.runtime.base import Runtime
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AdaFocusState:
+    """One clip after a step. Tensors lie on the runtime's device, each alone: a state keeps no batch alive."""
+
     step: int
     probabilities_C: NDArray[np.float32]
     entropy_nats: float
     cube: Cube | None
     clip_THWC: Frames
+    maps_TChw: Tensor | None
+    """The policy's input; None once it has been asked."""
+    glance_G: Tensor
+    memory_M: Tensor
+    cubes: tuple[Cube, ...]
+    """All K, decided together at the first focus step; empty before."""
 
 
 class AdaFocusRecognizer:
-    """Satisfies `models.recognizer.Recognizer[AdaFocusState]`."""
+    """Satisfies `models.recognizer.Recognizer[AdaFocusState]`. The network is copied: later changes are not seen.
+
+    `temperatures` has an entry per exit (K + 1): logits are divided by it. Raises ValueError when the clip rule or the
+    temperatures do not fit the network.
+    """
 
     def __init__(
         self, network: AdaFocusV3, clip_spec: ClipSpec, temperatures: Sequence[float], runtime: Runtime
-    ) -> None: ...
+    ) -> None:
+        config = network.config
+        _check(config, clip_spec, temperatures)
+        self._config = config
+        self._clip_spec = clip_spec
+        self._temperatures = tuple(temperatures)
+        self._device = runtime.device
+        self._costs = costs_flops(config)
+        self._clip_shape = (config.num_frames, *config.frame_size, 3)
+        glance_NHWC = torch.zeros(config.num_glance_frames, *config.frame_size, 3, dtype=torch.uint8)
+        crops_NHWC = torch.zeros(*config.cube_size, 3, dtype=torch.uint8)
+        self._run_glance = runtime.compile(network.glance, glance_NHWC, key=_key("glance", network.glance, config))
+        self._run_focus = runtime.compile(network.focus, crops_NHWC, key=_key("focus", network.focus, config))
+        self._policy = copy.deepcopy(network.policy).float().eval().to(self._device)
+        self._classifier = copy.deepcopy(network.classifier).float().eval().to(self._device)
 
     @property
-    def clip_spec(self) -> ClipSpec: ...
+    def clip_spec(self) -> ClipSpec:
+        return self._clip_spec
 
     @property
-    def costs(self) -> tuple[int, ...]: ...
+    def costs(self) -> tuple[int, ...]:
+        return self._costs
 
-    def glance(self, clips_THWC: Sequence[Frames]) -> list[AdaFocusState]: ...
+    @torch.inference_mode()
+    def glance(self, clips_THWC: Sequence[Frames]) -> list[AdaFocusState]:
+        """p_0 of each clip. Raises ValueError for a clip that is not uint8 of the clip rule's shape."""
+        for clip_THWC in clips_THWC:
+            self._check_clip(clip_THWC)
+        if not clips_THWC:
+            return []
+        frames_NHWC = np.concatenate([clip_THWC[list(self._config.glance_indices)] for clip_THWC in clips_THWC])
+        maps_BTChw = split_rows(self._run_glance(torch.from_numpy(frames_NHWC)), self._config.num_glance_frames)
+        glance_BG = self._classifier.remember_glance(maps_BTChw.mean(dim=(3, 4)))
+        answers = self._answers(self._classifier.glance_logits(glance_BG), [0] * len(clips_THWC))
+        return [
+            AdaFocusState(
+                step=0,
+                probabilities_C=probabilities_C,
+                entropy_nats=entropy_nats,
+                cube=None,
+                clip_THWC=clip_THWC,
+                maps_TChw=maps_BTChw[row].clone(),
+                glance_G=glance_BG[row].clone(),
+                memory_M=glance_BG.new_zeros(self._classifier.memory_size),
+                cubes=(),
+            )
+            for row, (clip_THWC, (probabilities_C, entropy_nats)) in enumerate(zip(clips_THWC, answers, strict=True))
+        ]
 
-    def focus(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]: ...
+    @torch.inference_mode()
+    def focus(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
+        """One cube more for each clip; rows may stand at different steps. ValueError for one that has seen all K."""
+        for state in states:
+            if state.step >= self._config.max_cubes:
+                raise ValueError(
+                    f"a state at step {state.step} has no step left: this model looks at {self._config.max_cubes} "
+                    f"cubes; glance at the clip again to start anew"
+                )
+        if not states:
+            return []
+        states = self._with_cubes(states)
+        steps = [state.step + 1 for state in states]
+        cubes = [state.cubes[state.step] for state in states]
+        crops_NHWC = np.concatenate([cut(state.clip_THWC, cube) for state, cube in zip(states, cubes, strict=True)])
+        features_BTD = split_rows(self._run_focus(torch.from_numpy(crops_NHWC)), self._config.cube_size[0])
+        memory_BM = self._classifier.merge(
+            torch.stack([state.memory_M for state in states]), self._classifier.embed_cubes(features_BTD)
+        )
+        glance_BG = torch.stack([state.glance_G for state in states])
+        answers = self._answers(self._classifier.step_logits(glance_BG, memory_BM, steps), steps)
+        return [
+            replace(
+                state,
+                step=step,
+                probabilities_C=probabilities_C,
+                entropy_nats=entropy_nats,
+                cube=cube,
+                memory_M=memory_BM[row].clone(),
+            )
+            for row, (state, step, cube, (probabilities_C, entropy_nats)) in enumerate(
+                zip(states, steps, cubes, answers, strict=True)
+            )
+        ]
+
+    def _with_cubes(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
+        """The policy runs once a clip, when it goes past p_0, for all such rows together."""
+        maps = [state.maps_TChw for state in states if state.maps_TChw is not None]
+        if not maps:
+            return list(states)
+        positions = iter(self._policy(torch.stack(maps)).cpu().numpy())
+        return [
+            state
+            if state.maps_TChw is None
+            else replace(state, maps_TChw=None, cubes=place_cubes(next(positions), self._config))
+            for state in states
+        ]
+
+    def _answers(self, logits_BC: Tensor, steps: Sequence[int]) -> list[tuple[NDArray[np.float32], float]]:
+        """Tempered probabilities_C and their entropy, per row. FloatingPointError where logits are not finite."""
+        temperatures = logits_BC.new_tensor([self._temperatures[step] for step in steps])
+        log_BC = torch.log_softmax(logits_BC / temperatures[:, None], dim=1)
+        probabilities_BC = log_BC.exp()
+        entropies = (-(probabilities_BC * log_BC).sum(dim=1)).clamp(0, math.log(self._config.num_classes)).tolist()
+        if any(math.isnan(entropy) for entropy in entropies):
+            raise FloatingPointError("logits are not finite: the weights or the device are broken")
+        return list(zip(probabilities_BC.cpu().numpy(), entropies, strict=True))
+
+    def _check_clip(self, clip_THWC: Frames) -> None:
+        if clip_THWC.shape != self._clip_shape or clip_THWC.dtype != np.uint8:
+            raise ValueError(
+                f"a clip is {clip_THWC.dtype} {clip_THWC.shape}, but must be uint8 {self._clip_shape} (frames, rows, "
+                f"columns, RGB); sample and resize the video as `clip_spec` says"
+            )
+
+
+def _check(config: AdaFocusConfig, clip_spec: ClipSpec, temperatures: Sequence[float]) -> None:
+    given = (clip_spec.num_frames, clip_spec.height_px, clip_spec.width_px)
+    if given != (config.num_frames, *config.frame_size):
+        raise ValueError(
+            f"the clip rule gives {given} (frames, rows, columns), but the network takes "
+            f"{(config.num_frames, *config.frame_size)}; they must agree"
+        )
+    if len(temperatures) != config.max_cubes + 1:
+        raise ValueError(
+            f"{len(temperatures)} temperatures were given, but there are {config.max_cubes + 1} exits; 1.0 each is none"
+        )
+    if not all(math.isfinite(temperature) and temperature > 0 for temperature in temperatures):
+        raise ValueError(f"temperatures are {tuple(temperatures)}, but must be finite and above 0; 1.0 changes nothing")
+
+
+def _key(part: str, module: nn.Module, config: AdaFocusConfig) -> str:
+    """Names architecture and weights, for a runtime's cache of converted models."""
+    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return f"adafocus-v3-{part}-{digest.hexdigest()}"

@@ -19,7 +19,7 @@ def temporal_shift(images_NCHW: Tensor, num_frames: int) -> Tensor:
     Beyond the clip's ends there are zeros. N must be a multiple of `num_frames` (torch raises otherwise): the caller
     keeps whole clips together. Same shape out.
     """
-    frames = images_NCHW.view(-1, num_frames, *images_NCHW.shape[1:])
+    frames = torch.unflatten(images_NCHW, 0, (-1, num_frames))
     fold = images_NCHW.shape[1] // SHIFT_DIV
     # Padded before it is sliced, so that a clip of one frame never makes an empty tensor.
     from_next = F.pad(frames[:, :, :fold], (0, 0, 0, 0, 0, 0, 0, 1))[:, 1:]

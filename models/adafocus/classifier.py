@@ -1,0 +1,118 @@
+"""f_C: from features of the glance and of the cubes so far to logits, one prediction per exit; p_0 needs no cube.
+
+Knows no pixels, and no order of computation: `merge` folds one cube more into the memory of those before it.
+
+Two forms share one shape. `MaxPoolClassifier`: FrameExit's and AdaFocusV2's accumulated max-pooling, split into two
+branches as in Uni-AdaFocus, so that the glance alone has a prediction. `AverageClassifier`: TSM's averaging of frame
+logits, for clips of few cubes.
+
+Shape suffixes: B clips, T frames (of the glance or of a cube), D features, G what is remembered of a glance, M what is
+remembered of cubes, K steps, C classes.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.adafocus.config import AdaFocusConfig
+
+
+class MaxPoolClassifier(nn.Module):
+    def __init__(self, config: AdaFocusConfig, glance_features: int, focus_features: int) -> None:
+        super().__init__()
+        hidden = config.classifier_hidden
+        self.memory_size = hidden
+        self.glance_mlp = _mlp(glance_features, hidden)
+        self.focus_mlp = _mlp(focus_features, hidden)
+        self.dropout = nn.Dropout(config.dropout)
+        self.glance_head = nn.Linear(hidden, config.num_classes)
+        self.step_heads = StepHeads(config.max_cubes, 2 * hidden, config.num_classes)
+
+    def remember_glance(self, features_BTD: Tensor) -> Tensor:
+        """memory_BG: the maximum over the glance's frames."""
+        return _over_frames(self.glance_mlp, features_BTD)
+
+    def embed_cubes(self, features_BTD: Tensor) -> Tensor:
+        """embedding_BM of one cube per row: the maximum over its frames."""
+        return _over_frames(self.focus_mlp, features_BTD)
+
+    def merge(self, memory_BM: Tensor, embedding_BM: Tensor) -> Tensor:
+        """The running maximum. It starts at zeros, below which no embedding lies (ReLU)."""
+        return torch.maximum(memory_BM, embedding_BM)
+
+    def glance_logits(self, glance_BG: Tensor) -> Tensor:
+        logits_BC: Tensor = self.glance_head(self.dropout(glance_BG))
+        return logits_BC
+
+    def step_logits(self, glance_BG: Tensor, memory_BM: Tensor, steps: Sequence[int]) -> Tensor:
+        """logits_BC after `steps[row]` >= 1 cubes; rows may stand at different steps."""
+        logits_BC: Tensor = self.step_heads(self.dropout(torch.cat((memory_BM, glance_BG), dim=1)), steps)
+        return logits_BC
+
+
+class AverageClassifier(nn.Module):
+    def __init__(self, config: AdaFocusConfig, glance_features: int, focus_features: int) -> None:
+        super().__init__()
+        self.memory_size = config.num_classes
+        self.dropout = nn.Dropout(config.dropout)
+        self.glance_head = nn.Linear(glance_features, config.num_classes)
+        self.focus_head = nn.Linear(focus_features, config.num_classes)
+
+    def remember_glance(self, features_BTD: Tensor) -> Tensor:
+        """The glance's logits; the mean over frames comes first, which for a linear head is the same and cheaper."""
+        logits_BC: Tensor = self.glance_head(self.dropout(features_BTD.mean(1)))
+        return logits_BC
+
+    def embed_cubes(self, features_BTD: Tensor) -> Tensor:
+        """The mean of a cube's frame logits."""
+        logits_BC: Tensor = self.focus_head(self.dropout(features_BTD.mean(1)))
+        return logits_BC
+
+    def merge(self, memory_BM: Tensor, embedding_BM: Tensor) -> Tensor:
+        """The sum over cubes; it starts at zeros."""
+        return memory_BM + embedding_BM
+
+    def glance_logits(self, glance_BG: Tensor) -> Tensor:
+        return glance_BG
+
+    def step_logits(self, glance_BG: Tensor, memory_BM: Tensor, steps: Sequence[int]) -> Tensor:
+        """Glance logits + the mean of frame logits over all cubes so far."""
+        return glance_BG + memory_BM / memory_BM.new_tensor(steps)[:, None]
+
+
+Classifier = MaxPoolClassifier | AverageClassifier
+
+
+class StepHeads(nn.Module):
+    """One linear head per step 1..K, stacked."""
+
+    def __init__(self, num_steps: int, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        heads = [nn.Linear(num_features, num_classes) for _ in range(num_steps)]
+        self.weight_KCD = nn.Parameter(torch.stack([head.weight.detach() for head in heads]))
+        self.bias_KC = nn.Parameter(torch.stack([head.bias.detach() for head in heads]))
+
+    def forward(self, features_BD: Tensor, steps: Sequence[int]) -> Tensor:
+        """logits_BC; row b by the head of `steps[b]`. A product per step present: gathering would copy a head a row."""
+        logits_BC = features_BD.new_empty(features_BD.shape[0], self.bias_KC.shape[1])
+        for step in sorted(set(steps)):
+            rows = torch.tensor([row for row, at in enumerate(steps) if at == step], device=features_BD.device)
+            logits = F.linear(features_BD[rows], self.weight_KCD[step - 1], self.bias_KC[step - 1])
+            logits_BC = logits_BC.index_copy(0, rows, logits)
+        return logits_BC
+
+
+def build_classifier(config: AdaFocusConfig, glance_features: int, focus_features: int) -> Classifier:
+    form = MaxPoolClassifier if config.aggregation == "max_pool" else AverageClassifier
+    return form(config, glance_features, focus_features)
+
+
+def _mlp(inputs: int, hidden: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.ReLU())
+
+
+def _over_frames(mlp: nn.Sequential, features_BTD: Tensor) -> Tensor:
+    embedding: Tensor = mlp(features_BTD.flatten(0, 1))
+    return embedding.view(*features_BTD.shape[:2], -1).amax(dim=1)

@@ -1,0 +1,41 @@
+"""What each step costs, in multiply-adds, found by running every part on tensors without data.
+
+Knows no weights: the price follows from the configuration.
+"""
+
+import torch
+
+from models.adafocus.config import AdaFocusConfig
+from models.adafocus.network import AdaFocusV3
+from models.backbones.config import num_cells
+from models.flops import count_call_flops
+
+
+def costs_flops(config: AdaFocusConfig) -> tuple[int, ...]:
+    """`costs[k]` of step k: the glance (global encoder, p_0's head), the first cube (policy, local encoder, head) and
+    the further cubes (local encoder, head). Auxiliary heads run in training only. Resizing is not a FLOP.
+    """
+    with torch.device("meta"):
+        network = AdaFocusV3(config).eval()
+        classifier, num_glance, (num_frames, height, width) = (
+            network.classifier,
+            config.num_glance_frames,
+            config.cube_size,
+        )
+        frames_NHWC = torch.empty(num_glance, *config.frame_size, 3, dtype=torch.uint8)
+        maps_BTChw = torch.empty(1, num_glance, network.glance.num_features, *map(num_cells, config.glance_size))
+        crops_NHWC = torch.empty(num_frames, height, width, 3, dtype=torch.uint8)
+        cube_BTD = torch.empty(1, num_frames, network.focus.num_features)
+        memory_BM = torch.empty(1, classifier.memory_size)
+        glance = (
+            count_call_flops(network.glance, frames_NHWC)
+            + count_call_flops(classifier.remember_glance, maps_BTChw.mean(dim=(3, 4)))
+            + count_call_flops(classifier.glance_logits, memory_BM)
+        )
+        policy = count_call_flops(network.policy, maps_BTChw)
+        cube = (
+            count_call_flops(network.focus, crops_NHWC)
+            + count_call_flops(classifier.embed_cubes, cube_BTD)
+            + count_call_flops(classifier.step_logits, memory_BM, memory_BM, [1])
+        )
+    return glance, policy + cube, *[cube] * (config.max_cubes - 1)
