@@ -1,1 +1,1 @@
-"""Serves recognitions over HTTP. Knows no network layer: `models` recognises, this package spools, decodes, schedules, answers."""
+"""Serves recognitions over HTTP: spools, decodes, schedules, answers. Knows no network layer: `models` recognises."""

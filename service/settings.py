@@ -107,8 +107,10 @@ class Settings(BaseSettings):
         return int(self.max_batch_gflops * 1e9)
 
     @classmethod
-    def read(cls) -> "Settings":
-        """The settings of this process's environment. Raises SettingsError; warns of variables that mean nothing.
+    def read(cls, **given: object) -> "Settings":
+        """The settings of this process's environment, and `given` above it.
+
+        Raises SettingsError; warns of variables that mean nothing.
 
         A variable that means nothing is no reason not to start: a rolled-back replica meets its successor's, and
         Kubernetes adds FOVEA_SERVICE_HOST and the like for a Service called `fovea`.
@@ -116,7 +118,7 @@ class Settings(BaseSettings):
         for warning in unknown_variables(os.environ):
             log.warning(warning)
         try:
-            return cls()
+            return cls(**given)  # type: ignore[arg-type]
         except ValidationError as error:
             problems = "\n".join(
                 f"  {PREFIX}{str(one['loc'][0]).upper()}={one['input']!r}: {one['msg']}" for one in error.errors()

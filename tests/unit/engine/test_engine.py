@@ -1,5 +1,6 @@
 """The loop as a whole, with a recognizer whose answers are known: who is charged what, and who hears what."""
 
+import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -222,34 +223,37 @@ class TestTheThread:
         assert bench.metric("fovea_requests_waiting") == 0
 
     def test_answers_whoever_is_still_there_when_it_is_stopped(self):
-        bench = Bench()
-        heard = bench.add(a_request())
-        bench.engine.stop()  # a thread that never ran leaves nothing behind
+        at_the_glance, go_on = threading.Event(), threading.Event()
+
+        class SlowRecognizer(KnownRecognizer):
+            def glance(self, clips_THWC):
+                at_the_glance.set()
+                assert go_on.wait(10)
+                return super().glance(clips_THWC)
+
+        bench = Bench(SlowRecognizer())
+        heard = [Listener(), Listener()]
         bench.engine.start()
-        bench.engine.submit(a_request(emit=lambda event: None))
-        bench.engine.stop(timeout_s=10)
-        assert heard.over
-        assert isinstance(heard.events[-1], ExitReason | Draining)
+        bench.engine.submit(a_request(emit=heard[0]))
+        assert at_the_glance.wait(10)
+        bench.engine.submit(a_request(emit=heard[1]))  # is never even looked at
+        stopping = threading.Thread(target=bench.engine.stop)
+        stopping.start()
+        go_on.set()
+        stopping.join(10)
+        assert [len(one.steps) for one in heard] == [1, 0]
+        assert [type(one.events[-1]) for one in heard] == [Draining, Draining]
+        assert bench.metric("fovea_requests_waiting") == 0
 
     def test_survives_a_failing_batch(self):
         bench = Bench(KnownRecognizer(broken_batches=[0]))
         bench.engine.start()
-        answers: list[Event] = []
-        done = threading.Event()
-
-        def hear(event: Event) -> None:
-            answers.append(event)
-            if isinstance(event, ExitReason):
-                done.set()
-
-        bench.engine.submit(a_request(emit=answers.append))
-        while not answers:
-            pass
-        bench.engine.submit(a_request(emit=hear))
-        assert done.wait(10)
+        heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        bench.engine.submit(a_request(emit=heard.put))
+        assert isinstance(heard.get(timeout=10), InferenceFailed)
+        bench.engine.submit(a_request(emit=heard.put))
+        assert [heard.get(timeout=10) for _ in range(len(COSTS) + 1)][-1] is ExitReason.EXHAUSTED
         bench.engine.stop(timeout_s=10)
-        assert isinstance(answers[0], InferenceFailed)
-        assert answers[-1] is ExitReason.EXHAUSTED
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2])

@@ -1,0 +1,162 @@
+"""The one place where the service is wired together: settings in, a FastAPI application out.
+
+The lifespan starts and drains: models load while `/readyz` already answers 503; at the end, decode children and the
+engine's thread are gone before the process is.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from fastapi import FastAPI
+
+from models import Model, available_models, load_model
+from models.runtime import RuntimeConfig
+from service.api import catalog, health, http_metrics, problems, recognitions
+from service.engine.admission import Admission
+from service.engine.budget import GridPoint, Offer
+from service.engine.engine import Engine
+from service.engine.pipeline import Pipeline
+from service.engine.scheduler import Scheduler
+from service.metrics import Metrics
+from service.settings import Settings
+from service.video.clip import FrameRule, VideoLimits
+from service.video.sandbox import Sandbox
+
+log = logging.getLogger(__name__)
+
+Loader = Callable[[Settings], Sequence[Model]]
+
+
+def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
+    """The whole service. `load` replaces the reading of bundles (tests hand in tiny models); it runs in a thread."""
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            opening = asyncio.create_task(_open(app, stack, settings, metrics, load or load_models))
+            try:
+                yield
+            finally:
+                opening.cancel()
+                await asyncio.gather(opening, return_exceptions=True)
+
+    app = FastAPI(title="Fovea", summary="Video recognition with a FLOP budget per request", lifespan=lifespan)
+    app.state.settings = settings
+    app.state.metrics = metrics
+    app.state.pipeline = None  # filled once the models are loaded
+    app.state.load_error = None  # filled when they cannot be
+    app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
+    problems.install(app)
+    for part in (recognitions, catalog, health):
+        app.include_router(part.router)
+    return app
+
+
+async def _open(
+    app: FastAPI, stack: contextlib.AsyncExitStack, settings: Settings, metrics: Metrics, load: Loader
+) -> None:
+    try:
+        app.state.pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
+        log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))
+    except Exception as error:  # the task's edge: `/readyz` tells, and the log holds the trace
+        log.exception("the models could not be loaded")
+        app.state.load_error = str(error)
+
+
+@contextlib.asynccontextmanager
+async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
+    """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
+    loaded = await asyncio.to_thread(load or load_models, settings)
+    num_decoders = settings.decode_children or os.cpu_count() or 1
+    engine = Engine(
+        {model.bundle.name: model.recognizer for model in loaded},
+        Scheduler(
+            max_batch_flops=settings.max_batch_flops,
+            max_batch_size=settings.max_batch_size,
+        ),
+        metrics,
+    )
+    sandbox = Sandbox(
+        num_children=num_decoders,
+        limits=VideoLimits(
+            duration_s=settings.max_duration_s,
+            frame_pixels=settings.max_frame_pixels,
+            frames=settings.max_frames,
+        ),
+        timeout_s=settings.decode_timeout_s,
+        address_space_bytes=settings.decode_address_space_bytes,
+    )
+    admission = Admission(
+        max_places=settings.max_queued_requests,
+        max_flops=settings.max_queued_flops,
+        num_decoders=num_decoders,
+        decode_rate=sandbox.decode_rate,
+        flop_rate=engine.flop_rate,
+    )
+    await sandbox.start()
+    engine.start()
+    try:
+        yield Pipeline(
+            offers=[_offer(model) for model in loaded],
+            engine=engine,
+            sandbox=sandbox,
+            admission=admission,
+            metrics=metrics,
+        )
+    finally:
+        admission.draining = True
+        await asyncio.to_thread(engine.stop)
+        await sandbox.close()
+
+
+def load_models(settings: Settings) -> list[Model]:
+    """Every bundle that can be found, the default first. Raises ValueError when there is none."""
+    runtime = RuntimeConfig(
+        name=settings.runtime,
+        precision=settings.precision,
+        num_threads=settings.threads,
+        cache_dir=settings.cache_dir,
+    )
+    names = list(available_models(*settings.bundles))
+    default = settings.default_model
+    if default is not None:
+        if default not in names:
+            raise ValueError(f"FOVEA_DEFAULT_MODEL={default!r} is not among the bundles found: {', '.join(names)}")
+        names.remove(default)
+        names.insert(0, default)
+    if not names:
+        raise ValueError(
+            f"no bundle in {', '.join(map(str, settings.bundles))}; build the untrained one with "
+            "`python -m training.untrained var/bundles/adafocus-v3-untrained`, or point FOVEA_BUNDLES at yours"
+        )
+    return [load_model(name, *settings.bundles, runtime=runtime) for name in names]
+
+
+def _offer(model: Model) -> Offer:
+    """What the engine's side needs to know of a bundle, as plain values."""
+    bundle = model.bundle
+    spec = bundle.clip_spec
+    return Offer(
+        name=bundle.name,
+        digest=bundle.digest,
+        task=bundle.task,
+        labels=bundle.labels,
+        trained=bundle.trained,
+        frame_rule=FrameRule(spec.num_frames, spec.height_px, spec.width_px, spec.resize, spec.source_short_side_px),
+        costs_flops=model.recognizer.costs,
+        default_budget_flops=bundle.default_budget_flops,
+        grid=tuple(
+            GridPoint(
+                point.budget_flops,
+                point.solution.thresholds_nats,
+                point.solution.mean_cost_flops,
+                point.solution.accuracy,
+            )
+            for point in bundle.grid.points
+        ),
+        card=bundle.card,
+    )

@@ -1,0 +1,118 @@
+"""`fovea serve | classify | models`: how to ask from a terminal. Recognition is the pipeline's, here or at a URL.
+
+Torch and the models are imported by the commands that need them, so that `fovea --help` is quick.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from service import terminal
+from service.errors import FoveaError
+from service.settings import Settings, SettingsError
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+stderr = Console(stderr=True, highlight=False)
+
+
+@cli.callback()
+def fovea() -> None:
+    """Video recognition with a FLOP budget per request."""
+
+
+def main() -> None:
+    """The console script: errors of the user's making are a sentence, not a traceback."""
+    try:
+        cli()
+    except (SettingsError, FoveaError, ValueError) as error:
+        stderr.print(f"[red]fovea: {error}")
+        sys.exit(2)
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on instead of FOVEA_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on instead of FOVEA_PORT.")] = None,
+) -> None:
+    """Serve recognitions over HTTP until SIGTERM; then finish what was admitted, and stop."""
+    from service import server
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    server.serve(Settings.read(**given))
+
+
+@cli.command()
+def classify(
+    files: Annotated[list[Path], typer.Argument(help="Videos to recognise.", exists=True, dir_okay=False)],
+    model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
+    budget_gflops: Annotated[float | None, typer.Option(help="Mean GFLOPs per video; tunes the thresholds.")] = None,
+    max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each video.")] = None,
+    deadline_ms: Annotated[int | None, typer.Option(help="Best answer within this time.")] = None,
+    top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of tables.")] = False,
+    server: Annotated[str | None, typer.Option(help="Ask this service, such as http://127.0.0.1:8000.")] = None,
+) -> None:
+    """Recognise videos: in this process, or by a running service with --server."""
+    options = {
+        "model": model,
+        "budget_gflops": budget_gflops,
+        "max_gflops": max_gflops,
+        "deadline_ms": deadline_ms,
+        "top_k": top_k,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server))
+    if num_failed:
+        stderr.print(f"[red]{num_failed} of {len(files)} videos could not be recognised")
+        raise typer.Exit(1)
+
+
+async def _classify(files: list[Path], options: dict[str, Any], *, as_json: bool, server: str | None) -> int:
+    """Ask for one video after the other, print each answer as it comes; the number of videos that failed."""
+    from service.asking import ask_here, ask_server
+
+    num_failed = 0
+    progress = Progress(
+        TextColumn("recognising"), *Progress.get_default_columns()[1:2], MofNCompleteColumn(), TimeElapsedColumn(),
+        console=stderr, disable=len(files) == 1 or not stderr.is_terminal, transient=True,
+    )  # fmt: skip
+    async with ask_server(server, options) if server is not None else ask_here(options) as ask:
+        with progress:
+            for path in progress.track(files):
+                try:
+                    answer = await ask(path)
+                except FoveaError as error:
+                    num_failed += 1
+                    stderr.print(f"[red]{path}: {error}")
+                    continue
+                if as_json:
+                    typer.echo(json.dumps({"file": str(path), **answer}))
+                else:
+                    terminal.print_recognition(path, answer)
+    return num_failed
+
+
+@cli.command()
+def models(as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False) -> None:
+    """List the bundles that `serve` would load: task, labels, prices, and whether they are trained."""
+    from models import available_models
+    from models.bundle import Bundle
+
+    settings = Settings.read()
+    bundles = [Bundle.read(folder) for folder in available_models(*settings.bundles).values()]
+    if as_json:
+        typer.echo(json.dumps([terminal.bundle_facts(bundle) for bundle in bundles]))
+    else:
+        terminal.print_bundles(bundles)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Runs the application under uvicorn, and drains it on SIGTERM. Knows no route and no model."""
+
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.app import create_app
+from service.settings import Settings
+
+
+class DrainingServer(uvicorn.Server):
+    """On SIGTERM new requests are refused at once with 503 (other replicas take them), admitted ones are finished."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._app.state.pipeline is not None:
+            self._app.state.pipeline.admission.draining = True
+        super().handle_exit(sig, frame)
+
+
+def make_server(settings: Settings, app: FastAPI | None = None) -> DrainingServer:
+    """A server for `settings` that has not started yet; `.run()` serves until a signal ends it."""
+    app = app if app is not None else create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,  # the caller's logging stands
+        access_log=False,  # one line per recognition is logged instead, and the metrics hold the rest
+        timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
+    )
+    return DrainingServer(config, app)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    make_server(settings).run()

@@ -1,0 +1,77 @@
+"""Answers and bundles as tables on a terminal. Knows the API's JSON and nothing of how it came about."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from models.bundle import Bundle
+
+
+def print_recognition(path: Path, answer: dict[str, Any], console: Console | None = None) -> None:
+    """One video's answer, and the steps that led to it."""
+    console = console or Console(highlight=False)
+    console.print(f"\n[bold]{path}[/bold]  {_predictions(answer)}")
+    if not answer["trained"]:
+        console.print(f"[yellow]{answer['model']} is untrained: its labels mean nothing[/yellow]")
+    table = Table("step", "kind", "GFLOPs", "entropy / nats", "top label", "score", "cube", box=None, pad_edge=False)
+    for step in answer["compute"]["steps"]:
+        table.add_row(
+            str(step["step"]),
+            step["kind"],
+            f"{step['gflops']:.4g}",
+            f"{step['entropy_nats']:.3f}",
+            step["top"]["label"],
+            f"{step['top']['score']:.3f}",
+            _cube(step.get("cube")),
+        )
+    console.print(table)
+    compute, timing = answer["compute"], answer["timing_ms"]
+    ceiling = "" if compute["max_gflops"] is None else f", ceiling {compute['max_gflops']:.4g}"
+    times = ", ".join(f"{part} {timing[part]:.0f}" for part in ("decode", "queue", "inference", "total"))
+    console.print(
+        f"{answer['exit']['reason']} after step {answer['exit']['step']}: spent {compute['spent_gflops']:.4g} GFLOPs "
+        f"(budget {compute['budget_gflops']:.4g}{ceiling}); ms: {times}"
+    )
+
+
+def _predictions(answer: dict[str, Any]) -> str:
+    return ", ".join(f"{one['label']} {one['score']:.2f}" for one in answer["predictions"])
+
+
+def _cube(cube: dict[str, Any] | None) -> str:
+    if cube is None:
+        return ""
+    first_s, last_s = cube["pts_s"]
+    box = cube["box"]
+    return f"{first_s:.2f}-{last_s:.2f} s, x {box['x']:.2f} y {box['y']:.2f} w {box['w']:.2f} h {box['h']:.2f}"
+
+
+def bundle_facts(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "name": bundle.name,
+        "bundle": bundle.digest,
+        "task": bundle.task,
+        "trained": bundle.trained,
+        "labels": list(bundle.labels),
+        "least_gflops": bundle.costs_flops[0] / 1e9,
+        "largest_gflops": sum(bundle.costs_flops) / 1e9,
+        "default_budget_gflops": bundle.default_budget_flops / 1e9,
+    }
+
+
+def print_bundles(bundles: list[Bundle], console: Console | None = None) -> None:
+    """One line a bundle."""
+    console = console or Console(highlight=False)
+    table = Table("model", "task", "trained", "labels", "least GFLOPs", "largest", "default budget", box=None)
+    for bundle in bundles:
+        facts = bundle_facts(bundle)
+        table.add_row(
+            facts["name"],
+            facts["task"],
+            "yes" if facts["trained"] else "[yellow]NO: labels mean nothing[/yellow]",
+            str(len(facts["labels"])),
+            *(f"{facts[name]:.4g}" for name in ("least_gflops", "largest_gflops", "default_budget_gflops")),
+        )
+    console.print(table)
