@@ -5,6 +5,7 @@ Knows no architecture, and calls nobody: OpenVINO's telemetry is shut out before
 
 import copy
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from models.runtime.base import Network, Precision, hold_torch_threads
-from models.runtime.model_cache import ModelCache
+from models.runtime.file_cache import FileCache
+
+_LENGTH_BYTES = 8
 
 
 class OpenVinoRuntime:
@@ -25,7 +28,7 @@ class OpenVinoRuntime:
     def __init__(self, openvino: Any, *, precision: Precision, num_threads: int, cache_dir: Path | None) -> None:
         self._openvino = openvino
         self._core = openvino.Core()
-        self._cache = ModelCache(cache_dir, openvino, self._core) if cache_dir else None
+        self._cache = FileCache(cache_dir) if cache_dir else None
         self.precision = precision
         self.num_threads = num_threads
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -33,14 +36,14 @@ class OpenVinoRuntime:
 
     def compile(self, module: nn.Module, example: Tensor, *, key: str) -> Network:
         assert example.dtype == torch.uint8, example.dtype
-        row_shape = tuple(example.shape[1:])
-        model = self._cache.load(key, row_shape) if self._cache else None
-        if model is None:
-            model = self._convert(module, example)
+        identity = repr((key, tuple(example.shape[1:]), self._openvino.get_version()))
+        converted = self._cache.load(identity) if self._cache else None
+        if converted is None:
+            converted = self._convert(module, example)
             if self._cache:
-                self._cache.store(key, row_shape, model)
+                self._cache.store(identity, converted)
         compiled = self._core.compile_model(
-            model,
+            self._core.read_model(*_split(converted)),
             "CPU",
             {
                 "PERFORMANCE_HINT": "LATENCY",
@@ -64,16 +67,30 @@ class OpenVinoRuntime:
         run(example)  # the first call packs the weights; a new batch size later on costs a fraction of its run
         return run
 
-    def _convert(self, module: nn.Module, example: Tensor) -> Any:
+    def _convert(self, module: nn.Module, example: Tensor) -> bytes:
+        """OpenVINO's fp32 form of `module`, serialised: its compiler treats a model just converted slightly otherwise
+        than the same model read back, and a cached one must give the same answers as a fresh one."""
         frozen = copy.deepcopy(module).cpu().eval().requires_grad_(False)
-        twice = torch.cat((example, example)).cpu()  # tracing a batch of one may fix the one
+        twice = torch.cat((example, example)).cpu()  # tracing a single clip may fix that number
         free_batch = self._openvino.PartialShape([-1, *example.shape[1:]])
-        with warnings.catch_warnings():
-            # OpenVINO traces with torch.jit; torch.export works as well and takes three times as long.
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+            # OpenVINO traces with torch.jit; torch.export works as well, but takes more than twice as long.
             warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
-            return self._openvino.convert_model(
+            model = self._openvino.convert_model(
                 frozen, example_input=twice, input=[(free_batch, self._openvino.Type.u8)]
             )
+            xml = Path(folder, "model.xml")
+            self._openvino.save_model(model, xml, compress_to_fp16=False)
+            return _join(xml.read_bytes(), xml.with_suffix(".bin").read_bytes())
+
+
+def _join(xml: bytes, weights: bytes) -> bytes:
+    return len(xml).to_bytes(_LENGTH_BYTES, "little") + xml + weights
+
+
+def _split(converted: bytes) -> tuple[bytes, bytes]:
+    weights_start = _LENGTH_BYTES + int.from_bytes(converted[:_LENGTH_BYTES], "little")
+    return converted[_LENGTH_BYTES:weights_start], converted[weights_start:]
 
 
 def import_openvino() -> Any | None:

@@ -1,5 +1,6 @@
 """What every runtime promises, held on small seeded networks."""
 
+import sys
 import threading
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.runtime import Network, Runtime, RuntimeConfig, make_runtime
+from models.runtime.openvino_runtime import import_openvino
 
 
 class SmallNet(nn.Module):
@@ -139,3 +141,35 @@ def test_the_number_of_threads_holds_on_the_thread_that_runs() -> None:
 def test_zero_threads_are_refused() -> None:
     with pytest.raises(ValueError, match="num_threads is 0; it must be at least 1"):
         make_runtime(RuntimeConfig(num_threads=0))
+
+
+def test_auto_takes_openvino_on_a_cpu_and_torch_where_it_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("auto takes torch where CUDA is")
+    assert make_runtime(RuntimeConfig()).name == ("openvino" if import_openvino() else "torch")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert make_runtime(RuntimeConfig()).name == "torch"
+
+
+def test_asking_for_openvino_where_it_does_not_import_is_refused_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ValueError, match=r"'openvino' does not import here: pip install openvino, or ask for 'torch'"):
+        make_runtime(RuntimeConfig(name="openvino"))
+
+
+def test_auto_precision_is_bf16_only_where_the_cpu_has_such_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for features, precision in (({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({}, "fp32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda features=features: features)
+        assert make_runtime(RuntimeConfig(name="torch")).precision == precision
+
+
+def test_torch_keeps_to_one_thread_while_openvino_runs() -> None:
+    if import_openvino() is None:
+        pytest.skip("OpenVINO does not import here")
+    network = make_runtime(RuntimeConfig(name="openvino", num_threads=2)).compile(small_net(), rows(1), key="small")
+    torch.set_num_threads(2)
+    network(rows(1))
+    assert torch.get_num_threads() == 1
