@@ -1,0 +1,35 @@
+"""What operators ask: alive, ready, and the metrics. Knows no model."""
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.parts import metrics_of, pipeline_of
+from service.api.schemas import Liveness, Readiness, refusals
+from service.errors import Draining
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/livez", summary="Whether the process answers at all")
+async def livez() -> Liveness:
+    return Liveness()
+
+
+@router.get(
+    "/readyz", summary="Whether to send requests here", responses=refusals(s503="Loading, broken, or shutting down.")
+)
+async def readyz(request: Request) -> Readiness:
+    pipeline = pipeline_of(request)
+    if pipeline.admission.draining:
+        raise Draining("the service is shutting down; send requests to another replica", retry_after_s=1)
+    return Readiness(models=[offer.name for offer in pipeline.catalogue])
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    summary="Prometheus metrics",
+    responses={200: {"description": "Text or OpenMetrics format.", "content": {"text/plain": {}}}},
+)
+async def metrics(request: Request) -> Response:
+    exposition, content_type = metrics_of(request).exposition(request.headers.get("accept", ""))
+    return Response(exposition, headers={"Content-Type": content_type})

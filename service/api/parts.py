@@ -1,0 +1,34 @@
+"""Where the routes find the service's parts: `app.state`, filled by `service.app`. Knows nothing else of the wiring."""
+
+from fastapi import Request
+
+from service.engine.pipeline import Pipeline
+from service.errors import NotReady
+from service.metrics import Metrics
+from service.settings import Settings
+
+
+def settings_of(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def metrics_of(request: Request) -> Metrics:
+    metrics: Metrics = request.app.state.metrics
+    return metrics
+
+
+def pipeline_of(request: Request) -> Pipeline:
+    """The pipeline, once the models are loaded. Raises NotReady while they are not, or cannot be."""
+    pipeline: Pipeline | None = request.app.state.pipeline
+    if pipeline is not None:
+        return pipeline
+    if request.app.state.load_error is not None:
+        raise NotReady(f"the models could not be loaded: {request.app.state.load_error}", retry_after_s=30)
+    raise NotReady("the models are still loading; try again in a moment", retry_after_s=2)
+
+
+def request_id_of(request: Request) -> str:
+    """The id under which this request stands in the log; set by `http_metrics`."""
+    request_id: str = request.state.request_id
+    return request_id

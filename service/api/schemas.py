@@ -1,0 +1,182 @@
+"""The JSON of the API, as pydantic models with examples. Knows no engine; `answers` fills these.
+
+Money is GFLOPs here (10^9 multiply-adds), times are milliseconds or seconds as the names say.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.engine.request import ExitReason
+
+
+class Value(BaseModel):
+    """What all of them are: frozen, and NaN never becomes JSON."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+
+class Prediction(Value):
+    label: str = Field(examples=["tennis_serve"])
+    score: float = Field(description="Tempered probability.", examples=[0.93])
+
+
+class Box(Value):
+    """Normalised to the displayed (rotated) source frame: (0, 0) is its upper left corner, (1, 1) its lower right."""
+
+    x: float = Field(ge=0, le=1, examples=[0.31])
+    y: float = Field(ge=0, le=1, examples=[0.2])
+    w: float = Field(ge=0, le=1, examples=[0.4])
+    h: float = Field(ge=0, le=1, examples=[0.5])
+
+
+class CubePlace(Value):
+    pts_s: tuple[float, float] = Field(description="Times of its first and last frame.", examples=[(0.8, 0.93)])
+    box: Box
+
+
+class StepTaken(Value):
+    step: int = Field(description="0 is the glance.", examples=[1])
+    kind: str = Field(description="glance or cube", examples=["cube"])
+    gflops: float = Field(description="What this step cost.", examples=[0.24])
+    entropy_nats: float = Field(description="Uncertainty after it.", examples=[0.8])
+    top: Prediction
+    cube: CubePlace | None = Field(None, description="What the step looked at; absent for the glance.")
+
+
+class StepEvent(StepTaken):
+    """Data of an event-stream's `step`: the step, and where the answer stands after it."""
+
+    spent_gflops: float = Field(description="What all steps so far cost.", examples=[0.68])
+    predictions: list[Prediction]
+
+
+class Exit(Value):
+    reason: ExitReason = Field(
+        description="confident: entropy at or below the step's threshold; ceiling: the next step would pass max_gflops; "
+        "deadline: out of time; exhausted: no step left"
+    )
+    step: int = Field(examples=[2])
+    entropy_nats: float = Field(examples=[0.21])
+
+
+class Compute(Value):
+    budget_gflops: float = Field(description="B: bounds the mean over videos.", examples=[1.2])
+    max_gflops: float | None = Field(description="Bounds this video; null where none was asked for.", examples=[None])
+    spent_gflops: float = Field(examples=[0.91])
+    steps: list[StepTaken]
+
+
+class Video(Value):
+    duration_s: float = Field(examples=[2.0])
+    width: int = Field(description="As displayed, in pixels.", examples=[1920])
+    height: int = Field(examples=[1080])
+    codec: str = Field(examples=["h264"])
+    frames_decoded: int = Field(examples=[61])
+    frames_sampled: int = Field(description="Distinct frames that the model saw.", examples=[16])
+
+
+class TimingMs(Value):
+    upload: float = Field(examples=[12.0])
+    decode: float = Field(description="Waiting for a decoding process included.", examples=[80.0])
+    queue: float = Field(description="Decoded, and waiting for the device.", examples=[3.0])
+    inference: float = Field(examples=[22.0])
+    total: float = Field(examples=[118.0])
+
+
+class RecognitionAnswer(Value):
+    """The answer, with its own account of what it cost."""
+
+    id: str = Field(examples=["rec_01JD3M8Q4Z6X7V9T2S5R1P0N8K"])
+    model: str = Field(examples=["adafocus-v3-compact"])
+    bundle: str = Field(description="Digest of the model's files.", examples=["sha256:9f86d081884c7d65"])
+    task: str = Field(examples=["sports-actions"])
+    trained: bool = Field(description="false: the weights are random, the labels mean nothing.")
+    predictions: list[Prediction]
+    exit: Exit
+    compute: Compute
+    video: Video
+    timing_ms: TimingMs
+
+
+class Problem(BaseModel):
+    """RFC 9457. Further members hold the facts of the problem, such as `option` or `least_gflops`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="Stable; what to switch on.", examples=["/problems/budget-too-small"])
+    title: str = Field(examples=["The budget is below the cheapest answer"])
+    status: int = Field(examples=[422])
+    detail: str = Field(
+        description="The value, the rule and the way out.",
+        examples=[
+            "budget_gflops=0.1 is below the 0.44 GFLOPs that a glance of adafocus-v3-compact costs; ask for at least 0.44"
+        ],
+    )
+    instance: str = Field(examples=["urn:fovea:request:req_01JD3M8Q4Z6X7V9T2S5R1P0N8K"])
+
+
+class FrontierPoint(Value):
+    gflops: float = Field(description="Mean cost measured on the calibration set.", examples=[0.98])
+    accuracy: float = Field(description="Measured on the calibration set.", examples=[0.81])
+
+
+class Thresholds(Value):
+    """What a budget means to a model: it stops after step k when the entropy is at most entropy_nats[k]."""
+
+    budget_gflops: float = Field(description="The budget asked about.", examples=[1.3])
+    solved_for_gflops: float = Field(description="The solved budget that holds for it.", examples=[1.2])
+    entropy_nats: list[float] = Field(examples=[[0.42, 0.61]])
+    mean_gflops: float = Field(examples=[1.18])
+    accuracy: float = Field(examples=[0.82])
+
+
+class ModelSummary(Value):
+    name: str = Field(examples=["adafocus-v3-compact"])
+    bundle: str = Field(examples=["sha256:9f86d081884c7d65"])
+    task: str = Field(examples=["sports-actions"])
+    trained: bool
+    default: bool = Field(description="Whether `auto` starts from this model's task and budget.")
+    num_labels: int = Field(examples=[101])
+    least_gflops: float = Field(description="The cheapest answer: a glance.", examples=[0.44])
+    full_gflops: float = Field(description="Every step taken.", examples=[1.64])
+    default_budget_gflops: float = Field(examples=[1.2])
+
+
+class ModelDetail(ModelSummary):
+    labels: list[str] = Field(examples=[["tennis_serve", "tennis_smash"]])
+    step_gflops: list[float] = Field(description="The price of each step.", examples=[[0.44, 0.24]])
+    num_frames: int = Field(description="Frames sampled from a video.", examples=[16])
+    frontier: list[FrontierPoint]
+    thresholds: Thresholds = Field(description="For `budget_gflops`, or the default budget.")
+    card: dict[str, str] = Field(description="The model card, by heading.", examples=[{"licence": "Apache-2.0"}])
+
+
+class ModelList(Value):
+    models: list[ModelSummary]
+
+
+class Liveness(Value):
+    status: str = Field("alive", examples=["alive"])
+
+
+class Readiness(Value):
+    status: str = Field("ready", examples=["ready"])
+    models: list[str] = Field(examples=[["adafocus-v3-compact"]])
+
+
+PROBLEM_CONTENT: dict[str, Any] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's `responses` for problems: `refusals(s404="no such model")`."""
+    retry = {"Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}}
+    return {
+        int(status[1:]): {
+            "model": Problem,
+            "description": meaning,
+            "content": PROBLEM_CONTENT,
+            **({"headers": retry} if status in {"s429", "s503"} else {}),
+        }
+        for status, meaning in meanings.items()
+    }
