@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on. 8000; 0 takes any free one."""
 
-    bundle_dirs: Annotated[tuple[Path, ...], NoDecode] = (Path("var/bundles"),)
+    bundles: Annotated[tuple[Path, ...], NoDecode] = (Path("var/bundles"),)
     """Folders that hold model bundles, besides those that ship; written as PATH is: /models:/more/models."""
     default_model: str | None = None
     """Name of the bundle whose task `model=auto` answers; None: the first one found."""
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     """What executes the networks; auto: torch on CUDA, OpenVINO on a CPU where it imports, else torch."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the heavy networks; auto: bf16 where the hardware multiplies it natively, else fp32."""
-    num_threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
     """Cores the device thread uses on a CPU; None: all of them. 2 on a two-core machine."""
     cache_dir: Path = Path("~/.cache/fovea")
     """Where converted models are kept between starts; `~` is the home folder. Safe to delete."""
@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     upload_timeout_s: float = Field(default=120.0, gt=0)
     """Seconds from a request's start to its body's last byte. 256 MiB in 120 s needs 18 Mbit/s."""
     spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
-    """Where uploads lie while they are decoded: at most max_queued_videos x max_upload_bytes, 16 GiB by default."""
+    """Where uploads lie while they are decoded: at most max_queued_requests x max_upload_bytes, 16 GiB by default."""
 
     max_duration_s: float = Field(default=600.0, gt=0)
     """Length of a video. 600 is ten minutes."""
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     max_frames: int = Field(default=36_000, ge=1)
     """Frames of a video. 36000 are ten minutes at 60 per second."""
 
-    max_queued_videos: int = Field(default=64, ge=1)
+    max_queued_requests: int = Field(default=64, ge=1)
     """Videos being uploaded, waiting to be decoded or decoding; one more is 429. 64 at 20 ms are 1.3 s."""
     max_queued_gflops: float = Field(default=500.0, gt=0, allow_inf_nan=False)
     """GFLOPs that admitted requests may still spend; more is 429. 500 at 100 GFLOPS are 5 s of waiting."""
@@ -88,12 +88,12 @@ class Settings(BaseSettings):
     """Seconds that admitted requests get to finish after SIGTERM. Kubernetes' terminationGracePeriodSeconds must be
     larger: 25 fits its default of 30."""
 
-    @field_validator("bundle_dirs", mode="before")
+    @field_validator("bundles", mode="before")
     @classmethod
     def _split_paths(cls, value: object) -> object:
         return tuple(path for path in value.split(os.pathsep) if path) if isinstance(value, str) else value
 
-    @field_validator("bundle_dirs", "cache_dir", "spool_dir", mode="after")
+    @field_validator("bundles", "cache_dir", "spool_dir", mode="after")
     @classmethod
     def _expand_home(cls, value: Path | tuple[Path, ...]) -> Path | tuple[Path, ...]:
         return value.expanduser() if isinstance(value, Path) else tuple(path.expanduser() for path in value)
@@ -112,7 +112,7 @@ class Settings(BaseSettings):
 
         Raises SettingsError; warns of variables that mean nothing.
 
-        A variable that means nothing is no reason not to start: a rolled-back replica meets its successor's, and
+        An unknown variable is no reason not to start: a rolled-back replica meets its successor's, and
         Kubernetes adds FOVEA_SERVICE_HOST and the like for a Service called `fovea`.
         """
         for warning in unknown_variables(os.environ):

@@ -57,7 +57,7 @@ _OPENAPI: dict[str, Any] = {
     openapi_extra=_OPENAPI,
     responses={
         200: {
-            "description": "The recognition; as text/event-stream one event `step` per step, then `result` or `problem`.",
+            "description": "The recognition; as text/event-stream a `step` per step, then `result` or `problem`.",
             "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}, "example": "id: 0\nevent: step\ndata: {…}\n\n"}},
         },
         **refusals(

@@ -41,7 +41,11 @@ class StepTaken(Value):
     gflops: float = Field(description="What this step cost.", examples=[0.24])
     entropy_nats: float = Field(description="Uncertainty after it.", examples=[0.8])
     top: Prediction
-    cube: CubePlace | None = Field(None, description="What the step looked at; absent for the glance.")
+    cube: CubePlace | None = Field(
+        default=None,
+        description="What the step looked at; absent for the glance.",
+        exclude_if=lambda cube: cube is None,
+    )
 
 
 class StepEvent(StepTaken):
@@ -53,8 +57,8 @@ class StepEvent(StepTaken):
 
 class Exit(Value):
     reason: ExitReason = Field(
-        description="confident: entropy at or below the step's threshold; ceiling: the next step would pass max_gflops; "
-        "deadline: out of time; exhausted: no step left"
+        description="confident: entropy at or below the step's threshold; ceiling: the next step would pass "
+        "max_gflops; deadline: out of time; exhausted: no step left"
     )
     step: int = Field(examples=[2])
     entropy_nats: float = Field(examples=[0.21])
@@ -109,9 +113,7 @@ class Problem(BaseModel):
     status: int = Field(examples=[422])
     detail: str = Field(
         description="The value, the rule and the way out.",
-        examples=[
-            "budget_gflops=0.1 is below the 0.44 GFLOPs that a glance of adafocus-v3-compact costs; ask for at least 0.44"
-        ],
+        examples=["budget_gflops=0.1 is below the 0.44 GFLOPs that a glance of adafocus-v3-compact costs; …"],
     )
     instance: str = Field(examples=["urn:fovea:request:req_01JD3M8Q4Z6X7V9T2S5R1P0N8K"])
 
@@ -157,11 +159,11 @@ class ModelList(Value):
 
 
 class Liveness(Value):
-    status: str = Field("alive", examples=["alive"])
+    status: str = Field(default="alive", examples=["alive"])
 
 
 class Readiness(Value):
-    status: str = Field("ready", examples=["ready"])
+    status: str = Field(default="ready", examples=["ready"])
     models: list[str] = Field(examples=[["adafocus-v3-compact"]])
 
 

@@ -221,7 +221,10 @@ class MultipartUpload:
 
 
 def open_upload(request: Request, *, max_bytes: int, timeout_s: float) -> Upload:
-    """The upload of a request, by its content type; nothing is read yet. Raises UnsupportedMediaType, UploadTooLarge."""
+    """The upload of a request, by its content type; nothing is read yet.
+
+    Raises UnsupportedMediaType, UploadTooLarge, MalformedUpload.
+    """
     declared = request.headers.get("content-type")
     kind, parameters = parse_options_header(declared)
     body = Body(request, max_bytes=max_bytes, timeout_s=timeout_s)
