@@ -12,7 +12,6 @@ from typing import NoReturn
 
 import av
 import av.logging
-from av.codec.codec import Properties
 from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.stream import Discard, Disposition
@@ -189,7 +188,7 @@ def _has_times(packets: list[PacketFacts], container: InputContainer, stream: Vi
 
     AVI holds decoding times alone, and libav's guess at the rest is off where frames are reordered.
     """
-    if container.format.name == "avi" and stream.codec_context.codec.properties & Properties.REORDER.value:
+    if container.format.name == "avi" and stream.codec_context.codec.reorder:
         return False
     return all(packet.pts is not None for packet in packets if packet.is_shown)
 
