@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import httpx
 
+from service.api.answers import recognition_answer
 from service.api.options import Ceilings, parse_options
-from service.api.schemas import RecognitionBody
 from service.app import open_pipeline
 from service.engine.request import Recognition
 from service.errors import FoveaError
@@ -40,7 +40,7 @@ async def ask_here(options: Mapping[str, object]) -> AsyncIterator[Ask]:
                 async for event in pipeline.recognize(path, plan, ticket):
                     last = event
             assert isinstance(last, Recognition)
-            return RecognitionBody.of(last, pipeline.offer(plan.model)).model_dump(mode="json")
+            return recognition_answer(last, pipeline.offer(plan.model)).model_dump(mode="json", exclude_unset=True)
 
         yield ask
 

@@ -26,10 +26,18 @@ class GridPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """What a loaded bundle offers: its labels, the frames it wants, its price list and its solved budgets.
+class FrontierPoint:
+    """What answers cost in the mean and how many were right, on videos used for neither training nor calibration."""
 
-    `grid` ascends in budget and starts at or below the price of a glance.
+    mean_cost_flops: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a loaded bundle offers: its labels, the frames it wants, its price list, its solved budgets.
+
+    `grid` ascends in budget and starts at or below the price of a glance; an untrained bundle's `frontier` is empty.
     """
 
     name: str
@@ -41,6 +49,7 @@ class Offer:
     costs_flops: tuple[int, ...]  # price of each step
     default_budget_flops: int
     grid: tuple[GridPoint, ...]
+    frontier: tuple[FrontierPoint, ...] = ()
     card: tuple[tuple[str, str], ...] = ()  # the model card: (heading, text)
 
     @property
@@ -111,7 +120,7 @@ def _named(options: Options, offers: Sequence[Offer]) -> Offer:
 
 
 def _cheapest_best(options: Options, offers: Sequence[Offer], default: Offer) -> Offer:
-    """`model=auto`: the best measured accuracy that B pays for, the cheaper on a tie; within one task only.
+    """`model=auto`: the best measured accuracy at a cost of at most B, the cheaper on a tie; within one task only.
 
     Untrained bundles have no measured accuracy: one is taken only where it is the default and nothing better is there.
     """
@@ -133,11 +142,14 @@ def _cheapest_best(options: Options, offers: Sequence[Offer], default: Offer) ->
             raise _too_small("max_gflops", options.max_flops, candidates)
         raise _too_small("budget_gflops", budget_flops, candidates)
 
-    def worth(offer: Offer) -> tuple[float, float, str]:
-        point = offer.point_at(budget_flops)
-        return -point.accuracy, point.mean_cost_flops, offer.name
+    def rank(offer: Offer) -> tuple[float, float, str]:
+        points = [point for point in offer.frontier if point.mean_cost_flops <= budget_flops]
+        best = max(points, key=lambda point: (point.accuracy, -point.mean_cost_flops), default=None)
+        return (
+            (0.0, offer.least_flops, offer.name) if best is None else (-best.accuracy, best.mean_cost_flops, offer.name)
+        )
 
-    return min(affordable, key=worth)
+    return min(affordable, key=rank)
 
 
 def _too_small(option: str, flops: int, offers: Sequence[Offer]) -> BudgetTooSmall:

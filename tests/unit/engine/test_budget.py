@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.budget import GridPoint, Offer, Options, plan
+from service.engine.budget import FrontierPoint, GridPoint, Offer, Options, plan
 from service.errors import BudgetTooSmall, UnknownModel
 from service.video.clip import FrameRule
 
@@ -18,13 +18,17 @@ def an_offer(
     points: tuple[tuple[int, float], ...] = ((100, 0.5), (140, 0.6), (180, 0.7)),
     default: int = 140,
 ) -> Offer:
-    """`points`: (budget, accuracy); the k-th point's thresholds are all k, so that a test sees which was taken."""
+    """`points`: (budget, measured accuracy); the k-th point's thresholds are all k, so that a test sees which was taken.
+
+    On calibration data everything was right: what `auto` weighs must be what was measured.
+    """
     grid = tuple(
-        GridPoint(budget, (float(k),) * (len(costs) - 1), mean_cost_flops=budget - 1, accuracy=accuracy)
-        for k, (budget, accuracy) in enumerate(points)
+        GridPoint(budget, (float(k),) * (len(costs) - 1), mean_cost_flops=budget, accuracy=1.0)
+        for k, (budget, _) in enumerate(points)
     )
+    frontier = tuple(FrontierPoint(budget, accuracy) for budget, accuracy in points)
     rule = FrameRule(num_frames=4, height_px=8, width_px=8, resize="stretch")
-    return Offer(name, "sha256:0", task, ("a", "b"), trained, rule, costs, default, grid)
+    return Offer(name, "sha256:0", task, ("a", "b"), trained, rule, costs, default, grid, frontier)
 
 
 DYNAMIC = an_offer("dynamic")
