@@ -128,7 +128,7 @@ def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDeta
         labels=list(offer.labels),
         step_gflops=[cost / 1e9 for cost in offer.costs_flops],
         num_frames=offer.frame_rule.num_frames,
-        frontier=[FrontierPoint(gflops=p.mean_cost_flops / 1e9, accuracy=p.accuracy) for p in offer.grid],
+        frontier=[FrontierPoint(gflops=p.mean_cost_flops / 1e9, accuracy=p.accuracy) for p in offer.frontier],
         thresholds=Thresholds(
             budget_gflops=budget_flops / 1e9,
             solved_for_gflops=point.budget_flops / 1e9,

@@ -119,8 +119,8 @@ class Problem(BaseModel):
 
 
 class FrontierPoint(Value):
-    gflops: float = Field(description="Mean cost measured on the calibration set.", examples=[0.98])
-    accuracy: float = Field(description="Measured on the calibration set.", examples=[0.81])
+    gflops: float = Field(description="Mean cost measured on validation videos.", examples=[0.98])
+    accuracy: float = Field(description="On validation videos, seen neither in training nor in calibration.", examples=[0.81])
 
 
 class Thresholds(Value):
@@ -149,7 +149,7 @@ class ModelDetail(ModelSummary):
     labels: list[str] = Field(examples=[["tennis_serve", "tennis_smash"]])
     step_gflops: list[float] = Field(description="The price of each step.", examples=[[0.44, 0.24]])
     num_frames: int = Field(description="Frames sampled from a video.", examples=[16])
-    frontier: list[FrontierPoint]
+    frontier: list[FrontierPoint] = Field(description="Measured; empty for an untrained model.")
     thresholds: Thresholds = Field(description="For `budget_gflops`, or the default budget.")
     card: dict[str, str] = Field(description="The model card, by heading.", examples=[{"licence": "Apache-2.0"}])
 

@@ -1,0 +1,72 @@
+"""The whole service over a real socket, for tests: uvicorn in a thread of its own, on a free loopback port."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from service.app import create_app
+from service.server import make_server
+from service.settings import Settings
+
+from .tiny import TinyRecognizer, tiny_model
+
+
+@dataclass(frozen=True)
+class Served:
+    url: str
+    port: int
+    app: FastAPI
+    client: httpx.Client
+
+    def post(self, video: bytes, query: str = "", **headers: str) -> httpx.Response:
+        """Post a raw body."""
+        return self.client.post(
+            f"/v1/recognitions{query}", content=video, headers={"Content-Type": "video/mp4"} | headers
+        )
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A sample of /metrics; 0 where it was never touched."""
+        return self.app.state.metrics.registry.get_sample_value(name, labels) or 0.0
+
+    def wait_for_metric(self, value: float, name: str, **labels: str) -> None:
+        """Until the sample has that value: some things are counted after the client has its answer."""
+        give_up_s = time.monotonic() + 10
+        while self.metric(name, **labels) != value:
+            assert time.monotonic() < give_up_s, f"{name}{labels} stayed {self.metric(name, **labels)}, not {value}"
+            time.sleep(0.01)
+
+
+@contextmanager
+def serving(recognizer: TinyRecognizer | None = None, *, ready: bool = True, **settings: Any) -> Iterator[Served]:
+    """Serve the tiny recognizer; `settings` override those of tests (one decoding child)."""
+    model = tiny_model(recognizer)
+    chosen = Settings(**{"decode_children": 1, "decode_timeout_s": 20.0, "drain_timeout_s": 5.0} | settings)
+    app = create_app(chosen, load=lambda _: [model])
+    server = make_server(chosen, app)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="test-server")
+        thread.start()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+                if ready:
+                    _wait_until_ready(client)
+                yield Served(f"http://127.0.0.1:{port}", port, app, client)
+        finally:
+            server.should_exit = True
+            thread.join(30)
+            assert not thread.is_alive(), "the server did not end"
+
+
+def _wait_until_ready(client: httpx.Client) -> None:
+    give_up_s = time.monotonic() + 30
+    while (answer := client.get("/readyz")).status_code != 200:
+        assert time.monotonic() < give_up_s, answer.text
+        time.sleep(0.02)

@@ -1,0 +1,110 @@
+"""A recognizer small enough to know by heart, for tests of everything around it. No weights, no torch.
+
+It answers "red", "green" or "blue" by the clip's mean colour, a little surer with every cube.
+Shape suffixes: C colours, which are the classes.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.recognizer import ClipSpec, Cube, Frames
+
+LABELS = ("red", "green", "blue")
+COSTS = (100_000_000, 50_000_000, 30_000_000)  # glance, cube, cube: 0.1 + 0.05 + 0.03 GFLOPs
+SPEC = ClipSpec(num_frames=4, height_px=32, width_px=32, resize="stretch")
+
+
+@dataclass(frozen=True)
+class TinyState:
+    step: int
+    mean_C: NDArray[np.float32]
+
+    @property
+    def probabilities_C(self) -> NDArray[np.float32]:
+        odds_C = np.exp((2 + 2 * self.step) * self.mean_C)
+        return (odds_C / odds_C.sum()).astype(np.float32)
+
+    @property
+    def entropy_nats(self) -> float:
+        p_C = self.probabilities_C.astype(np.float64)
+        return float(-(p_C * np.log(np.maximum(p_C, 1e-30))).sum())
+
+    @property
+    def cube(self) -> Cube | None:
+        return Cube(self.step - 1, 8, 16, 2, 8, 16) if self.step else None
+
+
+class TinyRecognizer:
+    """`before(kind)` is called in the engine's thread before each batch: it may block, or raise."""
+
+    clip_spec = SPEC
+    costs = COSTS
+
+    def __init__(self, before: Callable[[str], None] = lambda kind: None) -> None:
+        self.before = before
+        self.batches: list[tuple[str, int]] = []
+
+    def glance(self, clips_THWC: Sequence[Frames]) -> list[TinyState]:
+        self._note("glance", len(clips_THWC))
+        return [TinyState(0, (clip.mean((0, 1, 2)) / 255).astype(np.float32)) for clip in clips_THWC]
+
+    def focus(self, states: Sequence[TinyState]) -> list[TinyState]:
+        self._note("focus", len(states))
+        return [TinyState(state.step + 1, state.mean_C) for state in states]
+
+    def _note(self, kind: str, size: int) -> None:
+        self.batches.append((kind, size))
+        self.before(kind)
+
+
+class Gate:
+    """A `before` that lets batches of one kind through only once it is opened."""
+
+    def __init__(self, kind: str = "glance") -> None:
+        self.kind = kind
+        self.reached = threading.Event()
+        self._open = threading.Event()
+
+    def __call__(self, kind: str) -> None:
+        if kind == self.kind:
+            self.reached.set()
+            assert self._open.wait(30), "the test never opened its gate"
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def tiny_model(
+    recognizer: TinyRecognizer | None = None, *, name: str = "tiny", thresholds: tuple[float, float] = (-1.0, -1.0)
+) -> Any:
+    """A loaded model as `service.app` takes it. Thresholds of -1 are never met: all steps are taken, given the budget."""
+
+    def point(budget_flops: int, thresholds_nats: tuple[float, float]) -> SimpleNamespace:
+        solution = SimpleNamespace(thresholds_nats=thresholds_nats, mean_cost_flops=float(budget_flops), accuracy=0.75)
+        return SimpleNamespace(budget_flops=budget_flops, solution=solution)
+
+    manifest = SimpleNamespace(
+        card=SimpleNamespace(intended_use="tests", limits="knows three colours"),
+        licence="Apache-2.0",
+        provenance=SimpleNamespace(data="none", recipe="by hand", seed=0, commit=None),
+        measured=SimpleNamespace(data="nothing"),
+    )
+    bundle = SimpleNamespace(
+        name=name,
+        digest="sha256:" + "0" * 64,
+        task="colours",
+        labels=LABELS,
+        trained=False,
+        clip_spec=SPEC,
+        default_budget_flops=180_000_000,
+        grid=SimpleNamespace(points=(point(100_000_000, (9.0, 9.0)), point(180_000_000, thresholds))),
+        frontier=(),
+        manifest=manifest,
+    )
+    return SimpleNamespace(bundle=bundle, recognizer=recognizer if recognizer is not None else TinyRecognizer())
