@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from service.video.clip import FrameRule
 
-# Bicubic widens its filter when it shrinks, so that every source pixel counts; the flags make it exact and the same
-# on every machine.
-_SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INP
+# Exact and the same on every machine. Shrinking much, averaging areas is nearest to the mean of the source pixels (by 1
+# to 6 dB over bicubic) and takes a quarter of the time; else bicubic is sharper.
+_EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+_SHRINKS_MUCH = 2
 
 # AVColorSpace of a frame -> swscale's. What is not listed (unspecified or made up) goes by size, as players do it.
 _COLORSPACES = {
@@ -134,6 +135,7 @@ def _coded(size: tuple[int, int], orientation: Orientation) -> tuple[int, int]:
 
 def _scale(scaler: VideoReformatter, frame: VideoFrame, width: int, height: int) -> VideoFrame:
     """RGB of that size. (Left alone, libav takes every frame that states no colour space for standard definition.)"""
+    shrinks_much = frame.width >= _SHRINKS_MUCH * width and frame.height >= _SHRINKS_MUCH * height
     guess = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
     return scaler.reformat(
         frame,
@@ -142,7 +144,7 @@ def _scale(scaler: VideoReformatter, frame: VideoFrame, width: int, height: int)
         "rgb24",
         src_colorspace=None if frame.format.is_rgb else _COLORSPACES.get(frame.colorspace, guess),
         dst_color_range=ColorRange.JPEG,
-        interpolation=_SCALING,
+        interpolation=_EXACT | (Interpolation.AREA if shrinks_much else Interpolation.BICUBIC),
         threads=1,
     )
 
