@@ -2,7 +2,6 @@
 # Starts the service on this machine and says how to ask it: run.sh [options of `fovea serve`]
 set -eu
 cd "$(dirname "$0")/.."
-export FOVEA_BUNDLES="${FOVEA_BUNDLES:-var/bundles}"
 address="http://${FOVEA_HOST:-127.0.0.1}:${FOVEA_PORT:-8000}"
 
 cat >&2 <<END
