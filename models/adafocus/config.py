@@ -188,6 +188,8 @@ def _check_positive(config: AdaFocusConfig) -> None:
 
 def _check_glance(config: AdaFocusConfig) -> None:
     indices, last = config.glance_indices, config.num_frames - 1
+    if any(type(index) is not int for index in indices):
+        raise ValueError(f"glance_indices are {indices}, but frames are counted in whole numbers")
     if not indices or list(indices) != sorted(set(indices)) or not 0 <= indices[0] <= indices[-1] <= last:
         raise ValueError(f"glance_indices are {indices}, but must rise within 0..{last} and name at least one frame")
     for glance, frame in zip(config.glance_size, config.frame_size, strict=True):
@@ -207,5 +209,7 @@ def _check_cubes(config: AdaFocusConfig) -> None:
             f"max_cubes is {config.max_cubes}, but single-frame cubes never use one of the {config.num_frames} "
             f"frames twice; take at most that many"
         )
+    if type(config.temporal_shift) is not bool:
+        raise ValueError(f"temporal_shift is {config.temporal_shift!r}, but must be true or false")
     if config.temporal_shift and config.cube_size[0] == 1:
         raise ValueError("temporal_shift needs cubes of at least 2 frames: a lone frame has no neighbour to shift from")
