@@ -6,6 +6,7 @@ Shape suffixes: T frames, H rows, W columns, C colour channels, B box sides.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 import av
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from service.errors import VideoLimitExceeded, VideoUnreadable
 from service.video.clip import Clip, FrameRule, VideoInfo, VideoLimits
 from service.video.picture import Painter
-from service.video.probe import MAX_ASPECT, Track, check_size, opened, raise_broken_off, scan
+from service.video.probe import MAX_ASPECT, Track, broken_off, check_size, opened, packets_of, scan
 from service.video.sampling import Run, choose, plan_runs, segment_centres
 
 
@@ -47,16 +48,15 @@ class _Pass:
         packets = self.track.packets
         wanted = {packets[target].pts: target for run in runs for target in run.targets}
         shots: dict[int, _Shot] = {}
-        with opened(self.path) as (container, stream):
+        with opened(self.path, self.limits) as (container, stream):
             self.painter = Painter(self.rule, stream.sample_aspect_ratio)
             context = stream.codec_context
-            context.thread_count = 1
             # frames that no other refers to are left out; dav1d takes this setting once, when it opens, not per packet
             skips = context.name != "libdav1d"
             remaining = iter(runs)
             run = next(remaining)
-            for index, packet in enumerate(container.demux(stream), -self.track.num_skipped):
-                if index < run.first or packet.size == 0:
+            for index, packet in enumerate(packets_of(container, stream), -self.track.num_skipped):
+                if index < run.first:
                     continue
                 pts = packets[index].pts
                 first_pts = packets[run.first].pts
@@ -103,23 +103,26 @@ class _Pass:
         track = self.track
         ticks = (track.end_pts - track.start_pts) / max(1, len(track.packets))
         latest = track.start_pts
-        with opened(self.path) as (container, stream):
+        with opened(self.path, self.limits) as (container, stream):
             self.painter = Painter(self.rule, stream.sample_aspect_ratio)
             context = stream.codec_context
-            context.thread_count = 1
             number = 0
             try:
-                for index, packet in enumerate(container.demux(stream), -track.num_skipped):
-                    if index < 0:
-                        continue
-                    for frame in self._decoded(context, packet if packet.size else None):
+                packets = islice(
+                    packets_of(container, stream), track.num_skipped, track.num_skipped + len(track.packets)
+                )
+                for packet in chain(packets, [None]):  # None: the decoder gives what it holds back
+                    for frame in self._decoded(context, packet):
                         pts = frame.pts if track.has_times else round(number * ticks)
                         number += 1
                         if pts is not None and pts >= latest:  # a frame out of order would turn time back
                             latest = pts
                             yield pts, frame
+            except MemoryError:
+                raise
             except av.FFmpegError as error:
-                raise_broken_off(error, float((latest - track.start_pts) * track.time_base), track.duration_s)
+                read_s = float((latest - track.start_pts) * track.time_base)
+                raise broken_off(str(error.strerror), read_s, track.duration_s) from None
 
     def _decoded(self, context: VideoCodecContext, packet: "av.Packet[VideoStream] | None") -> list[VideoFrame]:
         frames = context.decode(packet)
@@ -180,6 +183,8 @@ def _selected_shots(reading: _Pass) -> list[_Shot] | None:
     choice = choose(track.packets, track.start_pts, track.end_pts, reading.rule.num_frames)
     try:
         shots = reading.selected(plan_runs(track.packets, choice.targets))
+    except MemoryError:
+        raise
     except av.FFmpegError:
         return None  # a flagged keyframe may be none; decoding everything tells whether the file is damaged
     if any(target not in shots for target in choice.targets):

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NoReturn
 
 import av
 import av.logging
 from av.codec.context import CodecContext
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
@@ -54,14 +54,26 @@ class Track:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(path: str, limits: VideoLimits) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The file's container and its video stream, nothing decoded; raises VideoError kin without naming the path."""
-    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "codec_whitelist": CODECS}
+    # Twice the limit, since decoders round up: `check_size` is the exact rule, this one bounds what libav allocates.
+    max_pixels = str(2 * limits.frame_pixels)
     av.logging.set_level(None)
     try:
-        # "file:" keeps a name like "concat:a|b" a name; metadata in a broken encoding is none of our business
-        container = av.open("file:" + path, "r", options=options, metadata_errors="replace")
-    except (av.FFmpegError, ValueError) as error:
+        container = av.open(
+            "file:" + path,  # so that a name like "concat:a|b" stays a name
+            "r",
+            options={
+                "format_whitelist": FORMATS,
+                "protocol_whitelist": "file",
+                "codec_whitelist": CODECS,
+                "max_pixels": max_pixels,
+            },
+            metadata_errors="replace",  # titles in a broken encoding are none of our business
+        )
+    except (MemoryError, FileNotFoundError, PermissionError):
+        raise
+    except av.FFmpegError as error:
         _log.debug("open failed: %r", error)
         raise VideoUnreadable(
             "the file is empty, damaged at its start, or of a kind that is not read here; "
@@ -69,51 +81,65 @@ def opened(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         ) from None
     with container:
         stream = _video_stream(container)
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"max_pixels": max_pixels}
         for other in container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all  # neither parsed nor, in mp4, even read
         yield container, stream
 
 
+def packets_of(container: InputContainer, stream: VideoStream) -> "Iterator[Packet[VideoStream]]":
+    """The stream's packets in decode order, without empty ones and libav's end mark: the same at each reading."""
+    return (packet for packet in container.demux(stream) if packet.size)
+
+
 def scan(path: str, limits: VideoLimits) -> Track:
     """Read all packets of the video stream without decoding any; refuse what is beyond `limits`.
 
     What the headers declare is checked first, then what is really there: headers may lie, and Matroska, MPEG-TS and
-    fragmented MP4 declare no number of frames at all.
+    fragmented MP4 declare no number of frames at all. An MP4 that ends before its own index says is refused; where
+    there is no such index, what is there is the video, less a last packet cut in two.
     """
-    with opened(path) as (container, stream):
+    with opened(path, limits) as (container, stream):
         check_size(stream.codec_context.width, stream.codec_context.height, limits)
         declared_s = _declared_duration_s(container, stream)
         _check_duration(declared_s, limits)
-        time_base = stream.time_base
-        assert time_base is not None
+        assert stream.time_base is not None
         packets: list[PacketFacts] = []
-        num_skipped = 0
+        is_corrupt = False  # the latest packet
+        broken_by: str | None = None
         try:
-            for packet in container.demux(stream):
-                if packet.size == 0:
-                    continue  # libav's end mark
-                if len(packets) + num_skipped >= limits.frames:
+            for packet in packets_of(container, stream):
+                if len(packets) == limits.frames:
                     raise VideoLimitExceeded(
                         f"the video has more than {limits.frames} frames, the most taken here; send a part of it",
                         limit_frames=limits.frames,
                     )
                 packets.append(PacketFacts(packet.pts, packet.duration or 0, packet.is_keyframe, not packet.is_discard))
+                is_corrupt = packet.is_corrupt
                 if packets[0].pts is not None and packet.pts is not None:
-                    _check_duration(float((packet.pts - packets[0].pts) * time_base), limits)
+                    _check_duration(float((packet.pts - packets[0].pts) * stream.time_base), limits)
+        except MemoryError:
+            raise
         except av.FFmpegError as error:
-            has_times = bool(packets) and _has_times(packets, container, stream)
-            start_pts, end_pts = _extent(packets, stream, has_times)
-            raise_broken_off(error, float((end_pts - start_pts) * time_base), declared_s)
-        first_key = next((index for index, packet in enumerate(packets) if packet.is_key), 0)
-        num_skipped, packets = first_key, packets[first_key:]
-        if not any(packet.is_shown for packet in packets):
-            raise VideoUnreadable("the video stream holds no frame; it may have been cut off, send the whole file")
+            broken_by = error.strerror
+        if is_corrupt:
+            packets.pop()
         has_times = _has_times(packets, container, stream)
         start_pts, end_pts = _extent(packets, stream, has_times)
+        if broken_by is None and "mp4" in container.format.name and len(packets) < len(stream.index_entries):
+            broken_by = f"{len(packets)} of {len(stream.index_entries)} frames are there"
+        if broken_by is not None:
+            raise broken_off(broken_by, float((end_pts - start_pts) * stream.time_base), declared_s)
+        num_skipped = next((index for index, packet in enumerate(packets) if packet.is_key), 0)
+        packets = packets[num_skipped:]
+        if not any(packet.is_shown for packet in packets):
+            raise VideoUnreadable("the video stream holds no frame; it may have been cut off, send the whole file")
+        start_pts, end_pts = _extent(packets, stream, has_times)
         track = Track(
-            codec=codec_name(stream),
-            time_base=time_base,
+            codec=stream.codec_context.codec.canonical_name,
+            time_base=stream.time_base,
             packets=tuple(packets),
             num_skipped=num_skipped,
             has_times=has_times,
@@ -136,17 +162,13 @@ def check_size(width: int, height: int, limits: VideoLimits) -> None:
         )
 
 
-def raise_broken_off(error: av.FFmpegError, read_s: float, whole_s: float | None) -> NoReturn:
+def broken_off(why: str, read_s: float, whole_s: float | None) -> VideoUnreadable:
     """A damaged or cut file: says how much of it could be read."""
     of = f" of {whole_s:.2f} s" if whole_s else ""
-    raise VideoUnreadable(
-        f"the video breaks off or is damaged after {read_s:.2f} s{of} ({error.strerror}); send the whole file again",
+    return VideoUnreadable(
+        f"the video breaks off or is damaged after {read_s:.2f} s{of} ({why}); send the whole file again",
         readable_s=round(read_s, 3),
-    ) from None
-
-
-def codec_name(stream: VideoStream) -> str:
-    return stream.codec_context.codec.canonical_name
+    )
 
 
 def _video_stream(container: InputContainer) -> VideoStream:
