@@ -44,11 +44,24 @@ class Served:
 
 
 @contextmanager
-def serving(recognizer: TinyRecognizer | None = None, *, ready: bool = True, **settings: Any) -> Iterator[Served]:
-    """Serve the tiny recognizer; `settings` override those of tests (one decoding child)."""
-    model = tiny_model(recognizer)
+def serving(
+    recognizer: TinyRecognizer | None = None,
+    *,
+    ready: bool = True,
+    before_load: threading.Event | None = None,
+    **settings: Any,
+) -> Iterator[Served]:
+    """Serve the tiny recognizer; `settings` override those of tests (one decoding child).
+
+    `before_load`: the model does not load before that. `ready=False`: do not wait until it has.
+    """
+
+    def load(_: Settings) -> list[Any]:
+        assert before_load is None or before_load.wait(30)
+        return [tiny_model(recognizer)]
+
     chosen = Settings(**{"decode_children": 1, "decode_timeout_s": 20.0, "drain_timeout_s": 5.0} | settings)
-    app = create_app(chosen, load=lambda _: [model])
+    app = create_app(chosen, load=load)
     server = make_server(chosen, app)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -83,7 +83,7 @@ class Gate:
 def tiny_model(
     recognizer: TinyRecognizer | None = None, *, name: str = "tiny", thresholds: tuple[float, float] = (-1.0, -1.0)
 ) -> Any:
-    """A loaded model as `service.app` takes it. Thresholds of -1 are never met: all steps are taken, given the budget."""
+    """A loaded model as `service.app` takes it. Thresholds of -1 are never met: at full budget all steps are taken."""
 
     def point(budget_flops: int, thresholds_nats: tuple[float, float]) -> SimpleNamespace:
         solution = SimpleNamespace(thresholds_nats=thresholds_nats, mean_cost_flops=float(budget_flops), accuracy=0.75)

@@ -1,0 +1,208 @@
+"""Request bodies: what counts as an upload, in whatever pieces it arrives."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import Request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.api.uploads import Upload, open_upload, save, spooled
+from service.errors import (
+    FoveaError,
+    InvalidOption,
+    InvalidUpload,
+    MalformedUpload,
+    RequestCancelled,
+    UnsupportedMediaType,
+    UploadTimeout,
+    UploadTooLarge,
+)
+
+BOUNDARY = "----limit"
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def a_field(name: str, value: str) -> bytes:
+    return f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+
+
+def a_file(data: bytes, name: str = "video") -> bytes:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="a.mp4"\r\n'
+    return head.encode() + b"Content-Type: video/mp4\r\n\r\n" + data + b"\r\n"
+
+
+END = f"--{BOUNDARY}--\r\n".encode()
+
+
+def an_upload(
+    pieces: Sequence[bytes],
+    content_type: str = "video/mp4",
+    *,
+    cut: bool = False,
+    max_bytes: int = 10_000,
+    **headers: str,
+) -> Upload:
+    """An upload whose body arrives in `pieces`; `cut`: the client leaves after them."""
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": piece, "more_body": cut or number < len(pieces) - 1}
+        for number, piece in enumerate(pieces)
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    raw = [(b"content-type", content_type.encode())]
+    raw += [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    request = Request({"type": "http", "method": "POST", "headers": raw}, receive)
+    return open_upload(request, max_bytes=max_bytes, timeout_s=5)
+
+
+async def read(upload: Upload) -> tuple[list[tuple[str, str]], bytes]:
+    return await upload.fields(), b"".join([chunk async for chunk in upload.video()])
+
+
+async def refusal_of(pieces: Sequence[bytes], content_type: str = FORM, **how: Any) -> FoveaError:
+    with pytest.raises(FoveaError) as refusal:
+        await read(an_upload(pieces, content_type, **how))
+    return refusal.value
+
+
+@pytest.mark.parametrize("content_type", ["video/mp4", "video/webm; codecs=vp9", "application/octet-stream"])
+async def test_a_video_may_be_the_whole_body(content_type: str) -> None:
+    assert await read(an_upload([b"ab", b"", b"cd"], content_type)) == ([], b"abcd")
+
+
+@given(
+    data=st.data(), video=st.binary(min_size=1, max_size=300), values=st.lists(st.text("aé1.", max_size=5), max_size=3)
+)
+def test_a_form_reads_the_same_in_whatever_pieces_it_arrives(
+    data: st.DataObject, video: bytes, values: list[str]
+) -> None:
+    fields = [(f"field{number}", value) for number, value in enumerate(values)]
+    body = b"".join(a_field(*field) for field in fields) + a_file(video) + END
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=12)))
+    pieces = [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+
+    async def opened_and_read() -> tuple[list[tuple[str, str]], bytes]:
+        return await read(an_upload(pieces, FORM))
+
+    assert asyncio.run(opened_and_read()) == (fields, video)
+
+
+async def test_the_fields_are_known_before_a_byte_of_the_video_is_read() -> None:
+    upload = an_upload([a_field("top_k", "1") + a_file(b"x" * 10)[:-12]], FORM, cut=True)  # no video byte came
+    assert await upload.fields() == [("top_k", "1")]
+
+
+async def test_an_announced_length_past_the_limit_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(UploadTooLarge, match="body of 10001 bytes is larger than the 10000 bytes allowed"):
+        an_upload([b"x"], content_length="10001")
+
+
+@pytest.mark.parametrize("content_type", ["video/mp4", FORM])
+async def test_an_unannounced_length_is_counted(content_type: str) -> None:
+    video = [b"x" * 1000] * 11
+    pieces = video if content_type != FORM else [a_file(b"")[:-2], *video, b"\r\n", END]
+    assert isinstance(await refusal_of(pieces, content_type), UploadTooLarge)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/json", "application/x-www-form-urlencoded", "", "video"]
+)
+async def test_another_content_type_is_refused_with_what_to_send(content_type: str) -> None:
+    with pytest.raises(UnsupportedMediaType, match="multipart/form-data with a part named 'video'"):
+        an_upload([b"x"], content_type)
+
+
+async def test_a_form_needs_a_boundary() -> None:
+    with pytest.raises(MalformedUpload, match="without a boundary"):
+        an_upload([b"x"], "multipart/form-data")
+    with pytest.raises(MalformedUpload, match="boundary is not valid"):
+        an_upload([b"x"], "multipart/form-data; boundary=" + "x" * 1000)
+
+
+async def test_a_form_without_a_video_is_refused() -> None:
+    error = await refusal_of([a_field("top_k", "1") + END])
+    assert type(error) is InvalidUpload
+    assert "no part named 'video'" in str(error)
+
+
+async def test_a_file_under_another_name_is_refused_with_the_right_name() -> None:
+    assert "named 'file'; name it 'video'" in str(await refusal_of([a_file(b"x", "file") + END]))
+
+
+async def test_two_videos_are_refused() -> None:
+    error = await refusal_of([a_file(b"x") + a_file(b"y") + END])
+    assert type(error) is InvalidUpload
+    assert "one video per request" in str(error)
+
+
+async def test_a_field_after_the_video_is_refused_not_ignored() -> None:
+    error = await refusal_of([a_file(b"x") + a_field("top_k", "1") + END])
+    assert isinstance(error, InvalidOption)
+    assert error.extra == {"option": "top_k"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"no form at all",
+        a_file(b"x" * 50)[:-30],
+        a_file(b"x"),
+        a_field("top_k", "1")[:-5],
+        b"",
+        f"--{BOUNDARY}\r\nContent-Type: video/mp4\r\n\r\nx\r\n".encode() + END,
+        f"--{BOUNDARY}\r\n{'x' * 5000}: y\r\n\r\nx\r\n".encode() + END,
+    ],
+    ids=[
+        "text",
+        "cut in the video",
+        "no closing boundary",
+        "cut in a field",
+        "nothing",
+        "nameless part",
+        "huge header",
+    ],
+)
+async def test_a_form_that_is_malformed_or_breaks_off_is_refused(body: bytes) -> None:
+    assert isinstance(await refusal_of([body]), MalformedUpload)
+
+
+async def test_fields_are_short_few_and_text() -> None:
+    assert "longer than 1024 bytes" in str(await refusal_of([a_field("model", "x" * 1025) + a_file(b"x") + END]))
+    assert "more than 16 fields" in str(await refusal_of([a_field("model", "x") * 17 + a_file(b"x") + END]))
+    assert "not UTF-8" in str(
+        await refusal_of([a_field("model", "x").replace(b"\nx\r", b"\n\xff\r") + a_file(b"x") + END])
+    )
+
+
+async def test_a_client_that_leaves_half_way_cancels() -> None:
+    assert isinstance(await refusal_of([b"half"], "video/mp4", cut=True), RequestCancelled)
+
+
+async def test_a_body_that_does_not_come_in_time_is_refused() -> None:
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    request = Request({"type": "http", "method": "POST", "headers": [(b"content-type", b"video/mp4")]}, receive)
+    with pytest.raises(UploadTimeout, match=r"not complete after 0\.01 s"):
+        await read(open_upload(request, max_bytes=10, timeout_s=0.01))
+
+
+async def test_what_is_saved_is_what_was_sent_and_is_gone_afterwards(tmp_path: Path) -> None:
+    with spooled(tmp_path) as path:
+        await save(an_upload([b"ab", b"cd"]), path)
+        assert path.read_bytes() == b"abcd"
+    assert os.listdir(tmp_path) == []
+
+
+async def test_an_empty_video_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InvalidUpload, match="0 bytes came"), spooled(tmp_path) as path:
+        await save(an_upload([b""]), path)
+    assert os.listdir(tmp_path) == []
