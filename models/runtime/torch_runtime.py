@@ -60,6 +60,7 @@ def _fold_batch_norms(module: nn.Module) -> nn.Module:
             traced.set_submodule(source.target, fuse_conv_bn_eval(conv, norm))
             node.replace_all_uses_with(source)
             traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
     traced.recompile()
     return traced
 
