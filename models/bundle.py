@@ -1,0 +1,187 @@
+"""A bundle on disk: a folder that makes a model usable, read strictly and written whole or not at all.
+
+Knows no runtime and builds no network: prices come from the architecture, everything else from the folder.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import save
+from torch import Tensor
+
+from models.adafocus.config import AdaFocusConfig
+from models.adafocus.costs import costs_flops
+from models.bundle_format import (
+    FILES,
+    FORMAT,
+    MANIFEST,
+    WEIGHTS,
+    BundleError,
+    Description,
+    Manifest,
+    read_bytes,
+    read_json,
+)
+from models.calibration import Calibration, calibration_files, read_calibration
+from models.recognizer import ClipSpec
+from models.thresholds import BudgetGrid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A sound bundle. `digest` names its four files, byte for byte; `costs_flops[k]` is the price of step k."""
+
+    folder: Path
+    digest: str
+    manifest: Manifest
+    config: AdaFocusConfig
+    costs_flops: tuple[int, ...]
+    calibration: Calibration
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def task(self) -> str:
+        return self.manifest.task
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.manifest.labels
+
+    @property
+    def trained(self) -> bool:
+        return self.manifest.trained
+
+    @property
+    def grid(self) -> BudgetGrid:
+        return self.calibration.grid
+
+    @property
+    def default_budget_flops(self) -> int:
+        """B of Eq. 7 for a request that names none."""
+        return round(self.manifest.default_budget_gflops * 1e9)
+
+    @property
+    def clip_spec(self) -> ClipSpec:
+        rule = self.manifest.clip
+        height_px, width_px = self.config.frame_size
+        return ClipSpec(self.config.num_frames, height_px, width_px, rule.resize, rule.source_short_side_px)
+
+    @property
+    def frontier(self) -> tuple[tuple[float, float], ...]:
+        """Measured (mean FLOPs per video, accuracy) points, on data used neither for training nor for calibration."""
+        spent_K = [sum(self.costs_flops[: k + 1]) for k in range(len(self.costs_flops))]
+        points = []
+        for point in self.manifest.measured.points:
+            num_videos = sum(point.videos_by_last_step_K)
+            flops = sum(n * spent for n, spent in zip(point.videos_by_last_step_K, spent_K, strict=True))
+            points.append((flops / num_videos, point.correct / num_videos))
+        return tuple(points)
+
+    @property
+    def card(self) -> tuple[tuple[str, str], ...]:
+        """The model card: (heading, text), in the order in which to read it."""
+        facts, origin = self.manifest, self.manifest.provenance
+        measured = facts.measured
+        return (
+            ("Intended use", facts.card.intended_use),
+            ("Limits", facts.card.limits),
+            ("Measured on", measured.data),
+            ("Calibrated on", self.calibration.data),
+            ("Training data", origin.data),
+            ("Recipe", f"{origin.recipe}; seed {origin.seed}; commit {origin.commit or 'none'}"),
+            ("Licence", facts.licence),
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> "Bundle":
+        """Read and check everything but the tensors, which `load_model` checks. Raises BundleError."""
+        manifest = read_json(folder, MANIFEST, Manifest)
+        if manifest.name != folder.name:
+            rule = f"its folder is called {folder.name}"
+            raise BundleError(folder, f"{MANIFEST}.name", manifest.name, rule, "rename one of them")
+        hashes = {file: hashlib.sha256(read_bytes(folder, file)).hexdigest() for file in FILES}
+        if hashes[WEIGHTS] != manifest.weights_sha256:
+            rule = f"{WEIGHTS} has {hashes[WEIGHTS]}"
+            way_out = "the file is damaged or belongs to another bundle: fetch or build the bundle again"
+            raise BundleError(folder, f"{MANIFEST}.weights_sha256", manifest.weights_sha256, rule, way_out)
+        config = _read_config(folder, manifest)
+        costs = costs_flops(config)
+        calibration = read_calibration(folder, costs, config.num_classes)
+        _check_budget(folder, manifest, costs)
+        _check_measured(folder, manifest, len(costs))
+        listing = "".join(f"{hashes[file]}  {file}\n" for file in sorted(FILES))
+        digest = "sha256:" + hashlib.sha256(listing.encode()).hexdigest()
+        return cls(folder, digest, manifest, config, costs, calibration)
+
+
+def write_bundle(
+    parent: Path,
+    description: Description,
+    weights: Mapping[str, Tensor],
+    calibration: Calibration,
+    *,
+    replace: bool = False,
+) -> Bundle:
+    """Write `parent / description.name`. It appears complete and checked, or not at all.
+
+    Raises BundleError for contents that do not fit each other, and for a folder that stands there already unless
+    `replace`.
+    """
+    folder = parent / description.name
+    if folder.exists() and not replace:
+        raise BundleError(folder, "folder", str(folder), "a bundle is not overwritten", "remove it or choose a name")
+    weights_bytes = save({name: tensor.contiguous() for name, tensor in weights.items()})
+    manifest = Manifest(**dict(description), format=FORMAT, weights_sha256=hashlib.sha256(weights_bytes).hexdigest())
+    files = {
+        MANIFEST: (manifest.model_dump_json(indent=1) + "\n").encode(),
+        WEIGHTS: weights_bytes,
+        **calibration_files(calibration),
+    }
+    parent.mkdir(parents=True, exist_ok=True)
+    # A dot folder beside its place: the rename stays on one file system, and available_models() looks past it.
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=parent) as scratch:
+        fresh = Path(scratch) / description.name
+        fresh.mkdir()
+        for file, content in files.items():
+            (fresh / file).write_bytes(content)
+        Bundle.read(fresh)
+        if folder.exists():
+            os.rename(folder, Path(scratch) / "replaced")
+        os.rename(fresh, folder)
+    return Bundle.read(folder)
+
+
+def _read_config(folder: Path, manifest: Manifest) -> AdaFocusConfig:
+    field = f"{MANIFEST}.architecture.config"
+    try:
+        config = AdaFocusConfig.from_dict(manifest.architecture.config)
+    except ValueError as error:
+        way_out = "correct it or build the bundle again"
+        raise BundleError(folder, field, manifest.architecture.config, str(error), way_out) from error
+    labels = manifest.labels
+    if len(set(labels)) != len(labels) or len(labels) != config.num_classes:
+        rule = f"there must be {config.num_classes} different ones, as the architecture's num_classes says"
+        raise BundleError(folder, f"{MANIFEST}.labels", labels, rule, "list the labels the model was trained on")
+    return config
+
+
+def _check_budget(folder: Path, manifest: Manifest, costs: tuple[int, ...]) -> None:
+    if not costs[0] <= round(manifest.default_budget_gflops * 1e9) <= sum(costs):
+        rule = f"a glance costs {costs[0] / 1e9:g} and all steps {sum(costs) / 1e9:g}"
+        field = f"{MANIFEST}.default_budget_gflops"
+        raise BundleError(folder, field, manifest.default_budget_gflops, rule, "choose a budget between the two")
+
+
+def _check_measured(folder: Path, manifest: Manifest, num_steps: int) -> None:
+    for i, point in enumerate(manifest.measured.points):
+        counts = point.videos_by_last_step_K
+        if len(counts) != num_steps or min(counts) < 0 or not point.correct <= sum(counts) or sum(counts) == 0:
+            rule = f"it needs {num_steps} counts of videos, one per step, and at most as many correct as videos"
+            raise BundleError(folder, f"{MANIFEST}.measured.points.{i}", point.model_dump(), rule, "measure again")

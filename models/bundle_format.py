@@ -1,0 +1,161 @@
+"""What `bundle.json` and `calibration.json` say, field by field, and the error for a bundle that is not sound.
+
+Knows no network and no tensor. Facts that follow from others are not stored: frames, sizes, glance indices,
+normalisation and channel order live in the architecture; costs follow from it; mean costs and accuracies follow from
+counts and from the stored calibration set.
+
+Shape suffixes: K steps (step 0 is the glance).
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.recognizer import Resize
+
+FORMAT: Literal[1] = 1
+MANIFEST = "bundle.json"
+WEIGHTS = "weights.safetensors"
+CALIBRATION = "calibration.json"
+CALIBRATION_SET = "calibration.safetensors"
+FILES = (MANIFEST, WEIGHTS, CALIBRATION, CALIBRATION_SET)
+
+
+class BundleError(ValueError):
+    """A bundle that cannot be used: which folder, which field, its value, the rule it breaks and the way out."""
+
+    def __init__(self, folder: Path, field: str, value: object, rule: str, way_out: str) -> None:
+        shown = repr(value) if len(repr(value)) <= 120 else repr(value)[:117] + "..."
+        super().__init__(f"bundle {folder}: {field} is {shown}, but {rule}; {way_out}")
+        self.folder = folder
+        self.field = field
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Architecture(_Strict):
+    family: Literal["adafocus_v3"]
+    config: dict[str, Any]  # AdaFocusConfig.from_dict is as strict as this file
+
+
+class ClipRule(_Strict):
+    """How frames reach the size the architecture asks for; see `models.recognizer.ClipSpec`."""
+
+    sampling: Literal["uniform"]
+    resize: Resize
+    source_short_side_px: int | None = Field(gt=0)
+
+
+class Provenance(_Strict):
+    """Where the weights come from."""
+
+    data: str = Field(min_length=1)
+    recipe: str = Field(min_length=1)
+    seed: int = Field(ge=0)
+    commit: str | None
+    """Of the code that trained them; None where nothing was trained."""
+
+
+class Card(_Strict):
+    """What a reader of the catalogue should know before use."""
+
+    intended_use: str = Field(min_length=1)
+    limits: str = Field(min_length=1)
+
+
+class MeasuredPoint(_Strict):
+    """One point of the frontier as counts: its mean cost is recomputed from today's prices."""
+
+    videos_by_last_step_K: tuple[int, ...] = Field(min_length=1)
+    correct: int = Field(ge=0)
+
+
+class Measured(_Strict):
+    """Accuracy on data used neither for training nor for calibration."""
+
+    data: str = Field(min_length=1)
+    points: tuple[MeasuredPoint, ...] = Field(min_length=1)
+
+
+class Description(_Strict):
+    """What whoever makes a bundle says about it."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    task: str = Field(min_length=1)
+    labels: tuple[str, ...] = Field(min_length=2)
+    trained: bool
+    architecture: Architecture
+    clip: ClipRule
+    default_budget_gflops: float = Field(gt=0)
+    """B of Eq. 7 for a request that names none."""
+    licence: str = Field(min_length=1)
+    provenance: Provenance
+    card: Card
+    measured: Measured
+
+
+class Manifest(Description):
+    """bundle.json: the description, and what `write_bundle` adds."""
+
+    format: Literal[1]
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class SolvedBudget(_Strict):
+    budget_flops: int = Field(gt=0)
+    thresholds_nats: tuple[float, ...]
+
+
+class CalibrationFile(_Strict):
+    """calibration.json; the set itself is calibration.safetensors (entropy_NK float32, correct_NK uint8)."""
+
+    data: str = Field(min_length=1)
+    temperatures_K: tuple[float, ...] = Field(min_length=1)
+    grid: tuple[SolvedBudget, ...] = Field(min_length=1)
+
+
+ModelT = TypeVar("ModelT", bound=_Strict)
+
+
+def read_json(folder: Path, file: str, model: type[ModelT]) -> ModelT:
+    """The parsed file. Raises BundleError for the first thing that is wrong with it."""
+    text = read_bytes(folder, file)
+    if file == MANIFEST:
+        _check_format(folder, text)
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join([file, *map(str, first["loc"])])
+        raise BundleError(
+            folder, field, first["input"], first["msg"], "correct it or build the bundle again"
+        ) from error
+
+
+def read_bytes(folder: Path, file: str) -> bytes:
+    try:
+        return (folder / file).read_bytes()
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+        raise BundleError(folder, file, reason, f"a bundle holds {', '.join(FILES)}", "build it again") from error
+
+
+def _check_format(folder: Path, text: bytes) -> None:
+    """Before anything else: another format may well have other fields."""
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise BundleError(folder, MANIFEST, str(error), "it must be JSON", "build the bundle again") from error
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise BundleError(
+            folder,
+            f"{MANIFEST}.format",
+            found,
+            f"this version reads format {FORMAT}",
+            "use a matching version of Fovea",
+        )

@@ -1,0 +1,129 @@
+"""The calibrated half of a bundle: temperatures, the calibration set, and the thresholds solved on it.
+
+Knows no network and no clip. `training.calibrate` makes one from videos.
+
+Shape suffixes: N calibration videos, K steps (step 0 is the glance).
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from models.bundle_format import (
+    CALIBRATION,
+    CALIBRATION_SET,
+    BundleError,
+    CalibrationFile,
+    SolvedBudget,
+    read_bytes,
+    read_json,
+)
+from models.thresholds import BudgetGrid, GridPoint, evaluate
+
+_WAY_OUT = "calibrate again"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """`entropy_NK` float32 in nats, after the temperatures; `correct_NK` bool. `data` says what the videos were."""
+
+    data: str
+    temperatures_K: tuple[float, ...]
+    entropy_NK: NDArray[np.float32]
+    correct_NK: NDArray[np.bool_]
+    grid: BudgetGrid
+
+
+def calibration_files(calibration: Calibration) -> dict[str, bytes]:
+    """The two files of a bundle, by name. Accuracies and mean costs are left out: they follow from the set."""
+    content = CalibrationFile(
+        data=calibration.data,
+        temperatures_K=calibration.temperatures_K,
+        grid=tuple(
+            SolvedBudget(budget_flops=point.budget_flops, thresholds_nats=point.solution.thresholds_nats)
+            for point in calibration.grid.points
+        ),
+    )
+    arrays: dict[str, NDArray[Any]] = {  # safetensors writes memory as it lies, whatever the strides
+        "entropy_NK": np.ascontiguousarray(calibration.entropy_NK),
+        "correct_NK": np.ascontiguousarray(calibration.correct_NK, dtype=np.uint8),
+    }
+    return {
+        CALIBRATION: (json.dumps(content.model_dump(mode="json"), indent=1) + "\n").encode(),
+        CALIBRATION_SET: save(arrays),
+    }
+
+
+def read_calibration(folder: Path, costs_flops: Sequence[int], num_labels: int) -> Calibration:
+    """Read and check against the prices of today's code. Raises BundleError."""
+    content = read_json(folder, CALIBRATION, CalibrationFile)
+    entropy_NK, correct_NK = _read_set(folder, len(costs_flops), num_labels)
+    _check_temperatures(folder, content.temperatures_K, len(costs_flops))
+    grid = _read_grid(folder, content.grid, entropy_NK, correct_NK, costs_flops)
+    return Calibration(content.data, content.temperatures_K, entropy_NK, correct_NK, grid)
+
+
+def _read_set(folder: Path, num_steps: int, num_labels: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    try:
+        arrays = load(read_bytes(folder, CALIBRATION_SET))
+    except SafetensorError as error:
+        raise BundleError(folder, CALIBRATION_SET, str(error), "it must be safetensors", _WAY_OUT) from error
+    found = {name: f"{array.dtype} {list(array.shape)}" for name, array in sorted(arrays.items())}
+    num_videos = len(arrays["entropy_NK"]) if "entropy_NK" in arrays and arrays["entropy_NK"].ndim else 0
+    shape = [max(num_videos, 1), num_steps]
+    if found != {"correct_NK": f"uint8 {shape}", "entropy_NK": f"float32 {shape}"}:
+        rule = f"it must hold entropy_NK (float32) and correct_NK (uint8), a row per video, {num_steps} columns (steps)"
+        raise BundleError(folder, CALIBRATION_SET, found, rule, _WAY_OUT)
+    entropy_NK, correct_NK = arrays["entropy_NK"], arrays["correct_NK"]
+    highest = math.log(num_labels) + 1e-3  # rounding
+    if not ((entropy_NK >= 0) & (entropy_NK <= highest)).all():
+        worst = (float(entropy_NK.min()), float(entropy_NK.max()))
+        rule = f"entropies over {num_labels} labels lie in [0, ln {num_labels}]"
+        raise BundleError(folder, f"{CALIBRATION_SET}.entropy_NK (least, greatest)", worst, rule, _WAY_OUT)
+    if correct_NK.max() > 1:
+        rule = "correctness is 0 or 1"
+        raise BundleError(folder, f"{CALIBRATION_SET}.correct_NK", int(correct_NK.max()), rule, _WAY_OUT)
+    return entropy_NK, correct_NK.astype(np.bool_)
+
+
+def _check_temperatures(folder: Path, temperatures_K: Sequence[float], num_steps: int) -> None:
+    if len(temperatures_K) != num_steps or min(temperatures_K) <= 0:
+        rule = f"there must be {num_steps}, one per step, all above 0"
+        raise BundleError(folder, f"{CALIBRATION}.temperatures_K", list(temperatures_K), rule, _WAY_OUT)
+
+
+def _read_grid(
+    folder: Path,
+    solved: Sequence[SolvedBudget],
+    entropy_NK: NDArray[np.float32],
+    correct_NK: NDArray[np.bool_],
+    costs_flops: Sequence[int],
+) -> BudgetGrid:
+    budgets = [point.budget_flops for point in solved]
+    least, full = costs_flops[0], sum(costs_flops)
+    if budgets != sorted(set(budgets)) or (budgets[0], budgets[-1]) != (least, full):
+        rule = f"budgets must rise from the price of a glance, {least}, to the full cost, {full}"
+        raise BundleError(folder, f"{CALIBRATION}.grid budgets_flops", budgets, rule, _WAY_OUT)
+    points = []
+    for i, point in enumerate(solved):
+        field = f"{CALIBRATION}.grid.{i}.thresholds_nats"
+        if len(point.thresholds_nats) != len(costs_flops) - 1:
+            rule = f"there must be {len(costs_flops) - 1}, one per step but the last"
+            raise BundleError(folder, field, point.thresholds_nats, rule, _WAY_OUT)
+        solution = evaluate(entropy_NK, correct_NK, costs_flops, point.thresholds_nats)
+        if solution.mean_cost_flops > point.budget_flops:
+            rule = (
+                f"on the stored calibration set they cost {solution.mean_cost_flops:.0f} FLOPs on average, "
+                f"more than their budget of {point.budget_flops}"
+            )
+            raise BundleError(folder, field, point.thresholds_nats, rule, _WAY_OUT)
+        points.append(GridPoint(point.budget_flops, solution))
+    return BudgetGrid(tuple(points))

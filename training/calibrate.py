@@ -1,0 +1,139 @@
+"""Calibrates a recognizer: a temperature per exit, then the thresholds of Eq. 7 on the tempered entropies.
+
+Knows no architecture and no file: any recognizer, any clips. The clips must not have been trained on, or the
+entropies are too low and the thresholds overspend in service.
+
+Shape suffixes: N videos, K steps (step 0 is the glance), C classes, T H W C frames of one clip.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.bundle_format import Measured, MeasuredPoint
+from models.calibration import Calibration
+from models.recognizer import Frames, Recognizer, StateT
+from models.threshold_solver import NUM_BUDGETS, solve_grid
+from models.thresholds import entropy_nats, exit_steps, log_softmax
+
+LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0  # where all (or no) answers are right, no temperature is best
+_GOLDEN = (math.sqrt(5) - 1) / 2
+_NARROWINGS = 40  # of ln T: 0.618^40 of the range is 3e-8
+
+
+def observe(
+    recognizer: Recognizer[StateT], clips_THWC: Iterable[Frames], *, batch_size: int = 8
+) -> NDArray[np.float64]:
+    """Run every clip through all steps; log-probabilities of shape (N, K, C), finite.
+
+    The recognizer's temperatures must all be 1. What underflowed to probability 0 counts as the least float32.
+    """
+    floor = np.finfo(np.float32).tiny
+    batches = []
+    remaining = iter(clips_THWC)
+    while clips := list(itertools.islice(remaining, batch_size)):
+        states = recognizer.glance(clips)
+        steps = [states]
+        for _ in recognizer.costs[1:]:
+            states = recognizer.focus(states)
+            steps.append(states)
+        probabilities_KNC = np.array([[state.probabilities_C for state in states] for states in steps], np.float64)
+        batches.append(np.log(np.maximum(probabilities_KNC, floor)).transpose(1, 0, 2))
+    if not batches:
+        raise ValueError("there are no clips; calibration needs at least as many as the model has exits")
+    return np.concatenate(batches)
+
+
+def calibrate(
+    log_probs_NKC: NDArray[np.floating],
+    labels_N: Sequence[int] | NDArray[np.integer],
+    costs_flops: Sequence[int],
+    *,
+    data: str,
+    temperatures_K: Sequence[float] | None = None,
+    num_budgets: int = NUM_BUDGETS,
+) -> Calibration:
+    """Temperature per exit (fitted unless given), then a grid of solved budgets.
+
+    `log_probs_NKC` are logits up to a constant per row, as from `observe`. `data` says what the videos are.
+    Raises ValueError for fewer videos than exits and for labels that do not fit.
+    """
+    labels = _checked(labels_N, log_probs_NKC)
+    num_videos, num_steps, _ = log_probs_NKC.shape
+    if num_videos < num_steps:
+        raise ValueError(
+            f"{num_videos} videos are fewer than the model's {num_steps} exits; thresholds solved on so few mean "
+            "nothing: calibrate on more"
+        )
+    if temperatures_K is None:
+        temperatures_K = [fit_temperature(log_probs_NKC[:, k], labels) for k in range(num_steps)]
+    entropy_NK, correct_NK = _outcomes(log_probs_NKC, labels, temperatures_K)
+    grid = solve_grid(entropy_NK, correct_NK, costs_flops, num_budgets=num_budgets)
+    return Calibration(data, tuple(temperatures_K), entropy_NK, correct_NK, grid)
+
+
+def measure(
+    log_probs_NKC: NDArray[np.floating],
+    labels_N: Sequence[int] | NDArray[np.integer],
+    calibration: Calibration,
+    *,
+    data: str,
+) -> Measured:
+    """What every solved budget gives on other videos than those it was solved on: the bundle's frontier."""
+    labels = _checked(labels_N, log_probs_NKC)
+    entropy_NK, correct_NK = _outcomes(log_probs_NKC, labels, calibration.temperatures_K)
+    num_videos, num_steps = correct_NK.shape
+    points = []
+    for point in calibration.grid.points:
+        steps_N = exit_steps(entropy_NK, point.solution.thresholds_nats)
+        counts = np.bincount(steps_N, minlength=num_steps).tolist()
+        correct = int(correct_NK[np.arange(num_videos), steps_N].sum())
+        points.append(MeasuredPoint(videos_by_last_step_K=tuple(counts), correct=correct))
+    return Measured(data=data, points=tuple(points))
+
+
+def _checked(labels_N: Sequence[int] | NDArray[np.integer], log_probs_NKC: NDArray[np.floating]) -> NDArray[np.integer]:
+    labels = np.asarray(labels_N)
+    num_videos, _, num_classes = log_probs_NKC.shape
+    if labels.shape != (num_videos,) or labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"labels must be {num_videos} class numbers, one per video, in 0..{num_classes - 1}")
+    return labels
+
+
+def _outcomes(
+    log_probs_NKC: NDArray[np.floating], labels_N: NDArray[np.integer], temperatures_K: Sequence[float]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(entropy_NK after the temperatures, correct_NK)."""
+    tempered_NKC = log_probs_NKC / np.asarray(temperatures_K)[:, None]
+    correct_NK: NDArray[np.bool_] = log_probs_NKC.argmax(axis=2) == labels_N[:, None]
+    return entropy_nats(tempered_NKC).astype(np.float32), correct_NK
+
+
+def fit_temperature(logits_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> float:
+    """The T that makes softmax(logits / T) likeliest to say the labels (Guo et al., ICML 2017).
+
+    Golden-section search of ln T: the negative log-likelihood is convex in 1 / T, hence has one valley. Where it only
+    falls (all answers right, or logits that say nothing) the search ends at a bound, never beyond.
+    """
+
+    def nll(log_temperature: float) -> float:
+        log_probs_NC = log_softmax(logits_NC / math.exp(log_temperature))
+        return -float(log_probs_NC[np.arange(len(labels_N)), labels_N].mean())
+
+    low, high = math.log(LEAST_TEMPERATURE), math.log(GREATEST_TEMPERATURE)
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    nll_left, nll_right = nll(left), nll(right)
+    for _ in range(_NARROWINGS):
+        if nll_left <= nll_right:
+            high, right, nll_right = right, left, nll_left
+            left = high - _GOLDEN * (high - low)
+            nll_left = nll(left)
+        else:
+            low, left, nll_left = left, right, nll_right
+            right = low + _GOLDEN * (high - low)
+            nll_right = nll(right)
+    best = (low + high) / 2
+    return math.exp(best) if nll(best) < nll(0.0) - 1e-9 else 1.0  # logits that say nothing are left alone

@@ -1,0 +1,166 @@
+"""Builds the bundle that is served until trained weights exist: seeded, untrained, and saying so.
+
+Knows no service. `python -m training.untrained FOLDER` builds it, or leaves it alone where it stands already.
+
+Random weights alone are no use even for trying the service: in eval mode their activations shrink from layer to layer
+until every video gives the same answer. So, on seeded synthetic clips and without any label: batch norms take their
+statistics from one pass, and each head is scaled until its logits have mean 0 and spread `LOGIT_SPREAD` over videos.
+Entropies then differ between videos, thresholds send some further than others, and answers stay at chance.
+Temperatures stay 1: where nothing is learnt the best temperature is "infinite", which would flatten all that again.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.adafocus.classifier import MaxPoolClassifier
+from models.adafocus.config import AdaFocusConfig, compact
+from models.adafocus.network import AdaFocusV3, build_network
+from models.adafocus.recognizer import AdaFocusRecognizer
+from models.bundle import Bundle, write_bundle
+from models.bundle_format import MANIFEST, Architecture, BundleError, Card, ClipRule, Description, Provenance
+from models.recognizer import ClipSpec
+from models.runtime import RuntimeConfig, make_runtime
+from training.calibrate import calibrate, measure, observe
+from training.synthetic import LABELS, TASK, synthetic_clips
+
+RECIPE = "untrained, recipe 1: seeded weights; batch norms and heads scaled on synthetic clips, no labels seen"
+LOGIT_SPREAD = 1.5  # nats: entropies over 4 labels then range over 0.2..1.38, the middle half over 0.7..1.2
+NUM_INITIAL_CLIPS = 8
+NUM_CLIPS = 96  # each to calibrate and to measure
+_INITIAL, _CALIBRATION, _MEASURED = range(3)  # independent streams of clips
+
+
+def build_untrained(
+    folder: Path, *, seed: int = 0, config: AdaFocusConfig | None = None, num_clips: int = NUM_CLIPS
+) -> tuple[Bundle, bool]:
+    """The bundle in `folder`, and whether it was built now: an intact one of the same recipe, seed and shape is kept.
+
+    The same arguments give the same digest on one machine. Raises ValueError where a trained bundle stands.
+    """
+    config = config or compact(len(LABELS))
+    if standing := _standing(folder, seed, config):
+        return standing, False
+    with _one_thread():
+        return _build(folder, seed, config, num_clips), True
+
+
+def _build(folder: Path, seed: int, config: AdaFocusConfig, num_clips: int) -> Bundle:
+    clip = ClipRule(sampling="uniform", resize="letterbox", source_short_side_px=None)
+    spec = ClipSpec(config.num_frames, *config.frame_size, clip.resize)
+    network = build_network(config, seed)
+    _spread_out(network, _clips(spec, NUM_INITIAL_CLIPS, seed, _INITIAL))
+    runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
+    recognizer = AdaFocusRecognizer(network, spec, [1.0] * (config.max_cubes + 1), runtime)
+
+    def seen(stream: int) -> tuple[NDArray[np.float64], list[int], str]:
+        pairs = list(synthetic_clips(spec, num_clips, _stream_seed(seed, stream)))
+        data = f"{num_clips} seeded synthetic clips (stream {stream}): a square moves left, right, up or down"
+        return observe(recognizer, (frames for frames, _ in pairs)), [label for _, label in pairs], data
+
+    log_probs_NKC, labels_N, data = seen(_CALIBRATION)
+    ones = [1.0] * len(recognizer.costs)
+    calibration = calibrate(log_probs_NKC, labels_N, recognizer.costs, data=data, temperatures_K=ones)
+    log_probs_NKC, labels_N, data = seen(_MEASURED)
+    measured = measure(log_probs_NKC, labels_N, calibration, data=data)
+    description = Description(
+        name=folder.name,
+        task=TASK,
+        labels=LABELS,
+        trained=False,
+        architecture=Architecture(family="adafocus_v3", config=config.to_dict()),
+        clip=clip,
+        default_budget_gflops=(recognizer.costs[0] + sum(recognizer.costs)) / 2 / 1e9,
+        licence="Apache-2.0",
+        provenance=Provenance(data="none", recipe=RECIPE, seed=seed, commit=None),
+        card=Card(
+            intended_use="To try the service before trained weights are at hand, and to measure its speed.",
+            limits="Nothing was trained: labels and scores mean nothing, accuracy is chance on any video.",
+        ),
+        measured=measured,
+    )
+    return write_bundle(folder.parent, description, network.state_dict(), calibration, replace=True)
+
+
+def _standing(folder: Path, seed: int, config: AdaFocusConfig) -> Bundle | None:
+    """The bundle in `folder` if it is the one asked for; None where it may be replaced."""
+    try:
+        bundle = Bundle.read(folder)
+    except BundleError:
+        if _says_trained(folder):
+            raise
+        return None
+    if bundle.trained:
+        raise ValueError(f"a trained bundle stands in {folder}; it is not replaced by an untrained one: choose another")
+    origin = bundle.manifest.provenance
+    same = (origin.recipe, origin.seed, bundle.config) == (RECIPE, seed, config)
+    return bundle if same else None
+
+
+def _says_trained(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / MANIFEST).read_bytes())["trained"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _stream_seed(seed: int, stream: int) -> int:
+    return seed * 3 + stream
+
+
+def _clips(spec: ClipSpec, num_clips: int, seed: int, stream: int) -> Tensor:
+    pairs = synthetic_clips(spec, num_clips, _stream_seed(seed, stream))
+    return torch.from_numpy(np.stack([frames_THWC for frames_THWC, _ in pairs]))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """The same sums in the same order whatever the number of cores; and on a busy machine, sooner."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.no_grad()
+def _spread_out(network: AdaFocusV3, clips_BTHWC: Tensor) -> None:
+    """Batch norms from one pass; then every exit's logits to mean 0 and spread LOGIT_SPREAD over the clips."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.momentum = None  # the plain average over passes, here one
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # dropout
+        network.train()(clips_BTHWC)
+    logits_BEC = network.eval()(clips_BTHWC).logits_BEC
+    scale_EC = LOGIT_SPREAD / logits_BEC.std(dim=0).clamp(min=1e-6)
+    shift_EC = -logits_BEC.mean(dim=0) * scale_EC
+    classifier = network.classifier
+    assert isinstance(classifier, MaxPoolClassifier), "the compact model's kind of heads"
+    glance, steps = classifier.glance_head, classifier.step_heads
+    glance.weight.mul_(scale_EC[0, :, None])
+    glance.bias.mul_(scale_EC[0]).add_(shift_EC[0])
+    steps.weight_KCD.mul_(scale_EC[1:, :, None])
+    steps.bias_KC.mul_(scale_EC[1:]).add_(shift_EC[1:])
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="The bundle's folder; its last part becomes the bundle's name.")],
+    seed: int = 0,
+) -> None:
+    """Build the untrained bundle in FOLDER unless it stands there."""
+    bundle, built = build_untrained(folder, seed=seed)
+    print(f"{'built' if built else 'kept'} {folder}: {bundle.digest}, UNTRAINED (its answers mean nothing)")
+
+
+if __name__ == "__main__":
+    typer.run(main)
