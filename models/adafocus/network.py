@@ -108,7 +108,7 @@ class AdaFocusV3(nn.Module):
 def build_network(config: AdaFocusConfig, seed: int) -> AdaFocusV3:
     """A network whose initial weights follow from (config, seed) alone. In eval mode, on the CPU.
 
-    The caller's random state is left as it was. Backbones start as torchvision's do; checkpoints replace them.
+    The caller's random state is left as it was. Checkpoints replace the backbones' start.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -79,7 +79,7 @@ def _conv_bn_relu6(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, 
 
 
 def _initialise(network: nn.Module) -> None:
-    """As torchvision: He by fan out; batch norms start as the identity, torch's default."""
+    """He by fan in: torchvision's fan out forgets the groups, and an untrained network then fades to nothing."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+            nn.init.kaiming_normal_(module.weight)

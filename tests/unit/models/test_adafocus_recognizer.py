@@ -1,0 +1,384 @@
+"""AdaFocusV3 as a recognizer: batched by nature, each answer its own."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.adafocus.config import AdaFocusConfig, tiny
+from models.adafocus.cubes import cut
+from models.adafocus.encoders import Normalize
+from models.adafocus.network import AdaFocusV3, build_network
+from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
+from models.recognizer import ClipSpec, Frames, Recognizer
+from models.runtime import RuntimeConfig, make_runtime
+from models.runtime.base import Runtime
+
+FRAME_CUBES = tiny()
+CLIP_CUBES = replace(
+    FRAME_CUBES, cube_size=(3, 32, 32), max_cubes=2, temporal_shift=True, aggregation="average", policy_hidden=(16, 8)
+)
+POOLED_CLIP_CUBES = replace(CLIP_CUBES, aggregation="max_pool", max_cubes=4)
+FORMS = [
+    pytest.param(FRAME_CUBES, id="frame cubes"),
+    pytest.param(CLIP_CUBES, id="clip cubes, averaged"),
+    pytest.param(POOLED_CLIP_CUBES, id="clip cubes, max-pooled"),
+]
+
+
+@dataclass
+class EagerRuntime:
+    """The modules themselves, in fp32; remembers what ran on how many rows."""
+
+    name: str = "eager"
+    precision: str = "fp32"
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    ran: list[tuple[str, int]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+    def compile(self, module: nn.Module, example: Tensor, *, key: str) -> Callable[[Tensor], Tensor]:
+        assert example.dtype == torch.uint8
+        self.keys.append(key)
+
+        def run(rows_NHWC: Tensor) -> Tensor:
+            assert rows_NHWC.dtype == torch.uint8
+            assert rows_NHWC.shape[1:] == example.shape[1:]
+            self.ran.append((type(module).__name__, len(rows_NHWC)))
+            result: Tensor = module(rows_NHWC)
+            return result
+
+        return run
+
+
+def lively_network(config: AdaFocusConfig, seed: int = 0) -> AdaFocusV3:
+    """Seeded, with last layers scaled up: cubes differ from clip to clip and reach the edges, predictions are sure."""
+    network = build_network(config, seed)
+    with torch.no_grad():
+        network.policy.layers[-2].weight.mul_(30)
+        for name, parameter in network.classifier.named_parameters():
+            if "head" in name:
+                parameter.mul_(5)
+    return network
+
+
+def clip_spec(config: AdaFocusConfig) -> ClipSpec:
+    return ClipSpec(config.num_frames, *config.frame_size, "letterbox")
+
+
+def recognizer_of(
+    config: AdaFocusConfig, runtime: Runtime | EagerRuntime | None = None, temperature: float = 1.0
+) -> AdaFocusRecognizer:
+    temperatures = [temperature] * (config.max_cubes + 1)
+    return AdaFocusRecognizer(lively_network(config), clip_spec(config), temperatures, runtime or EagerRuntime())
+
+
+def clips(config: AdaFocusConfig, count: int, seed: int = 0) -> list[Frames]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 256, (config.num_frames, *config.frame_size, 3), np.uint8) for _ in range(count)]
+
+
+def run_alone(recognizer: Recognizer[AdaFocusState], clip_THWC: Frames) -> list[AdaFocusState]:
+    """Every state of one clip, all steps."""
+    states = recognizer.glance([clip_THWC])
+    while len(states) < len(recognizer.costs):
+        states += recognizer.focus(states[-1:])
+    return states
+
+
+def assert_same(state: AdaFocusState, other: AdaFocusState, tolerance: float = 1e-5) -> None:
+    assert (state.step, state.cube, state.cubes) == (other.step, other.cube, other.cubes)
+    np.testing.assert_allclose(state.probabilities_C, other.probabilities_C, atol=tolerance)
+    assert state.entropy_nats == pytest.approx(other.entropy_nats, abs=tolerance)
+
+
+def test_the_fixture_is_lively_enough_for_the_tests_below_to_mean_something() -> None:
+    for config in (FRAME_CUBES, CLIP_CUBES, POOLED_CLIP_CUBES):
+        recognizer = recognizer_of(config)
+        one, other = (run_alone(recognizer, clip_THWC) for clip_THWC in clips(config, 2))
+        assert one[-1].cubes != other[-1].cubes
+        for step in range(config.max_cubes + 1):
+            assert np.abs(one[step].probabilities_C - other[step].probabilities_C).max() > 1e-3
+            assert one[step].entropy_nats < 0.99 * math.log(config.num_classes)
+
+
+# --- one clip, step by step ---
+
+
+@pytest.mark.parametrize("config", FORMS)
+def test_steps_count_up_and_name_the_cube_they_looked_at(config: AdaFocusConfig) -> None:
+    states = run_alone(recognizer_of(config), clips(config, 1)[0])
+    assert [state.step for state in states] == list(range(config.max_cubes + 1))
+    assert states[0].cube is None
+    assert tuple(state.cube for state in states[1:]) == states[1].cubes == states[-1].cubes
+
+
+@pytest.mark.parametrize("config", FORMS)
+def test_probabilities_sum_to_one_and_entropy_is_theirs(config: AdaFocusConfig) -> None:
+    for state in run_alone(recognizer_of(config), clips(config, 1)[0]):
+        assert state.probabilities_C.dtype == np.float32
+        assert state.probabilities_C.sum() == pytest.approx(1, abs=1e-5)
+        expected = -(state.probabilities_C * np.log(state.probabilities_C)).sum()
+        assert state.entropy_nats == pytest.approx(expected, abs=1e-5)
+        assert 0 <= state.entropy_nats <= math.log(config.num_classes)
+
+
+@pytest.mark.parametrize("config", FORMS)
+def test_every_exit_is_what_the_training_network_says_in_eval_mode(config: AdaFocusConfig) -> None:
+    (clip_THWC,) = clips(config, 1)
+    with torch.inference_mode():
+        logits_EC = lively_network(config)(torch.from_numpy(clip_THWC[None])).logits_BEC[0]
+    for state, logits_C in zip(run_alone(recognizer_of(config), clip_THWC), logits_EC, strict=True):
+        np.testing.assert_allclose(state.probabilities_C, logits_C.softmax(0), atol=1e-6)
+
+
+def test_the_running_maximum_equals_one_taken_from_scratch() -> None:
+    config, network = POOLED_CLIP_CUBES, lively_network(POOLED_CLIP_CUBES)
+    (clip_THWC,) = clips(config, 1)
+    final = run_alone(recognizer_of(config), clip_THWC)[-1]
+    classifier = network.classifier
+    with torch.inference_mode():
+        maps = network.glance(torch.from_numpy(clip_THWC[list(config.glance_indices)]))
+        glance_G = classifier.glance_mlp(maps.mean((2, 3))).max(0).values
+        frames_FD = torch.cat([network.focus(torch.from_numpy(cut(clip_THWC, cube).copy())) for cube in final.cubes])
+        pooled_M = classifier.focus_mlp(frames_FD).max(0).values
+        head = classifier.step_heads
+        logits_C = torch.cat((pooled_M, glance_G)) @ head.weight_KCD[-1].T + head.bias_KC[-1]
+    np.testing.assert_allclose(final.probabilities_C, logits_C.softmax(0), atol=1e-6)
+
+
+def test_averaging_adds_the_glance_to_the_mean_of_all_frame_logits_so_far() -> None:
+    config, network = CLIP_CUBES, lively_network(CLIP_CUBES)
+    (clip_THWC,) = clips(config, 1)
+    final = run_alone(recognizer_of(config), clip_THWC)[-1]
+    classifier = network.classifier
+    with torch.inference_mode():
+        maps = network.glance(torch.from_numpy(clip_THWC[list(config.glance_indices)]))
+        glance_TC = classifier.glance_head(maps.mean((2, 3)))
+        frames_FD = torch.cat([network.focus(torch.from_numpy(cut(clip_THWC, cube).copy())) for cube in final.cubes])
+        logits_C = glance_TC.mean(0) + classifier.focus_head(frames_FD).mean(0)
+    np.testing.assert_allclose(final.probabilities_C, logits_C.softmax(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("config", [FRAME_CUBES, CLIP_CUBES])
+def test_the_glance_sees_exactly_its_frames(config: AdaFocusConfig) -> None:
+    recognizer = recognizer_of(config)
+    (clip_THWC,) = clips(config, 1)
+    before = recognizer.glance([clip_THWC])[0].probabilities_C
+    for frame in range(config.num_frames):
+        changed_THWC = clip_THWC.copy()
+        changed_THWC[frame] = 255 - changed_THWC[frame]
+        same = np.array_equal(recognizer.glance([changed_THWC])[0].probabilities_C, before)
+        assert same == (frame not in config.glance_indices)
+
+
+@pytest.mark.parametrize("config", FORMS)
+def test_a_step_sees_only_its_cube(config: AdaFocusConfig) -> None:
+    recognizer = recognizer_of(config)
+    (clip_THWC,) = clips(config, 1)
+    (glanced,) = recognizer.glance([clip_THWC])
+    (state,) = recognizer.focus([glanced])
+    assert state.cube is not None
+    elsewhere_THWC = np.zeros_like(clip_THWC)
+    cut(elsewhere_THWC, state.cube)[:] = cut(clip_THWC, state.cube)
+    (again,) = recognizer.focus([replace(glanced, clip_THWC=elsewhere_THWC)])
+    assert np.array_equal(again.probabilities_C, state.probabilities_C)
+    (blind,) = recognizer.focus([replace(glanced, clip_THWC=np.zeros_like(clip_THWC))])
+    assert not np.array_equal(blind.probabilities_C, state.probabilities_C)
+
+
+# --- company ---
+
+
+@pytest.mark.parametrize("config", FORMS)
+def test_an_answer_does_not_depend_on_its_company(config: AdaFocusConfig) -> None:
+    recognizer = recognizer_of(config)
+    videos = clips(config, 4)
+    alone = [run_alone(recognizer, clip_THWC) for clip_THWC in videos]
+    glanced = recognizer.glance(videos)
+    for states, state in zip(alone, glanced, strict=True):
+        assert_same(state, states[0])
+    # Row i starts i % K steps ahead, so that one batch holds rows at different steps; those at the end leave.
+    running = [(row, alone[row][row % config.max_cubes]) for row in range(len(videos))]
+    assert len({state.step for _, state in running}) > 1
+    while running:
+        focused = recognizer.focus([state for _, state in running])
+        for (row, before), after in zip(running, focused, strict=True):
+            assert after.step == before.step + 1
+            assert_same(after, alone[row][after.step])
+        running = [
+            (row, state) for (row, _), state in zip(running, focused, strict=True) if state.step < config.max_cubes
+        ]
+
+
+def test_states_are_values_that_a_step_leaves_alone() -> None:
+    recognizer = recognizer_of(FRAME_CUBES)
+    (glanced,) = recognizer.glance(clips(FRAME_CUBES, 1))
+    (first,) = recognizer.focus([glanced])
+    assert (glanced.step, glanced.cubes, first.step) == (0, (), 1)
+    (again,) = recognizer.focus([glanced])
+    assert_same(again, first, tolerance=0)
+    (second,) = recognizer.focus([first])
+    assert_same(recognizer.focus([first])[0], second, tolerance=0)
+
+
+def test_a_state_shares_the_callers_clip_and_keeps_no_batch_alive() -> None:
+    recognizer = recognizer_of(FRAME_CUBES)
+    videos = clips(FRAME_CUBES, 3)
+    for video, state in zip(videos, recognizer.focus(recognizer.glance(videos)), strict=True):
+        assert state.clip_THWC is video
+        assert state.maps_TChw is None
+        for tensor in (state.glance_G, state.memory_M):
+            assert tensor.untyped_storage().nbytes() == tensor.nbytes
+
+
+def test_no_clips_and_no_states_are_no_work() -> None:
+    runtime = EagerRuntime()
+    recognizer = recognizer_of(FRAME_CUBES, runtime)
+    assert recognizer.glance([]) == recognizer.focus([]) == []
+    assert runtime.ran == []
+
+
+def test_later_changes_of_the_network_are_not_seen() -> None:
+    network = lively_network(FRAME_CUBES)
+    torch_runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
+    recognizer = AdaFocusRecognizer(network, clip_spec(FRAME_CUBES), [1.0] * 4, torch_runtime)
+    (clip_THWC,) = clips(FRAME_CUBES, 1)
+    before = run_alone(recognizer, clip_THWC)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(2)
+    for state, was in zip(run_alone(recognizer, clip_THWC), before, strict=True):
+        assert_same(state, was, tolerance=0)
+
+
+@pytest.mark.parametrize("config", FORMS)
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_real_runtimes_take_the_encoders_and_answer_the_same(name: str, config: AdaFocusConfig) -> None:
+    runtime = make_runtime(RuntimeConfig(name=name, precision="fp32", num_threads=1))  # type: ignore[arg-type]
+    recognizer, reference = recognizer_of(config, runtime), recognizer_of(config)
+    videos = clips(config, 3)
+    states, expected = recognizer.glance(videos), reference.glance(videos)
+    for _ in range(config.max_cubes):
+        states, expected = recognizer.focus(states), reference.focus(expected)
+        for state, other in zip(states, expected, strict=True):
+            assert_same(state, other, tolerance=1e-4)
+
+
+# --- the price ---
+
+
+@pytest.mark.parametrize("config", FORMS)
+def test_each_step_costs_what_torch_counts_while_it_runs(config: AdaFocusConfig) -> None:
+    recognizer = recognizer_of(config)
+    assert all(type(cost) is int for cost in recognizer.costs)
+    (clip_THWC,) = clips(config, 1)
+
+    def counted(step: Callable[[], Sequence[AdaFocusState]]) -> tuple[int, Sequence[AdaFocusState]]:
+        with FlopCounterMode(display=False) as counter:
+            states = step()
+        return counter.get_total_flops() // 2, states
+
+    counted_flops, states = counted(lambda: recognizer.glance([clip_THWC]))
+    assert counted_flops == recognizer.costs[0]
+    for cost in recognizer.costs[1:]:
+        counted_flops, states = counted(lambda states=states: recognizer.focus(states))  # type: ignore[misc]
+        assert counted_flops == cost
+
+
+def test_only_the_first_cube_pays_for_the_policy_and_every_batch_is_one_run() -> None:
+    runtime = EagerRuntime()
+    recognizer = recognizer_of(FRAME_CUBES, runtime)
+    _, first, *further = recognizer.costs
+    assert {first - cost for cost in further} == {first - further[0]}
+    assert first > further[0]
+    states = recognizer.glance(clips(FRAME_CUBES, 3))
+    recognizer.focus(recognizer.focus(states))
+    assert runtime.ran == [("GlanceEncoder", 9), ("FocusEncoder", 3), ("FocusEncoder", 3)]
+
+
+# --- temperature, saturation, refusals ---
+
+
+def test_temperature_divides_the_logits_of_its_exit() -> None:
+    (clip_THWC,) = clips(FRAME_CUBES, 1)
+    plain = run_alone(recognizer_of(FRAME_CUBES), clip_THWC)
+    warm = run_alone(recognizer_of(FRAME_CUBES, temperature=2.0), clip_THWC)
+    for cold_state, warm_state in zip(plain, warm, strict=True):
+        expected = np.sqrt(cold_state.probabilities_C)
+        np.testing.assert_allclose(warm_state.probabilities_C, expected / expected.sum(), atol=1e-6)
+        assert warm_state.entropy_nats >= cold_state.entropy_nats
+
+
+def test_saturated_logits_have_an_entropy_of_zero_not_nan() -> None:
+    for state in run_alone(recognizer_of(FRAME_CUBES, temperature=1e-4), clips(FRAME_CUBES, 1)[0]):
+        assert state.entropy_nats == 0
+        assert sorted(state.probabilities_C) == [0, 0, 0, 0, 1]
+
+
+def test_broken_weights_are_an_error_not_an_answer() -> None:
+    network = lively_network(FRAME_CUBES)
+    with torch.no_grad():
+        network.classifier.glance_head.bias.fill_(math.nan)  # type: ignore[union-attr]
+    recognizer = AdaFocusRecognizer(network, clip_spec(FRAME_CUBES), [1.0] * 4, EagerRuntime())  # type: ignore[arg-type]
+    with pytest.raises(FloatingPointError, match="not finite"):
+        recognizer.glance(clips(FRAME_CUBES, 1))
+
+
+def test_a_clip_of_another_shape_is_refused_with_wanted_and_given() -> None:
+    recognizer = recognizer_of(FRAME_CUBES)
+    (clip_THWC,) = clips(FRAME_CUBES, 1)
+    for wrong in (clip_THWC[:5], clip_THWC[:, :32], clip_THWC[..., :1], clip_THWC[0], clip_THWC.astype(np.float32)):
+        with pytest.raises(ValueError, match=r"a clip is .* must be uint8 \(6, 64, 64, 3\)"):
+            recognizer.glance([clip_THWC, wrong])
+
+
+def test_a_state_with_no_step_left_is_refused() -> None:
+    recognizer = recognizer_of(FRAME_CUBES)
+    states = run_alone(recognizer, clips(FRAME_CUBES, 1)[0])
+    with pytest.raises(ValueError, match="step 3 has no step left"):
+        recognizer.focus([states[1], states[-1]])
+
+
+@pytest.mark.parametrize(
+    ("spec", "temperatures", "said"),
+    [
+        (ClipSpec(5, 64, 64, "stretch"), [1.0] * 4, "clip rule gives"),
+        (ClipSpec(6, 64, 32, "stretch"), [1.0] * 4, "clip rule gives"),
+        (ClipSpec(6, 64, 64, "stretch"), [1.0] * 3, "4 exits"),
+        (ClipSpec(6, 64, 64, "stretch"), [1.0, 1.0, 0.0, 1.0], "above 0"),
+        (ClipSpec(6, 64, 64, "stretch"), [1.0, 1.0, math.nan, 1.0], "finite"),
+    ],
+)
+def test_parts_that_do_not_fit_the_network_are_refused(spec: ClipSpec, temperatures: list[float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        AdaFocusRecognizer(lively_network(FRAME_CUBES), spec, temperatures, EagerRuntime())  # type: ignore[arg-type]
+
+
+def test_a_key_names_the_weights_and_the_shape() -> None:
+    def keys(config: AdaFocusConfig, seed: int) -> list[str]:
+        runtime = EagerRuntime()
+        network = build_network(config, seed)
+        AdaFocusRecognizer(network, clip_spec(config), [1.0] * (config.max_cubes + 1), runtime)  # type: ignore[arg-type]
+        return runtime.keys
+
+    first = keys(FRAME_CUBES, 0)
+    assert first == keys(FRAME_CUBES, 0)
+    assert len({*first, *keys(FRAME_CUBES, 1), *keys(replace(FRAME_CUBES, mean=(0.5, 0.5, 0.5)), 0)}) == 6
+
+
+# --- pixels ---
+
+
+def test_pixels_are_normalised_and_bgr_networks_get_bgr() -> None:
+    frames_NHWC = torch.randint(0, 256, (2, 4, 5, 3), dtype=torch.uint8)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    expected_NHWC = (frames_NHWC.double() / 255 - torch.tensor(mean).double()) / torch.tensor(std).double()
+    rgb_NCHW = Normalize(mean, std, "rgb")(frames_NHWC)
+    torch.testing.assert_close(rgb_NCHW.double(), expected_NHWC.permute(0, 3, 1, 2), atol=1e-5, rtol=0)
+    bgr_NCHW = Normalize(mean, std, "bgr")(frames_NHWC.flip(-1))
+    assert torch.equal(bgr_NCHW, rgb_NCHW)
