@@ -6,10 +6,12 @@ Who tells: `api.accounting` finishes requests, `pipeline` tells of decoding and 
 
 from typing import Literal, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from service.engine.request import Recognition
+
+disable_created_metrics()  # a second series for every counter, which nobody asks for
 
 Outcome: TypeAlias = Literal["ok", "invalid", "rejected", "expired", "cancelled", "error"]
 """How a request ended: answered; refused as it stands (4xx); refused for now (429, 503); out of time before there was

@@ -1,5 +1,6 @@
 """The whole service over a real socket, for tests: uvicorn in a thread of its own, on a free loopback port."""
 
+import signal
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ import httpx
 from fastapi import FastAPI
 
 from service.app import create_app
-from service.server import make_server
+from service.server import DrainingServer, make_server
 from service.settings import Settings
 
 from .tiny import TinyRecognizer, tiny_model
@@ -24,6 +25,7 @@ class Served:
     port: int
     app: FastAPI
     client: httpx.Client
+    server: DrainingServer
 
     def post(self, video: bytes, query: str = "", **headers: str) -> httpx.Response:
         """Post a raw body."""
@@ -71,9 +73,9 @@ def serving(
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
                 if ready:
                     _wait_until_ready(client)
-                yield Served(f"http://127.0.0.1:{port}", port, app, client)
+                yield Served(f"http://127.0.0.1:{port}", port, app, client, server)
         finally:
-            server.should_exit = True
+            server.handle_exit(signal.SIGTERM, None)
             thread.join(30)
             assert not thread.is_alive(), "the server did not end"
 

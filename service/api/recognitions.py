@@ -49,6 +49,11 @@ _OPENAPI: dict[str, Any] = {
     },
 }
 
+_EVENTS_EXAMPLE = (
+    'id: 0\nevent: step\ndata: {"step":0,"kind":"glance","gflops":0.44,"entropy_nats":1.7,"spent_gflops":0.44,…}\n\n'
+    'id: 0\nevent: result\ndata: {"id":"rec_01J…","model":"adafocus-v3-compact",…}\n\n'
+)
+
 
 @router.post(
     "/v1/recognitions",
@@ -58,7 +63,7 @@ _OPENAPI: dict[str, Any] = {
     responses={
         200: {
             "description": "The recognition; as text/event-stream a `step` per step, then `result` or `problem`.",
-            "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}, "example": "id: 0\nevent: step\ndata: {…}\n\n"}},
+            "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EVENTS_EXAMPLE}},
         },
         **refusals(
             s400="The body is malformed or incomplete.",

@@ -120,7 +120,9 @@ class Problem(BaseModel):
 
 class FrontierPoint(Value):
     gflops: float = Field(description="Mean cost measured on validation videos.", examples=[0.98])
-    accuracy: float = Field(description="On validation videos, seen neither in training nor in calibration.", examples=[0.81])
+    accuracy: float = Field(
+        description="On validation videos, seen neither in training nor in calibration.", examples=[0.81]
+    )
 
 
 class Thresholds(Value):
@@ -167,17 +169,13 @@ class Readiness(Value):
     models: list[str] = Field(examples=[["adafocus-v3-compact"]])
 
 
-PROBLEM_CONTENT: dict[str, Any] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-
-
 def refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` for problems: `refusals(s404="no such model")`."""
     retry = {"Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}}
     return {
         int(status[1:]): {
-            "model": Problem,
             "description": meaning,
-            "content": PROBLEM_CONTENT,
+            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
             **({"headers": retry} if status in {"s429", "s503"} else {}),
         }
         for status, meaning in meanings.items()

@@ -22,6 +22,7 @@ from service.errors import (
     InvalidUpload,
     MalformedUpload,
     RequestCancelled,
+    Unavailable,
     UnsupportedMediaType,
     UploadTimeout,
     UploadTooLarge,
@@ -243,6 +244,7 @@ def open_upload(request: Request, *, max_bytes: int, timeout_s: float) -> Upload
 @contextmanager
 def spooled(folder: Path) -> Iterator[Path]:
     """An empty file for an upload; it is gone afterwards, whatever happened."""
+    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, prefix="fovea-", suffix=".upload", delete=False) as file:
         path = Path(file.name)
     try:
@@ -252,14 +254,21 @@ def spooled(folder: Path) -> Iterator[Path]:
 
 
 async def save(upload: Upload, path: Path) -> float:
-    """Write the upload's video to `path`; returns the seconds it took. Raises InvalidUpload when it is empty.
+    """Write the upload's video to `path`; returns the seconds it took.
 
-    Writing blocks the event loop for the microseconds a chunk takes into the page cache.
+    Raises InvalidUpload when it is empty, Unavailable when the disk does not take it. Writing blocks the event loop
+    for the microseconds that a chunk takes into the page cache.
     """
     started_s = time.monotonic()
-    with path.open("wb") as file:
-        async for chunk in upload.video():
-            file.write(chunk)
-        if file.tell() == 0:
-            raise InvalidUpload("the video is empty: 0 bytes came; check the file, and curl's @ before its name")
+    num_bytes = 0
+    try:
+        with path.open("wb") as file:
+            async for chunk in upload.video():
+                num_bytes += file.write(chunk)
+    except OSError as error:
+        raise Unavailable(
+            f"the service could not store the upload ({error.strerror}); try again later", retry_after_s=30
+        ) from error
+    if num_bytes == 0:
+        raise InvalidUpload("the video is empty: 0 bytes came; check the file, and curl's @ before its name")
     return time.monotonic() - started_s

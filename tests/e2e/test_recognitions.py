@@ -3,9 +3,11 @@
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -227,6 +229,58 @@ def test_while_draining_new_requests_are_refused_and_admitted_ones_finish(red_vi
         assert admitted.result().status_code == 200
 
 
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_sigterm_lets_admitted_requests_finish(red_video: bytes, accept: str) -> None:
+    gate = Gate("focus")
+    with serving(TinyRecognizer(gate), drain_timeout_s=20) as served, ThreadPoolExecutor(1) as pool:
+        admitted = pool.submit(served.post, red_video, Accept=accept)
+        assert gate.reached.wait(10)
+        served.server.handle_exit(signal.SIGTERM, None)
+        time.sleep(0.7)  # what would cut a stream short looks every half second
+        gate.open()
+        answer = admitted.result()
+        assert answer.status_code == 200
+        assert '"reason":"exhausted"' in answer.text
+
+
+def test_a_storm_of_disconnects_leaves_nothing_behind(red_video: bytes, tmp_path: Path) -> None:
+    with serving(spool_dir=tmp_path) as served:
+        for number in range(60):
+            accept = ("application/json", "text/event-stream")[number % 2]
+            head = f"POST /v1/recognitions HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nContent-Type: video/mp4\r\n"
+            body = red_video[: len(red_video) * (number % 5) // 4]
+            with socket.create_connection(("127.0.0.1", served.port)) as client:
+                client.sendall(f"{head}Content-Length: {len(red_video)}\r\n\r\n".encode() + body)
+                time.sleep(number % 3 / 200)
+        assert served.post(red_video).status_code == 200
+        admission = served.app.state.pipeline.admission
+        give_up_s = time.monotonic() + 10
+        while admission.requests or os.listdir(tmp_path):
+            assert time.monotonic() < give_up_s
+            time.sleep(0.01)
+        assert (admission.places, admission.flops) == (0, 0)
+        served.wait_for_metric(0, "fovea_requests_waiting")
+        served.wait_for_metric(0, "fovea_requests_running")
+        ended = sum(
+            served.metric("fovea_requests_total", model="tiny", outcome=outcome) for outcome in ("ok", "cancelled")
+        )
+        assert ended == 61, "each was counted once"
+
+
+def test_what_nobody_expected_is_a_problem_too_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR), serving() as served:
+        loaded, served.app.state.pipeline = served.app.state.pipeline, "no pipeline at all"
+        answer = served.client.get("/v1/models", headers={"X-Request-ID": "abc"})
+        served.app.state.pipeline = loaded
+        assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
+        assert answer.headers["x-request-id"] == "abc"
+        assert "catalogue" not in answer.text
+        assert "request abc met an error nobody expected" in caplog.text
+        assert "AttributeError" in caplog.text
+        http = {"http_request_method": "GET", "http_route": "/v1/models", "http_response_status_code": "500"}
+        assert served.metric("http_server_request_duration_seconds_count", **http) == 1
+
+
 def test_the_catalogue_tells_prices_and_what_a_budget_means(served: Served) -> None:
     (summary,) = served.client.get("/v1/models").json()["models"]
     assert (summary["name"], summary["least_gflops"], summary["full_gflops"]) == ("tiny", 0.1, 0.18)
@@ -292,7 +346,8 @@ def test_the_openapi_document_shows_options_bodies_examples_and_refusals(served:
     ]  # fmt: skip
     assert set(post["requestBody"]["content"]) == {"multipart/form-data", "video/*", "application/octet-stream"}
     assert {"200", "400", "406", "408", "413", "415", "422", "429", "500", "503"} <= set(post["responses"])
-    assert "application/problem+json" in post["responses"]["429"]["content"]
+    assert set(post["responses"]["429"]["content"]) == {"application/problem+json"}
+    assert set(document["paths"]["/v1/models/{name}"]["get"]["responses"]) == {"200", "404", "422", "503"}
     assert {"application/json", "text/event-stream"} == set(post["responses"]["200"]["content"])
     assert document["components"]["schemas"]["RecognitionAnswer"]["properties"]["id"]["examples"]
     assert httpx.get(f"{served.url}/docs", trust_env=False).status_code == 200

@@ -18,6 +18,7 @@ from service.errors import (
     InvalidUpload,
     MalformedUpload,
     RequestCancelled,
+    Unavailable,
     UnsupportedMediaType,
     UploadTimeout,
     UploadTooLarge,
@@ -206,3 +207,9 @@ async def test_an_empty_video_is_refused_and_leaves_no_file(tmp_path: Path) -> N
     with pytest.raises(InvalidUpload, match="0 bytes came"), spooled(tmp_path) as path:
         await save(an_upload([b""]), path)
     assert os.listdir(tmp_path) == []
+
+
+async def test_a_full_disk_is_no_fault_of_the_client() -> None:
+    with pytest.raises(Unavailable, match="No space left") as refusal:
+        await save(an_upload([b"ab"]), Path("/dev/full"))
+    assert refusal.value.retry_after_s
