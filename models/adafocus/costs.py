@@ -3,6 +3,8 @@
 Knows no weights: the price follows from the configuration.
 """
 
+from functools import cache
+
 import torch
 
 from models.adafocus.config import AdaFocusConfig
@@ -11,6 +13,7 @@ from models.backbones.config import num_cells
 from models.flops import count_call_flops
 
 
+@cache
 def costs_flops(config: AdaFocusConfig) -> tuple[int, ...]:
     """`costs[k]` of step k: the glance (global encoder, p_0's head), the first cube (policy, local encoder, head) and
     the further cubes (local encoder, head). Auxiliary heads run in training only. Resizing is not a FLOP.
