@@ -3,6 +3,7 @@
 Knows no runtime and builds no network: prices come from the architecture, everything else from the folder.
 """
 
+import functools
 import hashlib
 import os
 import tempfile
@@ -29,6 +30,8 @@ from models.bundle_format import (
 from models.calibration import Calibration, calibration_files, read_calibration
 from models.recognizer import ClipSpec
 from models.thresholds import BudgetGrid
+
+_costs_flops = functools.cache(costs_flops)  # a second of tracing, the same for every bundle of one shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +115,7 @@ class Bundle:
             way_out = "the file is damaged or belongs to another bundle: fetch or build the bundle again"
             raise BundleError(folder, f"{MANIFEST}.weights_sha256", manifest.weights_sha256, rule, way_out)
         config = _read_config(folder, manifest)
-        costs = costs_flops(config)
+        costs = _costs_flops(config)
         calibration = read_calibration(folder, costs, config.num_classes)
         _check_budget(folder, manifest, costs)
         _check_measured(folder, manifest, len(costs))
