@@ -104,10 +104,10 @@ async def _classify(files: list[Path], options: dict[str, Any], *, as_json: bool
 def models(as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False) -> None:
     """List the bundles that `serve` would load: task, labels, prices, and whether they are trained."""
     from models import available_models
-    from models.bundle import read_bundle
+    from models.bundle import Bundle
 
     settings = Settings.read()
-    bundles = [read_bundle(folder) for folder in available_models(*settings.bundles).values()]
+    bundles = [Bundle.read(folder) for folder in available_models(*settings.bundles).values()]
     if as_json:
         typer.echo(json.dumps([terminal.bundle_facts(bundle) for bundle in bundles]))
     else:

@@ -97,7 +97,7 @@ class Engine:
         try:
             if batch.kind is Kind.GLANCE:
                 return recognizer.glance([request.clip.frames_THWC for request in batch.requests])
-            return recognizer.focus([_state(request) for request in batch.requests])
+            return recognizer.focus([request.state for request in batch.requests])
         finally:
             took_s = self._clock() - start_s
             for request in batch.requests:
@@ -143,11 +143,6 @@ class Engine:
             batch = self._scheduler.schedule()
             for request in batch.requests if batch is not None else ():
                 self._leave(request, Draining("the service shut down before this video was done; send it again"))
-
-
-def _state(request: Request) -> State:
-    assert request.state is not None, "a request reached its focus step without a glance"
-    return request.state
 
 
 def _step_of(state: State, flops: int) -> Step:

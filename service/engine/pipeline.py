@@ -5,7 +5,7 @@ Everything here runs on the event loop; decoding happens in child processes, rec
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ class Pipeline:
 
     async def recognize(
         self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0
-    ) -> AsyncIterator[Step | Recognition]:
+    ) -> AsyncGenerator[Step | Recognition, None]:
         """Every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
         async with aclosing(self.run(await self.decode(path, plan, ticket, upload_s))) as events:
             async for event in events:
@@ -89,7 +89,7 @@ class Pipeline:
         self._metrics.decode_seconds.observe(decode_s)
         return Decoded(plan, ticket, clip, started_s, upload_s, decode_s)
 
-    async def run(self, decoded: Decoded) -> AsyncIterator[Step | Recognition]:
+    async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Event] = asyncio.Queue()
