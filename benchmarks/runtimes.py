@@ -5,6 +5,7 @@ Rounds are interleaved, so that a noisy machine is noisy for all; the ratios are
 
 import argparse
 import json
+import os
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -60,7 +61,8 @@ def main() -> None:
             measurements += measure(model, work, module, rows, runtimes)
             print_card(measurements[-len(runtimes) :])
     if arguments.json:
-        report = {"torch_threads": torch.get_num_threads(), "measurements": [asdict(one) for one in measurements]}
+        num_threads = arguments.threads or len(os.sched_getaffinity(0))
+        report = {"num_threads": num_threads, "measurements": [asdict(one) for one in measurements]}
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
