@@ -256,19 +256,6 @@ def test_later_changes_of_the_network_are_not_seen() -> None:
         assert_same(state, was, tolerance=0)
 
 
-@pytest.mark.parametrize("config", FORMS)
-@pytest.mark.parametrize("name", ["torch", "openvino"])
-def test_real_runtimes_take_the_encoders_and_answer_the_same(name: str, config: AdaFocusConfig) -> None:
-    runtime = make_runtime(RuntimeConfig(name=name, precision="fp32", num_threads=1))  # type: ignore[arg-type]
-    recognizer, reference = recognizer_of(config, runtime), recognizer_of(config)
-    videos = clips(config, 3)
-    states, expected = recognizer.glance(videos), reference.glance(videos)
-    for _ in range(config.max_cubes):
-        states, expected = recognizer.focus(states), reference.focus(expected)
-        for state, other in zip(states, expected, strict=True):
-            assert_same(state, other, tolerance=1e-4)
-
-
 # --- the price ---
 
 
