@@ -1,0 +1,34 @@
+"""Request after request, the process stays as it was."""
+
+import os
+import threading
+
+import psutil
+
+from tests.serving import serving
+
+WARM_UP, REQUESTS = 50, int(os.environ.get("SOAK_REQUESTS", "400"))
+
+
+def test_nothing_grows_with_the_number_of_requests(red_video: bytes) -> None:
+    """SOAK_REQUESTS=10000 makes it the long run."""
+    process = psutil.Process()
+
+    def holds() -> tuple[int, int, int]:
+        return process.num_fds(), threading.active_count(), len(process.children(recursive=True))
+
+    with serving(decode_children=2) as served:
+
+        def post(count: int) -> None:
+            for number in range(count):
+                accept = "text/event-stream" if number % 4 == 0 else "application/json"
+                body, status = (b"no video", 422) if number % 10 == 9 else (red_video, 200)
+                assert served.post(body, Accept=accept).status_code == status
+
+        post(WARM_UP)
+        held, before_bytes = holds(), process.memory_info().rss
+        post(REQUESTS)
+        assert holds() == held, "files, threads, processes"
+        assert process.memory_info().rss - before_bytes < 16 * 2**20
+        served.wait_for_metric(0, "fovea_requests_waiting")
+        served.wait_for_metric(0, "fovea_requests_running")
