@@ -1,17 +1,20 @@
 """Answers and bundles as tables on a terminal. Knows the API's JSON and nothing of how it came about."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from models.bundle import Bundle
+if TYPE_CHECKING:  # importing it for real would bring torch to `fovea --help`
+    from models.bundle import Bundle
+
+WIDE = 160  # columns where nobody's terminal says how many
 
 
 def print_recognition(path: Path, answer: dict[str, Any], console: Console | None = None) -> None:
     """One video's answer, and the steps that led to it."""
-    console = console or Console(highlight=False)
+    console = console or _console()
     console.print(f"\n[bold]{path}[/bold]  {_predictions(answer)}")
     if not answer["trained"]:
         console.print(f"[yellow]{answer['model']} is untrained: its labels mean nothing[/yellow]")
@@ -48,7 +51,7 @@ def _cube(cube: dict[str, Any] | None) -> str:
     return f"{first_s:.2f}-{last_s:.2f} s, x {box['x']:.2f} y {box['y']:.2f} w {box['w']:.2f} h {box['h']:.2f}"
 
 
-def bundle_facts(bundle: Bundle) -> dict[str, Any]:
+def bundle_facts(bundle: "Bundle") -> dict[str, Any]:
     return {
         "name": bundle.name,
         "bundle": bundle.digest,
@@ -61,9 +64,9 @@ def bundle_facts(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def print_bundles(bundles: list[Bundle], console: Console | None = None) -> None:
+def print_bundles(bundles: list["Bundle"], console: Console | None = None) -> None:
     """One line a bundle."""
-    console = console or Console(highlight=False)
+    console = console or _console()
     table = Table("model", "task", "trained", "labels", "least GFLOPs", "largest", "default budget", box=None)
     for bundle in bundles:
         facts = bundle_facts(bundle)
@@ -75,3 +78,8 @@ def print_bundles(bundles: list[Bundle], console: Console | None = None) -> None
             *(f"{facts[name]:.4g}" for name in ("least_gflops", "largest_gflops", "default_budget_gflops")),
         )
     console.print(table)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDE)
