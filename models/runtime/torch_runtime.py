@@ -24,7 +24,7 @@ class TorchRuntime:
 
     def compile(self, module: nn.Module, example: Tensor, *, key: str) -> Network:
         assert example.dtype == torch.uint8, example.dtype
-        network = _fold_batch_norms(copy.deepcopy(module).eval().requires_grad_(False)).to(self.device)
+        network = fold_batch_norms(copy.deepcopy(module).eval().requires_grad_(False)).to(self.device)
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
@@ -45,7 +45,7 @@ class TorchRuntime:
         return run
 
 
-def _fold_batch_norms(module: nn.Module) -> nn.Module:
+def fold_batch_norms(module: nn.Module) -> nn.Module:
     """`module`, in eval mode, with each batch norm that follows a convolution folded into it; changes `module`."""
     try:
         traced = fx.symbolic_trace(module)

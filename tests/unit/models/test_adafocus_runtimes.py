@@ -15,12 +15,13 @@ import pytest
 import torch
 from torch import nn
 
-from models.adafocus.config import AdaFocusConfig, tiny
+from models.adafocus.config import AdaFocusConfig, clip_cubes, frame_cubes, tiny
 from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
 from models.recognizer import ClipSpec, Frames
 from models.runtime import Runtime, RuntimeConfig, make_runtime
 from models.runtime.openvino_runtime import import_openvino
+from models.runtime.torch_runtime import fold_batch_norms
 from models.threshold_solver import solve_grid
 from models.thresholds import evaluate
 
@@ -127,6 +128,14 @@ def test_encoders_agree_with_fp32_torch_within_their_stated_tolerance(form: str,
             expected = encoder(rows_NHWC)
         features = runtime(kind).compile(encoder, rows_NHWC, key=f"{form} {type(encoder).__name__}")(rows_NHWC)
         assert ((features - expected).abs().max() / expected.abs().max()).item() < TOLERANCES[kind]
+
+
+@pytest.mark.parametrize("config", [*CONFIGS.values(), frame_cubes(5), clip_cubes(5)])
+def test_the_torch_runtime_folds_every_batch_norm_away(config: AdaFocusConfig) -> None:
+    network = build_network(config, seed=0)
+    for encoder in (network.glance, network.focus):
+        assert any(isinstance(module, nn.BatchNorm2d) for module in encoder.modules())
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in fold_batch_norms(encoder).modules())
 
 
 @all_configs
