@@ -14,9 +14,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 from numpy.typing import NDArray
 
 Pattern = Callable[[int, int, int], NDArray[np.uint8]]  # (frame number, width, height) -> frame_HWC
+
+_TAGS = {"ITU601": 6, "ITU709": 1}  # AVColorSpace: SMPTE170M, BT709
 
 CELLS = 16  # the moving square visits a CELLS x CELLS grid in reading order: 256 frames are told apart
 
@@ -67,19 +70,25 @@ def write_clip(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     rotate_deg: int = 0,
+    mirror: bool = False,
     pixel_aspect: Fraction | None = None,
+    colorspace: str = "ITU601",
+    tag_colours: bool = True,
+    start_s: float = 0.0,
     times_s: Sequence[float] | None = None,
     with_audio: bool = False,
 ) -> Path:
     """Encode a clip to `path`; returns `path`.
 
-    `container`: libav's name, guessed from the suffix when None. `rotate_deg`: how far a player turns the picture,
-    clockwise. `times_s`: when each frame is shown (variable frame rate), in place of `seconds` and `fps`.
-    `pattern` gets the *coded* size, before rotation and pixel aspect.
+    `container`: libav's name, guessed from the suffix when None. `pattern` gets the *coded* size, before rotation and
+    pixel aspect. `rotate_deg`: how far a player turns the picture, clockwise; `mirror`: it mirrors it, left to right.
+    `colorspace`: how RGB becomes YUV (ITU601 or ITU709), and with `tag_colours` the file says so. `start_s`: when the
+    first frame is shown. `times_s`: when each frame is (variable frame rate), in place of `seconds` and `fps`.
     """
     width, height = size
     rate = Fraction(fps).limit_denominator(1001)
     count = max(1, round(seconds * fps)) if times_s is None else len(times_s)
+    color_range = "JPEG" if pix_fmt.startswith(("yuvj", "rgb", "gbr")) else "MPEG"
     with av.open(str(path), "w", format=container, container_options=container_options or {}) as output:
         stream = output.add_stream(codec, rate=rate, options=dict(options or {}))
         stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
@@ -89,13 +98,16 @@ def write_clip(
             stream.codec_context.sample_aspect_ratio = pixel_aspect
         if times_s is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
-        if rotate_deg:
-            stream.set_display_rotation(-rotate_deg)  # libav counts counterclockwise
+        if rotate_deg or mirror:
+            stream.set_display_rotation(-rotate_deg, hflip=mirror)  # libav counts counterclockwise
+        if tag_colours and not pix_fmt.startswith(("rgb", "gbr", "gray")):
+            stream.codec_context.colorspace = _TAGS[colorspace]
         sound = output.add_stream("aac", rate=8000) if with_audio else None
         for number in range(count):
-            frame = av.VideoFrame.from_ndarray(pattern(number, width, height), format="rgb24").reformat(format=pix_fmt)
+            frame = av.VideoFrame.from_ndarray(pattern(number, width, height), format="rgb24")
+            frame = frame.reformat(format=pix_fmt, dst_colorspace=colorspace, dst_color_range=color_range)
             if times_s is None:
-                frame.pts, frame.time_base = number, 1 / rate
+                frame.pts, frame.time_base = number + round(start_s * fps), 1 / rate
             else:
                 frame.pts, frame.time_base = round(times_s[number] * 1000), Fraction(1, 1000)
             output.mux(stream.encode(frame))
@@ -105,10 +117,18 @@ def write_clip(
     return path
 
 
-def write_audio(path: Path, *, seconds: float = 1.0) -> Path:
-    """A file with sound and no picture."""
+def write_audio(path: Path, *, seconds: float = 1.0, cover: bool = False) -> Path:
+    """A file with sound and no moving picture; with `cover`, a still one as music files carry it."""
     with av.open(str(path), "w") as output:
-        _mux_silence(output, output.add_stream("aac", rate=8000), seconds)
+        sound = output.add_stream("aac", rate=8000)
+        if cover:
+            art = output.add_stream("mjpeg", rate=1)
+            art.width, art.height, art.pix_fmt = 64, 64, "yuvj420p"
+            art.disposition = Disposition.attached_pic
+            picture = av.VideoFrame.from_ndarray(moving_square(0, 64, 64), format="rgb24").reformat(format="yuvj420p")
+            output.mux(art.encode(picture))
+            output.mux(art.encode(None))
+        _mux_silence(output, sound, seconds)
     return path
 
 

@@ -33,8 +33,8 @@ class _Shot:
 
 
 @dataclass(slots=True)
-class _Pass:
-    """One reading of the file: what every frame that leaves the decoder goes through."""
+class Reading:
+    """Readings of one file's frames: what everything that leaves the decoder goes through."""
 
     path: str
     track: Track
@@ -155,8 +155,17 @@ def decode(path: str, rule: FrameRule, limits: VideoLimits) -> Clip:
     chosen frame does not come out (hidden frames, streams without true keyframes), everything is decoded in order.
     Raises VideoUnreadable, NoVideoStream, VideoLimitExceeded.
     """
+    try:
+        return _decode(path, rule, limits)
+    except (MemoryError, FileNotFoundError, PermissionError):
+        raise
+    except av.FFmpegError as error:
+        raise VideoUnreadable(f"the video cannot be decoded ({error.strerror}); re-encode it as H.264 in mp4") from None
+
+
+def _decode(path: str, rule: FrameRule, limits: VideoLimits) -> Clip:
     track = scan(path, limits)
-    reading = _Pass(path, track, rule, limits)
+    reading = Reading(path, track, rule, limits)
     shots = _selected_shots(reading) if track.has_times else None
     if shots is None:
         scale = 2 * rule.num_frames
@@ -177,7 +186,7 @@ def decode(path: str, rule: FrameRule, limits: VideoLimits) -> Clip:
     )
 
 
-def _selected_shots(reading: _Pass) -> list[_Shot] | None:
+def _selected_shots(reading: Reading) -> list[_Shot] | None:
     """The chosen frames by decoding no more than they need; None where one of them did not come out."""
     track = reading.track
     choice = choose(track.packets, track.start_pts, track.end_pts, reading.rule.num_frames)

@@ -56,19 +56,12 @@ class Track:
 @contextmanager
 def opened(path: str, limits: VideoLimits) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The file's container and its video stream, nothing decoded; raises VideoError kin without naming the path."""
-    # Twice the limit, since decoders round up: `check_size` is the exact rule, this one bounds what libav allocates.
-    max_pixels = str(2 * limits.frame_pixels)
     av.logging.set_level(None)
     try:
         container = av.open(
             "file:" + path,  # so that a name like "concat:a|b" stays a name
             "r",
-            options={
-                "format_whitelist": FORMATS,
-                "protocol_whitelist": "file",
-                "codec_whitelist": CODECS,
-                "max_pixels": max_pixels,
-            },
+            options={"format_whitelist": FORMATS, "protocol_whitelist": "file", "codec_whitelist": CODECS},
             metadata_errors="replace",  # titles in a broken encoding are none of our business
         )
     except (MemoryError, FileNotFoundError, PermissionError):
@@ -82,7 +75,9 @@ def opened(path: str, limits: VideoLimits) -> Iterator[tuple[InputContainer, Vid
     with container:
         stream = _video_stream(container)
         stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"max_pixels": max_pixels}
+        # Twice the limit, since decoders round up: `check_size` is the exact rule, this bounds what libav allocates.
+        # Not for opening, too: many formats tell their size by the first frame alone, and it would be lost.
+        stream.codec_context.options = {"max_pixels": str(2 * limits.frame_pixels)}
         for other in container.streams:
             if other.index != stream.index:
                 other.discard = Discard.all  # neither parsed nor, in mp4, even read
@@ -175,7 +170,8 @@ def _video_stream(container: InputContainer) -> VideoStream:
     """The stream a player would show; cover art is none."""
     films = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not films:
-        others = ", ".join(sorted({stream.type for stream in container.streams})) or "no stream at all"
+        kinds = {"cover art" if stream.type == "video" else stream.type for stream in container.streams}
+        others = ", ".join(sorted(kinds)) or "nothing"
         raise NoVideoStream(f"the file holds no video stream (only: {others}); send a file with moving pictures")
     best = container.streams.best("video")
     stream = next((film for film in films if best is not None and film.index == best.index), films[0])

@@ -75,12 +75,11 @@ def plan_runs(packets: Sequence[PacketFacts], targets: Sequence[int]) -> list[Ru
         first, last = _run_start(packets, target), target
         while last + 1 < len(packets) and packets[last + 1].pts is None:
             last += 1
-        if runs and first <= runs[-1].last:
-            first = runs[-1].first
-        if runs and first == runs[-1].first:
-            runs[-1] = Run(first, max(last, runs[-1].last), runs[-1].targets | {target})
-        else:
-            runs.append(Run(first, last, frozenset({target})))
+        wanted = {target}
+        while runs and first <= runs[-1].last:
+            before = runs.pop()
+            first, last, wanted = min(first, before.first), max(last, before.last), wanted | before.targets
+        runs.append(Run(first, last, frozenset(wanted)))
     return runs
 
 

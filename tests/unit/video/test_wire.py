@@ -1,0 +1,68 @@
+"""What crosses between the service and a decoding process comes out as it went in, and nonsense is noticed."""
+
+import numpy as np
+import pytest
+
+from service.errors import DecodeCrashed, NoVideoStream, VideoError, VideoLimitExceeded
+from service.video import wire
+from service.video.clip import Clip, FrameRule, VideoInfo, VideoLimits
+
+RULE = FrameRule(num_frames=2, height_px=4, width_px=6, resize="stretch", source_short_side_px=160)
+LIMITS = VideoLimits(duration_s=10.0, frame_pixels=1000, frames=100)
+
+
+def clip() -> Clip:
+    rng = np.random.default_rng(0)
+    return Clip(
+        frames_THWC=rng.integers(0, 256, (2, 4, 6, 3), dtype=np.uint8),
+        pts_s=(0.1, 1 / 3),
+        view_TB=rng.random((2, 4), dtype=np.float32),
+        info=VideoInfo(1.0, 64, 48, "h264", 5, 2),
+    )
+
+
+def through(header: wire.Header) -> wire.Header:
+    return wire.unpack(wire.pack(header)[wire.LENGTH.size :])
+
+
+def test_a_request_arrives_as_it_was_sent() -> None:
+    assert wire.read_request(through(wire.request("/tmp/a b.mp4", RULE, LIMITS))) == ("/tmp/a b.mp4", RULE, LIMITS)
+
+
+def test_a_clip_arrives_bit_for_bit() -> None:
+    sent = clip()
+    header, payload = wire.answer(sent)
+    assert len(payload) == wire.payload_bytes(RULE)
+    received = wire.read_answer(through(header), bytearray(payload), RULE)
+    np.testing.assert_array_equal(received.frames_THWC, sent.frames_THWC)
+    np.testing.assert_array_equal(received.view_TB, sent.view_TB)
+    assert (received.pts_s, received.info) == (sent.pts_s, sent.info)
+
+
+def test_a_received_clip_may_be_written_to_as_torch_asks() -> None:
+    header, payload = wire.answer(clip())
+    assert wire.read_answer(header, bytearray(payload), RULE).frames_THWC.flags.writeable
+
+
+@pytest.mark.parametrize("error", [NoVideoStream("sound only"), VideoLimitExceeded("too long", limit_s=10)])
+def test_an_error_arrives_as_it_was_raised(error: VideoError) -> None:
+    received = wire.read_failure(through(wire.failure(error)))
+    assert type(received) is type(error)
+    assert (received.detail, received.extra) == (error.detail, error.extra)
+
+
+def test_an_error_of_a_kind_that_no_child_raises_is_a_crash() -> None:
+    assert isinstance(wire.read_failure({"error": "overloaded", "detail": "x"}), DecodeCrashed)
+
+
+@pytest.mark.parametrize("text", [b"[]", b"null", b"{", b"\xff"])
+def test_what_is_no_json_object_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  its kin: of json and of decoding
+        wire.unpack(text)
+
+
+def test_an_answer_with_too_few_times_is_refused() -> None:
+    header, payload = wire.answer(clip())
+    header["pts_s"] = [0.0]
+    with pytest.raises(ValueError, match="1 times for 2 frames"):
+        wire.read_answer(header, bytearray(payload), RULE)
