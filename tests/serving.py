@@ -51,15 +51,18 @@ def serving(
     *,
     ready: bool = True,
     before_load: threading.Event | None = None,
+    load_error: Exception | None = None,
     **settings: Any,
 ) -> Iterator[Served]:
     """Serve the tiny recognizer; `settings` override those of tests (one decoding child).
 
-    `before_load`: the model does not load before that. `ready=False`: do not wait until it has.
+    `before_load`: the model does not load before that; `load_error`: it never does. `ready=False`: do not wait for it.
     """
 
     def load(_: Settings) -> list[Any]:
         assert before_load is None or before_load.wait(30)
+        if load_error is not None:
+            raise load_error
         return [tiny_model(recognizer)]
 
     chosen = Settings(**{"decode_children": 1, "decode_timeout_s": 20.0, "drain_timeout_s": 5.0} | settings)

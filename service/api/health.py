@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.parts import metrics_of, pipeline_of
 from service.api.schemas import Liveness, Readiness, refusals
-from service.errors import Draining
+from service.errors import Draining, NotReady
 
 router = APIRouter(tags=["operation"])
 
@@ -18,6 +18,8 @@ async def livez() -> Liveness:
     "/readyz", summary="Whether to send requests here", responses=refusals(s503="Loading, broken, or shutting down.")
 )
 async def readyz(request: Request) -> Readiness:
+    if request.app.state.load_error is not None:
+        raise NotReady(f"the models could not be loaded: {request.app.state.load_error}", retry_after_s=30)
     pipeline = pipeline_of(request)
     if pipeline.admission.draining:
         raise Draining("the service is shutting down; send requests to another replica", retry_after_s=1)

@@ -217,6 +217,20 @@ def test_before_the_models_are_loaded_everything_says_not_yet(red_video: bytes) 
         loaded.set()
 
 
+def test_models_that_cannot_be_loaded_are_told_to_the_operator(
+    red_video: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR), serving(ready=False, load_error=ValueError("/models/x is damaged")) as served:
+        give_up_s = time.monotonic() + 10
+        while "damaged" not in (answer := served.client.get("/readyz")).text:
+            assert time.monotonic() < give_up_s
+        assert answer.status_code == 503
+        refused = served.post(red_video)
+        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/not-ready")
+        assert "/models/x" not in refused.text, "what lies where is no client's business"
+        assert served.client.get("/livez").status_code == 200
+
+
 def test_while_draining_new_requests_are_refused_and_admitted_ones_finish(red_video: bytes) -> None:
     gate = Gate("glance")
     with serving(TinyRecognizer(gate)) as served, ThreadPoolExecutor(1) as pool:
