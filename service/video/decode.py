@@ -10,6 +10,7 @@ from itertools import chain, islice
 
 import av
 import numpy as np
+from av.error import ArgumentError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -125,7 +126,14 @@ class Reading:
                 raise broken_off(str(error.strerror), read_s, track.duration_s) from None
 
     def _decoded(self, context: VideoCodecContext, packet: "av.Packet[VideoStream] | None") -> list[VideoFrame]:
-        frames = context.decode(packet)
+        try:
+            frames = context.decode(packet)
+        except ArgumentError:  # a size that libav itself refuses: see max_pixels in probe
+            raise VideoLimitExceeded(
+                f"a frame claims a size far beyond the {self.limits.frame_pixels} pixels taken here, or none at all; "
+                "send the video at a lower resolution",
+                limit_pixels=self.limits.frame_pixels,
+            ) from None
         for frame in frames:
             self.num_decoded += 1
             check_size(frame.width, frame.height, self.limits)  # of the frame itself: headers may lie
