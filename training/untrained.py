@@ -4,8 +4,9 @@ Knows no service. `python -m training.untrained FOLDER` builds it, or leaves it 
 
 Random weights alone are no use even for trying the service: in eval mode their activations shrink from layer to layer
 until every video gives the same answer. So, on seeded synthetic clips and without any label: batch norms take their
-statistics from one pass, and each head is scaled until its logits have mean 0 and spread `LOGIT_SPREAD` over videos.
-Entropies then differ between videos, thresholds send some further than others, and answers stay at chance.
+statistics from one pass, and each head looks at the two directions in which its features differ most between videos,
+the labels around them like the points of a compass, turned from exit to exit. Entropies then spread over videos by
+0.2 nats (bf16 moves them by 0.02), thresholds send some further than others, and answers stay meaningless.
 Temperatures stay 1: where nothing is learnt the best temperature is "infinite", which would flatten all that again.
 """
 
@@ -32,9 +33,10 @@ from models.runtime import RuntimeConfig, make_runtime
 from training.calibrate import calibrate, measure, observe
 from training.synthetic import LABELS, TASK, synthetic_clips
 
-RECIPE = "untrained, recipe 1: seeded weights; batch norms and heads scaled on synthetic clips, no labels seen"
-LOGIT_SPREAD = 1.5  # nats: entropies over 4 labels then range over 0.2..1.38, the middle half over 0.7..1.2
-NUM_INITIAL_CLIPS = 8
+RECIPE = "untrained, recipe 2: seeded weights; batch norms and heads set on synthetic clips, no labels seen"
+LOGIT_SPREAD = 1.5  # standard deviation of each logit over videos: entropies over 4 labels then spread widely
+GOLDEN_ANGLE = 2.39996  # radians from exit to exit: no two agree, so that Eq. 7 finds a use for every step
+NUM_INITIAL_CLIPS = 16
 NUM_CLIPS = 96  # each to calibrate and to measure
 _INITIAL, _CALIBRATION, _MEASURED = range(3)  # independent streams of clips
 
@@ -134,23 +136,37 @@ def _one_thread() -> Iterator[None]:
 
 @torch.no_grad()
 def _spread_out(network: AdaFocusV3, clips_BTHWC: Tensor) -> None:
-    """Batch norms from one pass; then every exit's logits to mean 0 and spread LOGIT_SPREAD over the clips."""
+    """Batch norms from one pass over the clips; then a head for every exit from the features it meets there."""
+    classifier = network.classifier
+    assert isinstance(classifier, MaxPoolClassifier), "the compact model's kind of heads"
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.momentum = None  # the plain average over passes, here one
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # dropout
         network.train()(clips_BTHWC)
-    logits_BEC = network.eval()(clips_BTHWC).logits_BEC
-    scale_EC = LOGIT_SPREAD / logits_BEC.std(dim=0).clamp(min=1e-6)
-    shift_EC = -logits_BEC.mean(dim=0) * scale_EC
-    classifier = network.classifier
-    assert isinstance(classifier, MaxPoolClassifier), "the compact model's kind of heads"
-    glance, steps = classifier.glance_head, classifier.step_heads
-    glance.weight.mul_(scale_EC[0, :, None])
-    glance.bias.mul_(scale_EC[0]).add_(shift_EC[0])
-    steps.weight_KCD.mul_(scale_EC[1:, :, None])
-    steps.bias_KC.mul_(scale_EC[1:]).add_(shift_EC[1:])
+    met: list[Tensor] = []  # what the heads are given, exit by exit
+    heads = (classifier.glance_head, classifier.step_heads)
+    hooks = [head.register_forward_pre_hook(lambda _, inputs: met.append(inputs[0])) for head in heads]
+    network.eval()(clips_BTHWC)
+    for hook in hooks:
+        hook.remove()
+    turned = [_compass(features_BD, network.config.num_classes, k * GOLDEN_ANGLE) for k, features_BD in enumerate(met)]
+    weights, biases = zip(*turned, strict=True)
+    classifier.glance_head.weight.copy_(weights[0])
+    classifier.glance_head.bias.copy_(biases[0])
+    classifier.step_heads.weight_KCD.copy_(torch.stack(weights[1:]))
+    classifier.step_heads.bias_KC.copy_(torch.stack(biases[1:]))
+
+
+def _compass(features_BD: Tensor, num_classes: int, turn: float) -> tuple[Tensor, Tensor]:
+    """(weight_CD, bias_C) of logits with mean 0 and spread LOGIT_SPREAD, in the plane of the two main components."""
+    centred_BD = features_BD.double() - features_BD.double().mean(dim=0)
+    _, sizes, components = torch.linalg.svd(centred_BD, full_matrices=False)
+    unit_2D = components[:2] * (len(features_BD) ** 0.5 / sizes[:2, None])
+    angles_C = torch.arange(num_classes, dtype=torch.float64) * (2 * torch.pi / num_classes) + turn
+    weight_CD = LOGIT_SPREAD * torch.stack((angles_C.cos(), angles_C.sin()), dim=1) @ unit_2D
+    return weight_CD.float(), -(weight_CD @ features_BD.double().mean(dim=0)).float()
 
 
 def main(
