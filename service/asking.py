@@ -9,7 +9,6 @@ import httpx
 
 from service.api.answers import recognition_answer
 from service.api.options import Ceilings, parse_options
-from service.app import open_pipeline
 from service.engine.request import Recognition
 from service.errors import FoveaError
 from service.metrics import Metrics
@@ -29,6 +28,8 @@ class ServerProblem(FoveaError):
 @asynccontextmanager
 async def ask_here(options: Mapping[str, object]) -> AsyncIterator[Ask]:
     """Load the models into this process and ask them. Settings come from the environment, as for the service."""
+    from service.app import open_pipeline  # brings torch, which asking a server does not need
+
     settings = Settings.read()
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
     parsed = parse_options([(name, str(value)) for name, value in options.items()], ceilings)

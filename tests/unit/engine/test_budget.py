@@ -18,7 +18,7 @@ def an_offer(
     points: tuple[tuple[int, float], ...] = ((100, 0.5), (140, 0.6), (180, 0.7)),
     default: int = 140,
 ) -> Offer:
-    """`points`: (budget, measured accuracy); the k-th point's thresholds are all k, so that a test sees which was taken.
+    """`points`: (budget, measured accuracy); the k-th point's thresholds are all k: a test sees which was taken.
 
     On calibration data everything was right: what `auto` weighs must be what was measured.
     """
