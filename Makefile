@@ -40,6 +40,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 $(VENV)/.dev: pyproject.toml constraints.txt
 	@scripts/install.sh dev
 
-# Until trained weights ship there must be something to serve. Built once; `| ` keeps a newer stamp from rebuilding it.
-$(BUNDLE)/bundle.json: | $(VENV)/.runtime
+# Until trained weights ship there must be something to serve. Built once, and again when its recipe changes.
+$(BUNDLE)/bundle.json: training/untrained.py | $(VENV)/.runtime
 	$(PY) -m training.untrained $(BUNDLE)
+	@touch $@

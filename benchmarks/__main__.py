@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("runtimes", "decode", "throughput")
+BENCHMARKS = ("runtimes", "decode", "thresholds", "throughput")
 RESULTS = Path(__file__).parent / "results"
 
 
