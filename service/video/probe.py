@@ -101,6 +101,7 @@ def scan(path: str, limits: VideoLimits) -> Track:
         declared_s = _declared_duration_s(container, stream)
         _check_duration(declared_s, limits)
         assert stream.time_base is not None
+        limit_ticks = int(limits.duration_s / stream.time_base)
         packets: list[PacketFacts] = []
         is_corrupt = False  # the latest packet
         broken_by: str | None = None
@@ -113,8 +114,9 @@ def scan(path: str, limits: VideoLimits) -> Track:
                     )
                 packets.append(PacketFacts(packet.pts, packet.duration or 0, packet.is_keyframe, not packet.is_discard))
                 is_corrupt = packet.is_corrupt
-                if packets[0].pts is not None and packet.pts is not None:
-                    _check_duration(float((packet.pts - packets[0].pts) * stream.time_base), limits)
+                first_pts = packets[0].pts
+                if first_pts is not None and packet.pts is not None and packet.pts - first_pts > limit_ticks:
+                    _check_duration(float((packet.pts - first_pts) * stream.time_base), limits)
         except MemoryError:
             raise
         except av.FFmpegError as error:
