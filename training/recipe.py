@@ -1,0 +1,152 @@
+"""How a network is trained, as a value that goes into JSON and back: stages, rates, batches, precision, savings.
+
+Knows no network, no data and no file. The defaults are AdaFocusV2's as V3 names them (facts: docs/decisions/0006).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeAlias, get_args
+
+Crops: TypeAlias = Literal["learned", "random", "both", "alternate"]
+"""Which cubes a step trains on: the policy's, uniformly random ones, both (Eq. 1's average), or now one, now the other
+(the same average over two steps, at half the price)."""
+Optimizer: TypeAlias = Literal["sgd", "adamw"]
+Precision: TypeAlias = Literal["fp32", "bf16"]
+
+PARTS = ("glance", "policy", "focus", "classifier")
+"""What has a learning rate and can be frozen. `classifier` includes the auxiliary heads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stretch of training with its own cosine. Parts not in `trains` are frozen: no gradient, eval mode."""
+
+    epochs: int
+    crops: Crops = "both"
+    trains: tuple[str, ...] = PARTS
+    lr: float = 0.01
+
+    def __post_init__(self) -> None:
+        _at_least(1, epochs=self.epochs)
+        _above_zero(lr=self.lr)
+        _one_of(Crops, crops=self.crops)
+        if unknown := sorted(set(self.trains) - set(PARTS)):
+            raise ValueError(f"trains names {unknown}, but the parts of a network are {', '.join(PARTS)}")
+        if not self.trains:
+            raise ValueError(f"trains is empty, but a stage must train something: name some of {', '.join(PARTS)}")
+        if self.crops == "random" and self.trains == ("policy",):
+            raise ValueError("random cubes teach the policy nothing; train it on learned ones")
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Learning rates relative to the stage's (V2's for ActivityNet)."""
+
+    glance: float = 0.5
+    policy: float = 0.1
+    focus: float = 1.0
+    classifier: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Raises ValueError naming the value, the rule and the way out."""
+
+    stages: tuple[Stage, ...]
+    batch_size: int = 8
+    """Clips that go through the network together: what batch norms average over."""
+    accumulation: int = 1
+    """Batches per optimiser step."""
+    rates: Rates = field(default_factory=Rates)
+    optimizer: Optimizer = "sgd"
+    momentum: float = 0.9
+    """SGD's; AdamW takes it as beta_1."""
+    weight_decay: float = 1e-4
+    """Not of biases, batch norms and other one-dimensional parameters."""
+    warmup_epochs: float = 1.0
+    """Linear, at the start of every stage."""
+    max_gradient_norm: float | None = 20.0
+    auxiliary_weight: float = 1.0
+    """Of V2's two auxiliary cross-entropies beside that of the exits."""
+    label_smoothing: float = 0.0
+    frozen: tuple[str, ...] = ()
+    """Prefixes of parameter names that stay as they were initialised, such as `glance.backbone.features.0.`: nothing is
+    propagated back below the first layer that learns."""
+    frozen_batch_norm: bool = False
+    """Both encoders' batch norms keep the statistics they came with (their scales and offsets learn)."""
+    interpolate_random: bool = True
+    """Random cubes are enlarged and interpolated as learned ones (Eq. 5). False: plain cubes, as at inference, for a
+    third of the price; random cubes carry no gradient to the policy either way."""
+    random_depth: bool = False
+    """Train only the first k cubes of a step, k uniform in 1..K, exits weighted so that Eq. 1 is met on average."""
+    precision: Precision = "bf16"
+    """bf16: autocast; parameters, optimiser, policy and heads stay fp32."""
+    balanced: bool = True
+    """Classes are drawn equally often."""
+    evaluate_every_epochs: int = 1
+    patience_epochs: int | None = None
+    """Stop a stage after so many epochs without a better score on the held-out groups; None: never."""
+    held_out_share: float = 0.2
+    """Of the training groups: for early stopping, temperatures and thresholds, never trained on."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("stages is empty, but a recipe needs at least one")
+        _at_least(1, batch_size=self.batch_size, accumulation=self.accumulation)
+        _at_least(1, evaluate_every_epochs=self.evaluate_every_epochs, patience_epochs=self.patience_epochs)
+        _at_least(0, seed=self.seed, warmup_epochs=self.warmup_epochs, weight_decay=self.weight_decay)
+        _at_least(0, auxiliary_weight=self.auxiliary_weight)
+        _above_zero(max_gradient_norm=self.max_gradient_norm)
+        _one_of(Optimizer, optimizer=self.optimizer)
+        _one_of(Precision, precision=self.precision)
+        for name in ("momentum", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, but must lie in [0, 1)")
+        if not 0 < self.held_out_share < 1:
+            raise ValueError(
+                f"held_out_share is {self.held_out_share}, but must lie between 0 and 1: calibration needs videos "
+                "that nobody trained on; 0.2 is usual"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: `from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
+        """Strict: ValueError for a missing, unknown or ill-typed entry."""
+        try:
+            if unknown := sorted(set(values) - {entry.name for entry in fields(cls)}):
+                raise ValueError(f"unknown entries {unknown}; known are {[entry.name for entry in fields(cls)]}")
+            plain = {name: _tuples(value) for name, value in values.items()}
+            plain["stages"] = tuple(
+                Stage(**{name: _tuples(value) for name, value in stage.items()}) for stage in values["stages"]
+            )
+            if "rates" in values:
+                plain["rates"] = Rates(**values["rates"])
+            return cls(**plain)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a recipe: {error}") from error
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _at_least(least: int, **values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value >= least:
+            raise ValueError(f"{name} is {value}, but must be at least {least}")
+
+
+def _above_zero(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} is {value}, but must be above 0")
+
+
+def _one_of(choices: Any, **values: str) -> None:
+    for name, value in values.items():
+        if value not in get_args(choices):
+            raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(get_args(choices))}")
