@@ -28,7 +28,7 @@ from service.engine.pipeline import Pipeline
 from service.engine.request import Recognition
 from service.metrics import Metrics
 from service.settings import Settings
-from tests.clips import write_clip
+from tests.clips import noise, write_clip
 
 Ask = Callable[[Path], Awaitable[dict[str, float]]]  # one video to its time split in ms
 
@@ -165,7 +165,7 @@ async def measure(paths: Sequence[Path], num_clients: int, rounds: int) -> dict[
         "bare_videos_per_s": statistics.median(one.videos_per_s for one in bare),
         "http_videos_per_s": statistics.median(one.videos_per_s for one in http),
         "http_over_bare": statistics.median(h.videos_per_s / b.videos_per_s for h, b in zip(http, bare, strict=True)),
-        "http_mean_batch": {kind: total / count if count else None for kind, (total, count) in after.items()},
+        "http_mean_batch": {kind: total / count for kind, (total, count) in after.items() if count},
         "http_ms": _means([one.timing_ms for one in http]),
         "bare_ms": _means([one.timing_ms for one in bare]),
         "cpu_s_per_video": {
@@ -207,8 +207,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         small = sorted(arguments.clips.rglob("*.mp4")) if arguments.clips else []
         if not small:
-            small = [write_clip(Path(folder) / f"small{n}.mp4", seconds=2, fps=15, size=(214, 160)) for n in range(4)]
-        large = [write_clip(Path(folder) / f"large{n}.mp4", seconds=10, fps=25, size=(1280, 720)) for n in range(2)]
+            small = [
+                write_clip(Path(folder) / f"small{n}.mp4", seconds=2, fps=15, size=(214 + 2 * n, 160), pattern=noise)
+                for n in range(4)
+            ]
+        large = [
+            write_clip(Path(folder) / f"large{n}.mp4", seconds=10, fps=25, size=(1280, 720), gop=250, pattern=noise)
+            for n in range(2)
+        ]
         for title, clips, num_clients, videos, rounds in (
             ("small clips", small, 8, arguments.videos, arguments.rounds),
             ("small clips, crowded", small, 16, arguments.videos, 3),
