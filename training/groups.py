@@ -1,0 +1,67 @@
+"""Splits a data set into parts without tearing a group apart, each class as evenly as the groups allow.
+
+Knows no file and no model. A group is a `subject`; a video without one is a group of its own.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.dataset import Dataset, DatasetError, Sample
+
+
+def group_of(sample: Sample) -> str:
+    """What a split must keep together, and a bootstrap draw together."""
+    return sample.subject or str(sample.path)
+
+
+def hold_out_groups(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
+    """(the rest, about `share` of the videos), no group in both. ValueError for a share outside (0, 1)."""
+    if not 0 < share < 1:
+        raise ValueError(f"share is {share}, but must lie between 0 and 1")
+    rest, held = _parts(dataset, (1 - share, share), seed)
+    return rest, held
+
+
+def fold_groups(dataset: Dataset, num_folds: int, seed: int) -> tuple[Dataset, ...]:
+    """`num_folds` parts of about equal size that together are the data set, no group in two. ValueError below two."""
+    if num_folds < 2:
+        raise ValueError(f"{num_folds} folds, but there must be two or more")
+    return _parts(dataset, [1 / num_folds] * num_folds, seed)
+
+
+def _parts(dataset: Dataset, shares: Sequence[float], seed: int) -> tuple[Dataset, ...]:
+    """Largest group first, each to the part that lacks its classes most (least squares, classes weighing the same)."""
+    members: dict[str, list[Sample]] = {}
+    for sample in dataset.samples:
+        members.setdefault(group_of(sample), []).append(sample)
+    if len(members) < len(shares):
+        raise DatasetError(
+            f"{len(members)} groups cannot be split {len(shares)} ways; a group (`subject`) is never torn apart"
+        )
+    groups = list(members.values())
+    np.random.default_rng(seed).shuffle(groups)
+    groups.sort(key=len, reverse=True)  # stable: groups of one size stay shuffled
+    count_C = _counts(dataset.samples, dataset.num_classes)
+    lacking_PC = np.outer(shares, count_C)
+    part_of: dict[str, int] = {}
+    taken_P = np.zeros(len(shares), int)
+    for number, group in enumerate(groups):
+        group_C = _counts(group, dataset.num_classes)
+        gain_P = ((2 * lacking_PC - group_C) * group_C / np.maximum(count_C, 1)).sum(axis=1)
+        empty_P = taken_P == 0
+        if len(groups) - number <= empty_P.sum():  # the last groups go where there is none yet
+            gain_P[~empty_P] = -np.inf
+        part = int(gain_P.argmax())
+        lacking_PC[part] -= group_C
+        taken_P[part] += 1
+        part_of[group_of(group[0])] = part
+    return tuple(
+        dataset.subset(sample for sample in dataset.samples if part_of[group_of(sample)] == part)
+        for part in range(len(shares))
+    )
+
+
+def _counts(samples: Sequence[Sample], num_classes: int) -> NDArray[np.float64]:
+    return np.bincount([sample.label for sample in samples], minlength=num_classes).astype(np.float64)
