@@ -49,12 +49,20 @@ class AdaFocusV3(nn.Module):
         cubes; in eval mode the result is what the recognizer answers. Gradients: the policy's input is detached, and
         pixels carry none, so the policy learns through Eq. 5-6 alone and teaches the glance encoder nothing.
         """
-        check_clips(clips_BTHWC, self.config)
         maps_BTChw = self.glance_maps(clips_BTHWC)
         if positions_BK3 is None:
             positions_BK3 = self.policy(maps_BTChw.detach())
+        return self.exits(clips_BTHWC, maps_BTChw, positions_BK3, interpolated=self.training)
+
+    def exits(self, clips_BTHWC: Tensor, maps_BTChw: Tensor, positions_BK3: Tensor, *, interpolated: bool) -> Exits:
+        """The exits of clips that were glanced at: one glance serves several sets of cubes.
+
+        There may be fewer than K cubes; then there are fewer exits. `interpolated` is Eq. 5-6; otherwise the cubes are
+        those of inference, which carry no gradient to the policy.
+        """
         glance_BTD = maps_BTChw.mean(dim=(3, 4))
-        cubes_BKTD = self._cube_features(clips_BTHWC, positions_BK3)
+        features = self._interpolated_features if interpolated else self._plain_features
+        cubes_BKTD = split_rows(features(clips_BTHWC, positions_BK3), positions_BK3.shape[1])
         return Exits(
             logits_BEC=self._classify(glance_BTD, cubes_BKTD),
             auxiliary_glance_BTC=self.auxiliary_glance(self.auxiliary_dropout(glance_BTD)),
@@ -63,16 +71,10 @@ class AdaFocusV3(nn.Module):
         )
 
     def glance_maps(self, clips_BTHWC: Tensor) -> Tensor:
-        """maps_BTChw of the frames at `glance_indices`."""
+        """maps_BTChw of the frames at `glance_indices`. Raises ValueError for clips of another shape."""
+        check_clips(clips_BTHWC, self.config)
         frames_BTHWC = clips_BTHWC[:, list(self.config.glance_indices)]
         return split_rows(self.glance(frames_BTHWC.flatten(0, 1)), self.config.num_glance_frames)
-
-    def _cube_features(self, clips_BTHWC: Tensor, positions_BK3: Tensor) -> Tensor:
-        if self.training:
-            features_NTD = self._interpolated_features(clips_BTHWC, positions_BK3)
-        else:
-            features_NTD = self._plain_features(clips_BTHWC, positions_BK3)
-        return split_rows(features_NTD, self.config.max_cubes)
 
     def _interpolated_features(self, clips_BTHWC: Tensor, positions_BK3: Tensor) -> Tensor:
         config = self.config

@@ -1,0 +1,95 @@
+"""Full-frame baselines to compare with: the same backbones on whole frames, every frame, no choice, one prediction.
+
+Know no cube and no policy. TSN (Wang et al., ECCV 2016): the focus backbone on each frame, logits averaged. TSM: with
+temporal shift. TSM+ (AdaFocusV3, section 4.2): the glance backbone beside it, logits of both added.
+
+Shape suffixes: B clips, T frames, H rows, W columns, C classes or colour channels, D features.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.adafocus.config import AdaFocusConfig
+from models.adafocus.encoders import FocusEncoder, GlanceEncoder
+from models.adafocus.network import Exits, check_clips, split_rows
+from models.flops import count_call_flops
+
+
+@dataclass(frozen=True, slots=True)
+class FullFrameConfig:
+    """The baseline of one AdaFocus model: its frames (those of its glance), sizes, backbones and normalisation."""
+
+    model: AdaFocusConfig
+    temporal_shift: bool
+    with_glance: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "FullFrameConfig":
+        """Strict: ValueError for a missing, unknown or ill-typed entry."""
+        try:
+            config = cls(**{**values, "model": AdaFocusConfig.from_dict(values["model"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a FullFrameConfig: {error}") from error
+        for name in ("temporal_shift", "with_glance"):
+            if type(getattr(config, name)) is not bool:
+                raise ValueError(f"{name} is {getattr(config, name)!r}, but must be true or false")
+        return config
+
+
+class FullFrame(nn.Module):
+    """Answers as AdaFocusV3 does, with one exit and no cubes, so that the same code trains and measures both."""
+
+    def __init__(self, config: FullFrameConfig) -> None:
+        super().__init__()
+        model = config.model
+        self.config = config
+        self.num_frames = model.num_glance_frames
+        self.glance = GlanceEncoder(model) if config.with_glance else None
+        self.focus = FocusEncoder(model)
+        self.focus.shifts = config.temporal_shift
+        self.dropout = nn.Dropout(model.dropout)
+        heads = {"focus": nn.Linear(self.focus.num_features, model.num_classes)}
+        if self.glance is not None:
+            self.glance.num_frames = self.num_frames if config.temporal_shift else None
+            heads["glance"] = nn.Linear(self.glance.num_features, model.num_classes)
+        self.classifier = nn.ModuleDict(heads)
+
+    def forward(self, clips_BTHWC: Tensor) -> Exits:
+        """`logits_BEC` with E = 1; the auxiliary logits are those of each encoder's frames."""
+        check_clips(clips_BTHWC, self.config.model)
+        frames_NHWC = clips_BTHWC[:, list(self.config.model.glance_indices)].flatten(0, 1)
+        focus_BTC = self._frame_logits("focus", self.focus.maps(frames_NHWC, self.num_frames))
+        glance_BTC = focus_BTC[:, :0]
+        logits_BC = focus_BTC.mean(dim=1)
+        if self.glance is not None:
+            glance_BTC = self._frame_logits("glance", self.glance(frames_NHWC))
+            logits_BC = logits_BC + glance_BTC.mean(dim=1)
+        return Exits(
+            logits_BEC=logits_BC[:, None],
+            auxiliary_glance_BTC=glance_BTC,
+            auxiliary_focus_BKTC=focus_BTC[:, None],
+            positions_BK3=logits_BC.new_empty(len(clips_BTHWC), 0, 3),
+        )
+
+    def _frame_logits(self, head: str, maps_NChw: Tensor) -> Tensor:
+        return split_rows(self.classifier[head](self.dropout(maps_NChw.mean(dim=(2, 3)))), self.num_frames)
+
+
+def full_frame_cost_flops(config: FullFrameConfig) -> int:
+    """Multiply-adds a clip. Linear heads are charged once, on averaged features: for an average that is the same."""
+    with torch.device("meta"):
+        network = FullFrame(config).eval()
+        frames_NHWC = torch.empty(network.num_frames, *config.model.frame_size, 3, dtype=torch.uint8)
+        cost = count_call_flops(network.focus.maps, frames_NHWC, network.num_frames)
+        cost += network.focus.num_features * config.model.num_classes
+        if network.glance is not None:
+            cost += count_call_flops(network.glance, frames_NHWC)
+            cost += network.glance.num_features * config.model.num_classes
+    return cost
