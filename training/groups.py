@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from training.dataset import Dataset, DatasetError, Sample
 
+_TOTAL_WEIGHT = 3.0  # without it, parts that hold a little of every class would differ twofold in size
+
 
 def group_of(sample: Sample) -> str:
     """What a split must keep together, and a bootstrap draw together."""
@@ -32,7 +34,10 @@ def fold_groups(dataset: Dataset, num_folds: int, seed: int) -> tuple[Dataset, .
 
 
 def _parts(dataset: Dataset, shares: Sequence[float], seed: int) -> tuple[Dataset, ...]:
-    """Largest group first, each to the part that lacks its classes most (least squares, classes weighing the same)."""
+    """Largest group first, each to the part that most lacks its classes and videos at all.
+
+    Least squares of what is missing, as shares of the whole: classes weigh the same.
+    """
     members: dict[str, list[Sample]] = {}
     for sample in dataset.samples:
         members.setdefault(group_of(sample), []).append(sample)
@@ -43,18 +48,18 @@ def _parts(dataset: Dataset, shares: Sequence[float], seed: int) -> tuple[Datase
     groups = list(members.values())
     np.random.default_rng(seed).shuffle(groups)
     groups.sort(key=len, reverse=True)  # stable: groups of one size stay shuffled
-    count_C = _counts(dataset.samples, dataset.num_classes)
-    lacking_PC = np.outer(shares, count_C)
+    whole_C = _counts(dataset.samples, dataset.num_classes)
+    missing_PC = np.outer(shares, _scaled(whole_C, whole_C))
     part_of: dict[str, int] = {}
     taken_P = np.zeros(len(shares), int)
     for number, group in enumerate(groups):
-        group_C = _counts(group, dataset.num_classes)
-        gain_P = ((2 * lacking_PC - group_C) * group_C / np.maximum(count_C, 1)).sum(axis=1)
-        empty_P = taken_P == 0
-        if len(groups) - number <= empty_P.sum():  # the last groups go where there is none yet
-            gain_P[~empty_P] = -np.inf
+        group_C = _scaled(_counts(group, dataset.num_classes), whole_C)
+        gain_P = ((2 * missing_PC - group_C) * group_C).sum(axis=1)
+        is_empty_P = taken_P == 0
+        if len(groups) - number <= is_empty_P.sum():  # the last groups go where there is none yet
+            gain_P[~is_empty_P] = -np.inf
         part = int(gain_P.argmax())
-        lacking_PC[part] -= group_C
+        missing_PC[part] -= group_C
         taken_P[part] += 1
         part_of[group_of(group[0])] = part
     return tuple(
@@ -65,3 +70,9 @@ def _parts(dataset: Dataset, shares: Sequence[float], seed: int) -> tuple[Datase
 
 def _counts(samples: Sequence[Sample], num_classes: int) -> NDArray[np.float64]:
     return np.bincount([sample.label for sample in samples], minlength=num_classes).astype(np.float64)
+
+
+def _scaled(count_C: NDArray[np.float64], whole_C: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shares of each class, and of all videos times _TOTAL_WEIGHT as one more."""
+    shares_C = count_C / np.maximum(whole_C, 1)
+    return np.append(shares_C, _TOTAL_WEIGHT * count_C.sum() / whole_C.sum())
