@@ -15,11 +15,11 @@ def prepare(network: Network, precision: Precision, device: torch.device) -> Non
 
     The state_dict keeps its names and types. Call once per network.
     """
-    network.to(device=device, memory_format=torch.channels_last)
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if precision == "bf16":
-        for encoder in _encoders(network):
-            backbone = encoder.backbone
-            setattr(backbone, "forward", torch.autocast(device.type, torch.bfloat16)(backbone.forward))  # noqa: B010
+        for encoder in (network.glance, network.focus):
+            if encoder is not None:
+                _under_autocast(encoder.backbone, device)
 
 
 def set_modes(network: Network, stage: Stage, recipe: Recipe) -> None:
@@ -41,9 +41,9 @@ def set_modes(network: Network, stage: Stage, recipe: Recipe) -> None:
 
 def part_of(name: str) -> str:
     """Which of PARTS a parameter or module belongs to; auxiliary heads and what lies between count as classifier."""
-    first = name.split(".")[0]
+    first = name.split(".", maxsplit=1)[0]
     return first if first in PARTS else "classifier"
 
 
-def _encoders(network: Network) -> list[nn.Module]:
-    return [encoder for encoder in (network.glance, network.focus) if encoder is not None]
+def _under_autocast(module: nn.Module, device: torch.device) -> None:
+    setattr(module, "forward", torch.autocast(device.type, torch.bfloat16)(module.forward))  # noqa: B010

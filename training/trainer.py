@@ -1,0 +1,246 @@
+"""The one loop: batch, loss, step; every epoch a look at the held-out videos; every few minutes a checkpoint.
+
+Knows no video file: batches come from whoever makes them, as a function of their number alone.
+
+A step's random numbers (dropout, random cubes) are seeded from (recipe's seed, batch number), and its learning rate
+follows from its number: so a run that was killed anywhere goes on exactly where it would have gone without. Bitwise on
+one CPU with one number of threads.
+
+Shape suffixes: B clips, T frames, H rows, W columns, C classes or colour channels, E exits.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
+from training.epoch_log import EpochSums, write_metrics
+from training.held_out import Score, score
+from training.losses import losses
+from training.networks import Network
+from training.optimizers import learning_rate, make_optimizer, set_learning_rate
+from training.precision import set_modes
+from training.recipe import Recipe
+from training.run import BEST, DONE, LAST, METRICS
+
+
+class Batches(Protocol):
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """(clips_BTHWC uint8, targets_BC) of batch number `step`, whenever and by whomever it is asked for."""
+        ...
+
+
+HeldOut: TypeAlias = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+"""Called once an evaluation: (clips_BTHWC uint8, labels_B) of the videos that nobody trains on."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """Where the run stands after an optimiser step."""
+
+    stage: int
+    num_stages: int
+    epoch: int
+    num_epochs: int
+    step: int
+    steps_per_epoch: int
+    loss: float
+    exits_E: tuple[float, ...]
+    lr: float
+    clips_per_s: float
+
+
+class Report(Protocol):
+    def step(self, report: StepReport) -> None: ...
+
+    def epoch(self, row: dict[str, Any]) -> None: ...
+
+
+@dataclass(slots=True)
+class Trainer:
+    """A run in memory. `network` was prepared (`precision.prepare`) and holds its initial weights.
+
+    Raises FloatingPointError when a loss is not finite; what was saved before stays.
+    """
+
+    network: Network
+    recipe: Recipe
+    batches: Batches
+    held_out: HeldOut
+    steps_per_epoch: int
+    out: Path
+    report: Report | None = None
+    checkpoint_every_s: float = 300.0
+    _stage: int = 0
+    _epoch: int = 0
+    _step: int = 0
+    _total_steps: int = 0
+    _best: Score | None = None
+    _best_epoch: int = 0
+    _sums: EpochSums = field(default_factory=EpochSums)
+    _rows: list[dict[str, Any]] = field(default_factory=list)
+    _optimizer: torch.optim.Optimizer | None = None
+
+    def train(self, *, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Go on from OUT/last.ckpt, or begin. True at the end of the run; False where `stop()` said so, all saved."""
+        if (self.out / DONE).exists():
+            return True
+        with torch.random.fork_rng(devices=[]):
+            if (self.out / LAST).exists():
+                self._resume()
+            else:
+                self._begin_stage(0)
+            return self._loop(stop)
+
+    def _loop(self, stop: Callable[[], bool]) -> bool:
+        saved_at_s = time.monotonic()
+        while True:
+            if self._step == self.steps_per_epoch:
+                if not self._end_epoch():
+                    (self.out / DONE).touch()
+                    return True
+                self._save()
+                saved_at_s = time.monotonic()
+            if stop():
+                self._save()
+                return False
+            self._one_step()
+            if time.monotonic() - saved_at_s >= self.checkpoint_every_s:
+                self._save()
+                saved_at_s = time.monotonic()
+
+    def _one_step(self) -> None:
+        recipe, stage = self.recipe, self.recipe.stages[self._stage]
+        assert self._optimizer is not None
+        began_s = time.monotonic()
+        in_stage = self._epoch * self.steps_per_epoch + self._step
+        lr = learning_rate(recipe, stage, in_stage, self.steps_per_epoch)
+        set_learning_rate(self._optimizer, lr)
+        self._optimizer.zero_grad(set_to_none=True)
+        num_clips = 0
+        for part in range(recipe.accumulation):
+            number = self._total_steps * recipe.accumulation + part
+            clips_BTHWC, targets_BC = (tensor.to(self._device) for tensor in self.batches.batch(number))
+            generator = _seeded(recipe.seed, number)
+            found = losses(
+                self.network, clips_BTHWC, targets_BC, recipe, stage.crops, step=self._total_steps, generator=generator
+            )
+            if not math.isfinite(value := found.total.item()):
+                raise FloatingPointError(
+                    f"the loss of batch {number} is {value}; lower the learning rate ({lr:g}) or train in fp32"
+                )
+            (found.total / recipe.accumulation).backward()  # type: ignore[no-untyped-call]
+            num_clips += len(clips_BTHWC)
+            self._sums.add(value, found.exits_E.tolist())
+        if recipe.max_gradient_norm is not None:
+            learning = [p for group in self._optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(learning, recipe.max_gradient_norm)
+        self._optimizer.step()
+        self._step += 1
+        self._total_steps += 1
+        self._sums.clips += num_clips
+        self._sums.seconds += time.monotonic() - began_s
+        if self.report is not None:
+            self.report.step(self._step_report(lr))
+
+    def _end_epoch(self) -> bool:
+        """Evaluate where it is time, keep the best; False at the end of the run."""
+        recipe, stage = self.recipe, self.recipe.stages[self._stage]
+        self._epoch += 1
+        self._step = 0
+        row: dict[str, Any] = {"stage": self._stage, "epoch": self._epoch, "steps": self._total_steps}
+        row |= self._sums.means()
+        row["lr"] = self._optimizer.param_groups[0]["lr"] / self._optimizer.param_groups[0]["rate"]  # type: ignore[union-attr]
+        self._sums = EpochSums()
+        last = self._epoch == stage.epochs
+        if last or self._epoch % recipe.evaluate_every_epochs == 0:
+            found = score(self.network, self.held_out(), stage.crops, recipe.seed, self._device)
+            set_modes(self.network, stage, recipe)
+            row |= found.columns()
+            if self._best is None or found.better_than(self._best):
+                self._best, self._best_epoch = found, self._epoch
+                save_weights(self.out / BEST, self.network.state_dict())
+        self._rows.append(row)
+        write_metrics(self.out / METRICS, self._rows)
+        if self.report is not None:
+            self.report.epoch(row)
+        patience = recipe.patience_epochs
+        if last or (patience is not None and self._epoch - self._best_epoch >= patience):
+            if self._stage + 1 == len(recipe.stages):
+                return False
+            self._begin_stage(self._stage + 1)
+        return True
+
+    def _begin_stage(self, number: int) -> None:
+        """A later stage goes on from the best weights of the one before, with a fresh optimiser."""
+        if number > 0:
+            self.network.load_state_dict(safetensors.torch.load_file(self.out / BEST))
+        self._stage, self._epoch, self._step = number, 0, 0
+        self._best, self._best_epoch = None, 0
+        self._optimizer = self._fresh_optimizer()
+
+    def _fresh_optimizer(self) -> torch.optim.Optimizer:
+        stage = self.recipe.stages[self._stage]
+        set_modes(self.network, stage, self.recipe)
+        return make_optimizer(self.network, self.recipe, stage)
+
+    def _save(self) -> None:
+        assert self._optimizer is not None
+        checkpoint = Checkpoint(
+            stage=self._stage,
+            epoch=self._epoch,
+            step=self._step,
+            total_steps=self._total_steps,
+            best_score=None if self._best is None else (self._best.accuracy, self._best.loss),
+            best_epoch=self._best_epoch,
+            sums=self._sums.to_dict(),
+            rows=self._rows,
+            network=self.network.state_dict(),
+            optimizer=self._optimizer.state_dict(),
+        )
+        save_checkpoint(self.out / LAST, checkpoint)
+
+    def _resume(self) -> None:
+        checkpoint = load_checkpoint(self.out / LAST)
+        self.network.load_state_dict(checkpoint.network)
+        self._stage, self._epoch, self._step = checkpoint.stage, checkpoint.epoch, checkpoint.step
+        self._total_steps = checkpoint.total_steps
+        self._best = None if checkpoint.best_score is None else Score((), *checkpoint.best_score)
+        self._best_epoch = checkpoint.best_epoch
+        self._sums = EpochSums(**checkpoint.sums)
+        self._rows = checkpoint.rows
+        self._optimizer = self._fresh_optimizer()
+        self._optimizer.load_state_dict(checkpoint.optimizer)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def _step_report(self, lr: float) -> StepReport:
+        means, stage = self._sums.means(), self.recipe.stages[self._stage]
+        return StepReport(
+            stage=self._stage,
+            num_stages=len(self.recipe.stages),
+            epoch=self._epoch,
+            num_epochs=stage.epochs,
+            step=self._step,
+            steps_per_epoch=self.steps_per_epoch,
+            loss=means["loss"],
+            exits_E=tuple(value for name, value in means.items() if name.startswith("loss_exit_")),
+            lr=lr,
+            clips_per_s=means["clips_per_s"],
+        )
+
+
+def _seeded(seed: int, number: int) -> torch.Generator:
+    """Seeds dropout (torch's own generators) and returns one for random cubes; the same for the same batch."""
+    mixed = (seed * 1_000_003 + number) * 2
+    torch.manual_seed(mixed)
+    return torch.Generator().manual_seed(mixed + 1)
