@@ -1,0 +1,229 @@
+"""From a training run to a bundle: weights in fp16, calibrated on the run's held-out groups, measured on other videos.
+
+Knows no service and no plot. What it writes is whole and checked, or not there.
+
+Shape suffixes: N videos, K steps (step 0 is the glance), C classes.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from models.adafocus.network import AdaFocusV3
+from models.adafocus.recognizer import AdaFocusRecognizer
+from models.bundle import Bundle, write_bundle
+from models.bundle_format import Architecture, Card, ClipRule, Description, Measured, Provenance
+from models.calibration import Calibration
+from models.checkpoints import load_strictly
+from models.runtime import RuntimeConfig, make_runtime
+from training.calibrate import calibrate, measure
+from training.crossfit import NUM_FOLDS, cross_fit, least_sufficient_budget
+from training.dataset import Dataset, read_dataset
+from training.frames import FrameStore
+from training.networks import Network, build
+from training.observations import Observations
+from training.observe import label_numbers, observe_dataset, readable, relative
+from training.run import BEST, DONE, Run, read_run
+from training.statistics import calibration_error
+
+REFERENCE = RuntimeConfig(name="torch", precision="fp32")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What only whoever trained the model knows. Where nothing is said, the bundle says that."""
+
+    task: str | None = None
+    """Accuracies compare within one task only; the data's name unless given."""
+    licence: str = "not stated"
+    data_terms: str = "not stated"
+    intended_use: str = "Recognising the listed labels in videos like those it was trained on."
+    limits: str = "Any video gets one of the listed labels, also one that shows none of them."
+    default_budget_gflops: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundled:
+    bundle: Bundle
+    held_out: Observations
+    """What calibration saw."""
+    errors_before_K: tuple[float, ...]
+    """Expected calibration error of each exit, before and after its temperature, on the calibration videos."""
+    errors_after_K: tuple[float, ...]
+
+
+def bundle_run(
+    run_folder: Path, out: Path, *, told: Told, cache: Path, data: Path | None = None, replace: bool = False
+) -> Bundled:
+    """Calibrate the best weights of the run and write them as the bundle `out`.
+
+    `data`: where the run's data lies now, if it has moved. Its val split, if there is one, gives the measured figures.
+    Raises ValueError for a run that cannot become a bundle; nothing is left behind then.
+    """
+    if not _NAME.fullmatch(out.name):
+        raise ValueError(
+            f"a bundle cannot be called {out.name!r}: small letters, digits, '.', '_' and '-' only; rename --out"
+        )
+    if out.exists() and not replace:
+        raise ValueError(f"{out} exists already and is not overwritten; remove it, choose another, or say --replace")
+    run = read_run(run_folder)
+    network = _halved_network(run, run_folder)
+    root = data or Path(run.data.path)
+    dataset = read_dataset(root)
+    held_out = _held_out(run, dataset, root)
+    num_exits = network.config.max_cubes + 1
+    if len(held_out) < num_exits:
+        raise ValueError(
+            f"{len(held_out)} held-out videos are fewer than the model's {num_exits} exits; thresholds solved on so "
+            "few mean nothing: train again with a larger held-out share, or on more videos"
+        )
+    recognizer = AdaFocusRecognizer(network, run.clip, [1.0] * num_exits, make_runtime(REFERENCE))
+    store = FrameStore(cache, run.clip.source_short_side_px or min(network.config.frame_size))
+
+    def observed(part: Dataset, split: str) -> Observations:
+        part = readable(part, store, run.clip)
+        return observe_dataset(
+            recognizer, part, store, classes_C=run.labels, root=root, model=out.name, split=split, timed=False
+        )
+
+    seen = observed(held_out, "held out of training")
+    before_K = _errors(seen, [1.0] * num_exits)
+    calibration = calibrate(seen.log_probs_NKC, seen.labels_N, seen.costs_K, data=_calibration_data(seen, root))
+    after_K = _errors(seen, calibration.temperatures_K)
+    validation = [sample for sample in dataset.samples if sample.split == "val"]
+    fresh = observed(dataset.subset(validation), "val") if validation else None
+    description = Description(
+        name=out.name,
+        task=told.task or root.resolve().stem,
+        labels=run.labels,
+        trained=True,
+        architecture=Architecture(family="adafocus_v3", config=network.config.to_dict()),
+        clip=ClipRule(sampling="uniform", resize=run.clip.resize, source_short_side_px=run.clip.source_short_side_px),
+        default_budget_gflops=told.default_budget_gflops or _default_budget_flops(seen, calibration) / 1e9,
+        licence=told.licence,
+        provenance=Provenance(
+            data=f"{run.data.num_training} videos of {root.resolve().stem}; terms: {told.data_terms}",
+            recipe=describe_recipe(run, finished=(run_folder / DONE).exists()),
+            seed=run.seed,
+            commit=run.commit,
+        ),
+        card=Card(intended_use=told.intended_use, limits=told.limits),
+        measured=_measured(seen, fresh, calibration, _shared_groups(dataset), root),
+    )
+    weights = halved(network.state_dict())
+    bundle = write_bundle(out.parent, description, weights, calibration, replace=replace)
+    return Bundled(bundle, seen, before_K, after_K)
+
+
+def load_run_network(run: Run, folder: Path) -> Network:
+    """The run's best weights in its architecture, in eval mode. ValueError where there are none or they misfit."""
+    path = folder / BEST
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}); a run has its best weights once it has scored the held-out videos"
+        ) from error
+    network = build(run.model)
+    load_strictly(network, tensors)
+    return network.eval()
+
+
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices and kernels in fp16; biases, norms and their statistics, which are few, as they are.
+
+    Raises ValueError for a weight that fp16 cannot hold.
+    """
+    result = {}
+    for name, tensor in tensors.items():
+        small = tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+        if not torch.isfinite(small).all():
+            raise ValueError(
+                f"{name} is not finite, or too large for fp16 (65504); training has diverged: lower its rate"
+            )
+        result[name] = small
+    return result
+
+
+def describe_recipe(run: Run, *, finished: bool) -> str:
+    """One line; the whole is in the run's own folder."""
+    recipe = run.recipe
+    stages = "; ".join(
+        f"{s.epochs} epochs of {'+'.join(s.trains)}, {s.crops} cubes, rate {s.lr:g}" for s in recipe.stages
+    )
+    starts = ", ".join(f"{start.part} from {start.file} (sha256 {start.sha256[:8]})" for start in run.starts)
+    batch = f"batches of {recipe.batch_size}" + (f" x {recipe.accumulation}" if recipe.accumulation > 1 else "")
+    parts = [stages, f"{recipe.optimizer}, {batch}, {recipe.precision}", starts or "from scratch"]
+    return "; ".join(parts + ([] if finished else ["the run was not finished: its best weights so far"]))
+
+
+def _halved_network(run: Run, folder: Path) -> AdaFocusV3:
+    """What the bundle will answer with: calibration has to see the rounded weights."""
+    network = load_run_network(run, folder)
+    if not isinstance(network, AdaFocusV3):
+        raise ValueError(f"{folder} holds a {run.model.family} baseline, which has no budget; evaluate it as it is")
+    network.load_state_dict({name: tensor.to(network.state_dict()[name].dtype)
+                             for name, tensor in halved(network.state_dict()).items()})  # fmt: skip
+    return network
+
+
+def _held_out(run: Run, dataset: Dataset, root: Path) -> Dataset:
+    wanted = set(run.data.held_out_files)
+    found = dataset.subset(sample for sample in dataset.samples if relative(sample.path, root) in wanted)
+    if missing := sorted(wanted - {relative(sample.path, root) for sample in found.samples}):
+        raise ValueError(
+            f"{len(missing)} of the {len(wanted)} videos held out by the run are not in {root}, such as {missing[0]}; "
+            "name the data it was trained on with --data"
+        )
+    label_numbers(found, run.labels)
+    return found
+
+
+def _errors(seen: Observations, temperatures_K: list[float] | tuple[float, ...]) -> tuple[float, ...]:
+    tempered_NKC = seen.tempered(temperatures_K)
+    return tuple(calibration_error(tempered_NKC[:, k], seen.labels_N) for k in range(len(seen.costs_K)))
+
+
+def _default_budget_flops(seen: Observations, calibration: Calibration) -> int:
+    """The least budget that costs no accuracy, cross-fitted; with too few groups for that, the middle of the span."""
+    grid = calibration.grid
+    try:
+        folds = min(NUM_FOLDS, len(set(zip(seen.sources_N, seen.groups_N, strict=True))))
+        trials = cross_fit(seen, num_folds=folds)
+    except ValueError:
+        return (grid.least_flops + grid.full_flops) // 2
+    return least_sufficient_budget(trials, float(seen.correct_NK[:, -1].mean()))
+
+
+def _calibration_data(seen: Observations, root: Path) -> str:
+    return f"{_told(seen, root)}, held out of the training split by whole groups, as early stopping used them"
+
+
+def _told(seen: Observations, root: Path) -> str:
+    num_groups = len(set(zip(seen.sources_N, seen.groups_N, strict=True)))
+    return f"{seen.num_videos} videos of {num_groups} groups of {root.resolve().stem}"
+
+
+def _shared_groups(dataset: Dataset) -> int:
+    """How many of the val split's groups occur in training too, which makes its figures too good."""
+    of = {split: {s.subject for s in dataset.samples if s.split == split and s.subject} for split in ("train", "val")}
+    return len(of["train"] & of["val"])
+
+
+def _measured(
+    seen: Observations, fresh: Observations | None, calibration: Calibration, num_shared: int, root: Path
+) -> Measured:
+    if fresh is None:
+        data = f"OPTIMISTIC: there was no val split, so the calibration videos themselves: {_told(seen, root)}"
+        return measure(seen.log_probs_NKC, seen.labels_N, calibration, data=data)
+    data = f"{_told(fresh, root)}, its val split: used neither for training nor for calibration"
+    if num_shared:
+        data += f"; OPTIMISTIC: {num_shared} of its groups occur in training too"
+    return measure(fresh.log_probs_NKC, fresh.labels_N, calibration, data=data)

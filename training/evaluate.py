@@ -1,0 +1,163 @@
+"""Evaluates a bundle, or a baseline's run, on labelled videos: observes once, scores, and writes what was found.
+
+Knows no arithmetic (`training.scoring`) and no thresholds of its own: those in the bundle are on trial.
+
+    OUT/result.json          numbers with intervals; `fovea report` makes a page of such files
+    OUT/observations.npz     what was said at every exit: what other models are compared with (--against)
+    OUT/trade-off.png, exits.png, confusion.png
+    OUT/pictures/*.png       frames and cubes of easy and hard videos
+"""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.adafocus.recognizer import AdaFocusRecognizer
+from models.bundle import Bundle
+from models.bundle_format import MANIFEST
+from models.loading import load_network
+from models.recognizer import ClipSpec, Recognizer
+from models.runtime import Runtime, RuntimeConfig, make_runtime
+from models.thresholds import BudgetGrid
+from training.baselines import FullFrame
+from training.bundling import REFERENCE, describe_recipe, load_run_network
+from training.dataset import read_dataset
+from training.fixed import FixedRecognizer
+from training.frames import FrameStore
+from training.observations import Observations
+from training.observe import Random, observe_dataset, randomise, readable
+from training.pictures import choose, draw_looks, look
+from training.plots import draw_result
+from training.results import Result, write_result
+from training.run import DONE, RUN, read_run
+from training.scoring import Origin, score
+
+OBSERVATIONS = "observations.npz"
+RANDOM: tuple[Random, ...] = ("space-time", "space", "time")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """What is evaluated. `recognizer` answers without temperatures; a baseline has no budgets."""
+
+    name: str
+    digest: str
+    labels: tuple[str, ...]
+    spec: ClipSpec
+    recognizer: Recognizer[Any]
+    temperatures_K: tuple[float, ...]
+    grid: BudgetGrid | None
+    default_budget_flops: int | None
+    bundle: Bundle | None
+    trained: bool
+    seed: int
+    commit: str | None
+    recipe: str
+
+
+def evaluate(
+    folder: Path,
+    data: Path,
+    out: Path,
+    *,
+    split: str,
+    cache: Path,
+    against: Sequence[Path] = (),
+    random_draws: int = 1,
+    num_pictures: int = 3,
+    runtime: RuntimeConfig | None = None,
+) -> Result:
+    """Evaluate the bundle or baseline run in `folder` on `split` of `data`, and write `out`.
+
+    `against`: observations of other models on the same videos. Raises ValueError, before anything is observed, for a
+    folder that is neither, observations that are none, a split without videos and labels the model does not know.
+    """
+    others = [Observations.load(path) for path in against]
+    config = runtime or REFERENCE
+    executor = make_runtime(config)
+    subject = read_subject(folder, executor)
+    dataset = read_dataset(data).split(split)
+    store = FrameStore(cache, subject.spec.source_short_side_px or min(subject.spec.height_px, subject.spec.width_px))
+    dataset = readable(dataset, store, subject.spec)
+    num_threads = config.num_threads or len(os.sched_getaffinity(0))
+    described = f"{executor.name} {executor.precision} on {executor.device}, {num_threads} threads"
+
+    def observed(recognizer: Recognizer[Any], *, timed: bool) -> Observations:
+        return observe_dataset(
+            recognizer, dataset, store, classes_C=subject.labels, root=data, model=subject.name, digest=subject.digest,
+            split=split, executor=described, timed=timed,
+        )  # fmt: skip
+
+    seen = observed(subject.recognizer, timed=True)
+    seen.save(out / OBSERVATIONS)
+    random: dict[Random, list[Observations]] = {}
+    if subject.bundle is not None and random_draws:
+        for coordinates in RANDOM:
+            draws = [_random_recognizer(subject.bundle, coordinates, seed, executor) for seed in range(random_draws)]
+            random[coordinates] = [observed(recognizer, timed=False) for recognizer in draws]
+    origin = Origin(subject.trained, data.resolve().stem, subject.seed, subject.commit, subject.recipe, machine())
+    result = score(
+        seen,
+        origin,
+        grid=subject.grid,
+        temperatures_K=subject.temperatures_K,
+        default_budget_flops=subject.default_budget_flops,
+        random=random,
+        others=others,
+    )
+    write_result(out, result)
+    draw_result(result, out)
+    for choice in choose(seen, num_pictures):
+        sample = dataset.samples[choice.row]
+        clip_THWC = store.clip(sample.path, subject.spec)
+        title = (
+            f"{seen.paths_N[choice.row]}: {seen.classes_C[seen.labels_N[choice.row]]}, right from step {choice.step} on"
+        )
+        path = out / "pictures" / f"{choice.kind}-{choice.step}-cubes-{sample.path.stem}.png"
+        draw_looks(clip_THWC, look(subject.recognizer, clip_THWC), subject.labels, path, title=title)
+    return result
+
+
+def read_subject(folder: Path, runtime: Runtime) -> Subject:
+    """The bundle, or the run of a baseline, in `folder`. Raises ValueError for anything else."""
+    if (folder / MANIFEST).exists():
+        return _of_bundle(Bundle.read(folder.resolve()), runtime)
+    if not (folder / RUN).exists():
+        raise ValueError(f"{folder} holds neither a bundle ({MANIFEST}) nor a run ({RUN}); name one of the two")
+    run = read_run(folder)
+    network = load_run_network(run, folder)
+    if not isinstance(network, FullFrame):
+        raise ValueError(f"{folder} holds a run without thresholds; make a bundle of it with `fovea calibrate` first")
+    recognizer = FixedRecognizer(network, run.clip, runtime)
+    return Subject(
+        name=folder.resolve().name, digest="", labels=run.labels, spec=run.clip, recognizer=recognizer,
+        temperatures_K=(1.0,), grid=None, default_budget_flops=None, bundle=None, trained=True, seed=run.seed,
+        commit=run.commit, recipe=describe_recipe(run, finished=(folder / DONE).exists()),
+    )  # fmt: skip
+
+
+def machine() -> str:
+    """Enough to judge a time by: system, processor family and cores."""
+    return f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} cores, torch {torch.__version__}"
+
+
+def _of_bundle(bundle: Bundle, runtime: Runtime) -> Subject:
+    recognizer = AdaFocusRecognizer(load_network(bundle), bundle.clip_spec, [1.0] * len(bundle.costs_flops), runtime)
+    origin = bundle.manifest.provenance
+    return Subject(
+        name=bundle.name, digest=bundle.digest, labels=bundle.labels, spec=bundle.clip_spec, recognizer=recognizer,
+        temperatures_K=bundle.calibration.temperatures_K, grid=bundle.grid,
+        default_budget_flops=bundle.default_budget_flops, bundle=bundle, trained=bundle.trained, seed=origin.seed,
+        commit=origin.commit, recipe=origin.recipe,
+    )  # fmt: skip
+
+
+def _random_recognizer(bundle: Bundle, coordinates: Random, seed: int, runtime: Runtime) -> AdaFocusRecognizer:
+    network = load_network(bundle)
+    randomise(network, coordinates, seed)
+    return AdaFocusRecognizer(network, bundle.clip_spec, [1.0] * len(bundle.costs_flops), runtime)
