@@ -114,8 +114,11 @@ def mix_up(
     partner_B = rng.permutation(batch_size)
     mixed_BTHWC = np.empty_like(clips_BTHWC)
     for i, (share, partner) in enumerate(zip(share_B, partner_B, strict=True)):
-        own, other = clips_BTHWC[i] * share, clips_BTHWC[partner] * (np.uint16(256) - share)
-        mixed_BTHWC[i] = (own + other + np.uint16(128)) >> 8
+        mixed_THWC = clips_BTHWC[i] * share  # 255 * 256 + 128 fits 16 bits
+        mixed_THWC += clips_BTHWC[partner] * (np.uint16(256) - share)
+        mixed_THWC += np.uint16(128)
+        mixed_THWC >>= 8
+        mixed_BTHWC[i] = mixed_THWC
     weight_B1 = (share_B / 256).astype(np.float32)[:, None]
     return mixed_BTHWC, weight_B1 * targets_BC + (1 - weight_B1) * targets_BC[partner_B]
 

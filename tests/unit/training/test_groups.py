@@ -1,0 +1,83 @@
+"""Splits by group: nobody is on both sides, nothing is lost, and classes are spread as the groups allow."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.dataset import Dataset, DatasetError, Sample
+from training.groups import fold_groups, group_of, hold_out_groups
+
+
+def dataset_of(pairs):
+    """From (label, subject) pairs."""
+    return Dataset(
+        tuple("abcd"), tuple(Sample(Path(f"{n}.mp4"), label, subject=who) for n, (label, who) in enumerate(pairs))
+    )
+
+
+def drawn(num_videos, num_groups):
+    return dataset_of([(n % 4, f"s{(n // 4) % num_groups}") for n in range(num_videos)])
+
+
+any_dataset = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["", "p", "q", "r", "s", "t"])), min_size=1, max_size=60
+).map(dataset_of)
+
+
+class TestFolds:
+    @given(any_dataset, st.integers(2, 4), st.integers(0, 9))
+    def test_are_a_partition_that_tears_no_group_apart(self, dataset, num_folds, seed):
+        if len({group_of(sample) for sample in dataset.samples}) < num_folds:
+            with pytest.raises(DatasetError, match="cannot be split"):
+                fold_groups(dataset, num_folds, seed)
+            return
+        folds = fold_groups(dataset, num_folds, seed)
+        assert sorted(str(s.path) for fold in folds for s in fold.samples) == sorted(
+            str(s.path) for s in dataset.samples
+        )
+        assert all(fold.samples and fold.labels == dataset.labels for fold in folds)
+        homes = Counter(group for fold in folds for group in {group_of(sample) for sample in fold.samples})
+        assert set(homes.values()) == {1}
+
+    def test_are_even_in_size_and_classes_where_groups_allow(self):
+        for fold in fold_groups(drawn(400, 20), 5, seed=0):
+            assert Counter(sample.label for sample in fold.samples) == dict.fromkeys(range(4), 20)
+
+    def test_without_subjects_every_video_stands_alone(self):
+        dataset = dataset_of([(n % 2, "") for n in range(20)])
+        for fold in fold_groups(dataset, 5, seed=1):
+            assert Counter(sample.label for sample in fold.samples) == {0: 2, 1: 2}
+
+    def test_a_group_of_one_class_goes_where_the_class_is_missing(self):
+        dataset = dataset_of([(0, "p"), (0, "p"), (0, "q"), (0, "q"), (1, "r"), (1, "r"), (1, "s"), (1, "s")])
+        for fold in fold_groups(dataset, 2, seed=0):
+            assert {sample.label for sample in fold.samples} == {0, 1}
+
+    def test_less_than_two_are_refused(self):
+        with pytest.raises(ValueError, match="two or more"):
+            fold_groups(drawn(20, 5), 1, seed=0)
+
+
+class TestHoldingOut:
+    def test_takes_about_the_share_of_every_class(self):
+        rest, held = hold_out_groups(drawn(400, 20), 0.2, seed=0)
+        assert Counter(sample.label for sample in held.samples) == dict.fromkeys(range(4), 20)
+        assert len(rest) == 320
+        assert not {group_of(s) for s in rest.samples} & {group_of(s) for s in held.samples}
+
+    def test_depends_on_the_seed_alone(self):
+        dataset = drawn(400, 20)
+        assert hold_out_groups(dataset, 0.2, seed=3) == hold_out_groups(dataset, 0.2, seed=3)
+        assert hold_out_groups(dataset, 0.2, seed=3) != hold_out_groups(dataset, 0.2, seed=4)
+
+    @pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
+    def test_a_share_must_leave_something_on_both_sides(self, share):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            hold_out_groups(drawn(40, 5), share, seed=0)
+
+    def test_one_group_cannot_be_split(self):
+        with pytest.raises(DatasetError, match="1 groups cannot be split 2 ways"):
+            hold_out_groups(drawn(40, 1), 0.2, seed=0)
