@@ -135,13 +135,14 @@ class Observations:
     def load(cls, path: Path) -> "Observations":
         """Raises ValueError for a file that is not one of ours."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 found = int(arrays["format"])
-                if found != FORMAT:
-                    raise ValueError(f"{path} has format {found}, this version reads {FORMAT}; observe again")
-                values: dict[str, Any] = {field.name: arrays[field.name] for field in fields(cls)}
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+                names = [field.name for field in fields(cls)] if found == FORMAT else []
+                values: dict[str, Any] = {name: arrays[name] for name in names}
+        except (OSError, EOFError, KeyError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} holds no observations ({error}); `fovea evaluate` writes them") from error
+        if found != FORMAT:
+            raise ValueError(f"{path} has format {found}, this version reads {FORMAT}; observe again")
         for name, array in values.items():
             if name in ("labels_N", "log_probs_NKC"):
                 continue
