@@ -1,4 +1,4 @@
-"""`fovea serve | classify | models`: how to ask from a terminal. Recognition is the pipeline's, here or at a URL.
+"""`fovea serve | classify | models`, and those of `training.commands`. Recognition is the pipeline's, here or at a URL.
 
 Torch and the models are imported by the commands that need them, so that `fovea --help` is quick.
 """
@@ -17,9 +17,11 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from service import terminal
 from service.errors import FoveaError
 from service.settings import Settings, SettingsError
+from training.commands import commands as training_commands
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+cli.add_typer(training_commands)
 
 
 @cli.callback()

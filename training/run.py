@@ -14,6 +14,7 @@ Knows no trainer: it holds values. Whoever wants to use the result reads this fi
 
 import json
 import os
+import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class DataUsed:
     path: str
     """The folder or CSV as resolved when the run began; it may have moved since."""
     fingerprint: str
-    """Of the listing: files, labels, splits and groups."""
+    """Of the listing of the train split: files, labels, groups and sources."""
     num_training: int
     held_out_files: tuple[str, ...]
     held_out_subjects: tuple[str, ...]
@@ -126,6 +127,15 @@ def read_run(folder: Path) -> Run:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a run: {error}; train again into another folder") from error
+
+
+def code_commit() -> str | None:
+    """Of the checkout that this code lies in, marked where it was changed since; None where git knows of none."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

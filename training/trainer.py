@@ -9,9 +9,10 @@ one CPU with one number of threads.
 Shape suffixes: B clips, T frames, H rows, W columns, C classes or colour channels, E exits.
 """
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -30,12 +31,8 @@ from training.precision import set_modes
 from training.recipe import Recipe
 from training.run import BEST, DONE, LAST, METRICS
 
-
-class Batches(Protocol):
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """(clips_BTHWC uint8, targets_BC) of batch number `step`, whenever and by whomever it is asked for."""
-        ...
-
+BatchesFrom: TypeAlias = Callable[[int], Generator[tuple[Tensor, Tensor], None, None]]
+"""From a number on, without end: (clips_BTHWC uint8, targets_BC). Batch n is the same whenever it is asked for."""
 
 HeldOut: TypeAlias = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Called once an evaluation: (clips_BTHWC uint8, labels_B) of the videos that nobody trains on."""
@@ -53,6 +50,7 @@ class StepReport:
     steps_per_epoch: int
     loss: float
     exits_E: tuple[float, ...]
+    total_steps: int
     lr: float
     clips_per_s: float
 
@@ -72,7 +70,7 @@ class Trainer:
 
     network: Network
     recipe: Recipe
-    batches: Batches
+    batches_from: BatchesFrom
     held_out: HeldOut
     steps_per_epoch: int
     out: Path
@@ -97,9 +95,11 @@ class Trainer:
                 self._resume()
             else:
                 self._begin_stage(0)
-            return self._loop(stop)
+            first = self._total_steps * self.recipe.accumulation
+            with contextlib.closing(self.batches_from(first)) as batches:
+                return self._loop(batches, stop)
 
-    def _loop(self, stop: Callable[[], bool]) -> bool:
+    def _loop(self, batches: Iterator[tuple[Tensor, Tensor]], stop: Callable[[], bool]) -> bool:
         saved_at_s = time.monotonic()
         while True:
             if self._step == self.steps_per_epoch:
@@ -111,12 +111,12 @@ class Trainer:
             if stop():
                 self._save()
                 return False
-            self._one_step()
+            self._one_step(batches)
             if time.monotonic() - saved_at_s >= self.checkpoint_every_s:
                 self._save()
                 saved_at_s = time.monotonic()
 
-    def _one_step(self) -> None:
+    def _one_step(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
         recipe, stage = self.recipe, self.recipe.stages[self._stage]
         assert self._optimizer is not None
         began_s = time.monotonic()
@@ -127,7 +127,7 @@ class Trainer:
         num_clips = 0
         for part in range(recipe.accumulation):
             number = self._total_steps * recipe.accumulation + part
-            clips_BTHWC, targets_BC = (tensor.to(self._device) for tensor in self.batches.batch(number))
+            clips_BTHWC, targets_BC = (tensor.to(self._device) for tensor in next(batches))
             generator = _seeded(recipe.seed, number)
             found = losses(
                 self.network, clips_BTHWC, targets_BC, recipe, stage.crops, step=self._total_steps, generator=generator
@@ -234,6 +234,7 @@ class Trainer:
             steps_per_epoch=self.steps_per_epoch,
             loss=means["loss"],
             exits_E=tuple(value for name, value in means.items() if name.startswith("loss_exit_")),
+            total_steps=self._total_steps,
             lr=lr,
             clips_per_s=means["clips_per_s"],
         )

@@ -40,6 +40,7 @@ def test_every_import_contract_holds() -> None:
         ("models/recognizer.py", "fastapi", "Models know no service"),
         ("service/api/__init__.py", "torch", "HTTP, scheduling and decoding know no model"),
         ("service/video/clip.py", "pydantic", "Decoding children stay small"),
+        ("service/app.py", "training.recipe", "The command line alone knows training"),
     ],
 )
 def test_a_breach_is_caught(copy_of_the_code: Path, module: str, forbidden_import: str, contract: str) -> None:

@@ -1,0 +1,100 @@
+"""`fovea train`: what a user types to make weights. `service.cli` takes the commands from here.
+
+Torch is imported inside the commands, so that `fovea --help` is quick.
+"""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+commands = typer.Typer(add_completion=False)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+CACHE = Path("~/.cache/fovea")
+
+
+@commands.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="A folder per class (in train/, if you like), or a CSV path,label,...")],
+    out: Annotated[Path, typer.Option(help="The run's folder; a run that stands there goes on.")],
+    plan: Annotated[str, typer.Option(help="frame-cubes, clip-cubes, own-data, paper-*, or a JSON file.")] = (
+        "frame-cubes"
+    ),
+    baseline: Annotated[str | None, typer.Option(help="Train its full-frame baseline: tsn, tsm, tsn+, tsm+.")] = None,
+    glance_weights: Annotated[Path | None, typer.Option(help="ImageNet weights (safetensors) to start with.")] = None,
+    focus_weights: Annotated[Path | None, typer.Option(help="The same for the focus network.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="Start from this bundle's weights.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the plan's.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all cores unless told.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    cache: Annotated[Path, typer.Option(help="Where decoded frames are kept.")] = CACHE,
+    max_minutes: Annotated[float | None, typer.Option(help="Save and stop then; the same command goes on.")] = None,
+    show_plan: Annotated[bool, typer.Option("--show-plan", help="Print the plan as JSON and stop.")] = False,
+) -> None:
+    """Train on your own videos. Killed at any time, the same command goes on where it was."""
+    import torch
+
+    from training.checkpoint import only_one
+    from training.dataset import describe, read_dataset
+    from training.plans import find_plan
+    from training.preparing import Request, make_ready
+    from training.progress import LiveProgress
+
+    if show_plan:
+        typer.echo(json.dumps(find_plan(plan, read_dataset(data).num_classes).to_dict(), indent=1))
+        return
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    request = Request(
+        data=data, out=out, plan=plan, cache=cache, baseline=_baseline(baseline), glance_weights=glance_weights,
+        focus_weights=focus_weights, bundle=bundle, seed=seed, device=device,
+    )  # fmt: skip
+    ready = make_ready(request, report=_decoding)
+    if unreadable := ready.held_out.unreadable:
+        stderr.print(f"[yellow]{len(unreadable)} videos cannot be read and are left out:\n{describe(unreadable)}")
+    run = ready.run
+    stderr.print(
+        f"{run.data.num_training} videos to learn from, {len(run.data.held_out_files)} held out, "
+        f"{len(run.labels)} classes; {ready.steps_per_epoch} steps an epoch"
+    )
+    total_steps = sum(stage.epochs for stage in run.recipe.stages) * ready.steps_per_epoch
+    with only_one(out), LiveProgress(stderr, total_steps) as progress:
+        finished = ready.trainer(out, progress).train(stop=_Stop(max_minutes))
+    if finished:
+        stderr.print(f"trained: {out}/best.safetensors; `fovea calibrate {out}` makes a bundle of it")
+    else:
+        stderr.print(f"stopped; the same command goes on from {out}/last.ckpt")
+        raise typer.Exit(3)
+
+
+class _Stop:
+    """True once the time is up, or after SIGTERM or Ctrl-C: the step is finished and all is saved."""
+
+    def __init__(self, max_minutes: float | None) -> None:
+        self._until_s = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+        self._asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def __call__(self) -> bool:
+        return self._asked or (self._until_s is not None and time.monotonic() >= self._until_s)
+
+    def _ask(self, number: int, frame: Any) -> None:
+        self._asked = True
+        signal.signal(number, signal.SIG_DFL)  # a second one does not wait
+
+
+def _baseline(name: str | None) -> Any:
+    if name not in {None, "tsn", "tsm", "tsn+", "tsm+"}:
+        raise ValueError(f"baseline is {name!r}, but must be one of tsn, tsm, tsn+, tsm+")
+    return name
+
+
+def _decoding(done: int, total: int) -> None:
+    if stderr.is_terminal:
+        stderr.print(f"decoded {done} of {total}", end="\r" if done < total else "\n")

@@ -1,0 +1,167 @@
+"""What to train and how, by name or from a JSON file: model, clip rule, recipe and augmentation together.
+
+Knows no data. `fovea train --show-plan` prints a plan; edited, it is a plan of one's own.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from models.adafocus.config import AdaFocusConfig, clip_cubes, compact, frame_cubes
+from models.backbones.config import BackboneConfig
+from models.recognizer import ClipSpec
+from training.augment import SMALL_SET, Augmentation
+from training.baselines import FullFrameConfig
+from training.recipe import Rates, Recipe, Stage
+from training.run import ModelPlan
+
+Baseline: TypeAlias = Literal["tsn", "tsm", "tsn+", "tsm+"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    model: AdaFocusConfig
+    clip: ClipSpec
+    recipe: Recipe
+    augmentation: Augmentation
+
+    def __post_init__(self) -> None:
+        wanted = (self.model.num_frames, *self.model.frame_size)
+        if (self.clip.num_frames, self.clip.height_px, self.clip.width_px) != wanted:
+            raise ValueError(f"the clip rule {self.clip} must give the {wanted} (frames, rows, columns) of the model")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.model.to_dict(),
+            "clip": asdict(self.clip),
+            "recipe": self.recipe.to_dict(),
+            "augmentation": self.augmentation.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], num_classes: int) -> "Plan":
+        """Strict; `num_classes` is the data's, whatever the file says."""
+        wanted = {"model", "clip", "recipe", "augmentation"}
+        if set(values) != wanted:
+            raise ValueError(f"a plan has the entries {sorted(wanted)}, but this one has {sorted(values)}")
+        try:
+            return cls(
+                model=AdaFocusConfig.from_dict({**values["model"], "num_classes": num_classes}),
+                clip=ClipSpec(**values["clip"]),
+                recipe=Recipe.from_dict(values["recipe"]),
+                augmentation=Augmentation.from_dict(values["augmentation"]),
+            )
+        except TypeError as error:
+            raise ValueError(f"not a plan: {error}") from error
+
+    def model_plan(self, baseline: Baseline | None) -> ModelPlan:
+        """The model itself, or its full-frame baseline with the same backbones and schedule."""
+        if baseline is None:
+            return ModelPlan("adafocus_v3", self.model.to_dict())
+        config = FullFrameConfig(self.model, baseline.startswith("tsm"), baseline.endswith("+"))
+        return ModelPlan("full_frame", config.to_dict())
+
+
+def find_plan(name_or_path: str, num_classes: int) -> Plan:
+    """One of PLANS, or a JSON file. Raises ValueError for an unknown name and for a file that is no plan."""
+    if name_or_path in PLANS:
+        return PLANS[name_or_path](num_classes)
+    path = Path(name_or_path)
+    try:
+        return Plan.from_dict(json.loads(path.read_text(encoding="utf-8")), num_classes)
+    except OSError as error:
+        known = ", ".join(PLANS)
+        raise ValueError(
+            f"{name_or_path!r} is neither a plan ({known}) nor a readable file ({error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _frame_cubes(num_classes: int) -> Plan:
+    """Two MobileNetV2s over 16 whole frames: random plain cubes first, then the policy alone."""
+    model = replace(
+        compact(num_classes),
+        frame_size=(160, 208),
+        glance_size=(160, 208),
+        glance=BackboneConfig("mobilenet_v2"),
+        max_cubes=4,
+        dropout=0.5,
+    )
+    return Plan(model, _clip(model), _two_stages(20, 4), SMALL_SET)
+
+
+def _clip_cubes(num_classes: int) -> Plan:
+    """The same with temporal shift: 8 glance frames, cubes of 8 frames out of 16."""
+    model = replace(
+        compact(num_classes),
+        frame_size=(160, 208),
+        glance_indices=tuple(range(0, 16, 2)),
+        glance_size=(160, 208),
+        glance=BackboneConfig("mobilenet_v2"),
+        cube_size=(8, 96, 96),
+        max_cubes=2,
+        temporal_shift=True,
+        aggregation="average",
+        dropout=0.5,
+    )
+    return Plan(model, _clip(model), _two_stages(20, 4), SMALL_SET)
+
+
+def _own_data(num_classes: int) -> Plan:
+    """For tens of clips per class, from a trained bundle of the same shape: only the last blocks learn, slowly."""
+    plan = _frame_cubes(num_classes)
+    early = tuple(f"{part}.backbone.features.{block}." for part in ("glance", "focus") for block in range(14))
+    recipe = replace(
+        plan.recipe,
+        stages=(Stage(12, "random", ("glance", "focus", "classifier"), lr=0.005), Stage(2, "learned", ("policy",))),
+        rates=Rates(glance=0.2, focus=0.2),
+        frozen=early,
+        frozen_batch_norm=True,
+        patience_epochs=4,
+    )
+    return replace(plan, recipe=recipe)
+
+
+def _paper_frame_cubes(num_classes: int) -> Plan:
+    """The paper's model and V2's schedule for ActivityNet. Needs a GPU."""
+    model = frame_cubes(num_classes)
+    recipe = Recipe((Stage(50, "both", lr=0.002),), batch_size=32, warmup_epochs=0, max_gradient_norm=None)
+    return Plan(model, _clip(model, source_short_side_px=256), recipe, SMALL_SET)
+
+
+def _paper_clip_cubes(num_classes: int) -> Plan:
+    """The paper's model with temporal shift, in its two stages, rates of V2 for Something-Something. Needs a GPU."""
+    model = clip_cubes(num_classes)
+    recipe = replace(_two_stages(50, 10), batch_size=32, rates=Rates(policy=0.01), weight_decay=5e-4, warmup_epochs=0.0)
+    return Plan(model, _clip(model), recipe, SMALL_SET)
+
+
+def _two_stages(epochs: int, policy_epochs: int) -> Recipe:
+    """Section 4.2: encoders and classifier on random cubes, then the policy alone. Plain random cubes cost least."""
+    return Recipe(
+        stages=(
+            Stage(epochs, "random", ("glance", "focus", "classifier"), lr=0.01),
+            Stage(policy_epochs, "learned", ("policy",), lr=0.01),
+        ),
+        rates=Rates(policy=1.0),
+        weight_decay=5e-4,
+        label_smoothing=0.1,
+        interpolate_random=False,
+    )
+
+
+def _clip(model: AdaFocusConfig, source_short_side_px: int = 160) -> ClipSpec:
+    """Cropped to one aspect, since the shape of a frame must not hint at its class."""
+    return ClipSpec(model.num_frames, *model.frame_size, "center_crop", source_short_side_px)
+
+
+PLANS: Mapping[str, Callable[[int], Plan]] = {
+    "frame-cubes": _frame_cubes,
+    "clip-cubes": _clip_cubes,
+    "own-data": _own_data,
+    "paper-frame-cubes": _paper_frame_cubes,
+    "paper-clip-cubes": _paper_clip_cubes,
+}

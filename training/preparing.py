@@ -1,0 +1,147 @@
+"""From what a user asked for to a run that is ready to go: data split, weights loaded, run.json written or compared.
+
+Knows no terminal and no loop.
+"""
+
+import hashlib
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.recognizer import ClipSpec
+from training.batches import Batches, prefetched
+from training.dataset import Dataset, read_dataset
+from training.frames import FrameStore
+from training.groups import hold_out_groups
+from training.networks import Network, build, start_backbones, start_from_bundle
+from training.observe import relative
+from training.plans import Baseline, find_plan
+from training.precision import prepare
+from training.run import RUN, DataUsed, Run, code_commit, read_run, write_run
+from training.trainer import Report, Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `fovea train` was told."""
+
+    data: Path
+    out: Path
+    plan: str
+    cache: Path
+    baseline: Baseline | None = None
+    glance_weights: Path | None = None
+    focus_weights: Path | None = None
+    bundle: Path | None = None
+    seed: int | None = None
+    """Instead of the plan's."""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    run: Run
+    network: Network
+    batches: Batches
+    held_out: Dataset
+    store: FrameStore
+
+    def trainer(self, out: Path, report: Report | None = None) -> Trainer:
+        recipe = self.run.recipe
+        return Trainer(
+            network=self.network,
+            recipe=recipe,
+            batches_from=self._batches_from,
+            held_out=lambda: plain_batches(self.held_out, self.store, self.run.clip, recipe.batch_size),
+            steps_per_epoch=self.steps_per_epoch,
+            out=out,
+            report=report,
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return max(1, round(self.batches.steps_per_epoch / self.run.recipe.accumulation))
+
+    def _batches_from(self, first: int) -> Generator[tuple[Tensor, Tensor], None, None]:
+        yield from prefetched(self.batches, first)
+
+
+def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda done, total: None) -> Ready:
+    """Decode what was never decoded (`report(done, total)`), split, build, and write or compare OUT/run.json.
+
+    Raises ValueError kin for whatever cannot be trained on or with, and where OUT holds another run; nothing is
+    written then.
+    """
+    dataset = read_dataset(request.data)
+    plan = find_plan(request.plan, dataset.num_classes)
+    recipe = plan.recipe if request.seed is None else replace(plan.recipe, seed=request.seed)
+    model = plan.model_plan(request.baseline)
+    network = build(model, recipe.seed)
+    starts = () if request.bundle is None else start_from_bundle(network, request.bundle)
+    starts += start_backbones(network, glance=request.glance_weights, focus=request.focus_weights)
+    if plan.clip.source_short_side_px is None:
+        raise ValueError("the plan's clip rule has no source_short_side_px, which training on stored frames needs")
+    store = FrameStore(request.cache.expanduser(), plan.clip.source_short_side_px)
+    train = dataset.split("train")
+    train = store.fill(train, report=lambda done: report(done, len(train)))
+    learning, held_out = hold_out_groups(train, recipe.held_out_share, recipe.seed)
+    run = Run(
+        model=model,
+        clip=plan.clip,
+        labels=dataset.labels,
+        recipe=recipe,
+        augmentation=plan.augmentation.to_dict(),
+        data=_data_used(request.data, train, learning, held_out),
+        starts=starts,
+        commit=code_commit(),
+    )
+    batches = Batches(
+        learning, store, plan.clip, plan.augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced
+    )
+    prepare(network, recipe.precision, torch.device(request.device))
+    return Ready(_settled(request.out, run), network, batches, held_out, store)
+
+
+def plain_batches(
+    dataset: Dataset, store: FrameStore, spec: ClipSpec, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(clips_BTHWC, labels_B) as inference would see them, in order."""
+    for first in range(0, len(dataset), batch_size):
+        samples = dataset.samples[first : first + batch_size]
+        clips_BTHWC = np.stack([store.clip(sample.path, spec) for sample in samples])
+        yield torch.from_numpy(clips_BTHWC), torch.tensor([sample.label for sample in samples])
+
+
+def _settled(out: Path, run: Run) -> Run:
+    """The run as OUT has it: written now, or there already and the same."""
+    if not (out / RUN).exists():
+        out.mkdir(parents=True, exist_ok=True)
+        write_run(out, run)
+        return run
+    there = read_run(out)
+    if differences := there.differences(run):
+        shown = "\n".join(f"  {line}" for line in differences[:10])
+        more = f"\n  and {len(differences) - 10} more" if len(differences) > 10 else ""
+        raise ValueError(
+            f"{out} holds a run of another configuration, which cannot go on with this one (there, and asked for):\n"
+            f"{shown}{more}\nAsk for the same, or train into another folder"
+        )
+    return there
+
+
+def _data_used(path: Path, train: Dataset, learning: Dataset, held_out: Dataset) -> DataUsed:
+    listing = sorted(
+        (relative(sample.path, path), train.labels[sample.label], sample.subject, sample.source)
+        for sample in train.samples
+    )
+    return DataUsed(
+        path=str(path.resolve()),
+        fingerprint=hashlib.sha256(repr(listing).encode()).hexdigest(),
+        num_training=len(learning),
+        held_out_files=tuple(sorted(relative(sample.path, path) for sample in held_out.samples)),
+        held_out_subjects=tuple(sorted({sample.subject for sample in held_out.samples if sample.subject})),
+    )
