@@ -18,10 +18,12 @@ from service import terminal
 from service.errors import FoveaError
 from service.settings import Settings, SettingsError
 from training.commands import commands as training_commands
+from training.evaluation_commands import commands as evaluation_commands
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 cli.add_typer(training_commands)
+cli.add_typer(evaluation_commands)
 
 
 @cli.callback()

@@ -5,6 +5,7 @@ Knows no service and no plot. What it writes is whole and checked, or not there.
 Shape suffixes: N videos, K steps (step 0 is the glance), C classes.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,7 +61,14 @@ class Bundled:
 
 
 def bundle_run(
-    run_folder: Path, out: Path, *, told: Told, cache: Path, data: Path | None = None, replace: bool = False
+    run_folder: Path,
+    out: Path,
+    *,
+    told: Told,
+    cache: Path,
+    data: Path | None = None,
+    replace: bool = False,
+    num_threads: int | None = None,
 ) -> Bundled:
     """Calibrate the best weights of the run and write them as the bundle `out`.
 
@@ -84,7 +92,8 @@ def bundle_run(
             f"{len(held_out)} held-out videos are fewer than the model's {num_exits} exits; thresholds solved on so "
             "few mean nothing: train again with a larger held-out share, or on more videos"
         )
-    recognizer = AdaFocusRecognizer(network, run.clip, [1.0] * num_exits, make_runtime(REFERENCE))
+    runtime = dataclasses.replace(REFERENCE, num_threads=num_threads)
+    recognizer = AdaFocusRecognizer(network, run.clip, [1.0] * num_exits, make_runtime(runtime))
     store = FrameStore(cache, run.clip.source_short_side_px or min(network.config.frame_size))
 
     def observed(part: Dataset, split: str) -> Observations:
