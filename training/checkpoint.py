@@ -20,6 +20,7 @@ from torch import Tensor
 class Checkpoint:
     """Between two optimiser steps. No state of a random generator: every step seeds its own (see `trainer`)."""
 
+    ended: bool
     stage: int
     epoch: int
     """Of the stage."""

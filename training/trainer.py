@@ -76,6 +76,7 @@ class Trainer:
     out: Path
     report: Report | None = None
     checkpoint_every_s: float = 300.0
+    _ended: bool = False
     _stage: int = 0
     _epoch: int = 0
     _step: int = 0
@@ -92,7 +93,9 @@ class Trainer:
             return True
         with torch.random.fork_rng(devices=[]):
             if (self.out / LAST).exists():
-                self._resume()
+                if not self._resume():
+                    (self.out / DONE).touch()
+                    return True
             else:
                 self._begin_stage(0)
             first = self._total_steps * self.recipe.accumulation
@@ -103,10 +106,11 @@ class Trainer:
         saved_at_s = time.monotonic()
         while True:
             if self._step == self.steps_per_epoch:
-                if not self._end_epoch():
+                goes_on = self._end_epoch()
+                self._save()
+                if not goes_on:
                     (self.out / DONE).touch()
                     return True
-                self._save()
                 saved_at_s = time.monotonic()
             if stop():
                 self._save()
@@ -174,6 +178,7 @@ class Trainer:
         patience = recipe.patience_epochs
         if last or (patience is not None and self._epoch - self._best_epoch >= patience):
             if self._stage + 1 == len(recipe.stages):
+                self._ended = True
                 return False
             self._begin_stage(self._stage + 1)
         return True
@@ -194,6 +199,7 @@ class Trainer:
     def _save(self) -> None:
         assert self._optimizer is not None
         checkpoint = Checkpoint(
+            ended=self._ended,
             stage=self._stage,
             epoch=self._epoch,
             step=self._step,
@@ -207,7 +213,8 @@ class Trainer:
         )
         save_checkpoint(self.out / LAST, checkpoint)
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """False where the run had come to its end."""
         checkpoint = load_checkpoint(self.out / LAST)
         self.network.load_state_dict(checkpoint.network)
         self._stage, self._epoch, self._step = checkpoint.stage, checkpoint.epoch, checkpoint.step
@@ -218,6 +225,7 @@ class Trainer:
         self._rows = checkpoint.rows
         self._optimizer = self._fresh_optimizer()
         self._optimizer.load_state_dict(checkpoint.optimizer)
+        return not checkpoint.ended
 
     @property
     def _device(self) -> torch.device:
