@@ -5,7 +5,7 @@ Knows no pixel and no model; a video is opened only to see that it is one.
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,6 +68,7 @@ class Dataset:
     labels: tuple[str, ...]
     samples: tuple[Sample, ...]
     unreadable: tuple[Unreadable, ...] = ()
+    """What was left out of the whole that this is a part of."""
 
     @property
     def num_classes(self) -> int:
@@ -87,27 +88,25 @@ class Dataset:
             raise DatasetError(f"no video is in the split {name!r}; those with videos are {', '.join(there)}")
         return self.subset(samples)
 
-    def without(self, unreadable: Iterable[Unreadable], max_share: float) -> "Dataset":
-        """Less the unreadable videos, which `unreadable` then lists.
+    def without(self, unreadable: Sequence[Unreadable], max_share: float) -> "Dataset":
+        """Less the unreadable videos, which are then listed beside those that were left out before.
 
-        DatasetError where more than `max_share` of all are, and where a class (of a split) would be left empty.
+        DatasetError where they are more than `max_share` of the samples, and where a class of a split is left empty.
         """
-        listed = (*self.unreadable, *unreadable)
-        gone = {entry.path for entry in listed}
-        remaining = self.subset(sample for sample in self.samples if sample.path not in gone)
-        total = len(remaining) + len(listed)
-        if len(listed) > max_share * total:
+        if len(unreadable) > max_share * len(self.samples):
             raise DatasetError(
-                f"{len(listed)} of {total} videos cannot be read, more than the {max_share:.0%} that may be left out; "
-                "repair or remove them, or allow a larger share:\n" + describe(listed)
+                f"{len(unreadable)} of {len(self.samples)} videos cannot be read, more than the {max_share:.0%} that may "
+                "be left out; repair or remove them, or allow a larger share:\n" + describe(unreadable)
             )
-        for split, label in sorted({(sample.split, sample.label) for sample in self.samples}):
-            if not any((sample.split, sample.label) == (split, label) for sample in remaining.samples):
-                raise DatasetError(
-                    f"no video of class {self.labels[label]!r} in the split {split!r} can be read; replace them, or "
-                    "remove the class:\n" + describe(listed)
-                )
-        return replace(remaining, unreadable=listed)
+        gone = {entry.path for entry in unreadable}
+        remaining = [sample for sample in self.samples if sample.path not in gone]
+        emptied = {(s.split, s.label) for s in self.samples} - {(s.split, s.label) for s in remaining}
+        for split, label in sorted(emptied):
+            raise DatasetError(
+                f"no video of class {self.labels[label]!r} in the split {split!r} can be read; replace them, or "
+                "remove the class:\n" + describe(unreadable)
+            )
+        return replace(self, samples=tuple(remaining), unreadable=(*self.unreadable, *unreadable))
 
 
 def describe(unreadable: Iterable[Unreadable]) -> str:

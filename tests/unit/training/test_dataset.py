@@ -101,7 +101,8 @@ class TestACsv:
 
     def test_a_folder_is_read_by_its_labels_csv(self, tmp_path):
         put(tmp_path / "wave" / "a.mp4", tmp_path / "bow" / "b.mp4")
-        table(tmp_path, "path,label,subject", "wave/a.mp4,up,anna", "bow/b.mp4,down,ben").rename(tmp_path / "labels.csv")
+        lines = "path,label,subject", "wave/a.mp4,up,anna", "bow/b.mp4,down,ben"
+        table(tmp_path, *lines).rename(tmp_path / "labels.csv")
         assert read_dataset(tmp_path).labels == ("down", "up")
 
     @pytest.mark.parametrize(
@@ -154,6 +155,15 @@ class TestUnreadableVideos:
         put_broken(tmp_path / "wave" / "x.mp4")
         with pytest.raises(DatasetError, match="no video of class 'wave' in the split 'train' can be read"):
             read_dataset(tmp_path)
+
+    def test_a_part_answers_for_its_own_alone(self, tmp_path):
+        """What was left out of train does not make val too bad to use."""
+        put(*(tmp_path / "train" / label / f"{n}.mp4" for label in ("bow", "wave") for n in range(10)))
+        put(*(tmp_path / "val" / label / "x.mp4" for label in ("bow", "wave")))
+        put_broken(tmp_path / "train" / "bow" / "y.mp4", tmp_path / "train" / "wave" / "z.mp4")
+        val = read_dataset(tmp_path).split("val")
+        assert len(val.without([], max_share=0.1)) == 2
+        assert len(val.unreadable) == 2
 
     def test_a_long_list_is_cut(self, tmp_path):
         put_broken(*(tmp_path / label / f"{n}.mp4" for label in ("bow", "wave") for n in range(15)))
