@@ -4,7 +4,7 @@ Knows no network. Shape suffixes: B clips, T frames, H rows, W columns, C colour
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -123,7 +123,7 @@ def mix_up(
     return mixed_BTHWC, weight_B1 * targets_BC + (1 - weight_B1) * targets_BC[partner_B]
 
 
-def prefetched(batches: Batches, first_step: int, *, ahead: int = 2, num_threads: int = 1) -> Iterator[Batch]:
+def prefetched(batches: Batches, first_step: int, *, ahead: int = 2, num_threads: int = 1) -> Generator[Batch, None, None]:
     """`batches.batch(first_step)`, the next, and so on without end, up to `ahead` of them made in advance.
 
     Close the iterator to end its threads. An error of `batch` is raised at its step.

@@ -95,8 +95,8 @@ class Dataset:
         """
         if len(unreadable) > max_share * len(self.samples):
             raise DatasetError(
-                f"{len(unreadable)} of {len(self.samples)} videos cannot be read, more than the {max_share:.0%} that may "
-                "be left out; repair or remove them, or allow a larger share:\n" + describe(unreadable)
+                f"{len(unreadable)} of {len(self.samples)} videos cannot be read, more than the {max_share:.0%} that "
+                "may be left out; repair or remove them, or allow a larger share:\n" + describe(unreadable)
             )
         gone = {entry.path for entry in unreadable}
         remaining = [sample for sample in self.samples if sample.path not in gone]
