@@ -123,7 +123,9 @@ def mix_up(
     return mixed_BTHWC, weight_B1 * targets_BC + (1 - weight_B1) * targets_BC[partner_B]
 
 
-def prefetched(batches: Batches, first_step: int, *, ahead: int = 2, num_threads: int = 1) -> Generator[Batch, None, None]:
+def prefetched(
+    batches: Batches, first_step: int, *, ahead: int = 2, num_threads: int = 1
+) -> Generator[Batch, None, None]:
     """`batches.batch(first_step)`, the next, and so on without end, up to `ahead` of them made in advance.
 
     Close the iterator to end its threads. An error of `batch` is raised at its step.
