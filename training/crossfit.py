@@ -56,6 +56,8 @@ class BudgetCheck:
     """Trials in which, where solved, the search is at least as accurate as the geometric family; 1 is promised."""
     mean_gain_solved: float
     mean_gain_fresh: float
+    mean_cost_ratio_fresh: float
+    """The search's mean cost over the family's on fresh videos, at equal budgets."""
 
 
 def assign_folds(groups_N: Sequence[str], strata_N: Sequence[str], num_folds: int, seed: int) -> NDArray[np.int64]:
@@ -140,6 +142,10 @@ def summarise(trials: Sequence[Trial]) -> BudgetCheck:
         share_not_below_geometric=float((gain >= 0).mean()),
         mean_gain_solved=float(gain.mean()),
         mean_gain_fresh=float(np.average(gain_fresh, weights=weights)),
+        mean_cost_ratio_fresh=float(
+            np.average([trial.fresh_flops for trial in trials], weights=weights)
+            / np.average([trial.geometric_fresh_flops for trial in trials], weights=weights)
+        ),
     )
 
 

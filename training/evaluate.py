@@ -26,14 +26,14 @@ from models.runtime import Runtime, RuntimeConfig, make_runtime
 from models.thresholds import BudgetGrid
 from training.baselines import FullFrame
 from training.bundling import REFERENCE, describe_recipe, load_run_network
-from training.dataset import read_dataset
+from training.dataset import Dataset, read_dataset
 from training.fixed import FixedRecognizer
 from training.frames import FrameStore
 from training.observations import Observations
 from training.observe import Random, observe_dataset, randomise, readable
 from training.pictures import choose, draw_looks, look
 from training.plots import draw_result
-from training.results import Result, write_result
+from training.results import Result, step_name, write_result
 from training.run import DONE, RUN, read_run
 from training.scoring import Origin, score
 
@@ -112,14 +112,7 @@ def evaluate(
     )
     write_result(out, result)
     draw_result(result, out)
-    for choice in choose(seen, num_pictures):
-        sample = dataset.samples[choice.row]
-        clip_THWC = store.clip(sample.path, subject.spec)
-        title = (
-            f"{seen.paths_N[choice.row]}: {seen.classes_C[seen.labels_N[choice.row]]}, right from step {choice.step} on"
-        )
-        path = out / "pictures" / f"{choice.kind}-{choice.step}-cubes-{sample.path.stem}.png"
-        draw_looks(clip_THWC, look(subject.recognizer, clip_THWC), subject.labels, path, title=title)
+    _draw_pictures(subject, seen, dataset, store, out / "pictures", num_pictures)
     return result
 
 
@@ -144,6 +137,21 @@ def read_subject(folder: Path, runtime: Runtime) -> Subject:
 def machine() -> str:
     """Enough to judge a time by: system, processor family and cores."""
     return f"{platform.system()} {platform.machine()}, {len(os.sched_getaffinity(0))} cores, torch {torch.__version__}"
+
+
+def _draw_pictures(
+    subject: Subject, seen: Observations, dataset: Dataset, store: FrameStore, folder: Path, num_each: int
+) -> None:
+    for stale in [*folder.glob("easy-*.png"), *folder.glob("hard-*.png")]:
+        stale.unlink()
+    for choice in choose(seen, num_each):
+        sample = dataset.samples[choice.row]
+        clip_THWC = store.clip(sample.path, subject.spec)
+        label = seen.classes_C[seen.labels_N[choice.row]]
+        right = "at once" if choice.step == 0 else f"after {step_name(choice.step)}"
+        title = f"{seen.paths_N[choice.row]}: {label}, right {right} and from there on"
+        path = folder / f"{choice.kind}-{step_name(choice.step).replace(' ', '-')}-{sample.path.stem}.png"
+        draw_looks(clip_THWC, look(subject.recognizer, clip_THWC), subject.labels, path, title=title)
 
 
 def _of_bundle(bundle: Bundle, runtime: Runtime) -> Subject:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from training.commands import CACHE, stderr
 
@@ -117,11 +117,12 @@ def _print_bundled(bundled: "Bundled") -> None:
 
 
 def _print_result(result: "Result") -> None:
+    from training.results import step_name
+
     sources = [score.source for score in result.depths[0].scores]
-    table = Table("way", "GFLOPs", *sources, box=None)
+    table = Table("way", "GFLOPs", *(Column(source, no_wrap=True) for source in sources), box=None)
     for depth in result.depths:
-        way = "glance" if depth.step == 0 else f"{depth.step} cubes"
-        table.add_row(way, f"{depth.gflops:.4g}", *(_shown(score.top1) for score in depth.scores))
+        table.add_row(step_name(depth.step), f"{depth.gflops:.4g}", *(_shown(score.top1) for score in depth.scores))
     for point in result.budgets:
         cost = f"{point.mean_gflops.value:.4g}"
         table.add_row(f"B = {point.asked_gflops:.4g}", cost, *(_shown(score.top1) for score in point.scores))
@@ -142,4 +143,4 @@ def _print_result(result: "Result") -> None:
 
 
 def _shown(estimate: "Estimate") -> str:
-    return f"{100 * estimate.value:.1f} ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
+    return f"{100 * estimate.value:.1f} ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"

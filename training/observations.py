@@ -6,7 +6,6 @@ Shape suffixes: N videos, K steps (step 0 is the glance), C classes.
 """
 
 import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -120,16 +119,13 @@ class Observations:
         """Write an .npz, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=".unfinished-", suffix=".npz", delete=False
-        ) as scratch:
-            try:
-                np.savez_compressed(scratch, format=np.asarray(FORMAT), **arrays)
-                scratch.close()
-                os.replace(scratch.name, path)
-            except BaseException:
-                Path(scratch.name).unlink(missing_ok=True)
-                raise
+        scratch = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+        try:
+            with scratch.open("wb") as file:
+                np.savez_compressed(file, format=np.asarray(FORMAT), **arrays)
+            os.replace(scratch, path)
+        finally:
+            scratch.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> "Observations":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.results import POOLED, Result, Score, pooled
+from training.results import POOLED, Result, Score, pooled, step_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,11 +105,12 @@ def exits(result: Result) -> "Figure":
         shares = counts / counts.sum(axis=1, keepdims=True)
         bottom = np.zeros(len(x))
         for step in range(shares.shape[1]):
-            axes.bar(x, shares[:, step], 0.9, bottom, label="glance" if step == 0 else f"{step} cubes")
+            axes.bar(x, shares[:, step], 0.9, bottom, label=step_name(step))
             bottom += shares[:, step]
         axes.set_xticks(x[::3], [f"{point.asked_gflops:.2g}" for point in result.budgets[::3]])
         axes.set(title=source, xlabel="B / GFLOPs", ylabel="share of videos")
-    grid[0].legend(fontsize=7)
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles[::-1], labels[::-1], loc="outside right center", fontsize=7)
     return figure
 
 

@@ -9,7 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.results import POOLED, RESULT, ComparedPoint, Comparison, Estimate, Result, Score, pooled, read_result
+from training.crossfit import TOLERANCE
+from training.results import (
+    POOLED,
+    RESULT,
+    ComparedPoint,
+    Comparison,
+    Estimate,
+    Result,
+    Score,
+    pooled,
+    read_result,
+    step_name,
+)
 
 RATIO_AIM = 0.4  # of the baseline's multiply-adds; the paper says 2.5 times fewer
 
@@ -41,10 +53,10 @@ _INTRODUCTION = """\
 # Results
 Written by `fovea report`; edit the experiments, not this page.
 
-Accuracies are top-1 in percent on the split named, which was used neither for training nor for calibration. Brackets:
-95 % intervals, by resampling whole groups within each source (2,000 draws), widened to Wilson's where that reaches
-further. Differences are paired by video; one whose interval holds 0, or that rests on fewer than six groups, is
-*not resolved*. Cost: multiply-adds. Times: one video at a time, without decoding.
+Accuracies are top-1 in percent on the split named (`val` is neither trained nor calibrated on). Brackets: 95 %
+intervals, by resampling whole groups within each source (2,000 draws), widened to Wilson's where that reaches further.
+Differences are paired by video; one whose interval holds 0, or that rests on fewer than six groups, is *not resolved*.
+Cost: multiply-adds. Times: one video at a time, without decoding.
 """
 
 
@@ -105,7 +117,7 @@ def _trade_off(main: Result, results: Mapping[str, Result]) -> str:
         rows = [[one.source, *map(str, one.videos_by_last_step_K)] for one in default.exits]
         parts += [
             f"\nWhere videos leave at the default budget, {default.asked_gflops:.3g} GFLOPs:\n",
-            _table(["source", *("glance" if step == 0 else f"{step} cubes" for step in steps)], rows),
+            _table(["source", *map(step_name, steps)], rows),
         ]
     parts += [_compared(comparison) for comparison in main.comparisons]
     if BASELINE.name not in [comparison.other for comparison in main.comparisons]:
@@ -145,6 +157,7 @@ def _budgets(main: Result) -> str:
     check = main.cross_fit
     if check is None:
         return f"Not run: {main.cross_fit_missing}."
+    kept = sum(point.mean_gflops.value <= TOLERANCE * point.asked_gflops for point in main.budgets)
     errors = [
         [str(d.step), f"{d.temperature:.2f}", f"{d.calibration_error_before:.3f}", f"{d.calibration_error_after:.3f}"]
         for d in main.depths
@@ -156,9 +169,12 @@ def _budgets(main: Result) -> str:
         f"{check.share_kept_over_all:.1%}.\n"
         f"- Realised against B: median {check.median_overspend:+.1%}, worst {check.worst_overspend:+.1%}. Realised on "
         f"fresh videos against where solved: off by {check.typical_error:.1%} (median).\n"
-        f"- The search against the geometric family at equal budgets: never below where solved in "
+        f"- The search against the geometric family at equal B: not below it where solved in "
         f"{check.share_not_below_geometric:.1%} of the pairs, {100 * check.mean_gain_solved:+.1f} points there on "
-        f"average, {100 * check.mean_gain_fresh:+.1f} on fresh videos.\n\n"
+        f"average; on fresh videos {100 * check.mean_gain_fresh:+.1f} points at {check.mean_cost_ratio_fresh:.2f} of "
+        "its cost.\n"
+        f"- The bundle's own thresholds on this split: realised at most 1.05 B at {kept} of {len(main.budgets)} "
+        "budgets.\n\n"
         "Expected calibration error of each exit on this split, before and after the bundle's temperatures:\n\n"
         + _table(["cubes", "temperature", "before", "after"], errors)
     )

@@ -118,6 +118,7 @@ class CrossFit(_Strict):
     share_not_below_geometric: float
     mean_gain_solved: float
     mean_gain_fresh: float
+    mean_cost_ratio_fresh: float
 
 
 class Confusion(_Strict):
@@ -160,6 +161,11 @@ class Result(_Strict):
             return None
         affordable = [point for point in self.budgets if point.asked_gflops <= self.default_budget_gflops + 1e-12]
         return affordable[-1] if affordable else self.budgets[0]
+
+
+def step_name(step: int) -> str:
+    """As tables and plots call it."""
+    return "glance" if step == 0 else "1 cube" if step == 1 else f"{step} cubes"
 
 
 def pooled(scores: tuple[Score, ...]) -> Score:
