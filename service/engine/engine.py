@@ -76,12 +76,13 @@ class Engine:
             return
         try:
             states = self._run(batch)
+            steps = [_step_of(request, state) for request, state in zip(batch.requests, states, strict=True)]
         except Exception as error:  # the thread's edge: a broken batch must not end the loop
             log.exception("a %s batch of %d for %s failed", batch.kind, len(batch.requests), batch.model)
             for request in batch.requests:
                 self._leave(request, InferenceFailed(f"the {batch.kind} failed: {error}"))
             return
-        self._postprocess(batch, states)
+        self._postprocess(batch, states, steps)
 
     def _schedule(self) -> Batch | None:
         now_s = self._clock()
@@ -107,16 +108,14 @@ class Engine:
             self._metrics.requests_waiting.inc(len(batch.requests))
             self._metrics.batch_ran(batch.kind, len(batch.requests), took_s)
 
-    def _postprocess(self, batch: Batch, states: Sequence[State]) -> None:
+    def _postprocess(self, batch: Batch, states: Sequence[State], steps: Sequence[Step]) -> None:
         """Tell every request its new answer; who is sure, out of budget, late or at the end leaves, the rest go on."""
         now_s = self._clock()
         going_on = []
-        for request, state in zip(batch.requests, states, strict=True):
-            flops = request.next_cost_flops
-            step = _step_of(state, flops)
+        for request, state, step in zip(batch.requests, states, steps, strict=True):
             request.state = state
             request.steps.append(step)
-            self._metrics.flops_total.labels(model=batch.model).inc(flops)
+            self._metrics.flops_total.labels(model=batch.model).inc(step.flops)
             request.emit(step)
             late = is_late(request, now_s)
             reason = exit_reason(request.plan, step.step, step.entropy_nats, request.spent_flops, late=late)
@@ -145,11 +144,12 @@ class Engine:
                 self._leave(request, Draining("the service shut down before this video was done; send it again"))
 
 
-def _step_of(state: State, flops: int) -> Step:
+def _step_of(request: Request, state: State) -> Step:
+    assert state.step == request.next_step, "the recognizer answered another step than it was asked for"
     cube = state.cube
     return Step(
         step=state.step,
-        flops=flops,
+        flops=request.next_cost_flops,
         entropy_nats=state.entropy_nats,
         probabilities_C=state.probabilities_C,
         cube=None if cube is None else CubeBox(cube.t, cube.y, cube.x, cube.num_frames, cube.height_px, cube.width_px),

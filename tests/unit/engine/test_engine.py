@@ -171,6 +171,24 @@ def test_a_batch_that_fails_fails_its_requests_and_nobody_else():
     assert lucky.events[-1] is ExitReason.EXHAUSTED
 
 
+@pytest.mark.parametrize(
+    "nonsense",
+    [lambda states: states[:-1], lambda states: [replace(state, step=7) for state in states]],
+    ids=["an answer too few", "another step"],
+)
+def test_an_answer_that_makes_no_sense_is_a_failed_batch_too(nonsense):
+    class NonsensicalRecognizer(KnownRecognizer):
+        def focus(self, states):
+            return nonsense(super().focus(states))
+
+    bench = Bench(NonsensicalRecognizer())
+    unlucky, lucky = bench.add(a_request()), bench.add(a_request(a_plan(ceiling=GLANCE)))
+    bench.run()
+    assert isinstance(unlucky.events[-1], InferenceFailed)
+    assert lucky.events[-1] is ExitReason.CEILING
+    assert bench.metric("fovea_requests_waiting") == bench.metric("fovea_requests_running") == 0
+
+
 def test_gauges_are_back_at_zero_whatever_became_of_the_requests():
     bench = Bench(KnownRecognizer(broken_batches=[1]), max_batch_size=2)
     requests = [a_request(), a_request(deadline_s=0.0), a_request(), a_request(), a_request()]
