@@ -8,6 +8,7 @@ FoveaError
 │   └── InvalidUpload         the body does not hold one video: empty, none, or two of them
 │       └── MalformedUpload   the body breaks the rules of its own format, or breaks off
 ├── UnsupportedMediaType      the body is not something Fovea reads
+├── NotAcceptable             the answer is wanted in a form there is not
 ├── UploadTooLarge            more bytes than allowed
 ├── UploadTimeout             the body did not arrive in time
 ├── VideoError                the bytes arrived, but are no video that Fovea takes
@@ -77,6 +78,11 @@ class MalformedUpload(InvalidUpload):
 class UnsupportedMediaType(FoveaError):
     slug = "unsupported-media-type"
     title = "The body is not of a supported type"
+
+
+class NotAcceptable(FoveaError):
+    slug = "not-acceptable"
+    title = "The answer is not to be had in that form"
 
 
 class UploadTooLarge(FoveaError):

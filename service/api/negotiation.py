@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from starlette.exceptions import HTTPException
+from service.errors import NotAcceptable
 
 
 def preferred(accept: str | None, offered: Sequence[str]) -> str:
-    """The media type of `offered` that `accept` likes best; the first of equals. Raises HTTPException 406."""
+    """The media type of `offered` that `accept` likes best; the first of equals. Raises NotAcceptable."""
     if not accept:
         return offered[0]
     ranges = [_range(text) for text in accept.split(",") if text.strip()]
     qualities = {media_type: _quality(media_type, ranges) for media_type in offered}
     best = max(offered, key=lambda media_type: qualities[media_type])  # the first of equals
     if qualities[best] <= 0:
-        raise HTTPException(406, f"Accept: {accept[:100]} leaves nothing to answer with; accept {' or '.join(offered)}")
+        raise NotAcceptable(f"Accept: {accept[:100]} leaves nothing to answer with; accept {' or '.join(offered)}")
     return best
 
 

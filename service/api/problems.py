@@ -34,6 +34,7 @@ ANSWERS: dict[type[FoveaError], Answer] = {
     errors.InvalidRequest: Answer(422, "invalid"),
     errors.MalformedUpload: Answer(400, "invalid"),
     errors.UnsupportedMediaType: Answer(415, "invalid"),
+    errors.NotAcceptable: Answer(406, "invalid"),
     errors.UploadTooLarge: Answer(413, "invalid"),
     errors.UploadTimeout: Answer(408, "invalid"),
     errors.VideoError: Answer(422, "invalid"),
@@ -84,7 +85,7 @@ async def _on_fovea_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
-    """FastAPI's own refusals: no such path, wrong method, nothing acceptable."""
+    """FastAPI's own refusals: no such path, wrong method."""
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
     body = {

@@ -313,7 +313,14 @@ def test_what_is_not_there_is_a_problem_too(served: Served) -> None:
         assert answer.status_code == answer.json()["status"] == status
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["type"].startswith("/problems/")
-    assert served.post(b"x", Accept="image/png").status_code == 406
+
+
+def test_an_answer_wanted_in_another_form_is_the_client_s_mistake_in_the_metrics_too(red_video: bytes) -> None:
+    with serving() as served:
+        refused = served.post(red_video, Accept="image/png")
+        assert (refused.status_code, refused.json()["type"]) == (406, "/problems/not-acceptable")
+        assert served.metric("fovea_requests_total", model="none", outcome="invalid") == 1
+        assert served.metric("fovea_requests_total", model="none", outcome="error") == 0
 
 
 def test_labels_of_http_metrics_are_templates_never_paths(served: Served) -> None:
