@@ -1,0 +1,14 @@
+"""Networks of milliseconds gain nothing from threads, and lose seconds where cores are shared: theirs spin."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

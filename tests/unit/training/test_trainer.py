@@ -1,0 +1,284 @@
+"""Training: what is learnt, what is left alone, and that a run which was interrupted ends as one which was not."""
+
+import csv
+import math
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from models.adafocus.network import AdaFocusV3
+from tests.unit.training.runs import MODEL, SAVING, network, trainer
+from training.baselines import FullFrame, FullFrameConfig
+from training.optimizers import make_optimizer, set_learning_rate
+from training.precision import set_modes
+from training.recipe import Rates, Recipe, Stage
+from training.run import BEST, DONE, LAST, METRICS
+from training.trainer import StepReport
+
+TWO_STAGES = replace(
+    SAVING, stages=(Stage(2, "random", ("glance", "focus", "classifier")), Stage(2, "learned", ("policy",)))
+)
+
+
+class Watch:
+    """A report that remembers, and says stop after so many steps."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.steps: list[StepReport] = []
+        self.rows: list[dict[str, object]] = []
+        self._stop_after = stop_after
+
+    def step(self, report: StepReport) -> None:
+        self.steps.append(report)
+
+    def epoch(self, row: dict[str, object]) -> None:
+        self.rows.append(row)
+
+    def stop(self) -> bool:
+        return self._stop_after is not None and len(self.steps) >= self._stop_after
+
+
+def figures(path: Path) -> list[dict[str, str]]:
+    """The lines of a metrics.csv but for speed, which no two runs share."""
+    with path.open(newline="") as file:
+        return [{name: value for name, value in row.items() if name != "clips_per_s"} for row in csv.DictReader(file)]
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    assert same(safetensors.torch.load_file(one / BEST), safetensors.torch.load_file(other / BEST))
+    assert figures(one / METRICS) == figures(other / METRICS)
+    networks = [torch.load(folder / LAST, weights_only=True)["network"] for folder in (one, other)]
+    assert same(*networks)
+
+
+# --- resuming ---
+
+
+INTERRUPTED = replace(SAVING, stages=(Stage(2, "both"), Stage(1, "learned", ("policy",))))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, threads = tmp_path_factory.mktemp("whole"), torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert trainer(folder, INTERRUPTED).train()
+    torch.set_num_threads(threads)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "stop_after", [1, 6, 12, 15], ids=["in an epoch", "between epochs", "at a stage", "in the last"]
+)
+def test_an_interrupted_run_ends_with_the_same_bits_as_an_uninterrupted_one(
+    uninterrupted: Path, tmp_path: Path, stop_after: int
+) -> None:
+    first = Watch(stop_after)
+    assert not trainer(tmp_path, INTERRUPTED, report=first).train(stop=first.stop)
+    assert not (tmp_path / DONE).exists()
+    assert trainer(tmp_path, INTERRUPTED, network(seed=99)).train()  # the initial weights do not matter any more
+    assert_same_end(uninterrupted, tmp_path)
+
+
+def test_a_killed_process_loses_nothing_but_the_steps_since_its_last_checkpoint(
+    uninterrupted: Path, tmp_path: Path
+) -> None:
+    program = f"""
+import os, signal, torch
+from pathlib import Path
+from tests.unit.training.runs import trainer
+from tests.unit.training.test_trainer import INTERRUPTED
+torch.set_num_threads(1)
+class Killer:
+    def step(self, report):
+        if report.total_steps == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def epoch(self, row): pass
+trainer(Path({str(tmp_path)!r}), INTERRUPTED, report=Killer(), checkpoint_every_s=0.0).train()
+"""
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, check=False)
+    assert done.returncode == -signal.SIGKILL
+    watch = Watch()
+    assert trainer(tmp_path, INTERRUPTED, report=watch).train()
+    assert watch.steps[0].total_steps == 5  # the fifth step was taken, but not saved
+    assert_same_end(uninterrupted, tmp_path)
+
+
+def test_a_process_killed_after_its_last_checkpoint_trains_no_further(uninterrupted: Path, tmp_path: Path) -> None:
+    for name in (BEST, LAST, METRICS):
+        shutil.copy(uninterrupted / name, tmp_path)
+    watch = Watch()
+    assert trainer(tmp_path, INTERRUPTED, report=watch).train()
+    assert watch.steps == []
+    assert (tmp_path / DONE).exists()
+
+
+def test_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+    assert trainer(tmp_path, SAVING).train()
+    before = (tmp_path / BEST).stat().st_mtime_ns
+    watch = Watch()
+    assert trainer(tmp_path, SAVING, report=watch).train()
+    assert (watch.steps, (tmp_path / BEST).stat().st_mtime_ns) == ([], before)
+
+
+def test_training_leaves_the_callers_random_state_alone(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    trainer(tmp_path, SAVING).train()
+    assert torch.equal(torch.rand(3), expected)
+
+
+# --- what is learnt ---
+
+
+def test_the_loss_of_every_exit_falls(tmp_path: Path) -> None:
+    """On four colours, which a tiny network tells apart soon."""
+    colours_C3 = torch.tensor([[200, 40, 40], [40, 200, 40], [40, 40, 200], [120, 120, 120]])
+
+    def coloured(first: int) -> Generator[tuple[Tensor, Tensor], None, None]:
+        generator = torch.Generator().manual_seed(0)
+        while True:
+            noise = torch.randint(-40, 41, (8, MODEL.num_frames, *MODEL.frame_size, 3), generator=generator)
+            labels = torch.arange(8) % 4
+            yield (colours_C3[labels, None, None, None] + noise).clamp(0, 255).to(torch.uint8), torch.eye(4)[labels]
+
+    recipe = replace(
+        SAVING, stages=(Stage(8, "both", lr=0.005),), batch_size=8, optimizer="adamw", rates=Rates(1, 1, 1, 1)
+    )
+    watch = Watch()
+    made = trainer(tmp_path, recipe, report=watch)
+    made.batches_from = coloured
+    made.train()
+    first, last = watch.rows[0], watch.rows[-1]
+    for e in range(MODEL.max_cubes + 1):
+        assert float(str(last[f"loss_exit_{e}"])) < 0.8 * float(str(first[f"loss_exit_{e}"]))
+
+
+def test_the_second_stage_moves_the_policy_alone_and_goes_on_from_the_best_of_the_first(tmp_path: Path) -> None:
+    class AtStageEnd(Watch):
+        best: dict[str, Tensor]
+
+        def epoch(self, row: dict[str, object]) -> None:
+            super().epoch(row)
+            if row["stage"] == 0:
+                self.best = safetensors.torch.load_file(tmp_path / BEST)
+
+    watch = AtStageEnd()
+    built = network()
+    initial = {name: tensor.clone() for name, tensor in built.state_dict().items()}
+    trainer(tmp_path, TWO_STAGES, built, report=watch).train()
+    after = built.state_dict()
+    for name, tensor in watch.best.items():
+        if name.startswith("policy."):
+            assert torch.equal(tensor, initial[name]), f"stage 1 changed {name}"
+        else:  # weights and batch-norm statistics alike
+            assert torch.equal(tensor, after[name]), f"stage 2 changed {name}"
+    weights = [name for name, _ in built.named_parameters() if name.startswith("policy.") and "weight" in name]
+    assert all(not torch.equal(after[name], initial[name]) for name in weights)
+
+
+def test_what_is_frozen_stays_to_the_bit_and_costs_no_backward_pass(tmp_path: Path) -> None:
+    frozen = ("glance.backbone.features.0.", "glance.backbone.features.1.", "focus.")
+    recipe = replace(SAVING, frozen=frozen, frozen_batch_norm=True)
+    built = network()
+    before = {name: tensor.clone() for name, tensor in built.state_dict().items()}
+    trainer(tmp_path, recipe, built).train()
+    after = built.state_dict()
+    for name, tensor in before.items():
+        if name.startswith(frozen) or (name.startswith("glance.") and "running" in name):
+            assert torch.equal(tensor, after[name]), name
+    later = "glance.backbone.features.9.conv.2.weight"
+    assert not torch.equal(before[later], after[later])
+    assert built.get_parameter("glance.backbone.features.0.0.weight").grad is None
+
+
+def test_accumulated_batches_take_the_step_of_one_larger_batch(tmp_path: Path) -> None:
+    """Where nothing else depends on the batch: frozen batch norms, no dropout, a baseline without random cubes."""
+    config = FullFrameConfig(replace(MODEL, dropout=0.0), temporal_shift=True, with_glance=True)
+    whole = replace(SAVING, frozen_batch_norm=True, batch_size=8)
+    clips_BTHWC, targets_BC = next(trainer(tmp_path, whole).batches_from(0))
+
+    def after_a_step(recipe: Recipe) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        built, watch = FullFrame(config), Watch(1)
+        out = tmp_path / str(recipe.accumulation)
+        out.mkdir()
+        made = trainer(out, recipe, built, report=watch)
+        size = recipe.batch_size
+        made.batches_from = lambda _: (
+            (clips_BTHWC[first : first + size], targets_BC[first : first + size]) for first in range(0, 8, size)
+        )
+        made.train(stop=watch.stop)
+        return dict(built.state_dict())
+
+    one, two = after_a_step(whole), after_a_step(replace(whole, batch_size=4, accumulation=2))
+    torch.manual_seed(0)
+    before = FullFrame(config).state_dict()
+    for name in ("glance.backbone.features.9.conv.2.weight", "focus.backbone.features.9.conv.2.weight"):
+        moved, apart = (one[name] - before[name]).norm(), (one[name] - two[name]).norm()
+        assert moved > 0
+        assert apart < 1e-2 * moved
+
+
+# --- when to stop, what to refuse ---
+
+
+def test_a_stage_ends_after_so_many_epochs_without_a_better_score(tmp_path: Path) -> None:
+    """A learning rate that changes no answer: the first epoch stays the best."""
+    recipe = replace(SAVING, stages=(Stage(30, "random", ("classifier",), lr=1e-12),), patience_epochs=3)
+    watch = Watch()
+    model = replace(MODEL, aggregation="average")  # no batch norm whose statistics would move
+    trainer(tmp_path, recipe, network(model), report=watch).train()
+    assert len(watch.rows) <= 8
+    best = max(
+        range(len(watch.rows)), key=lambda i: (watch.rows[i]["held_out_accuracy"], -watch.rows[i]["held_out_loss"])
+    )  # type: ignore[operator]
+    assert len(watch.rows) - 1 - best == 3
+
+
+def test_epochs_without_an_evaluation_leave_its_columns_empty(tmp_path: Path) -> None:
+    trainer(tmp_path, replace(SAVING, stages=(Stage(3, "random"),), evaluate_every_epochs=2)).train()
+    rows = figures(tmp_path / METRICS)
+    assert [row["held_out_loss"] != "" for row in rows] == [False, True, True]  # the last epoch always
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_saved(tmp_path: Path) -> None:
+    built = network()
+    assert isinstance(built, AdaFocusV3)
+    nn.init.constant_(built.classifier.glance_head.weight, math.inf)
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        trainer(tmp_path, SAVING, built).train()
+    assert not (tmp_path / DONE).exists()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_each_part_learns_at_its_own_rate_and_norms_do_not_decay(optimizer: str) -> None:
+    recipe = Recipe((Stage(1),), optimizer=optimizer, weight_decay=0.1)  # type: ignore[arg-type]
+    built = network()
+    set_modes(built, recipe.stages[0], recipe)
+    made = make_optimizer(built, recipe, recipe.stages[0])
+    set_learning_rate(made, 0.01)
+    names = {id(parameter): name for name, parameter in built.named_parameters()}
+    rates = {"glance": 0.5, "policy": 0.1, "focus": 1.0}
+    seen = set()
+    for group in made.param_groups:
+        for parameter in group["params"]:
+            part = names[id(parameter)].split(".")[0]
+            assert group["lr"] == pytest.approx(0.01 * rates.get(part, 5.0))
+            assert group["weight_decay"] == (0.1 if parameter.ndim > 1 else 0.0)
+            seen.add(id(parameter))
+    assert seen == names.keys()
