@@ -52,8 +52,8 @@ async def show_model(request: Request, name: str) -> ModelDetail | Response:
     elif budget_flops < offer.least_flops:
         least_gflops = offer.least_flops / 1e9
         raise BudgetTooSmall(
-            f"{BUDGET}={query[BUDGET]} is below the {least_gflops:g} GFLOPs that a glance of {name} costs; "
-            f"ask about at least {least_gflops:g}",
+            f"{BUDGET}={query[BUDGET]} is below the {least_gflops} GFLOPs that a glance of {name} costs; "
+            f"ask about at least {least_gflops}",
             option=BUDGET,
             least_gflops=least_gflops,
         )

@@ -154,10 +154,10 @@ def _cheapest_best(options: Options, offers: Sequence[Offer], default: Offer) ->
 
 def _too_small(option: str, flops: int, offers: Sequence[Offer]) -> BudgetTooSmall:
     cheapest = min(offers, key=lambda offer: offer.least_flops)
-    least_gflops = cheapest.least_flops / 1e9
+    least_gflops = cheapest.least_flops / 1e9  # told in full: rounded, it might be refused again
     return BudgetTooSmall(
-        f"{option}={flops / 1e9:g} is below the {least_gflops:g} GFLOPs that a glance of {cheapest.name} costs; "
-        f"ask for at least {least_gflops:g}",
+        f"{option}={flops / 1e9} is below the {least_gflops} GFLOPs that a glance of {cheapest.name} costs; "
+        f"ask for at least {least_gflops}",
         option=option,
         least_gflops=least_gflops,
     )

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.api.options import Ceilings, parse_options
 from service.engine.budget import FrontierPoint, GridPoint, Offer, Options, plan
 from service.errors import BudgetTooSmall, UnknownModel
 from service.video.clip import FrameRule
@@ -55,6 +56,14 @@ class TestANamedModel:
         with pytest.raises(BudgetTooSmall, match=r"at least 1e-07") as refusal:
             plan(Options(model="dynamic", **{option: 99}), [DYNAMIC], DYNAMIC)
         assert refusal.value.extra["least_gflops"] == 1e-7
+
+    def test_the_least_price_as_told_is_enough(self):
+        odd = an_offer("odd", costs=(123_456_449,), points=((123_456_449, 0.5),), default=123_456_449)
+        with pytest.raises(BudgetTooSmall) as refusal:
+            plan(Options(model="odd", max_flops=100), [odd], odd)
+        told = str(refusal.value).rpartition("at least ")[2]
+        options = parse_options([("model", "odd"), ("max_gflops", told)], Ceilings(top_k=1, deadline_ms=1))
+        assert plan(options, [odd], odd).ceiling_flops == 123_456_449
 
     def test_that_is_not_loaded_is_refused_naming_the_loaded_ones(self):
         with pytest.raises(UnknownModel, match=r"'resnet'.*dynamic, fixed"):
