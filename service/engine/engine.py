@@ -141,7 +141,13 @@ class Engine:
                     self._scheduler.add([request])
             batch = self._scheduler.schedule()
             for request in batch.requests if batch is not None else ():
-                self._leave(request, Draining("the service shut down before this video was done; send it again"))
+                self._leave(
+                    request,
+                    Draining(
+                        "the service shut down before this video was done; send it again to another replica",
+                        retry_after_s=1,
+                    ),
+                )
 
 
 def _step_of(request: Request, state: State) -> Step:

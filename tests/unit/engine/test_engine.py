@@ -261,6 +261,7 @@ class TestTheThread:
         stopping.join(10)
         assert [len(one.steps) for one in heard] == [1, 0]
         assert [type(one.events[-1]) for one in heard] == [Draining, Draining]
+        assert all(one.events[-1].retry_after_s for one in heard), "503 always says when to try again"
         assert bench.metric("fovea_requests_waiting") == 0
 
     def test_survives_a_failing_batch(self):
