@@ -178,8 +178,7 @@ def _halved_network(run: Run, folder: Path) -> AdaFocusV3:
     network = load_run_network(run, folder)
     if not isinstance(network, AdaFocusV3):
         raise ValueError(f"{folder} holds a {run.model.family} baseline, which has no budget; evaluate it as it is")
-    network.load_state_dict({name: tensor.to(network.state_dict()[name].dtype)
-                             for name, tensor in halved(network.state_dict()).items()})  # fmt: skip
+    network.load_state_dict(halved(network.state_dict()))
     return network
 
 
