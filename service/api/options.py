@@ -6,7 +6,7 @@ A GFLOP figure becomes whole FLOPs here, rounded down: a ceiling must never grow
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from service.engine.budget import Options
@@ -14,6 +14,8 @@ from service.errors import InvalidOption
 
 MOST_GFLOPS = 10**9  # a second of the largest machines; anything beyond is a slip
 LONGEST_NAME = 128
+LONGEST_NUMBER = 64
+EXACT = Context(prec=LONGEST_NUMBER + 16)  # the 28 digits of the default would round a long ceiling up
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def flops_option(name: str, values: Mapping[str, str]) -> int | None:
     gflops = _decimal(text)
     if gflops is None or not gflops.is_finite() or not 0 < gflops <= MOST_GFLOPS:
         raise _broken(name, text, f"must be a number of GFLOPs above 0 and at most {MOST_GFLOPS:g}, such as 1.2")
-    return int(gflops * 10**9)
+    return int(EXACT.multiply(gflops, Decimal(10**9)))
 
 
 def _count(name: str, values: Mapping[str, str], most: int) -> int | None:
@@ -100,7 +102,7 @@ def _name(name: str, values: Mapping[str, str]) -> str | None:
 
 
 def _decimal(text: str) -> Decimal | None:
-    if not text.isascii() or "_" in text or len(text) > 64:
+    if not text.isascii() or "_" in text or len(text) > LONGEST_NUMBER:
         return None
     try:
         return Decimal(text.strip())

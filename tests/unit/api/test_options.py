@@ -1,9 +1,10 @@
 """Options as text: what is taken, what is refused, and how a refusal reads."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.api.options import MOST_GFLOPS, OPTIONS, Ceilings, parse_options
@@ -33,10 +34,11 @@ def test_scientific_notation_is_a_number_too() -> None:
 
 
 @given(st.decimals(min_value=Decimal("1e-12"), max_value=MOST_GFLOPS, allow_nan=False, places=12))
+@example(Decimal("0." + "9" * 60))
 def test_gflops_become_whole_flops_rounded_down(gflops: Decimal) -> None:
     flops = parsed(max_gflops=f"{gflops}").max_flops
     assert flops is not None
-    assert flops <= gflops * 10**9 < flops + 1
+    assert flops <= Fraction(gflops) * 10**9 < flops + 1
 
 
 @pytest.mark.parametrize("name", ["budget_gflops", "max_gflops"])
