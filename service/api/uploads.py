@@ -4,6 +4,7 @@ A body is either the video itself, or multipart/form-data: option fields first, 
 """
 
 import asyncio
+import logging
 import tempfile
 import time
 from collections import deque
@@ -27,6 +28,8 @@ from service.errors import (
     UploadTimeout,
     UploadTooLarge,
 )
+
+log = logging.getLogger(__name__)
 
 VIDEO = "video"  # the name of the part that holds it
 LONGEST_FIELD_BYTES = 1024
@@ -243,10 +246,13 @@ def open_upload(request: Request, *, max_bytes: int, timeout_s: float) -> Upload
 
 @contextmanager
 def spooled(folder: Path) -> Iterator[Path]:
-    """An empty file for an upload; it is gone afterwards, whatever happened."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix="fovea-", suffix=".upload", delete=False) as file:
-        path = Path(file.name)
+    """An empty file for an upload; it is gone afterwards, whatever happened. Raises Unavailable when there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="fovea-", suffix=".upload", delete=False) as file:
+            path = Path(file.name)
+    except OSError as error:
+        raise _not_stored(error) from error
     try:
         yield path
     finally:
@@ -266,9 +272,12 @@ async def save(upload: Upload, path: Path) -> float:
             async for chunk in upload.video():
                 num_bytes += file.write(chunk)
     except OSError as error:
-        raise Unavailable(
-            f"the service could not store the upload ({error.strerror}); try again later", retry_after_s=30
-        ) from error
+        raise _not_stored(error) from error
     if num_bytes == 0:
         raise InvalidUpload("the video is empty: 0 bytes came; check the file, and curl's @ before its name")
     return time.monotonic() - started_s
+
+
+def _not_stored(error: OSError) -> Unavailable:
+    log.error("an upload could not be stored: %s", error)  # the client cannot help it, the operator must
+    return Unavailable(f"the service could not store the upload ({error.strerror}); try again later", retry_after_s=30)

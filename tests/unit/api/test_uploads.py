@@ -213,3 +213,10 @@ async def test_a_full_disk_is_no_fault_of_the_client() -> None:
     with pytest.raises(Unavailable, match="No space left") as refusal:
         await save(an_upload([b"ab"]), Path("/dev/full"))
     assert refusal.value.retry_after_s
+
+
+def test_nor_is_a_spool_folder_that_cannot_be_used() -> None:
+    with pytest.raises(Unavailable, match="could not store") as refusal, spooled(Path("/dev/null/nowhere")):
+        pass
+    assert refusal.value.retry_after_s
+    assert "/dev" not in str(refusal.value), "what lies where is no client's business"
