@@ -94,7 +94,7 @@ class Sandbox:
         """The clip of the video at `path`, decoded by the next free child, first come first served.
 
         Raises VideoUnreadable, NoVideoStream, VideoLimitExceeded, DecodeTimeout, DecodeCrashed; Draining once closed,
-        Unavailable where children do not start. Cancelled, it kills the child at once.
+        Unavailable where children do not start or do not live. Cancelled, it kills the child at once.
         """
         for _ in range(_MAX_LOST_CHILDREN):
             child = await self._free_child()
@@ -110,7 +110,7 @@ class Sandbox:
                         "re-encode it before sending it again"
                     ) from None
                 # it had died idle, before it got the video: another one takes over
-        raise DecodeCrashed("decoding processes die before they begin; try again", retry_after_s=1)
+        raise Unavailable("decoding processes die before they begin; try again", retry_after_s=1)
 
     async def _ask(self, child: DecodeProcess, path: Path, rule: FrameRule) -> Clip:
         self.num_running += 1

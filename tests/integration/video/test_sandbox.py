@@ -16,6 +16,7 @@ import pytest
 from service.errors import DecodeCrashed, DecodeTimeout, Draining, Unavailable, VideoLimitExceeded, VideoUnreadable
 from service.video.clip import FrameRule, VideoLimits
 from service.video.decode import decode
+from service.video.process import DecodeProcess, ProcessLost
 from service.video.sandbox import Sandbox
 from tests.clips import cached_clip, noise
 
@@ -103,6 +104,21 @@ async def test_children_that_die_idle_fail_nobody(opened: Open) -> None:
     clip = await sandbox.decode(cached_clip(GOOD), RULE)
     assert clip.info.codec == "h264"
     await until(lambda: len(sandbox.pids) == 2)
+
+
+async def test_a_video_that_no_child_lived_to_see_is_not_blamed(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox = await opened()
+
+    async def die(child: DecodeProcess, *_: object) -> None:
+        child.kill()
+        raise ProcessLost(began=False)
+
+    monkeypatch.setattr(DecodeProcess, "ask", die)
+    with pytest.raises(Unavailable) as refusal:
+        await sandbox.decode(cached_clip(GOOD), RULE)
+    assert refusal.value.retry_after_s
+    monkeypatch.undo()
+    assert (await sandbox.decode(cached_clip(GOOD), RULE)).info.codec == "h264"
 
 
 async def test_a_hang_is_killed_at_the_timeout_and_the_limit_named(opened: Open) -> None:
