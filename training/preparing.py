@@ -121,7 +121,7 @@ def _settled(out: Path, run: Run) -> Run:
     if not (out / RUN).exists():
         out.mkdir(parents=True, exist_ok=True)
         write_run(out, run)
-        return run
+        return read_run(out)
     there = read_run(out)
     if differences := there.differences(run):
         shown = "\n".join(f"  {line}" for line in differences[:10])

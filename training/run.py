@@ -89,7 +89,7 @@ class Run:
         harmless = ("commit", "data.path")
         return [
             f"{name}: {mine.get(name)!r} and {theirs.get(name)!r}"
-            for name in sorted(mine.keys() | theirs.keys())
+            for name in sorted(mine.keys() | theirs.keys(), key=lambda name: (name.count("."), name))
             if name not in harmless and mine.get(name) != theirs.get(name)
         ]
 

@@ -1,0 +1,231 @@
+"""`fovea train` on real files: what OUT holds, what is refused, and that nobody looks at the val split."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from models.adafocus.config import tiny
+from models.adafocus.network import build_network
+from models.recognizer import ClipSpec
+from tests.clips import solid, write_clip
+from training.augment import Augmentation
+from training.checkpoint import only_one
+from training.networks import build
+from training.plans import PLANS, Plan, find_plan
+from training.preparing import Ready, Request, make_ready
+from training.recipe import Recipe, Stage
+from training.run import BEST, METRICS, RUN, read_run
+
+MODEL = replace(tiny(2), dropout=0.0)
+PLAN = Plan(
+    model=MODEL,
+    clip=ClipSpec(MODEL.num_frames, *MODEL.frame_size, "center_crop", 64),
+    recipe=Recipe(
+        (Stage(1, "random", ("glance", "focus", "classifier")), Stage(1, "learned", ("policy",))),
+        batch_size=4,
+        precision="bf16",
+        held_out_share=0.34,
+    ),
+    augmentation=Augmentation(scales=(1.0, 0.875), random_frames=True),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two colours, six videos each to learn from in three sessions, two each in val."""
+    root = tmp_path_factory.mktemp("data")
+    rows = ["path,label,split,subject"]
+    for label, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
+        for number in range(8):
+            split = "val" if number >= 6 else "train"
+            path = Path(split) / label / f"{number}.mp4"
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            shade = tuple(value + 3 * number for value in colour)
+            write_clip(root / path, pattern=solid(*shade), size=(96, 80), seconds=0.8, fps=10)
+            rows.append(f"{path.as_posix()},{label},{split},{split}-session-{number // 2}")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def plan_file(folder: Path, plan: Plan = PLAN) -> str:
+    path = folder / "plan.json"
+    path.write_text(json.dumps(plan.to_dict()))
+    return str(path)
+
+
+def ready(data: Path, cache: Path, out: Path, plan: Plan = PLAN, **more: object) -> Ready:
+    out.parent.mkdir(exist_ok=True)
+    return make_ready(Request(data, out, plan_file(out.parent, plan), cache, **more))  # type: ignore[arg-type]
+
+
+# --- what a run leaves behind ---
+
+
+def test_a_run_leaves_what_calibration_needs(data: Path, cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    made = ready(data, cache, out)
+    assert made.trainer(out).train()
+    run = read_run(out)
+    assert run == made.run
+    assert (run.labels, run.seed, run.clip) == (("blue", "red"), 0, PLAN.clip)
+    assert Recipe.from_dict(json.loads((out / RUN).read_text())["recipe"]) == PLAN.recipe
+    network = build(run.model)
+    network.load_state_dict(safetensors.torch.load_file(out / BEST))  # strict: names and shapes
+    assert all(tensor.dtype in {torch.float32, torch.int64} for tensor in network.state_dict().values())
+    assert len((out / METRICS).read_text().splitlines()) == 1 + 2
+
+
+def test_whole_groups_of_the_train_split_are_held_out_and_val_is_never_opened(
+    data: Path, cache: Path, tmp_path: Path
+) -> None:
+    made = ready(data, cache, tmp_path / "run")
+    used = made.run.data
+    assert len(used.held_out_subjects) >= 1
+    assert used.num_training + len(used.held_out_files) == 12
+    learning = {sample.subject for sample in made.batches.dataset.samples}
+    assert learning.isdisjoint(used.held_out_subjects)
+    assert all(subject.startswith("train-") for subject in learning | set(used.held_out_subjects))
+    assert all((data / file).is_file() and file.startswith("train/") for file in used.held_out_files)
+
+
+def test_the_command_trains_tells_how_it_goes_and_refuses_another_seed_afterwards(
+    data: Path, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "service.cli", "train", data, "--out", out, "--plan", plan_file(tmp_path)]
+    command += ["--cache", cache, "--threads", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "stage 2 epoch   1" in done.stderr
+    assert "held out: loss" in done.stderr
+    bad = subprocess.run([*command, "--seed", "1"], capture_output=True, text=True, check=False)
+    assert bad.returncode == 2
+    assert "recipe.seed: 0 and 1" in bad.stderr
+    assert "Traceback" not in bad.stderr
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"recipe": replace(PLAN.recipe, batch_size=3)}, "recipe.batch_size: 4 and 3"),
+        ({"augmentation": Augmentation()}, "augmentation.random_frames: True and False"),
+        ({"model": replace(MODEL, max_cubes=2)}, "model.config.max_cubes: 3 and 2"),
+    ],
+)
+def test_another_configuration_cannot_go_on_and_is_told_what_differs(
+    data: Path, cache: Path, tmp_path: Path, change: dict[str, object], named: str
+) -> None:
+    out = tmp_path / "run"
+    ready(data, cache, out)
+    before = (out / RUN).read_bytes()
+    with pytest.raises(ValueError, match="another configuration") as refused:
+        ready(data, cache, out, replace(PLAN, **change))  # type: ignore[arg-type]
+    assert named in str(refused.value)
+    assert (out / RUN).read_bytes() == before
+
+
+def test_other_videos_or_another_baseline_are_another_run_too(data: Path, cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    ready(data, cache, out)
+    with pytest.raises(ValueError, match=r"model.family: 'adafocus_v3' and 'full_frame'"):
+        ready(data, cache, out, baseline="tsm+")
+    fewer = tmp_path / "fewer.csv"
+    lines = (data / "labels.csv").read_text().splitlines()
+    fewer.write_text("\n".join([lines[0], *(f"{data}/{line}" for line in lines[2:])]))
+    with pytest.raises(ValueError, match=r"data.fingerprint"):
+        ready(fewer, cache, out)
+
+
+def test_two_processes_cannot_train_into_one_folder(tmp_path: Path) -> None:
+    with only_one(tmp_path), pytest.raises(ValueError, match="another process is training"), only_one(tmp_path):
+        pass
+
+
+def test_a_checkpoint_that_is_damaged_says_so(data: Path, cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    made = ready(data, cache, out)
+    (out / "last.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match=r"last.ckpt is no checkpoint"):
+        made.trainer(out).train()
+
+
+def test_a_folder_without_a_run_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no readable run.json"):
+        read_run(tmp_path)
+
+
+# --- where weights start ---
+
+
+def test_backbones_start_from_a_weights_file_which_the_run_names(data: Path, cache: Path, tmp_path: Path) -> None:
+    donor = build_network(MODEL, seed=9).glance.backbone
+    weights = tmp_path / "imagenet.safetensors"
+    safetensors.torch.save_file(donor.state_dict(), weights)
+    made = ready(data, cache, tmp_path / "run", glance_weights=weights)
+    (start,) = made.run.starts
+    assert (start.part, start.file, len(start.sha256)) == ("glance", "imagenet.safetensors", 64)
+    assert all(
+        torch.equal(made.network.glance.backbone.state_dict()[name], t) for name, t in donor.state_dict().items()
+    )
+
+
+def test_weights_that_do_not_fit_or_are_none_are_refused_and_nothing_is_written(
+    data: Path, cache: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "other.safetensors"
+    safetensors.torch.save_file({"features.0.0.weight": torch.zeros(1)}, weights)
+    with pytest.raises(ValueError, match="does not fit"):
+        ready(data, cache, tmp_path / "run", focus_weights=weights)
+    with pytest.raises(ValueError, match="no readable safetensors"):
+        ready(data, cache, tmp_path / "run", focus_weights=tmp_path / "absent.safetensors")
+    assert not (tmp_path / "run").exists()
+
+
+# --- plans ---
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_named_plan_is_sound_and_survives_json(name: str) -> None:
+    plan = find_plan(name, 7)
+    assert plan.model.num_classes == 7
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict())), 7) == plan
+
+
+def test_a_plans_own_number_of_classes_gives_way_to_the_datas(tmp_path: Path) -> None:
+    assert find_plan(plan_file(tmp_path), 9).model.num_classes == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"precision": "fp16"}, "precision is 'fp16'"),
+        ({"stages": []}, "stages is empty"),
+        ({"stages": [{"epochs": 1, "trains": ["head"]}]}, r"trains names \['head'\]"),
+        ({"stages": [{"epochs": 1, "crops": "random", "trains": ["policy"]}]}, "teach the policy nothing"),
+        ({"held_out_share": 0}, "nobody trained on"),
+        ({"momentun": 0.9}, r"unknown entries \['momentun'\]"),
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused_with_the_rule(change: dict[str, object], rule: str) -> None:
+    with pytest.raises(ValueError, match=rule):
+        Recipe.from_dict({**PLAN.recipe.to_dict(), **change})
+
+
+def test_an_unknown_plan_lists_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="frame-cubes, clip-cubes, own-data"):
+        find_plan("nonesuch", 3)
