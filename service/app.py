@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from fastapi import FastAPI
 
 from models import Model, available_models, load_model
-from models.bundle import Bundle
 from models.runtime import RuntimeConfig
 from service.api import catalog, health, http_metrics, problems, recognitions
 from service.engine.admission import Admission
@@ -160,19 +159,5 @@ def _offer(model: Model) -> Offer:
             for point in bundle.grid.points
         ),
         frontier=tuple(FrontierPoint(flops, accuracy) for flops, accuracy in bundle.frontier),
-        card=_card(bundle),
-    )
-
-
-def _card(bundle: Bundle) -> tuple[tuple[str, str], ...]:
-    """The model card as (heading, text)."""
-    manifest = bundle.manifest
-    made = manifest.provenance
-    return (
-        ("intended use", manifest.card.intended_use),
-        ("limits", manifest.card.limits),
-        ("licence", manifest.licence),
-        ("data", made.data),
-        ("recipe", f"{made.recipe}; seed {made.seed}" + (f"; commit {made.commit}" if made.commit else "")),
-        ("measured on", manifest.measured.data),
+        card=bundle.card,
     )

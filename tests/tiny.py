@@ -89,12 +89,6 @@ def tiny_model(
         solution = SimpleNamespace(thresholds_nats=thresholds_nats, mean_cost_flops=float(budget_flops), accuracy=0.75)
         return SimpleNamespace(budget_flops=budget_flops, solution=solution)
 
-    manifest = SimpleNamespace(
-        card=SimpleNamespace(intended_use="tests", limits="knows three colours"),
-        licence="Apache-2.0",
-        provenance=SimpleNamespace(data="none", recipe="by hand", seed=0, commit=None),
-        measured=SimpleNamespace(data="nothing"),
-    )
     bundle = SimpleNamespace(
         name=name,
         digest="sha256:" + "0" * 64,
@@ -105,6 +99,6 @@ def tiny_model(
         default_budget_flops=180_000_000,
         grid=SimpleNamespace(points=(point(100_000_000, (9.0, 9.0)), point(180_000_000, thresholds))),
         frontier=(),
-        manifest=manifest,
+        card=(("Limits", "knows three colours"),),
     )
     return SimpleNamespace(bundle=bundle, recognizer=recognizer if recognizer is not None else TinyRecognizer())

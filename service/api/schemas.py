@@ -153,7 +153,7 @@ class ModelDetail(ModelSummary):
     num_frames: int = Field(description="Frames sampled from a video.", examples=[16])
     frontier: list[FrontierPoint] = Field(description="Measured; empty for an untrained model.")
     thresholds: Thresholds = Field(description="For `budget_gflops`, or the default budget.")
-    card: dict[str, str] = Field(description="The model card, by heading.", examples=[{"licence": "Apache-2.0"}])
+    card: dict[str, str] = Field(description="The model card, by heading.", examples=[{"Licence": "Apache-2.0"}])
 
 
 class ModelList(Value):

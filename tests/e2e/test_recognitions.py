@@ -302,6 +302,7 @@ def test_the_catalogue_tells_prices_and_what_a_budget_means(served: Served) -> N
     assert detail["thresholds"]["solved_for_gflops"] == 0.1
     assert detail["labels"] == ["red", "green", "blue"]
     assert detail["step_gflops"] == [0.1, 0.05, 0.03]
+    assert detail["card"] == {"Limits": "knows three colours"}
     assert served.client.get("/v1/models/unheard-of").status_code == 404
     assert served.client.get("/v1/models/tiny?budget_gflops=0.01").json()["type"] == "/problems/budget-too-small"
     assert served.client.get("/v1/models/tiny?budget_gflops=nan").json()["type"] == "/problems/invalid-option"
