@@ -71,7 +71,7 @@ async def _open(
 async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
     """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
     loaded = await asyncio.to_thread(load or load_models, settings)
-    num_decoders = settings.decode_children or os.cpu_count() or 1
+    num_decoders = settings.decode_children or len(os.sched_getaffinity(0))
     engine = Engine(
         {model.bundle.name: model.recognizer for model in loaded},
         Scheduler(

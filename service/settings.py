@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     """Where converted models are kept between starts; `~` is the home folder. Safe to delete."""
 
     decode_children: int | None = Field(default=None, ge=1)
-    """Decoding processes; None: one per core. 2 decode two videos at once."""
+    """Decoding processes; None: one per core this process may use. 2 decode two videos at once."""
     decode_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds one video may take to decode before its process is killed. Ten minutes of 720p keyframes take about 2."""
     decode_address_space_bytes: int = Field(default=2 * 2**30, ge=2**28)

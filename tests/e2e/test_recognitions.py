@@ -295,6 +295,13 @@ def test_what_nobody_expected_is_a_problem_too_and_logged(caplog: pytest.LogCapt
         assert served.metric("http_server_request_duration_seconds_count", **http) == 1
 
 
+def test_a_service_held_to_one_core_decodes_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    with serving(decode_children=None) as served:
+        assert len(served.app.state.pipeline._sandbox.pids) == 1
+
+
 def test_the_catalogue_tells_prices_and_what_a_budget_means(served: Served) -> None:
     (summary,) = served.client.get("/v1/models").json()["models"]
     assert (summary["name"], summary["least_gflops"], summary["full_gflops"]) == ("tiny", 0.1, 0.18)
