@@ -99,7 +99,6 @@ class Request:
     steps: list[Step] = field(default_factory=list)  # filled by the engine
     state: Any = None  # the recognizer's State, between two steps; filled by the engine
     inference_s: float = 0.0  # filled by the engine
-    ready_turn: int = 0  # filled by the scheduler: the turn since which it has waited
 
     @property
     def spent_flops(self) -> int:

@@ -40,16 +40,13 @@ class Scheduler:
         self.max_batch_flops = max_batch_flops
         self.max_batch_size = max_batch_size
         self._ready: list[Request] = []
-        self._turn = 0
 
     def __len__(self) -> int:
         return len(self._ready)
 
     def add(self, requests: Iterable[Request]) -> None:
         """Take requests that are ready for their next step: new ones, and those whose last step was not enough."""
-        for request in requests:
-            request.ready_turn = self._turn
-            self._ready.append(request)
+        self._ready.extend(requests)
 
     def departures(self, now_s: float) -> list[Request]:
         """Remove and return the requests that must not take another step: the client left, or their time is up."""
@@ -62,7 +59,6 @@ class Scheduler:
         """Remove and return the next batch: the longest-waiting request and all that fit beside it, oldest first."""
         if not self._ready:
             return None
-        self._turn += 1
         oldest = self._ready[0]
         model, kind = oldest.plan.model, kind_of(oldest)
         chosen: list[Request] = []
