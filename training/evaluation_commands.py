@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 from rich.table import Column, Table
 
 from training.commands import CACHE, stderr
@@ -14,6 +15,8 @@ from training.commands import CACHE, stderr
 if TYPE_CHECKING:
     from training.bundling import Bundled
     from training.results import Estimate, Result
+
+WIDE = 160  # columns where nobody's terminal says how many
 
 commands = typer.Typer(add_completion=False)
 
@@ -108,7 +111,8 @@ def _print_bundled(bundled: "Bundled") -> None:
             str(step), f"{flops / 1e9:.4g}", f"{correct_K[step]:.3f}", f"{calibration.temperatures_K[step]:.3g}",
             f"{bundled.errors_before_K[step]:.3f}", f"{bundled.errors_after_K[step]:.3f}",
         )  # fmt: skip
-    stderr.print(f"calibrated on {calibration.data} (the figures below are of these videos)", table)
+    stderr.print(f"calibrated on {calibration.data} (the figures below are of these videos)")
+    _print_table(table)
     (flops, accuracy) = bundle.frontier[-1]
     stderr.print(
         f"{bundle.folder}: {bundle.digest}\ndefault budget {bundle.default_budget_flops / 1e9:.4g} GFLOPs; at the "
@@ -120,13 +124,14 @@ def _print_result(result: "Result") -> None:
     from training.results import step_name
 
     sources = [score.source for score in result.depths[0].scores]
-    table = Table("way", "GFLOPs", *(Column(source, no_wrap=True) for source in sources), box=None)
+    table = Table(*(Column(name, no_wrap=True) for name in ("way", "GFLOPs", *sources)), box=None)
     for depth in result.depths:
         table.add_row(step_name(depth.step), f"{depth.gflops:.4g}", *(_shown(score.top1) for score in depth.scores))
     for point in result.budgets:
         cost = f"{point.mean_gflops.value:.4g}"
         table.add_row(f"B = {point.asked_gflops:.4g}", cost, *(_shown(score.top1) for score in point.scores))
-    stderr.print(f"{result.model} on {result.data}, {result.split}: top-1 with 95 % intervals over groups", table)
+    stderr.print(f"{result.model} on {result.data}, {result.split}: top-1 with 95 % intervals over groups")
+    _print_table(table)
     if check := result.cross_fit:
         stderr.print(
             f"budgets on fresh videos: realised <= 1.05 B in {check.share_kept:.1%} of {check.num_trials} (split, B) "
@@ -140,6 +145,11 @@ def _print_result(result: "Result") -> None:
         )
     if not result.trained:
         stderr.print("[yellow]untrained: its accuracies mean nothing")
+
+
+def _print_table(table: Table) -> None:
+    wide = stderr if stderr.is_terminal else Console(stderr=True, highlight=False, width=WIDE)
+    wide.print(table)
 
 
 def _shown(estimate: "Estimate") -> str:
