@@ -74,17 +74,22 @@ class Ticket:
             self._admission.places -= 1
 
     def spend(self, flops: int) -> None:
-        """`flops` of the reservation are spent; they no longer stand between others and the device."""
+        """`flops` of the reservation are spent; they no longer stand between others and the device.
+
+        Nothing happens once it is closed: a step may end after its client left.
+        """
+        if not self._open:
+            return
         assert flops <= self._flops, "a request spent more than it reserved"
         self._flops -= flops
         self._admission.flops -= flops
 
     def close(self) -> None:
         if self._open:
-            self._open = False
             self.decoded()
             self.spend(self._flops)
             self._admission.requests -= 1
+            self._open = False
 
     def __enter__(self) -> "Ticket":
         return self

@@ -92,26 +92,32 @@ class Pipeline:
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
         loop = asyncio.get_running_loop()
-        events: asyncio.Queue[Event] = asyncio.Queue()
+        events: asyncio.Queue[tuple[Event, float]] = asyncio.Queue()  # with the time at which each happened
 
         def emit(event: Event) -> None:  # called in the engine's thread
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-                loop.call_soon_threadsafe(events.put_nowait, event)
+                loop.call_soon_threadsafe(note, event, time.monotonic())
+
+        def note(event: Event, now_s: float) -> None:
+            if isinstance(event, Step):  # given back when spent, not when read: clients may read slowly
+                decoded.ticket.spend(event.flops)
+            else:
+                decoded.ticket.close()
+            events.put_nowait((event, now_s))
 
         request = Request(decoded.plan, decoded.clip, decoded.deadline_s, emit)
         submitted_s = time.monotonic()
         self._engine.submit(request)
         try:
             while True:
-                event = await events.get()
+                event, now_s = await events.get()
                 match event:
                     case Step():
-                        decoded.ticket.spend(event.flops)
                         if event.step == 0:
-                            self._note_first_result(time.monotonic() - decoded.started_s)
+                            self._note_first_result(now_s - decoded.started_s)
                         yield event
                     case ExitReason():
-                        recognition = self._answer(decoded, request, event, submitted_s)
+                        recognition = self._answer(decoded, request, event, submitted_s, now_s)
                         self._metrics.recognized(recognition)
                         yield recognition
                         return
@@ -122,8 +128,9 @@ class Pipeline:
         finally:
             request.cancelled = True
 
-    def _answer(self, decoded: Decoded, request: Request, reason: ExitReason, submitted_s: float) -> Recognition:
-        now_s = time.monotonic()
+    def _answer(
+        self, decoded: Decoded, request: Request, reason: ExitReason, submitted_s: float, now_s: float
+    ) -> Recognition:
         return Recognition(
             id=f"rec_{ULID()}",
             plan=decoded.plan,
