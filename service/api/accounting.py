@@ -40,7 +40,9 @@ class Account:
     def failed(self, error: BaseException) -> None:
         if isinstance(error, FoveaError):
             self._outcome, self._story = answer_to(error).outcome, f"problem={error.slug} detail={error.detail!r}"
-        elif not isinstance(error, asyncio.CancelledError | GeneratorExit):
+        elif isinstance(error, asyncio.CancelledError):  # clients that leave do not come here: see `http_metrics`
+            self._outcome, self._story = "rejected", "the time to drain was over"
+        elif not isinstance(error, GeneratorExit):
             self._outcome, self._story = "error", f"problem=internal error={type(error).__name__}"
 
     def __enter__(self) -> "Account":

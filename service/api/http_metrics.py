@@ -3,6 +3,7 @@
 Knows no route; it learns afterwards which one matched, because a metric's label must never be a raw path.
 """
 
+import asyncio
 import logging
 import re
 import time
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
 from service.api.problems import response_to
-from service.errors import FoveaError
+from service.errors import Draining, FoveaError
 from service.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,13 @@ class HttpMetrics:
 
         try:
             await self.app(scope, receive, noting_send)
+        except asyncio.CancelledError:  # the server cancels requests in one case: the time to drain is over
+            if status is not None:
+                raise
+            over = Draining(
+                "the service shut down before this request was done; send it again to another replica", retry_after_s=1
+            )
+            await response_to(over, request_id)(scope, receive, noting_send)
         except Exception:  # the service's edge: a bug costs one request, and the log has its trace
             log.exception("request %s met an error nobody expected", request_id)
             if status is not None:

@@ -257,6 +257,20 @@ def test_sigterm_lets_admitted_requests_finish(red_video: bytes, accept: str) ->
         assert '"reason":"exhausted"' in answer.text
 
 
+def test_what_is_not_done_when_the_time_to_drain_is_over_is_sent_elsewhere(red_video: bytes) -> None:
+    gate = Gate("glance")
+    with serving(TinyRecognizer(gate), drain_timeout_s=1) as served, ThreadPoolExecutor(1) as pool:
+        admitted = pool.submit(served.post, red_video)
+        assert gate.reached.wait(10)
+        served.server.handle_exit(signal.SIGTERM, None)
+        cut = admitted.result()
+        gate.open()
+        assert (cut.status_code, cut.json()["type"]) == (503, "/problems/draining")
+        assert int(cut.headers["retry-after"]) >= 1
+        assert served.metric("fovea_requests_total", model="tiny", outcome="rejected") == 1
+        assert served.metric("fovea_requests_total", model="tiny", outcome="cancelled") == 0
+
+
 def test_a_storm_of_disconnects_leaves_nothing_behind(red_video: bytes, tmp_path: Path) -> None:
     with serving(spool_dir=tmp_path) as served:
         for number in range(60):
