@@ -39,6 +39,8 @@ class Engine:
         self._metrics = metrics
         self._clock = clock
         self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()  # None: stop
+        self._ended = False
+        self._ending = threading.Lock()  # of `_ended`: nothing comes into the inbox once nobody reads it
         self._thread = threading.Thread(target=self._loop, name="fovea-engine", daemon=True)
 
     def start(self) -> None:
@@ -47,7 +49,11 @@ class Engine:
     def submit(self, request: Request) -> None:
         """Hand a decoded video to the engine; from any thread. The last thing it emits is its exit."""
         self._metrics.requests_waiting.inc()
-        self._inbox.put(request)
+        with self._ending:
+            if not self._ended:
+                self._inbox.put(request)
+                return
+        self._leave(request, _too_late())
 
     def stop(self, timeout_s: float | None = None) -> None:
         """End the thread. Requests still inside are answered with Draining: let them finish first."""
@@ -56,9 +62,11 @@ class Engine:
             self._thread.join(timeout_s)
 
     def _loop(self) -> None:
-        while self._receive():
-            self.step()
-        self._abandon()
+        try:
+            while self._receive():
+                self.step()
+        finally:  # a bug ends the thread, too
+            self._abandon()
 
     def _receive(self) -> bool:
         """Take in what was submitted, waiting only when there is nothing else to do. False: time to stop."""
@@ -134,6 +142,8 @@ class Engine:
 
     def _abandon(self) -> None:
         """Answer whoever is still here when the thread ends, so that nobody waits for ever."""
+        with self._ending:
+            self._ended = True
         while len(self._scheduler) or not self._inbox.empty():
             while not self._inbox.empty():
                 request = self._inbox.get()
@@ -141,13 +151,7 @@ class Engine:
                     self._scheduler.add([request])
             batch = self._scheduler.schedule()
             for request in batch.requests if batch is not None else ():
-                self._leave(
-                    request,
-                    Draining(
-                        "the service shut down before this video was done; send it again to another replica",
-                        retry_after_s=1,
-                    ),
-                )
+                self._leave(request, _too_late())
 
 
 def _step_of(request: Request, state: State) -> Step:
@@ -159,6 +163,12 @@ def _step_of(request: Request, state: State) -> Step:
         entropy_nats=state.entropy_nats,
         probabilities_C=state.probabilities_C,
         cube=None if cube is None else CubeBox(cube.t, cube.y, cube.x, cube.num_frames, cube.height_px, cube.width_px),
+    )
+
+
+def _too_late() -> Draining:
+    return Draining(
+        "the service shut down before this video was done; send it again to another replica", retry_after_s=1
     )
 
 

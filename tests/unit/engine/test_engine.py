@@ -264,6 +264,15 @@ class TestTheThread:
         assert all(one.events[-1].retry_after_s for one in heard), "503 always says when to try again"
         assert bench.metric("fovea_requests_waiting") == 0
 
+    def test_answers_whoever_comes_after_it_was_stopped(self):
+        bench = Bench()
+        bench.engine.start()
+        bench.engine.stop(timeout_s=10)
+        heard = Listener()
+        bench.engine.submit(a_request(emit=heard))
+        assert [type(event) for event in heard.events] == [Draining]
+        assert bench.metric("fovea_requests_waiting") == 0
+
     def test_survives_a_failing_batch(self):
         bench = Bench(KnownRecognizer(broken_batches=[0]))
         bench.engine.start()
