@@ -97,6 +97,8 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         decode_rate=sandbox.decode_rate,
         flop_rate=engine.flop_rate,
     )
+    metrics.decode_places_used.set_function(lambda: admission.places)
+    metrics.reserved_flops.set_function(lambda: admission.flops)
     await sandbox.start()
     engine.start()
     try:

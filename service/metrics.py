@@ -106,6 +106,16 @@ class Metrics:
         self.requests_running = Gauge(
             "fovea_requests_running", "Videos in the batch that is on the device.", registry=registry
         )
+        self.decode_places_used = Gauge(
+            "fovea_decode_places_used",
+            "Requests being uploaded or decoded; at FOVEA_MAX_QUEUED_REQUESTS more are refused.",
+            registry=registry,
+        )
+        self.reserved_flops = Gauge(
+            "fovea_reserved_flops",
+            "Multiply-adds that admitted requests may still spend; at FOVEA_MAX_QUEUED_GFLOPS more are refused.",
+            registry=registry,
+        )
         self.http_server_request_duration_seconds = Histogram(
             "http_server_request_duration_seconds",
             "Duration of HTTP requests, as OpenTelemetry's http.server.request.duration.",

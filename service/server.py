@@ -10,7 +10,10 @@ from service.settings import Settings
 
 
 class DrainingServer(uvicorn.Server):
-    """On SIGTERM new requests are refused at once with 503 (other replicas take them), admitted ones are finished."""
+    """On SIGTERM the listener closes, requests on open connections are refused with 503, admitted ones are finished.
+
+    Whoever balances load should stop sending before that: in Kubernetes, a `preStop` sleep of a few seconds.
+    """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)

@@ -4,13 +4,20 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.parts import metrics_of, pipeline_of
 from service.api.schemas import Liveness, Readiness, refusals
-from service.errors import Draining, NotReady
+from service.errors import Draining, NotReady, Unavailable
 
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/livez", summary="Whether the process answers at all")
-async def livez() -> Liveness:
+@router.get(
+    "/livez",
+    summary="Whether this process can still do its work; if not, restart it",
+    responses=refusals(s503="The engine has ended."),
+)
+async def livez(request: Request) -> Liveness:
+    pipeline = request.app.state.pipeline
+    if pipeline is not None and not pipeline.is_alive and not pipeline.admission.draining:
+        raise Unavailable("the engine has ended; the log says why, and a new process helps")
     return Liveness()
 
 
@@ -23,6 +30,8 @@ async def readyz(request: Request) -> Readiness:
     pipeline = pipeline_of(request)
     if pipeline.admission.draining:
         raise Draining("the service is shutting down; send requests to another replica", retry_after_s=1)
+    if not pipeline.is_alive:
+        raise Unavailable("the engine has ended; send requests to another replica")
     return Readiness(models=[offer.name for offer in pipeline.catalogue])
 
 

@@ -6,7 +6,6 @@ videos through the thresholds; `max_flops` bounds this one video; both are settl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 from service.engine.request import Plan
 from service.errors import BudgetTooSmall, UnknownModel
@@ -62,11 +61,6 @@ class Offer:
         """Every step taken."""
         return sum(self.costs_flops)
 
-    @property
-    def exit_flops(self) -> tuple[int, ...]:
-        """What an answer has cost that stops after step k."""
-        return tuple(accumulate(self.costs_flops))
-
     def point_at(self, budget_flops: int) -> GridPoint:
         """The grid's last point that `budget_flops` (at least `least_flops`) pays for."""
         affordable = [point for point in self.grid if point.budget_flops <= budget_flops]
@@ -90,8 +84,12 @@ def plan(options: Options, offers: Sequence[Offer], default: Offer) -> Plan:
 
     Raises UnknownModel (names the known ones) and BudgetTooSmall (names the least price).
     """
-    offer = _cheapest_best(options, offers, default) if options.model == AUTO else _named(options, offers)
-    budget_flops = options.budget_flops if options.budget_flops is not None else offer.default_budget_flops
+    if options.model == AUTO:
+        budget_flops = _or_default(options, default)
+        offer = _cheapest_best(options, budget_flops, offers, default)
+    else:
+        offer = _named(options, offers)
+        budget_flops = _or_default(options, offer)
     for name, flops in (("budget_gflops", options.budget_flops), ("max_gflops", options.max_flops)):
         if flops is not None and flops < offer.least_flops:
             raise _too_small(name, flops, (offer,))
@@ -119,7 +117,11 @@ def _named(options: Options, offers: Sequence[Offer]) -> Offer:
     raise UnknownModel(f"model {options.model!r} is not loaded here; choose `auto` or one of: {known}")
 
 
-def _cheapest_best(options: Options, offers: Sequence[Offer], default: Offer) -> Offer:
+def _or_default(options: Options, offer: Offer) -> int:
+    return options.budget_flops if options.budget_flops is not None else offer.default_budget_flops
+
+
+def _cheapest_best(options: Options, budget_flops: int, offers: Sequence[Offer], default: Offer) -> Offer:
     """`model=auto`: the best measured accuracy at a cost of at most B, the cheaper on a tie; within one task only.
 
     Untrained bundles have no measured accuracy: one is taken only where it is the default and nothing better is there.
@@ -131,7 +133,6 @@ def _cheapest_best(options: Options, offers: Sequence[Offer], default: Offer) ->
     if not candidates:
         tasks = ", ".join(sorted({offer.task for offer in offers}))
         raise UnknownModel(f"no trained model answers task {task!r}; the tasks here are: {tasks}")
-    budget_flops = options.budget_flops if options.budget_flops is not None else default.default_budget_flops
     affordable = [
         offer
         for offer in candidates

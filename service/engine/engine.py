@@ -46,6 +46,11 @@ class Engine:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether anything submitted will be looked at. It does not come back once it has ended."""
+        return self._thread.is_alive()
+
     def submit(self, request: Request) -> None:
         """Hand a decoded video to the engine; from any thread. The last thing it emits is its exit."""
         self._metrics.requests_waiting.inc()

@@ -52,6 +52,11 @@ class Pipeline:
         self._metrics = metrics
         self._least_first_result_s: float | None = None  # the fastest glance seen, from the end of its upload
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the engine's thread runs; if not, only a new process helps."""
+        return self._engine.is_alive
+
     def offer(self, name: str) -> Offer:
         """The loaded model of that name. Raises UnknownModel."""
         if name not in self._offers:

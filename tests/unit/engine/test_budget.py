@@ -1,5 +1,7 @@
 """What a request may spend: which model `auto` takes, which thresholds a budget buys, and what is too little."""
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +86,11 @@ class TestAuto:
         cheaper = an_offer("cheaper", costs=(90,), points=((90, 0.6),), default=90)
         assert plan(Options(budget_flops=140), [DYNAMIC, cheaper], DYNAMIC).model == "cheaper"
 
+    def test_without_a_budget_serves_at_the_budget_it_was_chosen_for(self):
+        dear = an_offer("dear", points=((100, 0.5), (140, 0.9), (1000, 0.95)), default=1000)
+        settled = plan(Options(), [DYNAMIC, dear], DYNAMIC)
+        assert (settled.model, settled.budget_flops, settled.thresholds_nats) == ("dear", 140, (1.0, 1.0))
+
     def test_weighs_only_models_of_the_task(self):
         other = an_offer("other", task="u", points=((100, 0.99),))
         assert plan(Options(), [DYNAMIC, other], DYNAMIC).model == "dynamic"
@@ -116,5 +123,5 @@ def test_a_plan_reserves_the_most_it_can_spend_under_its_ceiling(costs, extra):
     ceiling = costs[0] + extra
     offer = an_offer("m", costs=tuple(costs), points=((costs[0], 0.5),), default=costs[0])
     settled = plan(Options(max_flops=ceiling), [offer], offer)
-    affordable_exits = [flops for flops in offer.exit_flops if flops <= ceiling]
+    affordable_exits = [flops for flops in accumulate(costs) if flops <= ceiling]
     assert settled.most_flops == max(affordable_exits)
