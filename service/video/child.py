@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 
-from service.errors import VideoError, VideoLimitExceeded
+from service.errors import VideoError, VideoLimitExceeded, VideoUnreadable
 from service.video import wire
 from service.video.decode import decode
 
@@ -53,6 +53,8 @@ def _answer(header: wire.Header, address_space_bytes: int) -> tuple[wire.Header,
         return wire.answer(decode(*wire.read_request(header)))
     except VideoError as error:
         return wire.failure(error), b""
+    except FileNotFoundError:
+        return wire.failure(VideoUnreadable("the upload was removed while it was read: its client has left")), b""
     except MemoryError:
         too_much = VideoLimitExceeded(
             f"decoding needs more than the {address_space_bytes / 2**20:.0f} MiB of memory a video may take; "

@@ -17,6 +17,7 @@ START_TIMEOUT_S = 30.0  # importing av and numpy takes 0.2 s on an idle machine
 
 # All a decoder needs of the environment; keys, tokens and addresses of the service stay out of its reach.
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "PYTHONHOME")
+_MOST_UNREAD = 2  # "begun" and the answer; a child that says more has been taken over
 _READ_BUFFER_BYTES = 1 << 22  # 18 frames of 224 x 224 are 2.7 MB
 
 
@@ -70,7 +71,7 @@ class DecodeProcess:
     async def ask(self, path: Path, rule: FrameRule, limits: VideoLimits) -> Clip:
         """Decode `path` there. Raises the VideoError the child answers, or ProcessLost.
 
-        Left early (cancelled, timed out), it stays busy for good: kill it.
+        Left early (cancelled, timed out), it stays busy: let it `settle`, or kill it.
         """
         assert not self.is_busy
         assert self._writer is not None
@@ -88,6 +89,12 @@ class DecodeProcess:
         if isinstance(answer, VideoError):
             raise answer
         return answer
+
+    async def settle(self) -> None:
+        """Wait for the answer to a request whose asker has left, and forget it. Raises ProcessLost."""
+        while self.is_busy:
+            header, _ = await self._message(began=True)
+            self.is_busy = not ("error" in header or "info" in header)
 
     def kill(self) -> None:
         """SIGKILL; `gone` follows. A stopped process dies of it too."""
@@ -127,7 +134,7 @@ class DecodeProcess:
         try:
             while True:
                 (length,) = wire.LENGTH.unpack(await reader.readexactly(wire.LENGTH.size))
-                if length > wire.MAX_HEADER_BYTES:
+                if length > wire.MAX_HEADER_BYTES or self._messages.qsize() > _MOST_UNREAD:
                     break
                 header = wire.unpack(await reader.readexactly(length))
                 payload = await reader.readexactly(self._payload_bytes) if "info" in header else b""

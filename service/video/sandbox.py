@@ -18,6 +18,7 @@ from service.video.process import DecodeProcess, ProcessLost
 _MAX_FAILED_STARTS = 5  # in a row; then those who wait are told, and trying goes on slowly
 _MAX_PAUSE_S = 10.0  # between tries
 _SHORT_LIFE_S = 1.0  # a child that ends sooner without having been asked anything counts as a failed start
+_SETTLE_S = 1.0  # that a child may go on with a video nobody waits for
 _MAX_LOST_CHILDREN = 3  # that one request may meet dead on arrival
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Sandbox:
         self._free: deque[DecodeProcess] = deque()
         self._waiters: deque[asyncio.Future[DecodeProcess]] = deque()
         self._tending: list[asyncio.Task[None]] = []
+        self._settling: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self.num_running = 0
         self.decode_rate = Rate()  # videos over one child's seconds, waiting not counted
@@ -62,11 +64,6 @@ class Sandbox:
     def pids(self) -> list[int]:
         """Of the children that live."""
         return [child.pid for child in self._children if not child.gone.is_set()]
-
-    @property
-    def mean_decode_s(self) -> float:
-        """Seconds a child takes for a video, a moving average; 0 while nothing was decoded."""
-        return self.decode_rate.seconds_for(1)
 
     async def start(self) -> None:
         """Start the children and wait until they are ready. Raises Unavailable when none of them starts."""
@@ -85,16 +82,18 @@ class Sandbox:
         """End all children and wait for them; whoever waits or decodes gets Draining."""
         self._is_closed = True
         self._fail_waiters(_draining())
-        for task in self._tending:
+        tasks = [*self._tending, *self._settling]
+        for task in tasks:
             task.cancel()
-        if self._tending:
-            await asyncio.wait(self._tending)
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def decode(self, path: Path, rule: FrameRule) -> Clip:
         """The clip of the video at `path`, decoded by the next free child, first come first served.
 
         Raises VideoUnreadable, NoVideoStream, VideoLimitExceeded, DecodeTimeout, DecodeCrashed; Draining once closed,
-        Unavailable where children do not start or do not live. Cancelled, it kills the child at once.
+        Unavailable where children do not start or do not live. Cancelled, the child has a second to finish before it
+        is killed.
         """
         for _ in range(_MAX_LOST_CHILDREN):
             child = await self._free_child()
@@ -117,8 +116,11 @@ class Sandbox:
         started_s = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await child.ask(path, rule, self._limits)
+                clip = await child.ask(path, rule, self._limits)
+            self.decode_rate.observe(1, time.monotonic() - started_s)
+            return clip
         except TimeoutError:
+            child.kill()
             raise DecodeTimeout(
                 f"decoding was ended after {self._timeout_s:g} s, the most a video may take; "
                 "send a shorter video or one of lower resolution",
@@ -126,11 +128,31 @@ class Sandbox:
             ) from None
         finally:
             self.num_running -= 1
-            self.decode_rate.observe(1, time.monotonic() - started_s)
-            if child.is_busy or child.num_asked >= self._recycle_after:
-                child.kill()
-            else:
-                self._offer(child)
+            if not child.is_busy:
+                self._reuse(child)
+            elif not child.gone.is_set():
+                task = asyncio.create_task(self._settle(child))
+                self._settling.add(task)
+                task.add_done_callback(self._settling.discard)
+
+    async def _settle(self, child: DecodeProcess) -> None:
+        """The asker has left. Most videos are decoded sooner than a new child is started: give this one a moment.
+
+        Else whoever leaves at once, again and again, would have children killed at the price of a request.
+        """
+        try:
+            async with asyncio.timeout(_SETTLE_S):
+                await child.settle()
+        except (TimeoutError, ProcessLost):
+            child.kill()
+        else:
+            self._reuse(child)
+
+    def _reuse(self, child: DecodeProcess) -> None:
+        if child.num_asked >= self._recycle_after:
+            child.kill()
+        else:
+            self._offer(child)
 
     async def _free_child(self) -> DecodeProcess:
         if self._is_closed:

@@ -22,6 +22,8 @@ MAX_HEADER_BYTES = 1 << 20
 
 Header = dict[str, Any]
 
+_COUNTS = ("width_px", "height_px", "frames_decoded", "frames_sampled")
+
 
 def pack(header: Header) -> bytes:
     text = json.dumps(header).encode()
@@ -66,8 +68,16 @@ def read_answer(header: Header, payload: bytearray, rule: FrameRule) -> Clip:
         frames_THWC=np.frombuffer(payload, np.uint8, split).reshape(shape),
         pts_s=pts_s,
         view_TB=np.frombuffer(payload, np.float32, offset=split).reshape(rule.num_frames, 4),
-        info=VideoInfo(**header["info"]),
+        info=_info(header["info"]),
     )
+
+
+def _info(said: Header) -> VideoInfo:
+    """Checked, because it goes into answers."""
+    for name, kind in (("duration_s", float), ("codec", str), *((name, int) for name in _COUNTS)):
+        if type(said[name]) is not kind:
+            raise TypeError(f"{name} is {type(said[name]).__name__}, not {kind.__name__}")
+    return VideoInfo(**said)
 
 
 def failure(error: errors.VideoError) -> Header:

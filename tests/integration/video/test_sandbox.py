@@ -146,7 +146,7 @@ async def test_waiting_for_a_child_does_not_count_against_the_timeout(opened: Op
     assert sandbox.num_waiting == sandbox.num_running == 0
 
 
-async def test_a_cancelled_decode_ends_its_child_at_once(opened: Open) -> None:
+async def test_a_cancelled_decode_that_does_not_finish_soon_ends_its_child(opened: Open) -> None:
     sandbox = await opened()
     pid, task = await stopped_decode(sandbox)
     task.cancel()
@@ -154,6 +154,27 @@ async def test_a_cancelled_decode_ends_its_child_at_once(opened: Open) -> None:
         await task
     await until(lambda: not is_alive(pid))
     await sandbox_recovers(sandbox)
+
+
+async def test_a_child_outlives_those_who_leave_as_soon_as_they_are_served(opened: Open) -> None:
+    sandbox = await opened()
+    pids = sandbox.pids
+    for _ in range(5):
+        pid, task = await stopped_decode(sandbox)
+        task.cancel()
+        await asyncio.wait([task])
+        os.kill(pid, signal.SIGCONT)
+        assert (await sandbox.decode(cached_clip(GOOD), RULE)).info.codec == "h264"
+    assert sandbox.pids == pids
+
+
+async def test_a_child_whose_upload_is_gone_goes_on_with_the_next_one(opened: Open, tmp_path: Path) -> None:
+    sandbox = await opened()
+    pids = sandbox.pids
+    with pytest.raises(VideoUnreadable, match="removed"):
+        await sandbox.decode(tmp_path / "gone.mp4", RULE)
+    assert (await sandbox.decode(cached_clip(GOOD), RULE)).info.codec == "h264"
+    assert sandbox.pids == pids
 
 
 async def test_cancelling_one_who_waits_leaves_the_others_their_turn(opened: Open) -> None:
@@ -266,11 +287,15 @@ async def test_requests_are_told_when_children_no_longer_start(opened: Open, mon
     monkeypatch.undo()
 
 
-async def test_the_mean_decode_time_is_measured(opened: Open) -> None:
+async def test_the_rate_of_decoding_is_measured_and_counts_no_video_that_was_left(opened: Open) -> None:
     sandbox = await opened()
-    assert sandbox.mean_decode_s == 0.0
+    pid, task = await stopped_decode(sandbox)
+    task.cancel()
+    await asyncio.wait([task])
+    assert sandbox.decode_rate.seconds_for(1) == 0.0
+    os.kill(pid, signal.SIGCONT)
     await sandbox.decode(cached_clip(GOOD), RULE)
-    assert 0.0 < sandbox.mean_decode_s < 20.0
+    assert 0.0 < sandbox.decode_rate.seconds_for(1) < 20.0
 
 
 def test_children_die_with_the_service() -> None:
