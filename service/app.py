@@ -92,6 +92,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
     )
     admission = Admission(
         max_places=settings.max_queued_requests,
+        max_requests=settings.max_requests,
         max_flops=settings.max_queued_flops,
         num_decoders=num_decoders,
         decode_rate=sandbox.decode_rate,

@@ -24,6 +24,8 @@ FoveaError
 │   └── DeadlineBeforeGlance  the deadline passed before there was any answer to give
 ├── RequestCancelled          the client left; nobody reads this
 └── InferenceFailed           a bug or a broken device; the batch it hit is lost
+
+`service.asking` adds ServerProblem: what another service answered to the command line.
 """
 
 from typing import ClassVar

@@ -70,6 +70,9 @@ class Settings(BaseSettings):
 
     max_queued_requests: int = Field(default=64, ge=1)
     """Videos being uploaded, waiting to be decoded or decoding; one more is 429. 64 at 20 ms are 1.3 s."""
+    max_requests: int = Field(default=256, ge=1)
+    """Requests admitted and not answered yet; one more is 429. Each holds a clip: 256 of 16 frames at 160 x 160 are
+    0.3 GiB."""
     max_queued_gflops: float = Field(default=500.0, gt=0, allow_inf_nan=False)
     """GFLOPs that admitted requests may still spend; more is 429. 500 at 100 GFLOPS are 5 s of waiting."""
     max_batch_gflops: float = Field(default=16.0, gt=0, allow_inf_nan=False)

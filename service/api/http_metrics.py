@@ -1,4 +1,4 @@
-"""The outermost layer of every HTTP request: its id, its duration, and a problem for what nobody expected.
+"""The layer around every route: the request's id, its duration, and a problem for what nobody expected.
 
 Knows no route; it learns afterwards which one matched, because a metric's label must never be a raw path.
 """

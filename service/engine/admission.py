@@ -1,8 +1,8 @@
 """Says yes or "not now" before anything costly happens. Knows counts, FLOPs and measured rates; no clock, no video.
 
-Two things are bounded: videos that are being uploaded or decoded (places), and multiply-adds that admitted requests may
-still spend (FLOPs). A request reserves the most it can spend; what it spends or leaves unspent is given back.
-Used from the event loop's thread only.
+Three things are bounded: videos that are being uploaded or decoded (places), requests that are not answered yet (each
+holds a clip), and multiply-adds that admitted requests may still spend (FLOPs). A request reserves the most it can
+spend; what it spends or leaves unspent is given back. Used from the event loop's thread only.
 """
 
 import math
@@ -16,9 +16,17 @@ class Admission:
     """The service's capacity. `retry_after_s` of a refusal is computed from what is queued and how fast it goes."""
 
     def __init__(
-        self, *, max_places: int, max_flops: int, num_decoders: int, decode_rate: Rate, flop_rate: Rate
+        self,
+        *,
+        max_places: int,
+        max_requests: int,
+        max_flops: int,
+        num_decoders: int,
+        decode_rate: Rate,
+        flop_rate: Rate,
     ) -> None:
         self.max_places = max_places
+        self.max_requests = max_requests
         self.max_flops = max_flops
         self._num_decoders = num_decoders
         self._decode_rate = decode_rate  # videos over one decoder's seconds
@@ -39,6 +47,8 @@ class Admission:
             )
         if self.places >= self.max_places:
             raise self._overloaded(f"all {self.max_places} places for videos to be decoded are taken")
+        if self.requests >= self.max_requests:
+            raise self._overloaded(f"{self.requests} requests are not answered yet, the most there may be")
         if self.flops and self.flops + flops > self.max_flops:
             raise self._overloaded(
                 f"{self.flops / 1e9:.3g} of {self.max_flops / 1e9:.3g} GFLOPs are already promised, "

@@ -10,10 +10,15 @@ from service.rate import Rate
 
 
 def an_admission(
-    max_places: int = 2, max_flops: int = 1000, decode_rate: Rate | None = None, flop_rate: Rate | None = None
-):
+    max_places: int = 2,
+    max_flops: int = 1000,
+    max_requests: int = 100,
+    decode_rate: Rate | None = None,
+    flop_rate: Rate | None = None,
+) -> Admission:
     return Admission(
         max_places=max_places,
+        max_requests=max_requests,
         max_flops=max_flops,
         num_decoders=2,
         decode_rate=decode_rate or Rate(),
@@ -47,6 +52,17 @@ def test_flops_are_promised_until_they_are_spent_or_the_request_ends():
         with admission.admit(30):
             assert admission.flops == 70
     assert (admission.flops, admission.places, admission.requests) == (0, 0, 0)
+
+
+def test_requests_that_wait_for_their_answer_are_bounded_however_cheap_they_are():
+    admission = an_admission(max_requests=2)
+    with admission.admit(1) as first, admission.admit(1) as second:
+        first.decoded()
+        second.decoded()
+        with pytest.raises(Overloaded, match="2 requests are not answered yet"):
+            admission.admit(1)
+    with admission.admit(1):
+        assert admission.requests == 1
 
 
 def test_a_request_larger_than_the_whole_capacity_is_admitted_alone():

@@ -66,3 +66,13 @@ def test_an_answer_with_too_few_times_is_refused() -> None:
     header["pts_s"] = [0.0]
     with pytest.raises(ValueError, match="1 times for 2 frames"):
         wire.read_answer(header, bytearray(payload), RULE)
+
+
+@pytest.mark.parametrize(
+    ("fact", "nonsense"), [("codec", 7), ("duration_s", "1"), ("width_px", 64.5), ("frames_decoded", True)]
+)
+def test_facts_of_another_type_are_refused(fact: str, nonsense: object) -> None:
+    header, payload = wire.answer(clip())
+    header["info"][fact] = nonsense
+    with pytest.raises(TypeError, match=fact):
+        wire.read_answer(through(header), bytearray(payload), RULE)
