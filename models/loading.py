@@ -13,6 +13,7 @@ from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.recognizer import AdaFocusRecognizer
 from models.bundle import Bundle
 from models.bundle_format import WEIGHTS, BundleError, read_bytes
+from models.checkpoints import CheckpointMismatch, load_strictly
 from models.recognizer import Recognizer
 from models.runtime import RuntimeConfig, make_runtime
 
@@ -37,25 +38,11 @@ def load_network(bundle: Bundle) -> AdaFocusV3:
     except SafetensorError as error:
         raise BundleError(bundle.folder, WEIGHTS, str(error), "it must be safetensors", "build it again") from error
     network = build_network(bundle.config, seed=0)
-    wanted = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    given = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    if given != wanted:
-        rule = "its tensors are not those of the architecture"
-        raise BundleError(bundle.folder, WEIGHTS, _differences(wanted, given), rule, "pair weights and architecture")
-    network.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in tensors.items()})
+    try:
+        load_strictly(network, tensors)
+    except CheckpointMismatch as error:
+        tensors_given = f"{len(tensors)} tensors"
+        raise BundleError(
+            bundle.folder, WEIGHTS, tensors_given, f"not those of the architecture: {error}", "pair the two that fit"
+        ) from error
     return network
-
-
-def _differences(wanted: dict[str, list[int]], given: dict[str, list[int]]) -> str:
-    """Tensors missing, unexpected or of another shape, counted by module (the first two parts of the name)."""
-    kinds = {
-        "missing": wanted.keys() - given.keys(),
-        "unexpected": given.keys() - wanted.keys(),
-        "of another shape": {name for name in wanted.keys() & given.keys() if wanted[name] != given[name]},
-    }
-    said = []
-    for kind, names in kinds.items():
-        modules = sorted({".".join(name.split(".")[:2]) for name in names})
-        if modules:
-            said.append(f"{len(names)} {kind} in {', '.join(modules)}")
-    return "; ".join(said)
