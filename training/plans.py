@@ -90,7 +90,7 @@ def _frame_cubes(num_classes: int) -> Plan:
         max_cubes=4,
         dropout=0.5,
     )
-    return Plan(model, _clip(model), _two_stages(20, 4), SMALL_SET)
+    return Plan(model, _clip(model), _small_set_stages(20, 4), SMALL_SET)
 
 
 def _clip_cubes(num_classes: int) -> Plan:
@@ -107,7 +107,7 @@ def _clip_cubes(num_classes: int) -> Plan:
         aggregation="average",
         dropout=0.5,
     )
-    return Plan(model, _clip(model), _two_stages(20, 4), SMALL_SET)
+    return Plan(model, _clip(model), _small_set_stages(20, 4), SMALL_SET)
 
 
 def _own_data(num_classes: int) -> Plan:
@@ -116,8 +116,8 @@ def _own_data(num_classes: int) -> Plan:
     early = tuple(f"{part}.backbone.features.{block}." for part in ("glance", "focus") for block in range(14))
     recipe = replace(
         plan.recipe,
-        stages=(Stage(12, "random", ("glance", "focus", "classifier"), lr=0.005), Stage(2, "learned", ("policy",))),
-        rates=Rates(glance=0.2, focus=0.2),
+        stages=_stages(12, 2, lr=3e-4, policy_lr=1e-3),
+        rates=Rates(glance=0.2, focus=0.2, policy=1.0),
         frozen=early,
         frozen_batch_norm=True,
         patience_epochs=4,
@@ -142,14 +142,29 @@ def _paper_clip_cubes(num_classes: int) -> Plan:
 def _two_stages(epochs: int, policy_epochs: int) -> Recipe:
     """Section 4.2: encoders and classifier on random cubes, then the policy alone. Plain random cubes cost least."""
     return Recipe(
-        stages=(
-            Stage(epochs, "random", ("glance", "focus", "classifier"), lr=0.01),
-            Stage(policy_epochs, "learned", ("policy",), lr=0.01),
-        ),
+        stages=_stages(epochs, policy_epochs, lr=0.01, policy_lr=0.01),
         rates=Rates(policy=1.0),
         weight_decay=5e-4,
         label_smoothing=0.1,
         interpolate_random=False,
+    )
+
+
+def _small_set_stages(epochs: int, policy_epochs: int) -> Recipe:
+    """The same for hundreds of clips in batches of 8, where SGD at V2's rates diverged (decision 0006)."""
+    return replace(
+        _two_stages(epochs, policy_epochs),
+        stages=_stages(epochs, policy_epochs, lr=3e-4, policy_lr=1e-3),
+        rates=Rates(glance=1.0, policy=1.0),
+        optimizer="adamw",
+        weight_decay=0.02,
+    )
+
+
+def _stages(epochs: int, policy_epochs: int, *, lr: float, policy_lr: float) -> tuple[Stage, Stage]:
+    return (
+        Stage(epochs, "random", ("glance", "focus", "classifier"), lr=lr),
+        Stage(policy_epochs, "learned", ("policy",), lr=policy_lr),
     )
 
 
