@@ -117,7 +117,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
 
 
 def load_models(settings: Settings) -> list[Model]:
-    """Every bundle that can be found, the default first. Raises ValueError when there is none."""
+    """Every bundle that can be found: the default first, then trained ones. Raises ValueError when there is none."""
     runtime = RuntimeConfig(
         name=settings.runtime,
         precision=settings.precision,
@@ -126,17 +126,15 @@ def load_models(settings: Settings) -> list[Model]:
     )
     names = list(available_models(*settings.bundles))
     default = settings.default_model
-    if default is not None:
-        if default not in names:
-            raise ValueError(f"FOVEA_DEFAULT_MODEL={default!r} is not among the bundles found: {', '.join(names)}")
-        names.remove(default)
-        names.insert(0, default)
+    if default is not None and default not in names:
+        raise ValueError(f"FOVEA_DEFAULT_MODEL={default!r} is not among the bundles found: {', '.join(names)}")
     if not names:
         raise ValueError(
             f"no bundle in {', '.join(map(str, settings.bundles))}; build the untrained one with "
             "`python -m training.untrained var/bundles/adafocus-v3-untrained`, or point FOVEA_BUNDLES at yours"
         )
-    return [load_model(name, *settings.bundles, runtime=runtime) for name in names]
+    models = [load_model(name, *settings.bundles, runtime=runtime) for name in names]
+    return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
 
 
 def _offer(model: Model) -> Offer:

@@ -57,6 +57,7 @@ def serve(
 def classify(
     files: Annotated[list[Path], typer.Argument(help="Videos to recognise.", exists=True, dir_okay=False)],
     model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
+    task: Annotated[str | None, typer.Option(help="The label list to answer with.")] = None,
     budget_gflops: Annotated[float | None, typer.Option(help="Mean GFLOPs per video; tunes the thresholds.")] = None,
     max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each video.")] = None,
     deadline_ms: Annotated[int | None, typer.Option(help="Best answer within this time.")] = None,
@@ -67,6 +68,7 @@ def classify(
     """Recognise videos: in this process, or by a running service with --server."""
     options = {
         "model": model,
+        "task": task,
         "budget_gflops": budget_gflops,
         "max_gflops": max_gflops,
         "deadline_ms": deadline_ms,

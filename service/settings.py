@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     bundles: Annotated[tuple[Path, ...], NoDecode] = (Path("var/bundles"),)
     """Folders that hold model bundles, besides those that ship; written as PATH is: /models:/more/models."""
     default_model: str | None = None
-    """Name of the bundle whose task `model=auto` answers; None: the first one found."""
+    """Name of the bundle whose task `model=auto` answers; None: the first trained one found, else the first."""
     runtime: Literal["auto", "torch", "openvino"] = "auto"
     """What executes the networks; auto: torch on CUDA, OpenVINO on a CPU where it imports, else torch."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
