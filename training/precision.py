@@ -26,14 +26,14 @@ def set_modes(network: Network, stage: Stage, recipe: Recipe) -> None:
     """Train mode for what the stage trains, eval mode and no gradient for the rest."""
     network.train()
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(part_of(name) in stage.trains and not name.startswith(recipe.frozen or ("\0",)))
+        parameter.requires_grad_(part_of(name) in stage.trains and not _is_frozen(name, recipe))
     for name, module in network.named_modules():
         part = part_of(name)
         is_norm = isinstance(module, nn.BatchNorm2d)
         still = (
             (name != "" and part not in stage.trains)
             or (recipe.frozen_batch_norm and is_norm and part in {"glance", "focus"})
-            or (is_norm and f"{name}.".startswith(recipe.frozen or ("\0",)))
+            or (is_norm and _is_frozen(name, recipe))
         )
         if still:
             module.training = False
@@ -43,6 +43,11 @@ def part_of(name: str) -> str:
     """Which of PARTS a parameter or module belongs to; auxiliary heads and what lies between count as classifier."""
     first = name.split(".", maxsplit=1)[0]
     return first if first in PARTS else "classifier"
+
+
+def _is_frozen(name: str, recipe: Recipe) -> bool:
+    """By whole parts of dotted names: `features.1` holds nothing of `features.10`."""
+    return any(f"{name}.".startswith(f"{frozen.removesuffix('.')}.") for frozen in recipe.frozen)
 
 
 def _under_autocast(module: nn.Module, device: torch.device) -> None:

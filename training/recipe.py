@@ -70,8 +70,9 @@ class Recipe:
     """Of V2's two auxiliary cross-entropies beside that of the exits."""
     label_smoothing: float = 0.0
     frozen: tuple[str, ...] = ()
-    """Prefixes of parameter names that stay as they were initialised, such as `glance.backbone.features.0.`: nothing is
-    propagated back below the first layer that learns."""
+    """Modules and parameters that stay as they were initialised, by whole parts of their names:
+    `glance.backbone.features.1` (a dot at the end changes nothing) is not `features.10`. Nothing is propagated back
+    below the first layer that learns."""
     frozen_batch_norm: bool = False
     """Both encoders' batch norms keep the statistics they came with (their scales and offsets learn)."""
     interpolate_random: bool = True

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from models.adafocus.network import AdaFocusV3
+from models.backbones.config import BackboneConfig
 from tests.unit.training.runs import MODEL, SAVING, network, trainer
 from training.baselines import FullFrame, FullFrameConfig
 from training.optimizers import make_optimizer, set_learning_rate
@@ -204,6 +205,19 @@ def test_what_is_frozen_stays_to_the_bit_and_costs_no_backward_pass(tmp_path: Pa
     later = "glance.backbone.features.9.conv.2.weight"
     assert not torch.equal(before[later], after[later])
     assert built.get_parameter("glance.backbone.features.0.0.weight").grad is None
+
+
+@pytest.mark.parametrize("named", ["glance.backbone.features.1", "glance.backbone.features.1."])
+def test_what_is_frozen_is_named_by_whole_parts(named: str) -> None:
+    """Block 1 is not blocks 10 to 18."""
+    built, recipe = network(replace(MODEL, glance=BackboneConfig("mobilenet_v2"))), replace(SAVING, frozen=(named,))
+    set_modes(built, Stage(1), recipe)
+    frozen = {name for name, parameter in built.named_parameters() if not parameter.requires_grad}
+    assert {name.split(".")[3] for name in frozen} == {"1"}
+    still = {
+        name for name, module in built.named_modules() if isinstance(module, nn.BatchNorm2d) and not module.training
+    }
+    assert {name.split(".")[3] for name in still} == {"1"}
 
 
 def test_accumulated_batches_take_the_step_of_one_larger_batch(tmp_path: Path) -> None:
