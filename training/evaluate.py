@@ -32,7 +32,7 @@ from training.frames import FrameStore
 from training.observations import Observations
 from training.observe import Random, observe_dataset, randomise, readable
 from training.pictures import choose, draw_looks, look
-from training.plots import draw_result
+from training.plots import check_can_draw, draw_result
 from training.results import Result, step_name, write_result
 from training.run import DONE, RUN, read_run
 from training.scoring import Origin, score
@@ -75,8 +75,10 @@ def evaluate(
     """Evaluate the bundle or baseline run in `folder` on `split` of `data`, and write `out`.
 
     `against`: observations of other models on the same videos. Raises ValueError, before anything is observed, for a
-    folder that is neither, observations that are none, a split without videos and labels the model does not know.
+    folder that is neither, observations that are none, a split without videos and labels the model does not know, and
+    where nothing can be drawn.
     """
+    check_can_draw()
     others = [Observations.load(path) for path in against]
     config = runtime or REFERENCE
     executor = make_runtime(config)

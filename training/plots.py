@@ -18,12 +18,21 @@ _DPI = 150
 _RANDOM_STYLES = {"space-time": ":", "space": "--", "time": "-."}
 
 
-def new_figure(width_in: float, height_in: float) -> "Figure":
-    """A figure that no window ever shows. Raises ValueError without matplotlib."""
+def check_can_draw() -> None:
+    """Raises ValueError without matplotlib: to be known before the work that is to be drawn."""
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415
+        import matplotlib.figure  # noqa: F401, PLC0415
     except ImportError as error:
-        raise ValueError("pictures need matplotlib, which is not installed: pip install 'fovea[train]'") from error
+        raise ValueError(
+            "plots and pictures need matplotlib, which is not installed; in Fovea's folder: "
+            ".venv/bin/pip install -c constraints.txt -e '.[train]'"
+        ) from error
+
+
+def new_figure(width_in: float, height_in: float) -> "Figure":
+    """A figure that no window ever shows."""
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
