@@ -19,10 +19,19 @@ def group_of(sample: Sample) -> str:
 
 
 def hold_out_groups(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
-    """(the rest, about `share` of the videos), no group in both. ValueError for a share outside (0, 1)."""
+    """(the rest, about `share` of the videos), no group in both; every class is in the rest.
+
+    ValueError for a share outside (0, 1), DatasetError where the groups are too few for it.
+    """
     if not 0 < share < 1:
         raise ValueError(f"share is {share}, but must lie between 0 and 1")
     rest, held = _parts(dataset, (1 - share, share), seed)
+    there, left = ({sample.label for sample in part.samples} for part in (dataset, rest))
+    if lost := [dataset.labels[label] for label in sorted(there - left)]:
+        raise DatasetError(
+            f"with {share:.0%} of the videos held out by whole groups (`subject`), none of {', '.join(lost)} is left "
+            "to learn from; give the classes videos of more groups"
+        )
     return rest, held
 
 

@@ -81,3 +81,7 @@ class TestHoldingOut:
     def test_one_group_cannot_be_split(self):
         with pytest.raises(DatasetError, match="1 groups cannot be split 2 ways"):
             hold_out_groups(drawn(40, 1), 0.2, seed=0)
+
+    def test_no_class_is_held_out_whole(self):
+        with pytest.raises(DatasetError, match=r"none of [ab] is left to learn from; give the classes"):
+            hold_out_groups(dataset_of([(0, "p"), (0, "p"), (1, "q"), (1, "q")]), 0.2, seed=0)
