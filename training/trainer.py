@@ -164,6 +164,7 @@ class Trainer:
         row["lr"] = self._optimizer.param_groups[0]["lr"] / self._optimizer.param_groups[0]["rate"]  # type: ignore[union-attr]
         self._sums = EpochSums()
         last = self._epoch == stage.epochs
+        no_better = False
         if last or self._epoch % recipe.evaluate_every_epochs == 0:
             found = score(self.network, self.held_out(), stage.crops, recipe.seed, self._device)
             set_modes(self.network, stage, recipe)
@@ -171,12 +172,13 @@ class Trainer:
             if self._best is None or found.better_than(self._best):
                 self._best, self._best_epoch = found, self._epoch
                 save_weights(self.out / BEST, self.network.state_dict())
+            patience = recipe.patience_epochs
+            no_better = patience is not None and self._epoch - self._best_epoch >= patience
         self._rows.append(row)
         write_metrics(self.out / METRICS, self._rows)
         if self.report is not None:
             self.report.epoch(row)
-        patience = recipe.patience_epochs
-        if last or (patience is not None and self._epoch - self._best_epoch >= patience):
+        if last or no_better:
             if self._stage + 1 == len(recipe.stages):
                 self._ended = True
                 return False

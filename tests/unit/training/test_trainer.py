@@ -264,6 +264,14 @@ def test_a_stage_ends_after_so_many_epochs_without_a_better_score(tmp_path: Path
     assert len(watch.rows) - 1 - best == 3
 
 
+def test_no_stage_ends_for_want_of_a_score_before_it_had_one(tmp_path: Path) -> None:
+    recipe = replace(SAVING, stages=(Stage(3, "random"),), evaluate_every_epochs=3, patience_epochs=1)
+    watch = Watch()
+    trainer(tmp_path, recipe, report=watch).train()
+    assert len(watch.rows) == 3
+    assert (tmp_path / BEST).exists()
+
+
 def test_epochs_without_an_evaluation_leave_its_columns_empty(tmp_path: Path) -> None:
     trainer(tmp_path, replace(SAVING, stages=(Stage(3, "random"),), evaluate_every_epochs=2)).train()
     rows = figures(tmp_path / METRICS)
