@@ -17,7 +17,8 @@ def make_optimizer(network: nn.Module, recipe: Recipe, stage: Stage) -> torch.op
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((part_of(name), parameter.ndim > 1), []).append(parameter)
+            is_bias = name.rpartition(".")[2].startswith("bias")  # a stack of them has two dimensions
+            groups.setdefault((part_of(name), parameter.ndim > 1 and not is_bias), []).append(parameter)
     if not groups:
         raise ValueError(f"nothing is left to train: {stage.trains} less what `frozen` names; freeze less")
     listed = [

@@ -40,12 +40,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Learning rates relative to the stage's (V2's for ActivityNet)."""
+    """Learning rates relative to the stage's (V2's for ActivityNet). Above 0: what is to stay is left out of `trains`,
+    or named in `frozen`."""
 
     glance: float = 0.5
     policy: float = 0.1
     focus: float = 1.0
     classifier: float = 5.0
+
+    def __post_init__(self) -> None:
+        _above_zero(**{f"rates.{part}": getattr(self, part) for part in PARTS})
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,7 @@ def test_a_plans_own_number_of_classes_gives_way_to_the_datas(tmp_path: Path) ->
         ({"stages": [{"epochs": 1, "trains": ["head"]}]}, r"trains names \['head'\]"),
         ({"stages": [{"epochs": 1, "crops": "random", "trains": ["policy"]}]}, "teach the policy nothing"),
         ({"held_out_share": 0}, "nobody trained on"),
+        ({"rates": {"policy": 0.0}}, "rates.policy is 0.0, but must be above 0"),
         ({"momentun": 0.9}, r"unknown entries \['momentun'\]"),
     ],
 )

@@ -288,7 +288,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_saved(tmp_pa
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_each_part_learns_at_its_own_rate_and_norms_do_not_decay(optimizer: str) -> None:
+def test_each_part_learns_at_its_own_rate_and_norms_and_biases_do_not_decay(optimizer: str) -> None:
     recipe = Recipe((Stage(1),), optimizer=optimizer, weight_decay=0.1)  # type: ignore[arg-type]
     built = network()
     set_modes(built, recipe.stages[0], recipe)
@@ -301,6 +301,7 @@ def test_each_part_learns_at_its_own_rate_and_norms_do_not_decay(optimizer: str)
         for parameter in group["params"]:
             part = names[id(parameter)].split(".")[0]
             assert group["lr"] == pytest.approx(0.01 * rates.get(part, 5.0))
-            assert group["weight_decay"] == (0.1 if parameter.ndim > 1 else 0.0)
+            is_weight = "weight" in names[id(parameter)].split(".")[-1] and parameter.ndim > 1
+            assert group["weight_decay"] == (0.1 if is_weight else 0.0), names[id(parameter)]
             seen.add(id(parameter))
     assert seen == names.keys()
