@@ -31,7 +31,7 @@ def train(
     focus_weights: Annotated[Path | None, typer.Option(help="The same for the focus network.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Start from this bundle's weights.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the plan's.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads; all cores unless told.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all cores unless told.", min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     cache: Annotated[Path, typer.Option(help="Where decoded frames are kept.")] = CACHE,
     max_minutes: Annotated[float | None, typer.Option(help="Save and stop then; the same command goes on.")] = None,
@@ -49,7 +49,7 @@ def train(
     if show_plan:
         typer.echo(json.dumps(find_plan(plan, read_dataset(data).num_classes).to_dict(), indent=1))
         return
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     request = Request(
         data=data, out=out, plan=plan, cache=cache, baseline=_baseline(baseline), glance_weights=glance_weights,
         focus_weights=focus_weights, bundle=bundle, seed=seed, device=device,
@@ -64,7 +64,10 @@ def train(
     )
     total_steps = sum(stage.epochs for stage in run.recipe.stages) * ready.steps_per_epoch
     with only_one(out), LiveProgress(stderr, total_steps) as progress:
-        finished = ready.trainer(out, progress).train(stop=_Stop(max_minutes))
+        try:
+            finished = ready.trainer(out, progress).train(stop=_Stop(max_minutes))
+        except FloatingPointError as error:
+            raise ValueError(f"{error}; what {out} holds stays as it is") from error
     if finished:
         stderr.print(f"trained: {out}/best.safetensors; `fovea calibrate {out}` makes a bundle of it")
     else:

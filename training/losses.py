@@ -35,7 +35,10 @@ def losses(
     step: int,
     generator: torch.Generator,
 ) -> Losses:
-    """The loss of one batch. `step` says whose turn it is where `crops` alternate; learned ones come first."""
+    """The loss of one batch. `step` says whose turn it is where `crops` alternate; learned ones come first.
+
+    Raises FloatingPointError where the policy has diverged.
+    """
     if isinstance(network, FullFrame):
         return of_exits(network(clips_BTHWC), targets_BC, recipe, num_exits=1)
     config = network.config
@@ -48,6 +51,8 @@ def losses(
     passes = []
     if crops in {"learned", "both"}:
         positions_BK3 = network.policy(maps_BTChw.detach())[:, :num_cubes]
+        if not positions_BK3.isfinite().all():
+            raise FloatingPointError(f"the policy's cubes in step {step} are nowhere (NaN); lower the learning rate")
         passes.append(network.exits(clips_BTHWC, maps_BTChw, positions_BK3, interpolated=True))
     if crops in {"random", "both"}:
         positions_BK3 = random_positions(len(clips_BTHWC), num_cubes, generator).to(clips_BTHWC.device)

@@ -54,11 +54,13 @@ def start_backbones(network: Network, *, glance: Path | None, focus: Path | None
 
 
 def start_from_bundle(network: Network, folder: Path) -> tuple[Start, ...]:
-    """Every tensor of the same name and shape from a bundle: new labels keep their fresh heads, all else is taken.
+    """Every tensor of the same name and shape from a bundle: heads for another number of labels stay fresh.
 
-    Raises BundleError for a bundle that is not sound, ValueError where the backbones differ.
+    Raises BundleError for a bundle that is not sound, ValueError for an untrained one and where the backbones differ.
     """
     bundle = Bundle.read(folder.resolve())
+    if not bundle.trained:
+        raise ValueError(f"{folder} is untrained: its weights are random; start from a trained bundle, or from none")
     if bundle.manifest.architecture.family != "adafocus_v3" or isinstance(network, FullFrame):
         raise ValueError(f"{folder} can start an adafocus_v3 network only; start a baseline's backbones from weights")
     mine, theirs = network.state_dict(), load_network(bundle).state_dict()

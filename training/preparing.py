@@ -21,7 +21,8 @@ from training.networks import Network, build, start_backbones, start_from_bundle
 from training.observe import relative
 from training.plans import Baseline, find_plan
 from training.precision import prepare
-from training.run import RUN, DataUsed, Run, code_commit, read_run, write_run
+from training.recipe import Recipe
+from training.run import RUN, DataUsed, Run, Start, code_commit, read_run, write_run
 from training.trainer import Report, Trainer
 
 
@@ -76,6 +77,7 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
     Raises ValueError kin for whatever cannot be trained on or with, and where OUT holds another run; nothing is
     written then.
     """
+    device = _device(request.device)
     dataset = read_dataset(request.data)
     plan = find_plan(request.plan, dataset.num_classes)
     recipe = plan.recipe if request.seed is None else replace(plan.recipe, seed=request.seed)
@@ -83,6 +85,7 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
     network = build(model, recipe.seed)
     starts = () if request.bundle is None else start_from_bundle(network, request.bundle)
     starts += start_backbones(network, glance=request.glance_weights, focus=request.focus_weights)
+    _check_frozen(recipe, network, starts)
     if plan.clip.source_short_side_px is None:
         raise ValueError("the plan's clip rule has no source_short_side_px, which training on stored frames needs")
     store = FrameStore(request.cache.expanduser(), plan.clip.source_short_side_px)
@@ -102,7 +105,7 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
     batches = Batches(
         learning, store, plan.clip, plan.augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced
     )
-    prepare(network, recipe.precision, torch.device(request.device))
+    prepare(network, recipe.precision, device)
     return Ready(_settled(request.out, run), network, batches, held_out, store)
 
 
@@ -114,6 +117,30 @@ def plain_batches(
         samples = dataset.samples[first : first + batch_size]
         clips_BTHWC = np.stack([store.clip(sample.path, spec) for sample in samples])
         yield torch.from_numpy(clips_BTHWC), torch.tensor([sample.label for sample in samples])
+
+
+def _device(name: str) -> torch.device:
+    if name.partition(":")[0] not in {"cpu", "cuda"}:
+        raise ValueError(f"device is {name!r}, but must be cpu or cuda")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used ({reason}); train on the cpu") from error
+    return torch.device(name)
+
+
+def _check_frozen(recipe: Recipe, network: Network, starts: tuple[Start, ...]) -> None:
+    """What never learns must have come from somewhere."""
+    started = {start.part for start in starts}
+    for part in ("glance", "focus"):
+        if getattr(network, part) is None or started & {part, "all"}:
+            continue
+        if recipe.frozen_batch_norm or any(name.split(".")[0] == part for name in recipe.frozen):
+            raise ValueError(
+                f"the plan freezes layers of the {part} network, whose weights are random: start it from a trained "
+                f"bundle (--bundle) or ImageNet weights (--{part}-weights), or take a plan that freezes nothing"
+            )
 
 
 def _settled(out: Path, run: Run) -> Run:

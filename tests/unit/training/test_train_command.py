@@ -14,13 +14,18 @@ from models.adafocus.config import tiny
 from models.adafocus.network import build_network
 from models.recognizer import ClipSpec
 from tests.clips import solid, write_clip
+from tests.unit.training.trained import CLIP as TRAINED_CLIP
+from tests.unit.training.trained import MODEL as TRAINED
+from tests.unit.training.trained import make_data, make_run
 from training.augment import Augmentation
+from training.bundling import Told, bundle_run
 from training.checkpoint import only_one
 from training.networks import build
 from training.plans import PLANS, Plan, find_plan
 from training.preparing import Ready, Request, make_ready
 from training.recipe import Recipe, Stage
 from training.run import BEST, METRICS, RUN, read_run
+from training.untrained import build_untrained
 
 MODEL = replace(tiny(2), dropout=0.0)
 PLAN = Plan(
@@ -34,6 +39,7 @@ PLAN = Plan(
     ),
     augmentation=Augmentation(scales=(1.0, 0.875), random_frames=True),
 )
+OWN = replace(PLAN.recipe, frozen=("glance.backbone.features.0",), frozen_batch_norm=True)
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +174,24 @@ def test_a_folder_without_a_run_is_no_run(tmp_path: Path) -> None:
         read_run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "why"), [("abacus", "must be cpu or cuda"), ("cuda:99", r"cannot be used \(.+\); train on the cpu")]
+)
+def test_a_device_that_is_not_there_is_named(data: Path, cache: Path, tmp_path: Path, name: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        ready(data, cache, tmp_path / "run", device=name)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverges_ends_in_a_sentence(data: Path, cache: Path, tmp_path: Path) -> None:
+    plan = replace(PLAN, recipe=replace(PLAN.recipe, stages=(Stage(9, lr=1e30),), max_gradient_norm=None))
+    command = [sys.executable, "-m", "service.cli", "train", data, "--out", tmp_path / "run", "--cache", cache]
+    command += ["--plan", plan_file(tmp_path, plan), "--threads", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "lower the learning rate" in done.stderr
+
+
 # --- where weights start ---
 
 
@@ -192,6 +216,33 @@ def test_weights_that_do_not_fit_or_are_none_are_refused_and_nothing_is_written(
         ready(data, cache, tmp_path / "run", focus_weights=weights)
     with pytest.raises(ValueError, match="no readable safetensors"):
         ready(data, cache, tmp_path / "run", focus_weights=tmp_path / "absent.safetensors")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_trained_bundle_starts_all_but_the_heads_of_other_labels(cache: Path, tmp_path: Path) -> None:
+    strokes = make_data(tmp_path / "strokes")
+    bundle_run(make_run(tmp_path / "run", strokes), tmp_path / "mine", told=Told(), cache=cache, num_threads=1)
+    three = tmp_path / "three.csv"
+    lines = (strokes / "labels.csv").read_text().splitlines()
+    rows = [f"{strokes}/{line}" for line in lines[1:] if ",train," in line]
+    rows[1::4] = [row.replace(",square,", ",round,") for row in rows[1::4]]
+    three.write_text("\n".join([lines[0], *rows]))
+    plan = replace(PLAN, model=replace(TRAINED, num_classes=3), clip=TRAINED_CLIP, recipe=OWN)
+    made = ready(three, cache, tmp_path / "new", plan, bundle=tmp_path / "mine")
+    given, got = safetensors.torch.load_file(tmp_path / "mine" / "weights.safetensors"), made.network.state_dict()
+    taken = {name for name, tensor in given.items() if got[name].shape == tensor.shape}
+    assert all(torch.equal(got[name], given[name].to(got[name].dtype)) for name in taken)
+    assert {name.split(".")[0] for name in got.keys() - taken} == {"classifier", "auxiliary_glance", "auxiliary_focus"}
+    assert made.run.starts[0].file == "mine/weights.safetensors"
+
+
+def test_nothing_that_is_random_is_frozen(data: Path, cache: Path, tmp_path: Path) -> None:
+    plan = replace(PLAN, recipe=OWN)
+    with pytest.raises(ValueError, match="freezes layers of the glance network, whose weights are random"):
+        ready(data, cache, tmp_path / "run", plan)
+    build_untrained(tmp_path / "untrained", config=tiny(4), num_clips=8)
+    with pytest.raises(ValueError, match="is untrained: its weights are random"):
+        ready(data, cache, tmp_path / "run", plan, bundle=tmp_path / "untrained")
     assert not (tmp_path / "run").exists()
 
 
