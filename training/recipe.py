@@ -3,9 +3,12 @@
 Knows no network, no data and no file. The defaults are AdaFocusV2's as V3 names them (facts: docs/decisions/0006).
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeAlias, get_args
+
+from pydantic import TypeAdapter, ValidationError
 
 Crops: TypeAlias = Literal["learned", "random", "both", "alternate"]
 """Which cubes a step trains on: the policy's, uniformly random ones, both (Eq. 1's average), or now one, now the other
@@ -130,7 +133,12 @@ class Recipe:
             )
             if "rates" in values:
                 plain["rates"] = Rates(**values["rates"])
-            return cls(**plain)
+            recipe = cls(**plain)
+            TypeAdapter(cls).validate_json(json.dumps(recipe.to_dict()), strict=True)
+            return recipe
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}") from error
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a recipe: {error}") from error
 

@@ -270,6 +270,8 @@ def test_a_plans_own_number_of_classes_gives_way_to_the_datas(tmp_path: Path) ->
         ({"stages": [{"epochs": 1, "crops": "random", "trains": ["policy"]}]}, "teach the policy nothing"),
         ({"held_out_share": 0}, "nobody trained on"),
         ({"rates": {"policy": 0.0}}, "rates.policy is 0.0, but must be above 0"),
+        ({"batch_size": 2.5}, "batch_size is 2.5: Input should be a valid integer"),
+        ({"frozen": "glance."}, "frozen is 'glance.': Input should be a valid array"),
         ({"momentun": 0.9}, r"unknown entries \['momentun'\]"),
     ],
 )
