@@ -149,6 +149,12 @@ _Row = tuple[str, Sample]  # the label's name; the sample's own label is not kno
 
 def _read_tree(folder: Path) -> list[_Row]:
     tops = [(split, folder / split) for split in SPLITS if (folder / split).is_dir()] or [("train", folder)]
+    beside = sorted(e.name for e in folder.iterdir() if e.is_dir() and e.name not in SPLITS and e.name[0] != ".")
+    if tops[0][1] != folder and beside:
+        raise DatasetError(
+            f"{folder} holds {', '.join(beside)} beside {', '.join(split for split, _ in tops)}: splits are called "
+            f"{', '.join(SPLITS)}, and where there are some all else lies in them; rename or move"
+        )
     rows = []
     for split, top in tops:
         classes = sorted(entry for entry in top.iterdir() if entry.is_dir() and not entry.name.startswith("."))

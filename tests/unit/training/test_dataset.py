@@ -47,6 +47,11 @@ class TestAFolderPerClass:
         with pytest.raises(DatasetError, match=r"no video is in the split 'test'.*train, val"):
             dataset.split("test")
 
+    def test_a_split_by_another_name_is_not_passed_over(self, tmp_path):
+        put(*(tmp_path / split / label / "x.mp4" for split in ("train", "validation") for label in ("bow", "wave")))
+        with pytest.raises(DatasetError, match="holds validation beside train: splits are called train, val, test"):
+            read_dataset(tmp_path)
+
     def test_files_that_are_no_videos_by_name_and_hidden_ones_are_passed_over(self, tmp_path):
         put(tmp_path / "bow" / "a.mp4", tmp_path / "wave" / "b.mp4")
         put_broken(tmp_path / "bow" / "notes.txt", tmp_path / "wave" / "._b.mp4", tmp_path / ".cache" / "c.mp4")
