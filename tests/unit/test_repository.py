@@ -66,7 +66,7 @@ def test_a_link_to_a_missing_page_is_found_and_one_to_a_present_page_is_not(repo
 
 
 def test_relative_paths_urls_and_untracked_files_are_left_alone(repository: Path) -> None:
-    track(repository, "a.txt", "../shared/data ./home/x https://example.org/root/x /v1/recognitions /usr/bin\n")
+    track(repository, "a.txt", "../shared/data ./home/x https://example.org/" + "root/x /v1/recognitions /usr/bin\n")
     (repository / "untracked.txt").write_text("/" + "root/secret")
     assert findings_of(repository)[0] == 0
 
