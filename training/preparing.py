@@ -40,6 +40,8 @@ class Request:
     bundle: Path | None = None
     seed: int | None = None
     """Instead of the plan's."""
+    flip: tuple[str, ...] = ()
+    """Instead of the plan's: patterns of labels whose videos may be mirrored."""
     device: str = "cpu"
 
 
@@ -81,6 +83,7 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
     dataset = read_dataset(request.data)
     plan = find_plan(request.plan, dataset.num_classes)
     recipe = plan.recipe if request.seed is None else replace(plan.recipe, seed=request.seed)
+    augmentation = replace(plan.augmentation, flip=request.flip) if request.flip else plan.augmentation
     model = plan.model_plan(request.baseline)
     network = build(model, recipe.seed)
     starts = () if request.bundle is None else start_from_bundle(network, request.bundle)
@@ -97,13 +100,13 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
         clip=plan.clip,
         labels=dataset.labels,
         recipe=recipe,
-        augmentation=plan.augmentation.to_dict(),
+        augmentation=augmentation.to_dict(),
         data=_data_used(request.data, train, learning, held_out),
         starts=starts,
         commit=code_commit(),
     )
     batches = Batches(
-        learning, store, plan.clip, plan.augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced
+        learning, store, plan.clip, augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced
     )
     prepare(network, recipe.precision, device)
     return Ready(_settled(request.out, run), network, batches, held_out, store)
