@@ -83,10 +83,9 @@ def find_plan(name_or_path: str, num_classes: int) -> Plan:
 def _compact(num_classes: int) -> Plan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores.
 
-    Eight small whole frames to glance at, cubes of eight frames at twice the sharpness. The networks see each frame
-    alone (a shift would unlearn what ImageNet taught, and hundreds of clips do not teach it again); the classifier sees
-    what changes. Heads first, on features as they are, then the last blocks slowly: fine-tuning from random heads
-    distorts good features (Kumar et al., ICLR 2022). Weights are averaged over the steps.
+    Eight small whole frames to glance at, cubes of eight sharper ones. Frames are shifted in networks that stay as
+    ImageNet left them but for their last blocks, and the classifier sees what changes over time. Heads first:
+    fine-tuning from random ones distorts good features (Kumar et al., ICLR 2022). Weights are averaged over the steps.
     """
     model = replace(
         compact(num_classes),
@@ -94,8 +93,9 @@ def _compact(num_classes: int) -> Plan:
         glance_indices=tuple(range(0, 16, 2)),
         glance_size=(112, 144),
         glance=BackboneConfig("mobilenet_v2"),
-        cube_size=(8, 96, 96),
-        max_cubes=3,
+        cube_size=(8, 112, 112),
+        max_cubes=2,
+        temporal_shift=True,
         aggregation="statistics",
         dropout=0.5,
     )
@@ -103,7 +103,7 @@ def _compact(num_classes: int) -> Plan:
         _small_set_stages(6, 2),
         stages=(
             Stage(2, "random", ("classifier",), lr=3e-4),
-            Stage(6, "random", ("glance", "focus", "classifier"), lr=3e-4),
+            Stage(6, "random", ("glance", "focus", "classifier"), lr=1e-4),
             Stage(2, "learned", ("policy",), lr=1e-3),
         ),
         rates=Rates(glance=1.0, policy=1.0, focus=1.0, classifier=10.0),

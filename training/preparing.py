@@ -21,7 +21,7 @@ from training.networks import Network, build, start_backbones, start_from_bundle
 from training.observe import relative
 from training.plans import Baseline, find_plan
 from training.precision import prepare
-from training.recipe import Recipe
+from training.recipe import PARTS, Recipe
 from training.run import RUN, DataUsed, Run, Start, code_commit, read_run, write_run
 from training.trainer import Report, Trainer
 
@@ -134,7 +134,14 @@ def _device(name: str) -> torch.device:
 
 
 def _check_frozen(recipe: Recipe, network: Network, starts: tuple[Start, ...]) -> None:
-    """What never learns must have come from somewhere."""
+    """What never learns must be there, and have come from somewhere."""
+    modules = [name for name, _ in network.named_modules()]
+    for name in recipe.frozen:
+        part = name.split(".")[0]
+        if getattr(network, part, None) is None and part in PARTS:
+            continue  # a baseline without a glance has nothing of it to freeze
+        if name.removesuffix(".") not in modules:
+            raise ValueError(f"frozen names {name!r}, but the network has no such part; see those of --show-plan")
     started = {start.part for start in starts}
     for part in ("glance", "focus"):
         if getattr(network, part) is None or started & {part, "all"}:
@@ -171,7 +178,7 @@ def _data_used(path: Path, train: Dataset, learning: Dataset, held_out: Dataset)
     return DataUsed(
         path=str(path.resolve()),
         fingerprint=hashlib.sha256(repr(listing).encode()).hexdigest(),
-        num_training=len(learning),
+        training_files=tuple(sorted(relative(sample.path, path) for sample in learning.samples)),
         held_out_files=tuple(sorted(relative(sample.path, path) for sample in held_out.samples)),
         held_out_subjects=tuple(sorted({sample.subject for sample in held_out.samples if sample.subject})),
     )

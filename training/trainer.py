@@ -171,7 +171,7 @@ class Trainer:
         no_better = False
         if last or self._epoch % recipe.evaluate_every_epochs == 0:
             with self._average.in_place_of(self.network) if self._average else contextlib.nullcontext():
-                found = score(self.network, self.held_out(), stage.crops, recipe.seed, self._device)
+                found = self._score()
                 row |= found.columns()
                 if self._best is None or found.better_than(self._best):
                     self._best, self._best_epoch = found, self._epoch
@@ -190,12 +190,20 @@ class Trainer:
             self._begin_stage(self._stage + 1)
         return True
 
+    def _score(self) -> Score:
+        stage = self.recipe.stages[self._stage]
+        return score(self.network, self.held_out(), stage.crops, self.recipe.seed, self._device)
+
     def _begin_stage(self, number: int) -> None:
-        """A later stage goes on from the best weights of the one before, with a fresh optimiser."""
-        if number > 0:
-            self.network.load_state_dict(safetensors.torch.load_file(self.out / BEST))
+        """A later stage goes on from the best weights of the one before, with a fresh optimiser.
+
+        They are the ones to beat: a stage that only does harm leaves no trace.
+        """
         self._stage, self._epoch, self._step = number, 0, 0
         self._best, self._best_epoch = None, 0
+        if number > 0:
+            self.network.load_state_dict(safetensors.torch.load_file(self.out / BEST))
+            self._best = self._score()
         self._optimizer = self._fresh_optimizer()
         self._average = self._fresh_average()
 
