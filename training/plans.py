@@ -106,7 +106,7 @@ def _compact(num_classes: int) -> Plan:
             Stage(6, "random", ("glance", "focus", "classifier"), lr=1e-4),
             Stage(2, "learned", ("policy",), lr=1e-3),
         ),
-        rates=Rates(glance=1.0, policy=1.0, focus=1.0, classifier=10.0),
+        rates=Rates(glance=1.0, policy=1.0, focus=1.0, classifier=3.0),
         weight_decay=0.05,
         max_gradient_norm=5.0,
         warmup_epochs=0.5,
