@@ -93,8 +93,9 @@ def full_frame_cost_flops(config: FullFrameConfig) -> int:
         network = FullFrame(config).eval()
         frames_NHWC = torch.empty(network.num_frames, *config.model.frame_size, 3, dtype=torch.uint8)
         cost = count_call_flops(network.focus.maps, frames_NHWC, network.num_frames)
-        cost += network.classifier["focus"].weight.numel()
+        head = network.pool.width * config.model.num_classes
+        cost += head * network.focus.num_features
         if network.glance is not None:
             cost += count_call_flops(network.glance, frames_NHWC)
-            cost += network.classifier["glance"].weight.numel()
+            cost += head * network.glance.num_features
     return cost

@@ -38,7 +38,7 @@ def fit_heads(network: Network, batches: Iterable[tuple[Tensor, Tensor]], genera
             "take aggregation average or statistics, or fitted_heads 0"
         )
     device = next(network.parameters()).device
-    given: dict[nn.Module, list[Tensor]] = {head: [] for head in heads}
+    given: dict[nn.Linear, list[Tensor]] = {head: [] for head in heads}
     hooks = [
         head.register_forward_pre_hook(lambda head, inputs: given[head].append(inputs[0].flatten(0, -2)))
         for head in heads
