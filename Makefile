@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-BUNDLE := var/bundles/adafocus-v3-untrained
 export PYTHON VENV
 
 .DEFAULT_GOAL := help
@@ -12,7 +11,7 @@ export PYTHON VENV
 help: ## Say what can be done here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/.runtime $(BUNDLE)/bundle.json ## Serve on this machine; sets up what it needs first
+run: $(VENV)/.runtime ## Serve on this machine; sets up what it needs first
 	@scripts/run.sh $(ARGS)
 
 test: $(VENV)/.dev ## Run every test (ARGS="-k budget" for some); sets up what it needs first
@@ -26,7 +25,7 @@ check: $(VENV)/.dev ## Lint, formatting, types, import contracts, repository rul
 	$(VENV)/bin/lint-imports
 	$(PY) scripts/check_repository.py
 
-bench: $(VENV)/.dev $(BUNDLE)/bundle.json ## Measure: prints a card, writes JSON to benchmarks/results/
+bench: $(VENV)/.dev ## Measure: prints a card, writes JSON to benchmarks/results/
 	$(PY) -m benchmarks $(ARGS)
 
 clean: ## Remove all that the other targets made: .venv, var, caches
@@ -39,8 +38,3 @@ $(VENV)/.runtime: pyproject.toml constraints.txt
 
 $(VENV)/.dev: pyproject.toml constraints.txt
 	@scripts/install.sh dev
-
-# Until trained weights ship there must be something to serve. Built once, and again when its recipe changes.
-$(BUNDLE)/bundle.json: training/untrained.py | $(VENV)/.runtime
-	$(PY) -m training.untrained $(BUNDLE)
-	@touch $@

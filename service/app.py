@@ -124,16 +124,17 @@ def load_models(settings: Settings) -> list[Model]:
         num_threads=settings.threads,
         cache_dir=settings.cache_dir,
     )
-    names = list(available_models(*settings.bundles))
+    found = available_models(*settings.bundles, shipped=settings.shipped_bundles)
+    names = list(found)
     default = settings.default_model
     if default is not None and default not in names:
         raise ValueError(f"FOVEA_DEFAULT_MODEL={default!r} is not among the bundles found: {', '.join(names)}")
     if not names:
         raise ValueError(
-            f"no bundle in {', '.join(map(str, settings.bundles))}; build the untrained one with "
-            "`python -m training.untrained var/bundles/adafocus-v3-untrained`, or point FOVEA_BUNDLES at yours"
+            f"no bundle in {', '.join(map(str, settings.bundles))}; point FOVEA_BUNDLES at yours, or let those that "
+            "ship be served: FOVEA_SHIPPED_BUNDLES=true"
         )
-    models = [load_model(name, *settings.bundles, runtime=runtime) for name in names]
+    models = [load_model(folder, runtime=runtime) for folder in found.values()]
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
 
 

@@ -44,12 +44,17 @@ def main() -> None:
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on instead of FOVEA_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on instead of FOVEA_PORT.")] = None,
+    bundle: Annotated[
+        list[Path] | None, typer.Option(help="Serve this bundle, and no other; repeatable.", exists=True)
+    ] = None,
 ) -> None:
     """Serve recognitions over HTTP until SIGTERM; then finish what was admitted, and stop."""
     from service import server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    if bundle:
+        given |= {"bundles": tuple(bundle), "shipped_bundles": False}
     server.serve(Settings.read(**given))
 
 
@@ -113,7 +118,8 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="JSON instead of
     from models.bundle import Bundle
 
     settings = Settings.read()
-    bundles = [Bundle.read(folder) for folder in available_models(*settings.bundles).values()]
+    found = available_models(*settings.bundles, shipped=settings.shipped_bundles)
+    bundles = [Bundle.read(folder) for folder in found.values()]
     if as_json:
         typer.echo(json.dumps([terminal.bundle_facts(bundle) for bundle in bundles]))
     else:

@@ -35,7 +35,9 @@ class Settings(BaseSettings):
     """Port to listen on. 8000; 0 takes any free one."""
 
     bundles: Annotated[tuple[Path, ...], NoDecode] = (Path("var/bundles"),)
-    """Folders that hold model bundles, besides those that ship; written as PATH is: /models:/more/models."""
+    """Folders that hold model bundles, or are one; written as PATH is: /models:/more/models/mine."""
+    shipped_bundles: bool = True
+    """Whether the bundles that ship are served, too; false: those in `bundles` alone."""
     default_model: str | None = None
     """Name of the bundle whose task `model=auto` answers; None: the first trained one found, else the first."""
     runtime: Literal["auto", "torch", "openvino"] = "auto"

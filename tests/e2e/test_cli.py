@@ -36,7 +36,9 @@ def video(red_video: bytes, tmp_path: Path) -> Path:
 
 
 def fovea(*arguments: object, bundles: Path | None = None) -> subprocess.CompletedProcess[str]:
-    settings = {} if bundles is None else {"FOVEA_BUNDLES": str(bundles), "FOVEA_RUNTIME": "torch"}
+    settings = {}
+    if bundles is not None:
+        settings = {"FOVEA_BUNDLES": str(bundles), "FOVEA_SHIPPED_BUNDLES": "false", "FOVEA_RUNTIME": "torch"}
     return subprocess.run(
         [sys.executable, "-m", "service.cli", *map(str, arguments)],
         env=os.environ | settings,
@@ -119,7 +121,7 @@ def test_models_lists_what_would_be_served(bundles: Path) -> None:
 def test_without_a_bundle_the_way_out_is_told(video: Path, tmp_path: Path) -> None:
     done = fovea("classify", video, bundles=tmp_path)
     assert done.returncode == 2
-    assert "python -m training.untrained" in done.stderr
+    assert "FOVEA_SHIPPED_BUNDLES=true" in done.stderr
 
 
 def test_a_setting_that_cannot_be_is_a_sentence(tmp_path: Path) -> None:

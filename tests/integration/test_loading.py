@@ -24,7 +24,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def loaded(bundles: Path, **settings: str) -> list[str]:
-    found = load_models(Settings(bundles=(bundles,), runtime="torch", **settings))
+    found = load_models(Settings(bundles=(bundles,), shipped_bundles=False, runtime="torch", **settings))
     return [model.bundle.name for model in found]
 
 

@@ -271,6 +271,9 @@ class TestFindingModels:
         assert available_models(copy.parent, copy.parent, copy.parent / "absent")["tiny"] == copy
         assert not {"notes", ".unfinished-x"} & set(available_models(copy.parent))
 
+    def test_a_folder_may_be_a_bundle_itself_and_those_that_ship_are_left_out_when_told(self, copy):
+        assert available_models(copy, shipped=False) == {"tiny": copy}
+
     def test_two_bundles_of_one_name_are_an_error_naming_both(self, sound, copy):
         with pytest.raises(BundleError, match="rename one") as refusal:
             available_models(sound.parent, copy.parent)
