@@ -12,12 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.adafocus.config import AdaFocusConfig, tiny
 from models.adafocus.cubes import cut
-from models.adafocus.encoders import Normalize
 from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
 from models.recognizer import ClipSpec, Frames, Recognizer
 from models.runtime import RuntimeConfig, make_runtime
 from models.runtime.base import Runtime
+from models.pixels import Normalize
 
 FRAME_CUBES = tiny()
 CLIP_CUBES = replace(
