@@ -102,8 +102,9 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
         starts=starts,
         commit=code_commit(),
     )
+    clip = replace(plan.clip, num_frames=recipe.training_frames or plan.clip.num_frames)
     batches = Batches(
-        learning, store, plan.clip, plan.augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced
+        learning, store, clip, plan.augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced
     )
     prepare(network, recipe.precision, device)
     return Ready(_settled(request.out, run), network, batches, held_out, store)
@@ -134,7 +135,7 @@ def _check_frozen(recipe: Recipe, network: Network, starts: tuple[Start, ...]) -
     """What never learns must have come from somewhere."""
     started = {start.part for start in starts}
     for part in ("glance", "focus"):
-        if getattr(network, part) is None or started & {part, "all"}:
+        if getattr(network, part, None) is None or started & {part, "all"}:
             continue
         if recipe.frozen_batch_norm or any(name.split(".")[0] == part for name in recipe.frozen):
             raise ValueError(

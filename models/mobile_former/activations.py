@@ -37,9 +37,11 @@ class DynamicReLU(nn.Module):
             given_BLD = torch.cat((means_BTC, given_BLD.expand(-1, means_BTC.shape[1], -1)), dim=2)
         a_BLC = F.hardsigmoid(self.coefficients(F.relu(self.squeeze(given_BLD))))
         positive_BLC, negative_BLC = a_BLC.chunk(2, dim=2)
-        slopes = (2 * positive_BLC, 2 * negative_BLC - 1)
-        positive, negative = (slope_BLC.transpose(1, 2)[..., None, None] for slope_BLC in slopes)
-        return torch.maximum(positive * u_BCTHW, negative * u_BCTHW)
+        # max(p u, n u) = (p + n) / 2 u + |p - n| / 2 |u|, whose gradient needs no masks.
+        mean_BLC, half_BLC = positive_BLC + negative_BLC - 0.5, (positive_BLC - negative_BLC + 0.5).abs()
+        mean_BCT11, half_BCT11 = (one_BLC.transpose(1, 2)[..., None, None] for one_BLC in (mean_BLC, half_BLC))
+        activated_BCTHW: Tensor = mean_BCT11 * u_BCTHW + half_BCT11 * u_BCTHW.abs()
+        return activated_BCTHW
 
 
 class SqueezeExcitation(nn.Module):

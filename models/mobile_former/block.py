@@ -1,6 +1,7 @@
 """One block: an inverted bottleneck of 3D convolutions beside the Former branch, two bridges between them (Figure 2).
 
-Shape suffixes: B clips, C channels, T frames, H rows, W columns, L = 1 or T sets of tokens a clip, M tokens, D features.
+Shape suffixes: B clips, C channels, T frames, H rows, W columns, L = 1 or T sets of tokens a clip, M tokens a set, D
+features of a token.
 """
 
 from torch import Tensor, nn
@@ -70,7 +71,7 @@ def depthwise(channels: int, kind: Depthwise, stride: tuple[int, int, int]) -> n
     temporal, height, width = stride
 
     def conv(kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> nn.Conv3d:
-        padding = tuple(side // 2 for side in kernel)
+        padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
         return nn.Conv3d(channels, channels, kernel, stride, padding, groups=channels, bias=False)
 
     if kind == "3d":

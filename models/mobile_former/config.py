@@ -87,7 +87,8 @@ class MobileFormerConfig:
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown entries {unknown}; a MobileFormerConfig has {sorted(known)}")
         try:
-            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+            plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            return cls(**plain)
         except TypeError as error:
             raise ValueError(f"not a MobileFormerConfig: {error}") from error
 
@@ -170,7 +171,9 @@ def _check_numbers(config: MobileFormerConfig) -> None:
         if type(value) is not int or value < 1:
             raise ValueError(f"{name} is {value!r}, but must be whole and at least 1")
     if not (isinstance(config.expansion, int | float) and math.isfinite(config.expansion) and config.expansion >= 1):
-        raise ValueError(f"expansion is {config.expansion!r}, but must be a number of at least 1; the paper has 2.25, 3")
+        raise ValueError(
+            f"expansion is {config.expansion!r}, but must be a number of at least 1; the paper has 2.25, 3"
+        )
     if not 0 <= config.dropout < 1:
         raise ValueError(f"dropout is {config.dropout}, but must lie in [0, 1); 0 switches it off")
     if len(config.mean) != 3 or len(config.std) != 3 or min(config.std) <= 0:

@@ -1,6 +1,6 @@
-"""What one pass costs, in the two conventions that meet here. Knows no weights: the price follows from the configuration.
+"""What one pass costs, in the two conventions that meet here. Knows no weights: prices follow from the configuration.
 
-`cost_flops` counts convolutions, linear layers and matrix products, as AdaFocusV3's tables and every budget of Fovea do.
+`cost_flops` counts convolutions, linear layers and matrix products, as AdaFocusV3's tables and all budgets of Fovea do.
 `paper_flops` is what the Video Mobile-Former paper's tables print: fvcore's count in evaluation mode, which adds two
 operations per element that enters a batch norm and five per element that enters a layer norm. It is larger by 2 to 5 %.
 """

@@ -1,5 +1,5 @@
-"""The Former branch, and the two bridges between it and the Mobile branch. Queries, keys and values are projected on the
-tokens' side alone: there are few of them.
+"""The Former branch, and the two bridges between it and the Mobile branch. Queries, keys and values are projected on
+the tokens' side alone: there are few of them.
 
 Shape suffixes: B clips, C channels, T frames, H rows, W columns, L = 1 or T sets of tokens a clip (all positions of the
 clip share one set, or each frame has its own), M tokens a set, D token features, G heads, P positions that a set sees,
@@ -19,7 +19,8 @@ def split_positions(x_BCTHW: Tensor, num_sets: int, num_heads: int) -> Tensor:
 
 def split_heads(tokens_BLMC: Tensor, num_heads: int) -> Tensor:
     """tokens_BLGMc."""
-    return tokens_BLMC.unflatten(3, (num_heads, -1)).transpose(2, 3)
+    batch, num_sets, num_tokens, channels = tokens_BLMC.shape
+    return tokens_BLMC.reshape(batch, num_sets, num_tokens, num_heads, channels // num_heads).transpose(2, 3)
 
 
 class MobileToFormer(nn.Module):
@@ -39,8 +40,8 @@ class MobileToFormer(nn.Module):
         weights_BLGMP = (query_BLGMc * x_BLGPc.shape[-1] ** -0.5 @ x_BLGPc.transpose(3, 4)).softmax(dim=-1)
         found_BLMC = (weights_BLGMP @ x_BLGPc).transpose(2, 3).flatten(3)
         found_BLMC = found_BLMC * (2 * F.hardsigmoid(self.gate(tokens_BLMD)))
-        tokens_BLMD = self.norm(tokens_BLMD + self.out(found_BLMC))
-        return tokens_BLMD
+        looked_BLMD: Tensor = self.norm(tokens_BLMD + self.out(found_BLMC))
+        return looked_BLMD
 
 
 class Former(nn.Module):
@@ -55,9 +56,7 @@ class Former(nn.Module):
         self.query = nn.Linear(token_dim, token_dim)
         self.out = nn.Linear(token_dim, token_dim)
         self.attention_norm = nn.LayerNorm(token_dim)
-        self.ffn = nn.Sequential(
-            nn.Linear(token_dim, 2 * token_dim), nn.GELU(), nn.Linear(2 * token_dim, token_dim)
-        )
+        self.ffn = nn.Sequential(nn.Linear(token_dim, 2 * token_dim), nn.GELU(), nn.Linear(2 * token_dim, token_dim))
         self.ffn_norm = nn.LayerNorm(token_dim)
 
     def forward(self, tokens_BLMD: Tensor) -> Tensor:
@@ -68,7 +67,8 @@ class Former(nn.Module):
         found_B1ND = (weights_B1GNN @ key_B1GNd).transpose(2, 3).flatten(3)
         z_B1ND = self.attention_norm(z_B1ND + self.out(found_B1ND))
         z_B1ND = self.ffn_norm(z_B1ND + self.ffn(z_B1ND))
-        return z_B1ND[:, 0].unflatten(1, tuple(tokens_BLMD.shape[1:3]))
+        spoken_BLMD: Tensor = z_B1ND.reshape(tokens_BLMD.shape)
+        return spoken_BLMD
 
 
 class FormerToMobile(nn.Module):
@@ -88,4 +88,5 @@ class FormerToMobile(nn.Module):
         weights_BLGPM = (y_BLGPc @ key_BLGMc.transpose(3, 4)).softmax(dim=-1)
         taken_BLPC = (weights_BLGPM @ value_BLGMc).transpose(2, 3).flatten(3)
         taken_BTHWC = taken_BLPC.reshape(batch, num_frames, height, width, channels)
-        return y_BCTHW + taken_BTHWC.permute(0, 4, 1, 2, 3)
+        given_BCTHW: Tensor = y_BCTHW + taken_BTHWC.permute(0, 4, 1, 2, 3)
+        return given_BCTHW

@@ -34,7 +34,7 @@ class Stem(nn.Module):
 
 
 class Encoder(nn.Module):
-    """uint8 frames_NHWC to fp32 features_BD: means over the clip, beside them the first token. A runtime may execute it.
+    """uint8 frames_NHWC to fp32 features_BD: means over the clip, and the first token. A runtime may execute it.
 
     Free of data-dependent Python; the number of clips is dynamic, the frames of one are not.
     """
@@ -64,7 +64,8 @@ class Encoder(nn.Module):
     def features(self, frames_NHWC: Tensor, num_frames: int) -> Tensor:
         """Clips of another number of frames than the configuration's, as training may use."""
         pixels_NCHW: Tensor = self.normalize(frames_NHWC)
-        x_BCTHW = self.stem(pixels_NCHW.unflatten(0, (-1, num_frames)).transpose(1, 2))
+        pixels_BTCHW = pixels_NCHW.reshape(-1, num_frames, *pixels_NCHW.shape[1:])
+        x_BCTHW = self.stem(pixels_BTCHW.transpose(1, 2))
         tokens_BLMD = self._tokens(x_BCTHW)
         for block in self.blocks:
             x_BCTHW, tokens_BLMD = block(x_BCTHW, tokens_BLMD)
@@ -126,13 +127,13 @@ class VideoMobileFormer(nn.Module):
         shape = tuple(clips_BTHWC.shape)
         if len(shape) != 5 or shape[2:] != size or 0 in shape or clips_BTHWC.dtype != torch.uint8:
             raise ValueError(
-                f"clips are {clips_BTHWC.dtype} {shape}, but must be torch.uint8 (clips, frames, {size[0]}, {size[1]}, 3): "
-                f"rows and columns of the model's frame_size, RGB; resize them first"
+                f"clips are {clips_BTHWC.dtype} {shape}, but must be torch.uint8 (clips, frames, {size[0]}, {size[1]}, "
+                f"3): rows and columns of the model's frame_size, RGB; resize them first"
             )
 
 
 def build_network(config: MobileFormerConfig, seed: int) -> VideoMobileFormer:
-    """On the CPU, in eval mode; the weights follow from (config, seed) and torch's own random numbers stay as they are."""
+    """On the CPU, in eval mode; the weights follow from (config, seed); torch's own random numbers stay as they are."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return VideoMobileFormer(config).eval()

@@ -28,7 +28,9 @@ class TorchRuntime:
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
-            if self.precision == "bf16" and isinstance(layer, (nn.Conv2d, nn.Linear)):
+            if isinstance(layer, nn.Conv3d):
+                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last_3d)
+            if self.precision == "bf16" and isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear):
                 layer.to(torch.bfloat16)  # autocast keeps cast weights only for training: it would cast at every call
 
         @torch.inference_mode()
