@@ -75,6 +75,24 @@ def train(
         raise typer.Exit(3)
 
 
+@commands.command()
+def build(
+    variant: Annotated[str, typer.Argument(help="Such as video-mobile-former-2g; a wrong name lists them all.")],
+    out: Annotated[Path, typer.Option(help="The folder of bundles to build it in, as VARIANT-untrained.")] = (
+        Path("var/bundles")
+    ),
+    seed: Annotated[int, typer.Option(help="Of the weights.", min=0)] = 0,
+) -> None:
+    """Build any model without training it, to measure its speed: its answers mean nothing, and it says so."""
+    from training.untrained import build_variant
+
+    bundle, built = build_variant(variant, out, seed=seed)
+    stderr.print(
+        f"{'built' if built else 'kept'} {bundle.folder}: {sum(bundle.costs_flops) / 1e9:.4g} GFLOPs at most, "
+        "[yellow]UNTRAINED: its answers mean nothing"
+    )
+
+
 class _Stop:
     """True once the time is up, or after SIGTERM or Ctrl-C: the step is finished and all is saved."""
 
