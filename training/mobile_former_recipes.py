@@ -19,7 +19,7 @@ KINETICS = Augmentation(scales=(1.0, 0.875, 0.75, 0.66), flip=("*",), random_fra
 def small_set() -> Recipe:
     """For hundreds of clips on two cores. fp32: bf16's backward pass of 3D convolutions is the slower one on CPUs."""
     return Recipe(
-        stages=(Stage(40, trains=("classifier",), lr=1e-3),),
+        stages=(Stage(30, trains=("classifier",), lr=1e-3),),
         batch_size=16,
         rates=Rates(classifier=1.0),
         optimizer="adamw",

@@ -16,15 +16,15 @@ def fold(encoder: Encoder) -> Encoder:
     """A copy in eval mode: the stem is one convolution, norms are part of the convolutions before them, and the first
     dynamic ReLU of a block takes its means from the block's input, which has fewer channels."""
     folded = copy.deepcopy(encoder).eval().requires_grad_(False)
-    _fold_stem(folded.stem)
+    fold_stem(folded.stem)
     for block in folded.blocks:
         assert isinstance(block, Block)
         _fold_block(block)
-    _fold_norm(folded, "head", "head_norm")
+    fold_norm(folded, "head", "head_norm")
     return folded
 
 
-def _fold_stem(stem: Stem) -> None:
+def fold_stem(stem: Stem) -> None:
     """Nothing stands between the two convolutions and neither has a bias, so a frame of zeros stays one: padding in
     time commutes with the spatial convolution. Only frames that the temporal kernel meets are computed: of a stride of
     8, five of eight; of a stride of 4 the five taps of each frame cost a fifth more, in one pass over memory, not two.
@@ -35,19 +35,19 @@ def _fold_stem(stem: Stem) -> None:
     fused = nn.Conv3d(3, spatial.out_channels, (kernel, 3, 3), (stride, 2, 2), (half, 1, 1), bias=False)
     fused.weight = nn.Parameter(spatial.weight.detach() * temporal.weight.detach(), requires_grad=False)
     stem.spatial, stem.temporal = fused, nn.Identity()
-    _fold_norm(stem, "spatial", "norm")
+    fold_norm(stem, "spatial", "norm")
 
 
 def _fold_block(block: Block) -> None:
-    _fold_norm(block, "expand", "expand_norm")
-    _fold_norm(block, "depthwise", "depthwise_norm")
-    _fold_norm(block, "project", "project_norm")
+    fold_norm(block, "expand", "expand_norm")
+    fold_norm(block, "depthwise", "depthwise_norm")
+    fold_norm(block, "project", "project_norm")
     if block.shortcut is not None:
-        _fold_norm(block, "shortcut", "shortcut_norm")
+        fold_norm(block, "shortcut", "shortcut_norm")
     block.pools_input = block.expand_act is not None and block.expand_act.per_frame
 
 
-def _fold_norm(owner: nn.Module, conv_name: str, norm_name: str) -> None:
+def fold_norm(owner: nn.Module, conv_name: str, norm_name: str) -> None:
     """The last convolution of `conv_name`, which may be a sequence, takes in the norm."""
     part, norm = getattr(owner, conv_name), getattr(owner, norm_name)
     conv = part[-1] if isinstance(part, nn.Sequential) else part
