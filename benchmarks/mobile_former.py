@@ -119,7 +119,9 @@ def modules(name: str, *, folded: bool, num_frames: int = NUM_FRAMES) -> tuple[l
 
 def executed(module: nn.Module, frames_NHWC: Tensor, executor: RuntimeConfig | None, threads: int | None) -> Network:
     if executor is not None:
-        return make_runtime(replace(executor, num_threads=threads)).compile(module, frames_NHWC, key="benchmark")
+        return make_runtime(replace(executor, num_threads=threads)).compile(
+            module, frames_NHWC, key="benchmark", one_by_one=True
+        )
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     # As plain code has it: what channels last would bring is the runtimes' doing.
     module.get_submodule("stem").register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))

@@ -49,7 +49,7 @@ class MobileFormerRecognizer:
         self._cost = cost_flops(config)
         frames_NHWC = torch.zeros(*self._clip_size, 3, dtype=torch.uint8)
         key = cache_key("video-mobile-former", network.encoder, config.to_dict())
-        self._run_encoder = runtime.compile(fold(network.encoder), frames_NHWC, key=key)
+        self._run_encoder = runtime.compile(fold(network.encoder), frames_NHWC, key=key, one_by_one=True)
         self._classifier = copy.deepcopy(network.classifier).float().eval().to(runtime.device)
 
     @property

@@ -22,7 +22,7 @@ class TorchRuntime:
         self.precision = precision
         self.num_threads = num_threads
 
-    def compile(self, module: nn.Module, example: Tensor, *, key: str) -> Network:
+    def compile(self, module: nn.Module, example: Tensor, *, key: str, one_by_one: bool = False) -> Network:
         assert example.dtype == torch.uint8, example.dtype
         network = fold_batch_norms(copy.deepcopy(module).eval().requires_grad_(False)).to(self.device)
         for layer in network.modules():

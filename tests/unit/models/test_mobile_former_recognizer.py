@@ -9,16 +9,17 @@ import torch
 
 from models.mobile_former.config import mobile3d, tiny
 from models.mobile_former.costs import cost_flops
+from models.mobile_former.folding import fold
 from models.mobile_former.network import VideoMobileFormer, build_network
 from models.mobile_former.recognizer import MobileFormerRecognizer, MobileFormerState
 from models.recognizer import ClipSpec, Frames
-from models.runtime import RuntimeConfig, make_runtime
+from models.runtime import Runtime, RuntimeConfig, make_runtime
 
 CONFIGS = {"former": tiny(), "mobile3d": mobile3d(tiny())}
 TINY = CONFIGS["former"]
 SPEC = ClipSpec(TINY.num_frames, *TINY.frame_size, "letterbox")
-# Largest difference of a probability from fp32 torch's.
-TOLERANCES = {("torch", "fp32"): 1e-4, ("openvino", "fp32"): 1e-4, ("torch", "bf16"): 3e-2, ("openvino", "bf16"): 3e-2}
+# Largest error of an encoder's features against fp32 torch, relative to the largest feature.
+TOLERANCES = {("torch", "fp32"): 1e-4, ("openvino", "fp32"): 1e-4, ("torch", "bf16"): 5e-2, ("openvino", "bf16"): 5e-2}
 
 
 def is_here(kind: tuple[str, str]) -> bool:
@@ -65,10 +66,13 @@ def settled(form: str) -> VideoMobileFormer:
     return network
 
 
+def runtime(kind: tuple[str, str] = ("torch", "fp32")) -> Runtime:
+    return make_runtime(RuntimeConfig(name=kind[0], precision=kind[1], num_threads=1))
+
+
 @cache
-def recognizer(form: str = "former", kind: tuple[str, str] = ("torch", "fp32")) -> MobileFormerRecognizer:
-    runtime = make_runtime(RuntimeConfig(name=kind[0], precision=kind[1], num_threads=1))
-    return MobileFormerRecognizer(settled(form), SPEC, [1.0], runtime)
+def recognizer(kind: tuple[str, str] = ("torch", "fp32")) -> MobileFormerRecognizer:
+    return MobileFormerRecognizer(settled("former"), SPEC, [1.0], runtime(kind))
 
 
 def probabilities(states: Sequence[MobileFormerState]) -> np.ndarray:
@@ -87,22 +91,30 @@ def test_takes_one_step_at_the_price_of_the_configuration() -> None:
 
 @all_forms
 @all_kinds
-def test_every_runtime_answers_as_plain_torch_does(form: str, kind: tuple[str, str]) -> None:
+def test_encoders_agree_with_fp32_torch_within_their_stated_tolerance(form: str, kind: tuple[str, str]) -> None:
+    encoder, frames_NHWC = settled(form).encoder, torch.from_numpy(np.concatenate(clips()))
     with torch.inference_mode():
-        wanted = settled(form)(torch.from_numpy(np.stack(clips()))).softmax(dim=1).numpy()
-    assert np.abs(probabilities(recognizer(form, kind).glance(clips())) - wanted).max() < TOLERANCES[kind]
+        wanted = encoder(frames_NHWC)
+    example = frames_NHWC[: TINY.num_frames]
+    found = runtime(kind).compile(fold(encoder), example, key=f"test {form}", one_by_one=True)(frames_NHWC)
+    assert ((found - wanted).abs().max() / wanted.abs().max()).item() < TOLERANCES[kind]
+
+
+def test_answers_are_the_networks_own() -> None:
+    with torch.inference_mode():
+        wanted = settled("former")(torch.from_numpy(np.stack(clips()))).softmax(dim=1).numpy()
+    assert np.abs(probabilities(recognizer().glance(clips())) - wanted).max() < 1e-4
 
 
 @all_kinds
 def test_company_does_not_change_an_answer(kind: tuple[str, str]) -> None:
-    together = probabilities(recognizer("former", kind).glance(clips()))
-    alone = probabilities([recognizer("former", kind).glance([clip])[0] for clip in clips()])
+    together = probabilities(recognizer(kind).glance(clips()))
+    alone = probabilities([recognizer(kind).glance([clip])[0] for clip in clips()])
     assert np.abs(together - alone).max() < 1e-3
 
 
 def test_entropy_is_that_of_the_tempered_probabilities() -> None:
-    runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
-    warm = MobileFormerRecognizer(settled("former"), SPEC, [3.0], runtime)
+    warm = MobileFormerRecognizer(settled("former"), SPEC, [3.0], runtime())
     for cold, tempered in zip(recognizer().glance(clips()), warm.glance(clips()), strict=True):
         wanted = cold.probabilities_C.astype(np.float64) ** (1 / 3)
         wanted /= wanted.sum()
@@ -112,8 +124,7 @@ def test_entropy_is_that_of_the_tempered_probabilities() -> None:
 
 def test_later_changes_of_the_network_are_not_seen() -> None:
     network = build_network(TINY, seed=0)
-    runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
-    built = MobileFormerRecognizer(network, SPEC, [1.0], runtime)
+    built = MobileFormerRecognizer(network, SPEC, [1.0], runtime())
     before = probabilities(built.glance(clips()))
     for parameter in network.parameters():
         parameter.data.zero_()
@@ -139,6 +150,5 @@ def test_a_clip_that_breaks_the_rule_is_an_error_that_says_both_shapes(clip: Fra
     ],
 )
 def test_what_does_not_fit_the_network_is_refused(spec: ClipSpec, temperatures: list[float], message: str) -> None:
-    runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
     with pytest.raises(ValueError, match=message):
-        MobileFormerRecognizer(settled("former"), spec, temperatures, runtime)
+        MobileFormerRecognizer(settled("former"), spec, temperatures, runtime())
