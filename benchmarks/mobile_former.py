@@ -30,7 +30,7 @@ from models.mobile_former.network import build_network
 from models.runtime import Network, RuntimeConfig, make_runtime
 from models.runtime.openvino_runtime import import_openvino
 
-ROUNDS = 7
+ROUNDS = 5
 CLASSES = 400
 NUM_FRAMES = 64
 X3D_SIDE_PX = 182
@@ -166,7 +166,7 @@ def measure(executor: RuntimeConfig | None, threads: int | None) -> list[Latency
         beside = f"   X3D-S takes {one.ratio:5.1f} times as long (paper {one.paper_ratio})" if one.paper_ratio else ""
         print(
             f"  {name:<6}{one.gflops:7.3f} GFLOPs{one.median_ms:8.0f} ms (least {one.least_ms:.0f})"
-            f"{one.ms_per_gflop:7.0f} ms/GFLOP{beside}",
+            f"{one.ms_per_gflop:7.1f} ms/GFLOP{beside}",
             flush=True,
         )
     return found

@@ -108,12 +108,13 @@ def test_a_baseline_trains_by_the_same_plan_in_either_precision(
     assert {parameter.dtype for parameter in prepared.network.parameters()} == {torch.float32}
 
 
-class TestTheBundle:
-    @pytest.fixture(scope="class")
-    def bundled(self, trained: Path, data: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-        out = tmp_path_factory.mktemp("bundles") / "former"
-        return bundle_run(trained, out, told=Told(data_terms="research use"), cache=cache, num_threads=1).bundle
+@pytest.fixture(scope="module")
+def bundled(trained: Path, data: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    out = tmp_path_factory.mktemp("bundles") / "former"
+    return bundle_run(trained, out, told=Told(data_terms="research use"), cache=cache, num_threads=1).bundle
 
+
+class TestTheBundle:
     def test_has_one_exit_at_a_fixed_price_and_says_where_it_comes_from(self, bundled: Bundle) -> None:
         assert len(bundled.costs_flops) == len(bundled.grid.points) == len(bundled.frontier) == 1
         assert bundled.default_budget_flops == bundled.costs_flops[0]
