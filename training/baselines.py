@@ -1,7 +1,8 @@
 """Full-frame baselines to compare with: the same backbones on whole frames, every frame, no choice, one prediction.
 
 Know no cube and no policy. TSN (Wang et al., ECCV 2016): the focus backbone on each frame, logits averaged. TSM: with
-temporal shift. TSM+ (AdaFocusV3, section 4.2): the glance backbone beside it, logits of both added.
+temporal shift. TSM+ (AdaFocusV3, section 4.2): the glance backbone beside it, logits of both added. Frames are pooled
+as in the model they are compared with: the mean alone, or the deviation over time beside it.
 
 Shape suffixes: B clips, T frames, H rows, W columns, C classes or colour channels, D features.
 """
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.adafocus.classifier import FramePool
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.encoders import FocusEncoder, GlanceEncoder
 from models.adafocus.network import Exits, check_clips, split_rows
@@ -55,41 +57,44 @@ class FullFrame(nn.Module):
         self.focus = FocusEncoder(model)
         self.focus.shifts = config.temporal_shift
         self.dropout = nn.Dropout(model.dropout)
-        heads = {"focus": nn.Linear(self.focus.num_features, model.num_classes)}
+        self.pool = FramePool(model.aggregation)
+        heads = {"focus": nn.Linear(self.pool.width * self.focus.num_features, model.num_classes)}
         if self.glance is not None:
             self.glance.num_frames = self.num_frames if config.temporal_shift else None
-            heads["glance"] = nn.Linear(self.glance.num_features, model.num_classes)
+            heads["glance"] = nn.Linear(self.pool.width * self.glance.num_features, model.num_classes)
         self.classifier = nn.ModuleDict(heads)
 
     def forward(self, clips_BTHWC: Tensor) -> Exits:
-        """`logits_BEC` with E = 1; the auxiliary logits are those of each encoder's frames."""
+        """`logits_BEC` with E = 1; the auxiliary logits are those of each network alone."""
         check_clips(clips_BTHWC, self.config.model)
         frames_NHWC = clips_BTHWC[:, list(self.config.model.glance_indices)].flatten(0, 1)
-        focus_BTC = self._frame_logits("focus", self.focus.maps(frames_NHWC, self.num_frames))
-        glance_BTC = focus_BTC[:, :0]
-        logits_BC = focus_BTC.mean(dim=1)
+        focus_BC = self._logits("focus", self.focus.maps(frames_NHWC, self.num_frames))
+        glance_BTC = focus_BC[:, None][:, :0]
+        logits_BC = focus_BC
         if self.glance is not None:
-            glance_BTC = self._frame_logits("glance", self.glance(frames_NHWC))
-            logits_BC = logits_BC + glance_BTC.mean(dim=1)
+            glance_BTC = self._logits("glance", self.glance(frames_NHWC))[:, None]
+            logits_BC = logits_BC + glance_BTC[:, 0]
         return Exits(
             logits_BEC=logits_BC[:, None],
             auxiliary_glance_BTC=glance_BTC,
-            auxiliary_focus_BKTC=focus_BTC[:, None],
+            auxiliary_focus_BKTC=focus_BC[:, None, None],
             positions_BK3=logits_BC.new_empty(len(clips_BTHWC), 0, 3),
         )
 
-    def _frame_logits(self, head: str, maps_NChw: Tensor) -> Tensor:
-        return split_rows(self.classifier[head](self.dropout(maps_NChw.mean(dim=(2, 3)))), self.num_frames)
+    def _logits(self, head: str, maps_NChw: Tensor) -> Tensor:
+        features_BTD = split_rows(maps_NChw.mean(dim=(2, 3)), self.num_frames)
+        logits_BC: Tensor = self.classifier[head](self.dropout(self.pool(features_BTD)))
+        return logits_BC
 
 
 def full_frame_cost_flops(config: FullFrameConfig) -> int:
-    """Multiply-adds a clip. Linear heads are charged once, on averaged features: for an average that is the same."""
+    """Multiply-adds a clip."""
     with torch.device("meta"):
         network = FullFrame(config).eval()
         frames_NHWC = torch.empty(network.num_frames, *config.model.frame_size, 3, dtype=torch.uint8)
         cost = count_call_flops(network.focus.maps, frames_NHWC, network.num_frames)
-        cost += network.focus.num_features * config.model.num_classes
+        cost += network.classifier["focus"].get_parameter("weight").numel()
         if network.glance is not None:
             cost += count_call_flops(network.glance, frames_NHWC)
-            cost += network.glance.num_features * config.model.num_classes
+            cost += network.classifier["glance"].get_parameter("weight").numel()
     return cost

@@ -7,7 +7,7 @@ Shape suffixes: N videos, K steps (step 0 is the glance), C classes.
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from models.runtime import RuntimeConfig, make_runtime
 from training.baselines import FullFrame
 from training.calibrate import calibrate, measure
 from training.crossfit import NUM_FOLDS, cross_fit, least_sufficient_budget
-from training.dataset import Dataset, read_dataset
+from training.dataset import Dataset, Sample, read_dataset
 from training.frames import FrameStore
 from training.networks import Network, build
 from training.observations import Observations
@@ -107,6 +107,7 @@ def bundle_run(
     calibration = calibrate(seen.log_probs_NKC, seen.labels_N, seen.costs_K, data=_calibration_data(seen, root))
     after_K = _errors(seen, calibration.temperatures_K)
     validation = [sample for sample in dataset.samples if sample.split == "val"]
+    _check_fresh(run, validation, root)
     fresh = observed(dataset.subset(validation), "val") if validation else None
     description = Description(
         name=out.name,
@@ -196,6 +197,15 @@ def _held_out(run: Run, dataset: Dataset, root: Path) -> Dataset:
         )
     label_numbers(found, run.labels)
     return found
+
+
+def _check_fresh(run: Run, validation: Sequence[Sample], root: Path) -> None:
+    trained_on = set(run.data.training_files)
+    if known := sorted(trained_on & {relative(sample.path, root) for sample in validation}):
+        raise ValueError(
+            f"{len(known)} videos of the val split were trained on by this run, such as {known[0]}: figures measured "
+            "on them would be too good; move them back, or train again"
+        )
 
 
 def _errors(seen: Observations, temperatures_K: list[float] | tuple[float, ...]) -> tuple[float, ...]:

@@ -37,6 +37,8 @@ class Checkpoint:
     """The finished epochs' lines of metrics.csv."""
     network: dict[str, Tensor]
     optimizer: dict[str, Any]
+    average: dict[str, Tensor] | None
+    """Of the weights, where the recipe asks for one."""
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -23,14 +23,17 @@ CACHE = Path("~/.cache/fovea")
 def train(
     data: Annotated[Path, typer.Argument(help="A folder per class (in train/, if you like), or a CSV path,label,...")],
     out: Annotated[Path, typer.Option(help="The run's folder; a run that stands there goes on.")],
-    plan: Annotated[str, typer.Option(help="frame-cubes, clip-cubes, own-data, paper-*, or a JSON file.")] = (
-        "frame-cubes"
+    plan: Annotated[str, typer.Option(help="compact, own-data, frame-cubes, clip-cubes, paper-*, or a JSON file.")] = (
+        "compact"
     ),
     baseline: Annotated[str | None, typer.Option(help="Train its full-frame baseline: tsn, tsm, tsn+, tsm+.")] = None,
     glance_weights: Annotated[Path | None, typer.Option(help="ImageNet weights (safetensors) to start with.")] = None,
     focus_weights: Annotated[Path | None, typer.Option(help="The same for the focus network.")] = None,
     bundle: Annotated[Path | None, typer.Option(help="Start from this bundle's weights.")] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the plan's.")] = None,
+    flip: Annotated[
+        list[str] | None, typer.Option(help='Labels that a mirror image keeps, such as "walk_*"; repeatable.')
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores unless told.", min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     cache: Annotated[Path, typer.Option(help="Where decoded frames are kept.")] = CACHE,
@@ -52,7 +55,7 @@ def train(
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     request = Request(
         data=data, out=out, plan=plan, cache=cache, baseline=_baseline(baseline), glance_weights=glance_weights,
-        focus_weights=focus_weights, bundle=bundle, seed=seed, device=device,
+        focus_weights=focus_weights, bundle=bundle, seed=seed, flip=tuple(flip or ()), device=device,
     )  # fmt: skip
     ready = make_ready(request, report=_decoding)
     if unreadable := ready.held_out.unreadable:

@@ -39,6 +39,7 @@ class FixedRecognizer:
         self._num_frames = network.num_frames
         self._clip_spec = clip_spec
         self._costs = (full_frame_cost_flops(network.config),)
+        self._pool = network.pool
         self._heads = {name: copy.deepcopy(head).float().eval() for name, head in network.classifier.items()}
         frames_NHWC = torch.zeros(network.num_frames, *model.frame_size, 3, dtype=torch.uint8)
         modules: dict[str, nn.Module] = {"focus": _Maps(network.focus, network.num_frames)}
@@ -77,7 +78,7 @@ class FixedRecognizer:
 
     def _logits(self, name: str, frames_NHWC: Tensor) -> Tensor:
         features_BTD = split_rows(self._networks[name](frames_NHWC).mean(dim=(2, 3)).cpu(), self._num_frames)
-        logits_BC: Tensor = self._heads[name](features_BTD.mean(dim=1))
+        logits_BC: Tensor = self._heads[name](self._pool(features_BTD))
         return logits_BC
 
 

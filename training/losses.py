@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.adafocus.network import AdaFocusV3, Exits
+from models.adafocus.network import AdaFocusV3, Cubes, Exits
 from models.mobile_former.network import VideoMobileFormer
 from training.baselines import FullFrame
 from training.networks import Network
@@ -55,11 +55,11 @@ def losses(
         positions_BK3 = network.policy(maps_BTChw.detach())[:, :num_cubes]
         if not positions_BK3.isfinite().all():
             raise FloatingPointError(f"the policy's cubes in step {step} are nowhere (NaN); lower the learning rate")
-        passes.append(network.exits(clips_BTHWC, maps_BTChw, positions_BK3, interpolated=True))
+        passes.append(network.exits(clips_BTHWC, maps_BTChw, positions_BK3, cubes=recipe.gradient))
     if crops in {"random", "both"}:
         positions_BK3 = random_positions(len(clips_BTHWC), num_cubes, generator).to(clips_BTHWC.device)
-        interpolated = recipe.interpolate_random
-        passes.append(network.exits(clips_BTHWC, maps_BTChw, positions_BK3, interpolated=interpolated))
+        cubes: Cubes = recipe.gradient if recipe.interpolate_random else "plain"
+        passes.append(network.exits(clips_BTHWC, maps_BTChw, positions_BK3, cubes=cubes))
     each = [of_exits(exits, targets_BC, recipe, num_exits=config.max_cubes + 1) for exits in passes]
     return Losses(
         total=torch.stack([one.total for one in each]).mean(),

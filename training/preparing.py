@@ -21,7 +21,7 @@ from training.networks import Network, build, start_backbones, start_from_bundle
 from training.observe import relative
 from training.plans import Baseline, find_plan
 from training.precision import prepare
-from training.recipe import Recipe
+from training.recipe import PARTS, Recipe
 from training.run import RUN, DataUsed, Run, Start, code_commit, read_run, write_run
 from training.trainer import Report, Trainer
 
@@ -40,6 +40,8 @@ class Request:
     bundle: Path | None = None
     seed: int | None = None
     """Instead of the plan's."""
+    flip: tuple[str, ...] = ()
+    """Instead of the plan's: patterns of labels whose videos may be mirrored."""
     device: str = "cpu"
 
 
@@ -81,6 +83,7 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
     dataset = read_dataset(request.data)
     plan = find_plan(request.plan, dataset.num_classes)
     recipe = plan.recipe if request.seed is None else replace(plan.recipe, seed=request.seed)
+    augmentation = replace(plan.augmentation, flip=request.flip) if request.flip else plan.augmentation
     model = plan.model_plan(request.baseline)
     network = build(model, recipe.seed)
     starts = () if request.bundle is None else start_from_bundle(network, request.bundle)
@@ -97,15 +100,13 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
         clip=plan.clip,
         labels=dataset.labels,
         recipe=recipe,
-        augmentation=plan.augmentation.to_dict(),
+        augmentation=augmentation.to_dict(),
         data=_data_used(request.data, train, learning, held_out),
         starts=starts,
         commit=code_commit(),
     )
     clip = replace(plan.clip, num_frames=recipe.training_frames or plan.clip.num_frames)
-    batches = Batches(
-        learning, store, clip, plan.augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced
-    )
+    batches = Batches(learning, store, clip, augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced)
     prepare(network, recipe.precision, device)
     return Ready(_settled(request.out, run), network, batches, held_out, store)
 
@@ -132,7 +133,14 @@ def _device(name: str) -> torch.device:
 
 
 def _check_frozen(recipe: Recipe, network: Network, starts: tuple[Start, ...]) -> None:
-    """What never learns must have come from somewhere."""
+    """What never learns must be there, and have come from somewhere."""
+    modules = [name for name, _ in network.named_modules()]
+    for name in recipe.frozen:
+        part = name.split(".")[0]
+        if getattr(network, part, None) is None and part in PARTS:
+            continue  # a baseline without a glance has nothing of it to freeze
+        if name.removesuffix(".") not in modules:
+            raise ValueError(f"frozen names {name!r}, but the network has no such part; see those of --show-plan")
     started = {start.part for start in starts}
     for part in ("glance", "focus"):
         if getattr(network, part, None) is None or started & {part, "all"}:
@@ -169,7 +177,7 @@ def _data_used(path: Path, train: Dataset, learning: Dataset, held_out: Dataset)
     return DataUsed(
         path=str(path.resolve()),
         fingerprint=hashlib.sha256(repr(listing).encode()).hexdigest(),
-        num_training=len(learning),
+        training_files=tuple(sorted(relative(sample.path, path) for sample in learning.samples)),
         held_out_files=tuple(sorted(relative(sample.path, path) for sample in held_out.samples)),
         held_out_subjects=tuple(sorted({sample.subject for sample in held_out.samples if sample.subject})),
     )

@@ -14,6 +14,8 @@ Crops: TypeAlias = Literal["learned", "random", "both", "alternate"]
 """Which cubes a step trains on: the policy's, uniformly random ones, both (Eq. 1's average), or now one, now the other
 (the same average over two steps, at half the price)."""
 Optimizer: TypeAlias = Literal["sgd", "adamw"]
+Gradient: TypeAlias = Literal["deep", "pixel"]
+"""Through what the policy learns: interpolated deep features (Eq. 5-6), or pixels (AdaFocusV2)."""
 Precision: TypeAlias = Literal["fp32", "bf16"]
 
 PARTS = ("glance", "policy", "focus", "classifier")
@@ -74,6 +76,9 @@ class Recipe:
     warmup_epochs: float = 1.0
     """Linear, at the start of every stage."""
     max_gradient_norm: float | None = 20.0
+    average_decay: float = 0.0
+    """Of the running average of the weights (0.99: of about the last hundred steps), which then is what is scored and
+    kept; 0: the weights themselves."""
     auxiliary_weight: float = 1.0
     """Of V2's two auxiliary cross-entropies beside that of the exits."""
     label_smoothing: float = 0.0
@@ -83,6 +88,7 @@ class Recipe:
     below the first layer that learns."""
     frozen_batch_norm: bool = False
     """Both encoders' batch norms keep the statistics they came with (their scales and offsets learn)."""
+    gradient: Gradient = "deep"
     interpolate_random: bool = True
     """Random cubes are enlarged and interpolated as learned ones (Eq. 5). False: plain cubes, as at inference, for a
     third of the price; random cubes carry no gradient to the policy either way."""
@@ -111,8 +117,9 @@ class Recipe:
         _at_least(0, auxiliary_weight=self.auxiliary_weight)
         _above_zero(max_gradient_norm=self.max_gradient_norm)
         _one_of(Optimizer, optimizer=self.optimizer)
+        _one_of(Gradient, gradient=self.gradient)
         _one_of(Precision, precision=self.precision)
-        for name in ("momentum", "label_smoothing"):
+        for name in ("momentum", "label_smoothing", "average_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must lie in [0, 1)")
         if not 0 < self.held_out_share < 1:

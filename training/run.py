@@ -62,10 +62,14 @@ class DataUsed:
     """The folder or CSV as resolved when the run began; it may have moved since."""
     fingerprint: str
     """Of the listing of the train split: files, labels, groups and sources."""
-    num_training: int
+    training_files: tuple[str, ...]
     held_out_files: tuple[str, ...]
     held_out_subjects: tuple[str, ...]
     """Empty where the data names no groups."""
+
+    @property
+    def num_training(self) -> int:
+        return len(self.training_files)
 
 
 @dataclass(frozen=True, slots=True)

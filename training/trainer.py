@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from training.averaging import WeightAverage
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from training.epoch_log import EpochSums, write_metrics
 from training.held_out import Score, score
@@ -86,6 +87,7 @@ class Trainer:
     _sums: EpochSums = field(default_factory=EpochSums)
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _optimizer: torch.optim.Optimizer | None = None
+    _average: WeightAverage | None = None
 
     def train(self, *, stop: Callable[[], bool] = lambda: False) -> bool:
         """Go on from OUT/last.ckpt, or begin. True at the end of the run; False where `stop()` said so, all saved."""
@@ -147,6 +149,8 @@ class Trainer:
             learning = [p for group in self._optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(learning, recipe.max_gradient_norm)
         self._optimizer.step()
+        if self._average is not None:
+            self._average.update(self.network, in_stage)
         self._step += 1
         self._total_steps += 1
         self._sums.clips += num_clips
@@ -166,12 +170,13 @@ class Trainer:
         last = self._epoch == stage.epochs
         no_better = False
         if last or self._epoch % recipe.evaluate_every_epochs == 0:
-            found = score(self.network, self.held_out(), stage.crops, recipe.seed, self._device)
+            with self._average.in_place_of(self.network) if self._average else contextlib.nullcontext():
+                found = self._score()
+                row |= found.columns()
+                if self._best is None or found.better_than(self._best):
+                    self._best, self._best_epoch = found, self._epoch
+                    save_weights(self.out / BEST, self.network.state_dict())
             set_modes(self.network, stage, recipe)
-            row |= found.columns()
-            if self._best is None or found.better_than(self._best):
-                self._best, self._best_epoch = found, self._epoch
-                save_weights(self.out / BEST, self.network.state_dict())
             patience = recipe.patience_epochs
             no_better = patience is not None and self._epoch - self._best_epoch >= patience
         self._rows.append(row)
@@ -185,13 +190,26 @@ class Trainer:
             self._begin_stage(self._stage + 1)
         return True
 
+    def _score(self) -> Score:
+        stage = self.recipe.stages[self._stage]
+        return score(self.network, self.held_out(), stage.crops, self.recipe.seed, self._device)
+
     def _begin_stage(self, number: int) -> None:
-        """A later stage goes on from the best weights of the one before, with a fresh optimiser."""
-        if number > 0:
-            self.network.load_state_dict(safetensors.torch.load_file(self.out / BEST))
+        """A later stage goes on from the best weights of the one before, with a fresh optimiser.
+
+        They are the ones to beat: a stage that only does harm leaves no trace.
+        """
         self._stage, self._epoch, self._step = number, 0, 0
         self._best, self._best_epoch = None, 0
+        if number > 0:
+            self.network.load_state_dict(safetensors.torch.load_file(self.out / BEST))
+            self._best = self._score()
         self._optimizer = self._fresh_optimizer()
+        self._average = self._fresh_average()
+
+    def _fresh_average(self) -> WeightAverage | None:
+        decay = self.recipe.average_decay
+        return WeightAverage(self.network, decay) if decay else None
 
     def _fresh_optimizer(self) -> torch.optim.Optimizer:
         stage = self.recipe.stages[self._stage]
@@ -212,6 +230,7 @@ class Trainer:
             rows=self._rows,
             network=self.network.state_dict(),
             optimizer=self._optimizer.state_dict(),
+            average=self._average.tensors if self._average else None,
         )
         save_checkpoint(self.out / LAST, checkpoint)
 
@@ -227,6 +246,9 @@ class Trainer:
         self._rows = checkpoint.rows
         self._optimizer = self._fresh_optimizer()
         self._optimizer.load_state_dict(checkpoint.optimizer)
+        self._average = self._fresh_average()
+        if self._average is not None and checkpoint.average is not None:
+            self._average.tensors = checkpoint.average
         return not checkpoint.ended
 
     @property

@@ -4,7 +4,7 @@ Knows no pixels, and no order of computation: `merge` folds one cube more into t
 
 Two forms share one shape. `MaxPoolClassifier`: FrameExit's and AdaFocusV2's accumulated max-pooling, split into two
 branches as in Uni-AdaFocus, so that the glance alone has a prediction. `AverageClassifier`: TSM's averaging of frame
-logits, for clips of few cubes.
+logits, for clips of few cubes; with `statistics` a head sees how features change over time, too.
 
 Shape suffixes: B clips, T frames (of the glance or of a cube), D features, G what is remembered of a glance, M what is
 remembered of cubes, K steps, C classes.
@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.adafocus.config import AdaFocusConfig
+from models.adafocus.config import AdaFocusConfig, Aggregation
+
+_LEAST_VARIANCE = 1e-4  # keeps the root's gradient finite where nothing changes
 
 
 class MaxPoolClassifier(nn.Module):
@@ -24,11 +26,13 @@ class MaxPoolClassifier(nn.Module):
         super().__init__()
         hidden = config.classifier_hidden
         self.memory_size = hidden
+        self.glance_features = config.glance_features
         self.glance_mlp = _mlp(glance_features, hidden)
         self.focus_mlp = _mlp(focus_features, hidden)
         self.dropout = nn.Dropout(config.dropout)
         self.glance_head = nn.Linear(hidden, config.num_classes)
-        self.step_heads = StepHeads(config.max_cubes, 2 * hidden, config.num_classes)
+        width = hidden * (2 if config.glance_features else 1)
+        self.step_heads = StepHeads(config.max_cubes, width, config.num_classes)
 
     def remember_glance(self, features_BTD: Tensor) -> Tensor:
         """memory_BG: the maximum over the glance's frames."""
@@ -48,26 +52,48 @@ class MaxPoolClassifier(nn.Module):
 
     def step_logits(self, glance_BG: Tensor, memory_BM: Tensor, steps: Sequence[int]) -> Tensor:
         """logits_BC after `steps[row]` >= 1 cubes; rows may stand at different steps."""
-        logits_BC: Tensor = self.step_heads(self.dropout(torch.cat((memory_BM, glance_BG), dim=1)), steps)
+        features_BD = torch.cat((memory_BM, glance_BG), dim=1) if self.glance_features else memory_BM
+        logits_BC: Tensor = self.step_heads(self.dropout(features_BD), steps)
         return logits_BC
+
+
+class FramePool(nn.Module):
+    """features_BTD to pooled_BF, F = `width` * D: the mean over frames; for a linear head the same as that of logits.
+
+    `statistics`: and the standard deviation beside it (x-vectors' statistics pooling, Snyder et al., ICASSP 2018).
+    """
+
+    def __init__(self, aggregation: Aggregation) -> None:
+        super().__init__()
+        self.deviates = aggregation == "statistics"
+        self.width = 2 if self.deviates else 1
+
+    def forward(self, features_BTD: Tensor) -> Tensor:
+        mean_BD = features_BTD.mean(dim=1)
+        if not self.deviates:
+            return mean_BD
+        variance_BD = features_BTD.var(dim=1, correction=0)
+        return torch.cat((mean_BD, (variance_BD + _LEAST_VARIANCE).sqrt()), dim=1)
 
 
 class AverageClassifier(nn.Module):
     def __init__(self, config: AdaFocusConfig, glance_features: int, focus_features: int) -> None:
         super().__init__()
         self.memory_size = config.num_classes
+        self.glance_features = config.glance_features
         self.dropout = nn.Dropout(config.dropout)
-        self.glance_head = nn.Linear(glance_features, config.num_classes)
-        self.focus_head = nn.Linear(focus_features, config.num_classes)
+        self.pool = FramePool(config.aggregation)
+        self.glance_head = nn.Linear(self.pool.width * glance_features, config.num_classes)
+        self.focus_head = nn.Linear(self.pool.width * focus_features, config.num_classes)
 
     def remember_glance(self, features_BTD: Tensor) -> Tensor:
-        """The glance's logits; the mean over frames comes first, which for a linear head is the same and cheaper."""
-        logits_BC: Tensor = self.glance_head(self.dropout(features_BTD.mean(1)))
+        """The glance's logits."""
+        logits_BC: Tensor = self.glance_head(self.dropout(self.pool(features_BTD)))
         return logits_BC
 
     def embed_cubes(self, features_BTD: Tensor) -> Tensor:
-        """The mean of a cube's frame logits."""
-        logits_BC: Tensor = self.focus_head(self.dropout(features_BTD.mean(1)))
+        """A cube's logits."""
+        logits_BC: Tensor = self.focus_head(self.dropout(self.pool(features_BTD)))
         return logits_BC
 
     def merge(self, memory_BM: Tensor, embedding_BM: Tensor) -> Tensor:
@@ -78,8 +104,9 @@ class AverageClassifier(nn.Module):
         return glance_BG
 
     def step_logits(self, glance_BG: Tensor, memory_BM: Tensor, steps: Sequence[int]) -> Tensor:
-        """Glance logits + the mean of frame logits over all cubes so far."""
-        return glance_BG + memory_BM / memory_BM.new_tensor(steps)[:, None]
+        """Glance logits + the mean of the logits of all cubes so far."""
+        cubes_BC = memory_BM / memory_BM.new_tensor(steps)[:, None]
+        return glance_BG + cubes_BC if self.glance_features else cubes_BC
 
 
 Classifier = MaxPoolClassifier | AverageClassifier

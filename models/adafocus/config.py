@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from models.backbones.config import BackboneConfig
 from models.pixels import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
 
-Aggregation: TypeAlias = Literal["max_pool", "average"]
+Aggregation: TypeAlias = Literal["max_pool", "average", "statistics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,12 @@ class AdaFocusConfig:
     temporal_shift: bool = False
     """TSM in both encoders, within the glance frames and within each cube."""
     aggregation: Aggregation = "max_pool"
-    """`max_pool`: running maximum and a head per step; `average`: frame logits, averaged over all cubes so far."""
+    """`max_pool`: running maximum and a head per step; `average`: frame logits, averaged over all cubes so far;
+    `statistics`: the same of a linear head on mean and standard deviation over frames, which sees what changes."""
+    glance_features: bool = True
+    """Predictions after cubes rest on the glance, too; false: on the cubes alone (an ablation of Table 5)."""
     classifier_hidden: int = 4096
-    """Width of the MLPs before the running maxima; `average` has none and ignores it."""
+    """Width of the MLPs before the running maxima; the other forms have none and ignore it."""
     policy_conv: int = 64
     policy_hidden: tuple[int, ...] = (1024, 512)
     dropout: float = 0.2
@@ -206,7 +209,10 @@ def _check_cubes(config: AdaFocusConfig) -> None:
             f"max_cubes is {config.max_cubes}, but single-frame cubes never use one of the {config.num_frames} "
             f"frames twice; take at most that many"
         )
-    if type(config.temporal_shift) is not bool:
-        raise ValueError(f"temporal_shift is {config.temporal_shift!r}, but must be true or false")
+    for name in ("temporal_shift", "glance_features"):
+        if type(getattr(config, name)) is not bool:
+            raise ValueError(f"{name} is {getattr(config, name)!r}, but must be true or false")
+    if config.aggregation == "statistics" and config.cube_size[0] == 1:
+        raise ValueError("aggregation 'statistics' needs cubes of at least 2 frames: a lone frame does not deviate")
     if config.temporal_shift and config.cube_size[0] == 1:
         raise ValueError("temporal_shift needs cubes of at least 2 frames: a lone frame has no neighbour to shift from")

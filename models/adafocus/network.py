@@ -7,6 +7,7 @@ N = B * K, D features, h and w cells, C classes (logits) or channels (pixels, ma
 """
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -17,7 +18,12 @@ from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import place_cubes
 from models.adafocus.encoders import FocusEncoder, GlanceEncoder
 from models.adafocus.enlarged import centres, crop_enlarged, enlarged_axes, enlarged_size, interpolate, shifts_in_cells
+from models.adafocus.pixels import crop_between_pixels
 from models.adafocus.policy import Policy
+
+Cubes: TypeAlias = Literal["deep", "pixel", "plain"]
+"""How cubes are cut: enlarged, their features interpolated (Eq. 5-6); between pixels (AdaFocusV2); or as inference cuts
+them, whole frames and pixels, which give the policy no gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +58,15 @@ class AdaFocusV3(nn.Module):
         maps_BTChw = self.glance_maps(clips_BTHWC)
         if positions_BK3 is None:
             positions_BK3 = self.policy(maps_BTChw.detach())
-        return self.exits(clips_BTHWC, maps_BTChw, positions_BK3, interpolated=self.training)
+        return self.exits(clips_BTHWC, maps_BTChw, positions_BK3, cubes="deep" if self.training else "plain")
 
-    def exits(self, clips_BTHWC: Tensor, maps_BTChw: Tensor, positions_BK3: Tensor, *, interpolated: bool) -> Exits:
+    def exits(self, clips_BTHWC: Tensor, maps_BTChw: Tensor, positions_BK3: Tensor, *, cubes: Cubes) -> Exits:
         """The exits of clips that were glanced at: one glance serves several sets of cubes.
 
-        There may be fewer than K cubes; then there are fewer exits. `interpolated` is Eq. 5-6; otherwise the cubes are
-        those of inference, which carry no gradient to the policy.
+        There may be fewer than K cubes; then there are fewer exits.
         """
         glance_BTD = maps_BTChw.mean(dim=(3, 4))
-        features = self._interpolated_features if interpolated else self._plain_features
+        features = {"deep": self._deep_features, "pixel": self._pixel_features, "plain": self._plain_features}[cubes]
         cubes_BKTD = split_rows(features(clips_BTHWC, positions_BK3), positions_BK3.shape[1])
         return Exits(
             logits_BEC=self._classify(glance_BTD, cubes_BKTD),
@@ -76,7 +81,7 @@ class AdaFocusV3(nn.Module):
         frames_BTHWC = clips_BTHWC[:, list(self.config.glance_indices)]
         return split_rows(self.glance(frames_BTHWC.flatten(0, 1)), self.config.num_glance_frames)
 
-    def _interpolated_features(self, clips_BTHWC: Tensor, positions_BK3: Tensor) -> Tensor:
+    def _deep_features(self, clips_BTHWC: Tensor, positions_BK3: Tensor) -> Tensor:
         config = self.config
         centres_BK3 = centres(positions_BK3, config)
         crops_NTHWC = crop_enlarged(clips_BTHWC, centres_BK3, config)
@@ -84,6 +89,10 @@ class AdaFocusV3(nn.Module):
         maps_NTChw = split_rows(self.focus.maps(crops_NTHWC.flatten(0, 1), num_frames), num_frames)
         shifts_N3 = shifts_in_cells(centres_BK3.flatten(0, 1))
         return interpolate(maps_NTChw, shifts_N3, enlarged_axes(config)).mean(dim=(3, 4))
+
+    def _pixel_features(self, clips_BTHWC: Tensor, positions_BK3: Tensor) -> Tensor:
+        crops_NTHWC = crop_between_pixels(clips_BTHWC, positions_BK3, self.config)
+        return split_rows(self.focus(crops_NTHWC.flatten(0, 1)), self.config.cube_size[0])
 
     def _plain_features(self, clips_BTHWC: Tensor, positions_BK3: Tensor) -> Tensor:
         crops_NTHWC = torch.stack(

@@ -17,6 +17,7 @@ from models.adafocus.enlarged import (
     shifts_in_cells,
 )
 from models.adafocus.network import AdaFocusV3, build_network
+from models.adafocus.pixels import crop_between_pixels
 
 FRAME_CUBES = replace(tiny(), frame_size=(96, 96), dropout=0.0)
 CLIP_CUBES = replace(
@@ -159,6 +160,75 @@ def test_one_clip_cannot_train_the_policy_but_random_positions_need_no_policy() 
         network(clips(FRAME_CUBES, batch=1))
     assert network(clips(FRAME_CUBES, batch=1), random_positions(FRAME_CUBES, 1)).logits_BEC.isfinite().all()
     assert network.eval()(clips(FRAME_CUBES, batch=1)).logits_BEC.isfinite().all()
+
+
+# --- pixel gradients, to compare with ---
+
+
+@pytest.mark.parametrize("config", FORMS)
+def test_between_pixels_a_cube_at_whole_ones_is_that_of_inference(config: AdaFocusConfig) -> None:
+    clips_BTHWC = clips(config, batch=1)
+    room = [size - cube for size, cube in zip((config.num_frames, *config.frame_size), config.cube_size, strict=True)]
+    for corner in ((0, 0, 0), (1, 5, 30), tuple(room)):
+        positions_BK3 = (torch.tensor(corner) / torch.tensor(room))[None, None]
+        (t, y, x), (frames, height, width) = corner, config.cube_size
+        plain = clips_BTHWC[:, t : t + frames, y : y + height, x : x + width].float()
+        torch.testing.assert_close(crop_between_pixels(clips_BTHWC, positions_BK3, config), plain, rtol=0, atol=0.05)
+
+
+def test_the_gradient_between_pixels_is_the_finite_difference_of_a_move() -> None:
+    clips_BTHWC = clips(CLIP_CUBES, batch=2)
+    positions_BK3 = random_positions(CLIP_CUBES, batch=2).double().requires_grad_()
+    crop_between_pixels(clips_BTHWC, positions_BK3, CLIP_CUBES).square().mean().backward()
+    step = 1e-4
+    for axis in range(3):
+        moved_3 = torch.zeros(3, dtype=torch.float64)
+        moved_3[axis] = step
+        with torch.no_grad():
+            ahead, behind = (
+                crop_between_pixels(clips_BTHWC, positions_BK3 + way * moved_3, CLIP_CUBES).square().mean()
+                for way in (1, -1)
+            )
+        torch.testing.assert_close(
+            positions_BK3.grad[..., axis].sum(), (ahead - behind) / (2 * step), rtol=1e-2, atol=1e-3, check_dtype=False
+        )
+
+
+@pytest.mark.parametrize("config", FORMS)
+def test_the_policy_learns_through_pixels_where_it_is_asked_to(config: AdaFocusConfig) -> None:
+    network, clips_BTHWC = training_network(config), clips(config)
+    maps_BTChw = network.glance_maps(clips_BTHWC)
+    exits = network.exits(clips_BTHWC, maps_BTChw, network.policy(maps_BTChw.detach()), cubes="pixel")
+    exits.logits_BEC[:, 1:].square().sum().backward()
+    assert network.policy.layers[-2].weight.grad.abs().sum() > 0
+
+
+# --- the classifier ---
+
+
+def test_statistics_see_a_change_that_the_mean_over_frames_does_not() -> None:
+    config = replace(CLIP_CUBES, aggregation="statistics", temporal_shift=False)
+    still_BTD = torch.ones(1, 4, 8)
+    flickering_BTD = still_BTD * torch.tensor([0.0, 2.0, 0.0, 2.0])[:, None]
+    for aggregation, told_apart in (("average", False), ("statistics", True)):
+        classifier = build_network(replace(config, aggregation=aggregation), 0).classifier
+        still, flickering = (classifier.pool(features_BTD) for features_BTD in (still_BTD, flickering_BTD))
+        assert torch.allclose(still, flickering) != told_apart
+
+
+def test_without_glance_features_predictions_after_cubes_do_not_change_with_the_glance() -> None:
+    for config in (FRAME_CUBES, CLIP_CUBES):
+        clips_BTHWC, positions_BK3 = clips(config), random_positions(config)
+        for kept in (True, False):
+            network = build_network(replace(config, glance_features=kept), 0)
+            with torch.inference_mode():
+                maps_BTChw = network.glance_maps(clips_BTHWC)
+                one, other = (
+                    network.exits(clips_BTHWC, maps, positions_BK3, cubes="plain").logits_BEC
+                    for maps in (maps_BTChw, 2 * maps_BTChw)
+                )
+            assert not torch.equal(one[:, 0], other[:, 0])
+            assert torch.equal(one[:, 1:], other[:, 1:]) != kept
 
 
 # --- the enlarged cube ---

@@ -17,7 +17,7 @@ from service.cli import cli
 from tests.unit.training.trained import CLIP, LABELS, make_data, make_run
 from training.bundling import Told, bundle_run, describe_recipe, halved
 from training.frames import FrameStore
-from training.run import BEST, DataUsed, read_run
+from training.run import BEST, read_run
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +103,19 @@ def test_groups_shared_by_train_and_val_are_told(tmp_path, cache):
     assert "OPTIMISTIC: 1 of its groups occur in training too" in bundled.bundle.manifest.measured.data
 
 
+def test_a_video_that_was_trained_on_is_no_val_video(tmp_path, cache):
+    data = make_data(tmp_path / "data")
+    run = make_run(tmp_path / "run", data)
+    moved = read_run(run).data.training_files[0]
+    table = data / "labels.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(line.replace(",train,", ",val,") if line.startswith(moved) else line for line in lines))
+    with pytest.raises(ValueError, match=rf"1 videos of the val split were trained on by this run, such as {moved}"):
+        bundled_of(run, tmp_path / "mine", cache=cache)
+
+
 def test_data_that_has_moved_is_named(tmp_path, data, cache):
-    used = DataUsed("/nowhere/strokes", "f", 6, read_run(make_run(tmp_path / "a", data)).data.held_out_files, ())
+    used = replace(read_run(make_run(tmp_path / "a", data)).data, path="/nowhere/strokes")
     run = make_run(tmp_path / "run", data, used=used)
     with pytest.raises(ValueError, match="/nowhere/strokes"):
         bundled_of(run, tmp_path / "mine", cache=cache)

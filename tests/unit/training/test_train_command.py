@@ -246,6 +246,12 @@ def test_nothing_that_is_random_is_frozen(data: Path, cache: Path, tmp_path: Pat
     assert not (tmp_path / "run").exists()
 
 
+def test_a_frozen_part_that_is_none_is_named(data: Path, cache: Path, tmp_path: Path) -> None:
+    plan = replace(PLAN, recipe=replace(PLAN.recipe, frozen=("glance.backbone.feature.0",)))
+    with pytest.raises(ValueError, match=r"'glance\.backbone\.feature\.0', but the network has no such part"):
+        ready(data, cache, tmp_path / "run", plan)
+
+
 # --- plans ---
 
 

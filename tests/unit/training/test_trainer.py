@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from models.adafocus.network import AdaFocusV3
 from models.backbones.config import BackboneConfig
 from tests.unit.training.runs import MODEL, SAVING, network, trainer
+from training.averaging import WeightAverage
 from training.baselines import FullFrame, FullFrameConfig
 from training.optimizers import make_optimizer, set_learning_rate
 from training.precision import set_modes
@@ -246,6 +247,40 @@ def test_accumulated_batches_take_the_step_of_one_larger_batch(tmp_path: Path) -
         moved, apart = (one[name] - before[name]).norm(), (one[name] - two[name]).norm()
         assert moved > 0
         assert apart < 1e-2 * moved
+
+
+# --- averaged weights ---
+
+
+def test_the_average_is_what_is_scored_and_kept_and_a_killed_run_goes_on_with_it(tmp_path: Path) -> None:
+    recipe = replace(SAVING, stages=(Stage(3, "random"),), average_decay=0.9)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        folder.mkdir()
+    trained = network()
+    trainer(whole, recipe, trained).train()
+    kept = safetensors.torch.load_file(whole / BEST)
+    assert any(not torch.equal(kept[name], tensor) for name, tensor in trained.state_dict().items())
+    watch = Watch(4)
+    assert not trainer(broken, recipe, report=watch).train(stop=watch.stop)
+    assert trainer(broken, recipe).train()
+    again = safetensors.torch.load_file(broken / BEST)
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+
+
+def test_an_average_of_weights_that_stay_is_those_weights_and_lags_behind_those_that_move() -> None:
+    module = nn.Linear(2, 2)
+    before = module.weight.detach().clone()
+    average = WeightAverage(module, decay=0.9)
+    average.update(module, 0)
+    torch.testing.assert_close(average.tensors["weight"], before)
+    with torch.no_grad():
+        module.weight += 1
+    average.update(module, 1000)
+    torch.testing.assert_close(average.tensors["weight"], before + 0.1)
+    with average.in_place_of(module):
+        torch.testing.assert_close(module.weight.detach(), before + 0.1)
+    torch.testing.assert_close(module.weight.detach(), before + 1)
 
 
 # --- when to stop, what to refuse ---

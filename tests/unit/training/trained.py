@@ -49,8 +49,8 @@ def make_run(
     plan = ModelPlan("adafocus_v3", MODEL.to_dict())
     if baseline:
         plan = ModelPlan("full_frame", FullFrameConfig(MODEL, temporal_shift=False, with_glance=True).to_dict())
-    held_out = tuple(sorted(str(path.relative_to(data)) for path in (data / "train").glob("*.mp4"))[:num_held_out])
-    used = used or DataUsed(str(data), "f", 12 - num_held_out, held_out, ())
+    files = tuple(sorted(str(path.relative_to(data)) for path in (data / "train").glob("*.mp4")))
+    used = used or DataUsed(str(data), "f", files[num_held_out:], files[:num_held_out], ())
     run = Run(plan, CLIP, LABELS, RECIPE, {}, used, (), None)
     folder.mkdir(parents=True)
     write_run(folder, replace(run, **changes))
