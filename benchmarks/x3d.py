@@ -1,7 +1,7 @@
 """X3D-S (Feichtenhofer, CVPR 2020), to measure against: built from the published layers, seeded and untrained.
 
 Its layers are those of pytorchvideo's `create_x3d` (stem 24, blocks 3, 5, 11, 7, inner width 2.25 times the outer,
-squeeze-excitation in every other block, swish, head of 432 and 2048). pytorchvideo itself is not kept up.
+squeeze-excitation in every other block, swish, head of 432 and 2048). pytorchvideo itself needs torchvision.
 `python -m benchmarks.x3d` prints parameters and multiply-adds beside the published ones.
 
 Shape suffixes: B clips, T frames, N = B * T, H rows, W columns, C channels or classes.
