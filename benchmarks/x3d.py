@@ -17,7 +17,7 @@ from models.mobile_former.block import depthwise, pointwise
 from models.mobile_former.config import MobileFormerConfig
 from models.mobile_former.folding import fold_norm, fold_stem
 from models.mobile_former.network import Stem
-from models.pixels import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from models.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 
 BLOCKS, WIDTHS, EXPANSION = (3, 5, 11, 7), (24, 48, 96, 192), 2.25
 HEAD_HIDDEN = 2048

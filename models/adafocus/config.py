@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeAlias, get_args
 
 from models.backbones.config import BackboneConfig
-from models.pixels import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
+from models.normalize import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
 
 Aggregation: TypeAlias = Literal["max_pool", "average", "statistics"]
 

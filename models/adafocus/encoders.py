@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from models.adafocus.config import AdaFocusConfig
 from models.backbones.build import build_backbone
-from models.pixels import Normalize
+from models.normalize import Normalize
 
 
 class GlanceEncoder(nn.Module):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
-from models.pixels import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
+from models.normalize import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
 
 Depthwise: TypeAlias = Literal["2d", "2+1d", "3d"]
 Activation: TypeAlias = Literal["relu", "dynamic_relu", "frame_dynamic_relu"]

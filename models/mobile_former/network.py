@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from models.mobile_former.block import Block, pointwise
 from models.mobile_former.config import MobileFormerConfig
-from models.pixels import Normalize
+from models.normalize import Normalize
 
 _STEM_KERNEL = 5  # frames
 _HEAD_EXPANSION = 6  # Mobile-Former's; a baseline has X3D's head

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from models.backbones.build import Backbone, build_backbone
 from models.backbones.config import BackboneConfig
 from models.checkpoints import CheckpointMismatch, load_backbone
-from models.pixels import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from models.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 
 SMALL = BackboneConfig("mobilenet_v2", width_mult=0.1)
 SHARED = Path(__file__).parents[4] / "shared"
