@@ -104,8 +104,8 @@ def _compact(num_classes: int) -> Plan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores.
 
     Eight small whole frames to glance at, cubes of eight sharper ones. Frames are shifted in networks that stay as
-    ImageNet left them but for their last blocks, and the classifier sees what changes over time. Heads first:
-    fine-tuning from random ones distorts good features (Kumar et al., ICLR 2022). Weights are averaged over the steps.
+    ImageNet left them but for their last blocks, and the classifier sees what changes over time. Heads begin where
+    ridge regression puts them; weights are averaged over the steps.
     """
     model = replace(
         compact(num_classes),
@@ -122,17 +122,17 @@ def _compact(num_classes: int) -> Plan:
     recipe = replace(
         _small_set_stages(6, 2),
         stages=(
-            Stage(2, "random", ("classifier",), lr=3e-4),
-            Stage(6, "random", ("glance", "focus", "classifier"), lr=1e-4),
+            Stage(4, "random", ("glance", "focus", "classifier"), lr=1e-4),
             Stage(2, "learned", ("policy",), lr=1e-3),
         ),
-        rates=Rates(glance=1.0, policy=1.0, focus=1.0, classifier=3.0),
+        rates=Rates(glance=1.0, policy=1.0, focus=1.0, classifier=1.0),
         weight_decay=0.05,
         max_gradient_norm=5.0,
         warmup_epochs=0.5,
         frozen=_early_blocks(14),
         frozen_batch_norm=True,
         random_depth=True,
+        fitted_heads=3,
         average_decay=0.99,
     )
     return Plan(model, _clip(model), recipe, SMALL_SET)

@@ -10,6 +10,7 @@ Shape suffixes: B clips, T frames, H rows, W columns, C classes or colour channe
 """
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -24,6 +25,7 @@ from torch import Tensor
 from training.averaging import WeightAverage
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from training.epoch_log import EpochSums, write_metrics
+from training.heads import fit_heads
 from training.held_out import Score, score
 from training.losses import losses
 from training.networks import Network
@@ -99,10 +101,18 @@ class Trainer:
                     (self.out / DONE).touch()
                     return True
             else:
+                self._fit_heads()
                 self._begin_stage(0)
             first = self._total_steps * self.recipe.accumulation
             with contextlib.closing(self.batches_from(first)) as batches:
                 return self._loop(batches, stop)
+
+    def _fit_heads(self) -> None:
+        """Before the first step; on the batches with which training then begins."""
+        if num_epochs := self.recipe.fitted_heads:
+            num_batches = num_epochs * self.steps_per_epoch * self.recipe.accumulation
+            with contextlib.closing(self.batches_from(0)) as batches:
+                fit_heads(self.network, itertools.islice(batches, num_batches), _seeded(self.recipe.seed, 0))
 
     def _loop(self, batches: Iterator[tuple[Tensor, Tensor]], stop: Callable[[], bool]) -> bool:
         saved_at_s = time.monotonic()
@@ -197,12 +207,15 @@ class Trainer:
     def _begin_stage(self, number: int) -> None:
         """A later stage goes on from the best weights of the one before, with a fresh optimiser.
 
-        They are the ones to beat: a stage that only does harm leaves no trace.
+        They, or fitted heads, are what is to be beaten: a stage that only does harm leaves no trace.
         """
         self._stage, self._epoch, self._step = number, 0, 0
         self._best, self._best_epoch = None, 0
         if number > 0:
             self.network.load_state_dict(safetensors.torch.load_file(self.out / BEST))
+        elif self.recipe.fitted_heads:
+            save_weights(self.out / BEST, self.network.state_dict())
+        if number > 0 or self.recipe.fitted_heads:
             self._best = self._score()
         self._optimizer = self._fresh_optimizer()
         self._average = self._fresh_average()

@@ -60,20 +60,22 @@ class MaxPoolClassifier(nn.Module):
 class FramePool(nn.Module):
     """features_BTD to pooled_BF, F = `width` * D: the mean over frames; for a linear head the same as that of logits.
 
-    `statistics`: and the standard deviation beside it (x-vectors' statistics pooling, Snyder et al., ICASSP 2018).
+    `statistics`: beside it the standard deviation (x-vectors' statistics pooling, Snyder et al., ICASSP 2018), and the
+    mean distance between neighbouring frames, which tells quick changes from slow ones.
     """
 
     def __init__(self, aggregation: Aggregation) -> None:
         super().__init__()
         self.deviates = aggregation == "statistics"
-        self.width = 2 if self.deviates else 1
+        self.width = 3 if self.deviates else 1
 
     def forward(self, features_BTD: Tensor) -> Tensor:
         mean_BD = features_BTD.mean(dim=1)
         if not self.deviates:
             return mean_BD
-        variance_BD = features_BTD.var(dim=1, correction=0)
-        return torch.cat((mean_BD, (variance_BD + _LEAST_VARIANCE).sqrt()), dim=1)
+        deviation_BD = (features_BTD.var(dim=1, correction=0) + _LEAST_VARIANCE).sqrt()
+        distance_BD = features_BTD.diff(dim=1).abs().mean(dim=1)
+        return torch.cat((mean_BD, deviation_BD, distance_BD), dim=1)
 
 
 class AverageClassifier(nn.Module):

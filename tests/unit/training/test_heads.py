@@ -1,0 +1,83 @@
+"""Heads in closed form: ridge regression on standardised features, and no other weight is touched."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from tests.unit.training.runs import MODEL, SAVING, clips, network, trainer
+from training.heads import RIDGE, fit_heads, ridge_regression
+from training.recipe import Stage
+from training.run import BEST
+
+CLIP_CUBES = replace(MODEL, cube_size=(3, 32, 32), max_cubes=2, aggregation="statistics", dropout=0.0)
+
+
+def batches(count: int = 6) -> list[tuple[Tensor, Tensor]]:
+    clips_BTHWC, labels_B = clips(MODEL, 4 * count, seed=0)
+    return list(zip(clips_BTHWC.split(4), torch.eye(4)[labels_B].split(4), strict=True))
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(5)
+
+
+@pytest.mark.parametrize("num_features", [5, 60], ids=["among features", "among rows"])
+def test_ridge_regression_is_the_least_penalised_squared_error_on_standardised_features(num_features: int) -> None:
+    torch.manual_seed(0)
+    x_RF, y_RC = 3 + 2 * torch.randn(30, num_features), torch.eye(4)[torch.arange(30) % 4]
+    weight_CF, bias_C = ridge_regression(x_RF, y_RC)
+    deviation_F = x_RF.std(dim=0, correction=0) + 1e-3
+
+    def penalised(weight_CF: Tensor, bias_C: Tensor) -> float:
+        error = (x_RF @ weight_CF.T + bias_C - y_RC).square().sum()
+        return float(error + RIDGE * num_features * (weight_CF * deviation_F).square().sum())
+
+    least = penalised(weight_CF, bias_C)
+    for _ in range(20):
+        assert penalised(weight_CF + 0.01 * torch.randn_like(weight_CF), bias_C) > least
+        assert penalised(weight_CF, bias_C + 0.01 * torch.randn_like(bias_C)) > least
+
+
+def test_fitted_heads_know_the_clips_that_they_were_fitted_on() -> None:
+    built = network(CLIP_CUBES)
+    clips_BTHWC, targets_BC = (torch.cat(parts) for parts in zip(*batches(), strict=True))
+    labels_B = targets_BC.argmax(dim=1)
+
+    def right() -> Tensor:
+        with torch.no_grad():
+            return (built.eval()(clips_BTHWC).logits_BEC.argmax(dim=2) == labels_B[:, None]).float().mean(dim=0)
+
+    before_E = right()
+    fit_heads(built, batches(), generator())
+    assert (right() > before_E).all()
+    assert (right() > 0.6).all()
+
+
+def test_nothing_but_linear_heads_changes_and_the_same_batches_give_the_same_heads() -> None:
+    one, other = network(CLIP_CUBES), network(CLIP_CUBES)
+    before = {name: tensor.clone() for name, tensor in one.state_dict().items()}
+    for built in (one, other):
+        fit_heads(built, batches(2), generator())
+    changed = {name for name, tensor in one.state_dict().items() if not torch.equal(tensor, before[name])}
+    heads = {name for name, module in one.named_modules() if isinstance(module, nn.Linear) and "policy" not in name}
+    assert changed == {f"{head}.{kind}" for head in heads for kind in ("weight", "bias")}
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_heads_behind_layers_that_must_be_learnt_have_no_closed_form() -> None:
+    with pytest.raises(ValueError, match=r"max_pool classifier .* take aggregation average or statistics"):
+        fit_heads(network(MODEL), batches(1), generator())
+
+
+def test_a_stage_that_makes_fitted_heads_worse_leaves_them_as_they_were(tmp_path: Path) -> None:
+    recipe = replace(SAVING, stages=(Stage(1, "random", ("classifier",), lr=1e3),), fitted_heads=1, optimizer="adamw")
+    trainer(tmp_path, recipe, network(CLIP_CUBES)).train()
+    fitted = network(CLIP_CUBES)
+    made = trainer(tmp_path, recipe, fitted)
+    made._fit_heads()
+    kept = safetensors.torch.load_file(tmp_path / BEST)
+    assert all(torch.equal(kept[name], tensor) for name, tensor in fitted.state_dict().items())
