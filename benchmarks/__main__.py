@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("runtimes", "decode", "thresholds", "throughput")
+BENCHMARKS = ("runtimes", "decode", "thresholds", "throughput", "mobile_former")
 RESULTS = Path(__file__).parent / "results"
 
 

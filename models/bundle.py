@@ -3,7 +3,6 @@
 Knows no runtime and builds no network: prices come from the architecture, everything else from the folder.
 """
 
-import functools
 import hashlib
 import os
 import tempfile
@@ -14,8 +13,6 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from models.adafocus.config import AdaFocusConfig
-from models.adafocus.costs import costs_flops
 from models.bundle_format import (
     FILES,
     FORMAT,
@@ -28,10 +25,9 @@ from models.bundle_format import (
     read_json,
 )
 from models.calibration import Calibration, calibration_files, read_calibration
+from models.families import ModelConfig, costs_flops, own_paper_flops, read_config
 from models.recognizer import ClipSpec
 from models.thresholds import BudgetGrid
-
-_costs_flops = functools.cache(costs_flops)  # a second of tracing, the same for every bundle of one shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +37,7 @@ class Bundle:
     folder: Path
     digest: str
     manifest: Manifest
-    config: AdaFocusConfig
+    config: ModelConfig
     costs_flops: tuple[int, ...]
     calibration: Calibration
 
@@ -69,6 +65,11 @@ class Bundle:
     def default_budget_flops(self) -> int:
         """B of Eq. 7 for a request that names none."""
         return round(self.manifest.default_budget_gflops * 1e9)
+
+    @property
+    def paper_flops(self) -> int | None:
+        """To show beside the price: see `models.families.own_paper_flops`."""
+        return own_paper_flops(self.config)
 
     @property
     def clip_spec(self) -> ClipSpec:
@@ -115,7 +116,7 @@ class Bundle:
             way_out = "the file is damaged or belongs to another bundle: fetch or build the bundle again"
             raise BundleError(folder, f"{MANIFEST}.weights_sha256", manifest.weights_sha256, rule, way_out)
         config = _read_config(folder, manifest)
-        costs = _costs_flops(config)
+        costs = costs_flops(config)
         calibration = read_calibration(folder, costs, config.num_classes)
         _check_budget(folder, manifest, costs)
         _check_measured(folder, manifest, len(costs))
@@ -161,10 +162,10 @@ def write_bundle(
     return Bundle.read(folder)
 
 
-def _read_config(folder: Path, manifest: Manifest) -> AdaFocusConfig:
+def _read_config(folder: Path, manifest: Manifest) -> ModelConfig:
     field = f"{MANIFEST}.architecture.config"
     try:
-        config = AdaFocusConfig.from_dict(manifest.architecture.config)
+        config = read_config(manifest.architecture.family, manifest.architecture.config)
     except ValueError as error:
         way_out = "correct it or build the bundle again"
         raise BundleError(folder, field, manifest.architecture.config, str(error), way_out) from error

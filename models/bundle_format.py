@@ -38,8 +38,8 @@ class _Strict(BaseModel):
 
 
 class Architecture(_Strict):
-    family: Literal["adafocus_v3"]
-    config: dict[str, Any]  # AdaFocusConfig.from_dict is as strict as this file
+    family: Literal["adafocus_v3", "video_mobile_former"]  # models.families has what each is
+    config: dict[str, Any]  # its from_dict is as strict as this file
 
 
 class ClipRule(_Strict):

@@ -9,11 +9,10 @@ from typing import Any
 import safetensors.torch
 from safetensors import SafetensorError
 
-from models.adafocus.network import AdaFocusV3, build_network
-from models.adafocus.recognizer import AdaFocusRecognizer
 from models.bundle import Bundle
 from models.bundle_format import WEIGHTS, BundleError, read_bytes
 from models.checkpoints import CheckpointMismatch, load_strictly
+from models.families import ModelNetwork, build_network, make_recognizer
 from models.recognizer import Recognizer
 from models.runtime import RuntimeConfig, make_runtime
 
@@ -27,11 +26,11 @@ class Model:
 def make_model(bundle: Bundle, runtime: RuntimeConfig) -> Model:
     """Raises BundleError when the tensors do not fit the architecture, ValueError for a runtime that is not there."""
     temperatures = bundle.calibration.temperatures_K
-    recognizer = AdaFocusRecognizer(load_network(bundle), bundle.clip_spec, temperatures, make_runtime(runtime))
+    recognizer = make_recognizer(load_network(bundle), bundle.clip_spec, temperatures, make_runtime(runtime))
     return Model(bundle, recognizer)
 
 
-def load_network(bundle: Bundle) -> AdaFocusV3:
+def load_network(bundle: Bundle) -> ModelNetwork:
     """The network in eval mode, fp32 whatever the precision on disk. BundleError names tensors that do not fit."""
     try:
         tensors = safetensors.torch.load(read_bytes(bundle.folder, WEIGHTS))

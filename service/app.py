@@ -150,6 +150,7 @@ def _offer(model: Model) -> Offer:
         trained=bundle.trained,
         frame_rule=FrameRule(spec.num_frames, spec.height_px, spec.width_px, spec.resize, spec.source_short_side_px),
         costs_flops=model.recognizer.costs,
+        paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=tuple(
             GridPoint(

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from service.app import create_app
+from service.app import Loader, create_app
 from service.server import DrainingServer, make_server
 from service.settings import Settings
 
@@ -52,21 +52,23 @@ def serving(
     ready: bool = True,
     before_load: threading.Event | None = None,
     load_error: Exception | None = None,
+    load: Loader | None = None,
     **settings: Any,
 ) -> Iterator[Served]:
     """Serve the tiny recognizer; `settings` override those of tests (one decoding child).
 
     `before_load`: the model does not load before that; `load_error`: it never does. `ready=False`: do not wait for it.
+    `load` takes the place of all that.
     """
 
-    def load(_: Settings) -> list[Any]:
+    def load_tiny(_: Settings) -> list[Any]:
         assert before_load is None or before_load.wait(30)
         if load_error is not None:
             raise load_error
         return [tiny_model(recognizer)]
 
     chosen = Settings(**{"decode_children": 1, "decode_timeout_s": 20.0, "drain_timeout_s": 5.0} | settings)
-    app = create_app(chosen, load=load)
+    app = create_app(chosen, load=load or load_tiny)
     server = make_server(chosen, app)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -99,6 +99,7 @@ def tiny_model(
         default_budget_flops=180_000_000,
         grid=SimpleNamespace(points=(point(100_000_000, (9.0, 9.0)), point(180_000_000, thresholds))),
         frontier=(),
+        paper_flops=None,
         card=(("Limits", "knows three colours"),),
     )
     return SimpleNamespace(bundle=bundle, recognizer=recognizer if recognizer is not None else TinyRecognizer())

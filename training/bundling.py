@@ -16,13 +16,13 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from models.adafocus.network import AdaFocusV3
-from models.adafocus.recognizer import AdaFocusRecognizer
 from models.bundle import Bundle, write_bundle
 from models.bundle_format import Architecture, Card, ClipRule, Description, Measured, Provenance
 from models.calibration import Calibration
 from models.checkpoints import load_strictly
+from models.families import ModelNetwork, costs_flops, family_of, make_recognizer
 from models.runtime import RuntimeConfig, make_runtime
+from training.baselines import FullFrame
 from training.calibrate import calibrate, measure
 from training.crossfit import NUM_FOLDS, cross_fit, least_sufficient_budget
 from training.dataset import Dataset, Sample, read_dataset
@@ -86,14 +86,14 @@ def bundle_run(
     root = data or Path(run.data.path)
     dataset = read_dataset(root)
     held_out = _held_out(run, dataset, root)
-    num_exits = network.config.max_cubes + 1
+    num_exits = len(costs_flops(network.config))
     if len(held_out) < num_exits:
         raise ValueError(
             f"{len(held_out)} held-out videos are fewer than the model's {num_exits} exits; thresholds solved on so "
             "few mean nothing: train again with a larger held-out share, or on more videos"
         )
     runtime = dataclasses.replace(REFERENCE, num_threads=num_threads)
-    recognizer = AdaFocusRecognizer(network, run.clip, [1.0] * num_exits, make_runtime(runtime))
+    recognizer = make_recognizer(network, run.clip, [1.0] * num_exits, make_runtime(runtime))
     store = FrameStore(cache, run.clip.source_short_side_px or min(network.config.frame_size))
 
     def observed(part: Dataset, split: str) -> Observations:
@@ -114,7 +114,7 @@ def bundle_run(
         task=told.task or root.resolve().stem,
         labels=run.labels,
         trained=True,
-        architecture=Architecture(family="adafocus_v3", config=network.config.to_dict()),
+        architecture=Architecture(family=family_of(network.config), config=network.config.to_dict()),
         clip=ClipRule(sampling="uniform", resize=run.clip.resize, source_short_side_px=run.clip.source_short_side_px),
         default_budget_gflops=told.default_budget_gflops or _default_budget_flops(seen, calibration) / 1e9,
         licence=told.licence,
@@ -168,16 +168,20 @@ def describe_recipe(run: Run, *, finished: bool) -> str:
     stages = "; ".join(
         f"{s.epochs} epochs of {'+'.join(s.trains)}, {s.crops} cubes, rate {s.lr:g}" for s in recipe.stages
     )
+    if run.model.family == "video_mobile_former":
+        stages = "; ".join(f"{s.epochs} epochs, rate {s.lr:g}" for s in recipe.stages)
+    if recipe.training_frames is not None:
+        stages += f"; on {recipe.training_frames} frames of a clip"
     starts = ", ".join(f"{start.part} from {start.file} (sha256 {start.sha256[:8]})" for start in run.starts)
     batch = f"batches of {recipe.batch_size}" + (f" x {recipe.accumulation}" if recipe.accumulation > 1 else "")
     parts = [stages, f"{recipe.optimizer}, {batch}, {recipe.precision}", starts or "from scratch"]
     return "; ".join(parts + ([] if finished else ["the run was not finished: its best weights so far"]))
 
 
-def _halved_network(run: Run, folder: Path) -> AdaFocusV3:
+def _halved_network(run: Run, folder: Path) -> ModelNetwork:
     """What the bundle will answer with: calibration has to see the rounded weights."""
     network = load_run_network(run, folder)
-    if not isinstance(network, AdaFocusV3):
+    if isinstance(network, FullFrame):
         raise ValueError(f"{folder} holds a {run.model.family} baseline, which has no budget; evaluate it as it is")
     network.load_state_dict(halved(network.state_dict()))
     return network
@@ -212,6 +216,8 @@ def _errors(seen: Observations, temperatures_K: list[float] | tuple[float, ...])
 def _default_budget_flops(seen: Observations, calibration: Calibration) -> int:
     """The least budget that costs no accuracy, cross-fitted; with too few groups for that, the middle of the span."""
     grid = calibration.grid
+    if grid.least_flops == grid.full_flops:
+        return grid.full_flops
     try:
         folds = min(NUM_FOLDS, len(set(zip(seen.sources_N, seen.groups_N, strict=True))))
         trials = cross_fit(seen, num_folds=folds)

@@ -23,9 +23,9 @@ CACHE = Path("~/.cache/fovea")
 def train(
     data: Annotated[Path, typer.Argument(help="A folder per class (in train/, if you like), or a CSV path,label,...")],
     out: Annotated[Path, typer.Option(help="The run's folder; a run that stands there goes on.")],
-    plan: Annotated[str, typer.Option(help="compact, own-data, frame-cubes, clip-cubes, paper-*, or a JSON file.")] = (
-        "compact"
-    ),
+    plan: Annotated[
+        str, typer.Option(help="compact, own-data, frame-cubes, clip-cubes, vmf-compact, paper-*, or JSON.")
+    ] = ("compact"),
     baseline: Annotated[str | None, typer.Option(help="Train its full-frame baseline: tsn, tsm, tsn+, tsm+.")] = None,
     glance_weights: Annotated[Path | None, typer.Option(help="ImageNet weights (safetensors) to start with.")] = None,
     focus_weights: Annotated[Path | None, typer.Option(help="The same for the focus network.")] = None,
@@ -76,6 +76,24 @@ def train(
     else:
         stderr.print(f"stopped; the same command goes on from {out}/last.ckpt")
         raise typer.Exit(3)
+
+
+@commands.command()
+def build(
+    variant: Annotated[str, typer.Argument(help="Such as video-mobile-former-2g; a wrong name lists them all.")],
+    out: Annotated[Path, typer.Option(help="The folder of bundles to build it in, as VARIANT-untrained.")] = (
+        Path("var/bundles")
+    ),
+    seed: Annotated[int, typer.Option(help="Of the weights.", min=0)] = 0,
+) -> None:
+    """Build any model without training it, to measure its speed: its answers mean nothing, and it says so."""
+    from training.untrained import build_variant
+
+    bundle, built = build_variant(variant, out, seed=seed)
+    stderr.print(
+        f"{'built' if built else 'kept'} {bundle.folder}: {sum(bundle.costs_flops) / 1e9:.4g} GFLOPs at most, "
+        "[yellow]UNTRAINED: its answers mean nothing"
+    )
 
 
 class _Stop:

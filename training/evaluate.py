@@ -17,9 +17,11 @@ from typing import Any
 
 import torch
 
+from models.adafocus.network import AdaFocusV3
 from models.adafocus.recognizer import AdaFocusRecognizer
 from models.bundle import Bundle
 from models.bundle_format import MANIFEST
+from models.families import make_recognizer
 from models.loading import load_network
 from models.recognizer import ClipSpec, Recognizer
 from models.runtime import Runtime, RuntimeConfig, make_runtime
@@ -43,7 +45,7 @@ RANDOM: tuple[Random, ...] = ("space-time", "space", "time")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """What is evaluated. `recognizer` answers without temperatures; a baseline has no budgets."""
+    """What is evaluated. `recognizer` answers without temperatures; what has a fixed cost has no budgets."""
 
     name: str
     digest: str
@@ -98,7 +100,7 @@ def evaluate(
     seen = observed(subject.recognizer, timed=True)
     seen.save(out / OBSERVATIONS)
     random: dict[Random, list[Observations]] = {}
-    if subject.bundle is not None and random_draws:
+    if subject.bundle is not None and random_draws and len(subject.bundle.costs_flops) > 1:
         for coordinates in RANDOM:
             draws = [_random_recognizer(subject.bundle, coordinates, seed, executor) for seed in range(random_draws)]
             random[coordinates] = [observed(recognizer, timed=False) for recognizer in draws]
@@ -157,17 +159,19 @@ def _draw_pictures(
 
 
 def _of_bundle(bundle: Bundle, runtime: Runtime) -> Subject:
-    recognizer = AdaFocusRecognizer(load_network(bundle), bundle.clip_spec, [1.0] * len(bundle.costs_flops), runtime)
+    recognizer = make_recognizer(load_network(bundle), bundle.clip_spec, [1.0] * len(bundle.costs_flops), runtime)
     origin = bundle.manifest.provenance
+    fixed = len(bundle.costs_flops) == 1
     return Subject(
         name=bundle.name, digest=bundle.digest, labels=bundle.labels, spec=bundle.clip_spec, recognizer=recognizer,
-        temperatures_K=bundle.calibration.temperatures_K, grid=bundle.grid,
-        default_budget_flops=bundle.default_budget_flops, bundle=bundle, trained=bundle.trained, seed=origin.seed,
-        commit=origin.commit, recipe=origin.recipe,
+        temperatures_K=bundle.calibration.temperatures_K, grid=None if fixed else bundle.grid,
+        default_budget_flops=None if fixed else bundle.default_budget_flops, bundle=bundle, trained=bundle.trained,
+        seed=origin.seed, commit=origin.commit, recipe=origin.recipe,
     )  # fmt: skip
 
 
 def _random_recognizer(bundle: Bundle, coordinates: Random, seed: int, runtime: Runtime) -> AdaFocusRecognizer:
     network = load_network(bundle)
+    assert isinstance(network, AdaFocusV3), "only cubes can be drawn at random"
     randomise(network, coordinates, seed)
     return AdaFocusRecognizer(network, bundle.clip_spec, [1.0] * len(bundle.costs_flops), runtime)

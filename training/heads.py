@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from models.adafocus.network import AdaFocusV3
+from models.mobile_former.network import VideoMobileFormer
 from training.baselines import FullFrame
 from training.losses import random_positions
 from training.networks import Network
@@ -32,10 +34,12 @@ def fit_heads(network: Network, batches: Iterable[tuple[Tensor, Tensor]], genera
         for name, module in network.named_modules()
         if isinstance(module, nn.Linear) and part_of(name) == "classifier"
     ]
-    if not isinstance(network, FullFrame) and network.config.aggregation == "max_pool":
+    if isinstance(network, VideoMobileFormer) or (
+        isinstance(network, AdaFocusV3) and network.config.aggregation == "max_pool"
+    ):
         raise ValueError(
-            "the heads of a max_pool classifier rest on layers that must be learnt and have no closed form; "
-            "take aggregation average or statistics, or fitted_heads 0"
+            "the heads of a max_pool classifier and of a Video Mobile-Former rest on layers that must be learnt, with "
+            "no closed form: take aggregation average or statistics, or fitted_heads 0"
         )
     device = next(network.parameters()).device
     given: dict[nn.Linear, list[Tensor]] = {head: [] for head in heads}

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.baselines import FullFrame
-from training.losses import random_positions
+from models.adafocus.network import AdaFocusV3
+from training.losses import only_exit, random_positions
 from training.networks import Network
 from training.recipe import Crops
 
@@ -48,8 +48,8 @@ def score(
     nats: list[Tensor] = []
     for clips_BTHWC, labels_B in held_out:
         clips, labels = clips_BTHWC.to(device), labels_B.to(device)
-        if isinstance(network, FullFrame):
-            exits = network(clips)
+        if not isinstance(network, AdaFocusV3):
+            exits = only_exit(network, clips)
         elif crops == "random":
             positions_BK3 = random_positions(len(clips), network.config.max_cubes, generator)
             exits = network(clips, positions_BK3.to(device))

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.adafocus.network import AdaFocusV3, Cubes, Exits
+from models.mobile_former.network import VideoMobileFormer
 from training.baselines import FullFrame
+from training.networks import Network
 from training.recipe import Crops, Recipe
 
 
@@ -26,7 +28,7 @@ class Losses:
 
 
 def losses(
-    network: AdaFocusV3 | FullFrame,
+    network: Network,
     clips_BTHWC: Tensor,
     targets_BC: Tensor,
     recipe: Recipe,
@@ -39,8 +41,8 @@ def losses(
 
     Raises FloatingPointError where the policy has diverged.
     """
-    if isinstance(network, FullFrame):
-        return of_exits(network(clips_BTHWC), targets_BC, recipe, num_exits=1)
+    if not isinstance(network, AdaFocusV3):
+        return of_exits(only_exit(network, clips_BTHWC), targets_BC, recipe, num_exits=1)
     config = network.config
     if crops == "alternate":
         crops = "learned" if step % 2 == 0 else "random"
@@ -63,6 +65,16 @@ def losses(
         total=torch.stack([one.total for one in each]).mean(),
         exits_E=torch.stack([one.exits_E for one in each]).mean(dim=0),
     )
+
+
+def only_exit(network: FullFrame | VideoMobileFormer, clips_BTHWC: Tensor) -> Exits:
+    """Of a network that answers once; a Video Mobile-Former has no auxiliary logits."""
+    if isinstance(network, FullFrame):
+        exits: Exits = network(clips_BTHWC)
+        return exits
+    logits_BC = network(clips_BTHWC)
+    none_BTC = logits_BC[:, None][:, :0]
+    return Exits(logits_BC[:, None], none_BTC, none_BTC[:, None], logits_BC.new_empty(len(logits_BC), 0, 3))
 
 
 def of_exits(exits: Exits, targets_BC: Tensor, recipe: Recipe, *, num_exits: int) -> Losses:

@@ -5,44 +5,41 @@ Knows no data and no training.
 
 import hashlib
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from models.adafocus.config import AdaFocusConfig
-from models.adafocus.network import AdaFocusV3, build_network
 from models.bundle import Bundle
 from models.bundle_format import WEIGHTS
 from models.checkpoints import load_backbone
+from models.families import ModelNetwork, build_network, family_of, read_config
 from models.loading import load_network
+from models.mobile_former.network import VideoMobileFormer
 from training.baselines import FullFrame, FullFrameConfig
-from training.run import ModelPlan, Start
+from training.run import Family, ModelPlan, Start
 
-Network: TypeAlias = AdaFocusV3 | FullFrame
+Network: TypeAlias = ModelNetwork | FullFrame
 
 
 def build(plan: ModelPlan, seed: int = 0) -> Network:
     """On the CPU, in eval mode; the initial weights follow from (plan, seed). ValueError for a config that is none."""
-    if plan.family == "adafocus_v3":
-        return build_network(AdaFocusConfig.from_dict(plan.config), seed)
-    if plan.family == "full_frame":
-        config = FullFrameConfig.from_dict(plan.config)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            return FullFrame(config).eval()
-    raise ValueError(f"family is {plan.family!r}, but must be adafocus_v3 or full_frame")
-
-
-def shape_of(network: Network) -> AdaFocusConfig:
-    """Frames, sizes and backbones, of a baseline those of the model that it is compared with."""
-    return network.config.model if isinstance(network, FullFrame) else network.config
+    if plan.family not in get_args(Family):
+        raise ValueError(f"family is {plan.family!r}, but must be one of {', '.join(get_args(Family))}")
+    if plan.family != "full_frame":
+        return build_network(read_config(plan.family, plan.config), seed)
+    config = FullFrameConfig.from_dict(plan.config)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return FullFrame(config).eval()
 
 
 def start_backbones(network: Network, *, glance: Path | None, focus: Path | None) -> tuple[Start, ...]:
     """Load ImageNet weights (torchvision's key layout, safetensors) into the encoders. ValueError where they misfit."""
+    if isinstance(network, VideoMobileFormer) and (glance or focus):
+        raise ValueError("a Video Mobile-Former has neither a glance nor a focus network to start from image weights")
     starts = []
     for part, file in (("glance", glance), ("focus", focus)):
         encoder = getattr(network, part, None)
@@ -61,11 +58,12 @@ def start_from_bundle(network: Network, folder: Path) -> tuple[Start, ...]:
     bundle = Bundle.read(folder.resolve())
     if not bundle.trained:
         raise ValueError(f"{folder} is untrained: its weights are random; start from a trained bundle, or from none")
-    if bundle.manifest.architecture.family != "adafocus_v3" or isinstance(network, FullFrame):
-        raise ValueError(f"{folder} can start an adafocus_v3 network only; start a baseline's backbones from weights")
+    family = bundle.manifest.architecture.family
+    if isinstance(network, FullFrame) or family_of(network.config) != family:
+        raise ValueError(f"{folder} can start a network of {family} only; start a baseline's backbones from weights")
     mine, theirs = network.state_dict(), load_network(bundle).state_dict()
     taken = {name: tensor for name, tensor in theirs.items() if name in mine and mine[name].shape == tensor.shape}
-    encoders = {name for name in mine if name.startswith(("glance.", "focus."))}
+    encoders = {name for name in mine if name.startswith(("glance.", "focus.", "encoder."))}
     if missing := sorted(encoders - taken.keys()):
         raise ValueError(f"{folder} has other backbones: {len(missing)} tensors differ, such as {missing[0]}")
     network.load_state_dict({**mine, **taken})

@@ -6,12 +6,17 @@ Knows no data. `fovea train --show-plan` prints a plan; edited, it is a plan of 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 from models.adafocus.config import AdaFocusConfig, clip_cubes, compact, frame_cubes
 from models.backbones.config import BackboneConfig
+from models.families import Family, ModelConfig, family_of, read_config
+from models.mobile_former.config import MobileFormerConfig, former_1g, former_2g, former_5g, former_560m
+from models.mobile_former.config import compact as compact_former
 from models.recognizer import ClipSpec
+from training import mobile_former_recipes
 from training.augment import SMALL_SET, Augmentation
 from training.baselines import FullFrameConfig
 from training.recipe import Rates, Recipe, Stage
@@ -22,7 +27,7 @@ Baseline: TypeAlias = Literal["tsn", "tsm", "tsn+", "tsm+"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    model: AdaFocusConfig
+    model: ModelConfig
     clip: ClipSpec
     recipe: Recipe
     augmentation: Augmentation
@@ -31,9 +36,12 @@ class Plan:
         wanted = (self.model.num_frames, *self.model.frame_size)
         if (self.clip.num_frames, self.clip.height_px, self.clip.width_px) != wanted:
             raise ValueError(f"the clip rule {self.clip} must give the {wanted} (frames, rows, columns) of the model")
+        if self.recipe.training_frames is not None and isinstance(self.model, AdaFocusConfig):
+            raise ValueError(f"training_frames is {self.recipe.training_frames}, but AdaFocusV3 sees all")
 
     def to_dict(self) -> dict[str, Any]:
         return {
+            "family": family_of(self.model),
             "model": self.model.to_dict(),
             "clip": asdict(self.clip),
             "recipe": self.recipe.to_dict(),
@@ -43,12 +51,13 @@ class Plan:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], num_classes: int) -> "Plan":
         """Strict; `num_classes` is the data's, whatever the file says."""
-        wanted = {"model", "clip", "recipe", "augmentation"}
+        wanted = {"family", "model", "clip", "recipe", "augmentation"}
+        values = {"family": "adafocus_v3"} | dict(values)  # plans written before there was another
         if set(values) != wanted:
             raise ValueError(f"a plan has the entries {sorted(wanted)}, but this one has {sorted(values)}")
         try:
             return cls(
-                model=AdaFocusConfig.from_dict({**values["model"], "num_classes": num_classes}),
+                model=read_config(_family(values["family"]), {**values["model"], "num_classes": num_classes}),
                 clip=ClipSpec(**values["clip"]),
                 recipe=Recipe.from_dict(values["recipe"]),
                 augmentation=Augmentation.from_dict(values["augmentation"]),
@@ -59,7 +68,12 @@ class Plan:
     def model_plan(self, baseline: Baseline | None) -> ModelPlan:
         """The model itself, or its full-frame baseline with the same backbones and schedule."""
         if baseline is None:
-            return ModelPlan("adafocus_v3", self.model.to_dict())
+            return ModelPlan(family_of(self.model), self.model.to_dict())
+        if not isinstance(self.model, AdaFocusConfig):
+            raise ValueError(
+                f"baseline {baseline!r} has AdaFocusV3's backbones; a Video Mobile-Former's baseline is a plan whose "
+                "model says former: false and activation: relu"
+            )
         config = FullFrameConfig(self.model, baseline.startswith("tsm"), baseline.endswith("+"))
         return ModelPlan("full_frame", config.to_dict())
 
@@ -78,6 +92,12 @@ def find_plan(name_or_path: str, num_classes: int) -> Plan:
         ) from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _family(name: str) -> Family:
+    if name not in get_args(Family):
+        raise ValueError(f"family is {name!r}, but must be one of {', '.join(get_args(Family))}")
+    return cast(Family, name)
 
 
 def _compact(num_classes: int) -> Plan:
@@ -178,6 +198,19 @@ def _paper_clip_cubes(num_classes: int) -> Plan:
     return Plan(model, _clip(model), recipe, SMALL_SET)
 
 
+def _vmf_compact(num_classes: int) -> Plan:
+    """Two cores, hundreds of clips, some twenty minutes."""
+    model = compact_former(num_classes)
+    return Plan(model, _clip(model), mobile_former_recipes.small_set(), mobile_former_recipes.SMALL)
+
+
+def _paper_vmf(variant: Callable[[int], MobileFormerConfig], num_classes: int) -> Plan:
+    """A variant of the paper as it was trained, as far as the paper says. Needs GPUs."""
+    model = variant(num_classes)
+    clip = _clip(model, source_short_side_px=256)
+    return Plan(model, clip, mobile_former_recipes.paper(model), mobile_former_recipes.KINETICS)
+
+
 def _two_stages(epochs: int, policy_epochs: int) -> Recipe:
     """Section 4.2: encoders and classifier on random cubes, then the policy alone. Plain random cubes cost least."""
     return Recipe(
@@ -207,7 +240,7 @@ def _stages(epochs: int, policy_epochs: int, *, lr: float, policy_lr: float) -> 
     )
 
 
-def _clip(model: AdaFocusConfig, source_short_side_px: int = 160) -> ClipSpec:
+def _clip(model: ModelConfig, source_short_side_px: int = 160) -> ClipSpec:
     """Cropped to one aspect, since the shape of a frame must not hint at its class."""
     return ClipSpec(model.num_frames, *model.frame_size, "center_crop", source_short_side_px)
 
@@ -219,4 +252,9 @@ PLANS: Mapping[str, Callable[[int], Plan]] = {
     "own-data": _own_data,
     "paper-frame-cubes": _paper_frame_cubes,
     "paper-clip-cubes": _paper_clip_cubes,
+    "vmf-compact": _vmf_compact,
+    "paper-vmf-560m": partial(_paper_vmf, former_560m),
+    "paper-vmf-1g": partial(_paper_vmf, former_1g),
+    "paper-vmf-2g": partial(_paper_vmf, former_2g),
+    "paper-vmf-5g": partial(_paper_vmf, former_5g),
 }

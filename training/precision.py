@@ -6,6 +6,7 @@ Knows no loss and no optimiser. Parameters stay fp32; policy and heads compute i
 import torch
 from torch import nn
 
+from models.mobile_former.network import VideoMobileFormer
 from training.networks import Network
 from training.recipe import PARTS, Precision, Recipe, Stage
 
@@ -15,11 +16,16 @@ def prepare(network: Network, precision: Precision, device: torch.device) -> Non
 
     The state_dict keeps its names and types. Call once per network.
     """
+    if isinstance(network, VideoMobileFormer):
+        network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if precision == "bf16":
+            _under_autocast(network.encoder, device, "features")
+        return
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if precision == "bf16":
         for encoder in (network.glance, network.focus):
             if encoder is not None:
-                _under_autocast(encoder.backbone, device)
+                _under_autocast(encoder.backbone, device, "forward")
 
 
 def set_modes(network: Network, stage: Stage, recipe: Recipe) -> None:
@@ -29,7 +35,7 @@ def set_modes(network: Network, stage: Stage, recipe: Recipe) -> None:
         parameter.requires_grad_(part_of(name) in stage.trains and not _is_frozen(name, recipe))
     for name, module in network.named_modules():
         part = part_of(name)
-        is_norm = isinstance(module, nn.BatchNorm2d)
+        is_norm = isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d)
         still = (
             (name != "" and part not in stage.trains)
             or (recipe.frozen_batch_norm and is_norm and part in {"glance", "focus"})
@@ -50,5 +56,5 @@ def _is_frozen(name: str, recipe: Recipe) -> bool:
     return any(f"{name}.".startswith(f"{frozen.removesuffix('.')}.") for frozen in recipe.frozen)
 
 
-def _under_autocast(module: nn.Module, device: torch.device) -> None:
-    setattr(module, "forward", torch.autocast(device.type, torch.bfloat16)(module.forward))  # noqa: B010
+def _under_autocast(module: nn.Module, device: torch.device, method: str) -> None:
+    setattr(module, method, torch.autocast(device.type, torch.bfloat16)(getattr(module, method)))

@@ -105,9 +105,8 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
         starts=starts,
         commit=code_commit(),
     )
-    batches = Batches(
-        learning, store, plan.clip, augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced
-    )
+    clip = replace(plan.clip, num_frames=recipe.training_frames or plan.clip.num_frames)
+    batches = Batches(learning, store, clip, augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced)
     prepare(network, recipe.precision, device)
     return Ready(_settled(request.out, run), network, batches, held_out, store)
 
@@ -144,7 +143,7 @@ def _check_frozen(recipe: Recipe, network: Network, starts: tuple[Start, ...]) -
             raise ValueError(f"frozen names {name!r}, but the network has no such part; see those of --show-plan")
     started = {start.part for start in starts}
     for part in ("glance", "focus"):
-        if getattr(network, part) is None or started & {part, "all"}:
+        if getattr(network, part, None) is None or started & {part, "all"}:
             continue
         if recipe.frozen_batch_norm or any(name.split(".")[0] == part for name in recipe.frozen):
             raise ValueError(

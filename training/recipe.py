@@ -19,7 +19,8 @@ Gradient: TypeAlias = Literal["deep", "pixel"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
 
 PARTS = ("glance", "policy", "focus", "classifier")
-"""What has a learning rate and can be frozen. `classifier` includes the auxiliary heads."""
+"""What has a learning rate and can be frozen. `classifier` includes the auxiliary heads; a Video Mobile-Former is one
+part, and goes by that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +106,15 @@ class Recipe:
     """Stop a stage after so many epochs without a better score on the held-out groups; None: never."""
     held_out_share: float = 0.2
     """Of the training groups: for early stopping, temperatures and thresholds, never trained on."""
+    training_frames: int | None = None
+    """Train a Video Mobile-Former on clips of so many frames, as its paper does (32, to be used with 64); None: on as
+    many as the clip rule says."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("stages is empty, but a recipe needs at least one")
-        _at_least(1, batch_size=self.batch_size, accumulation=self.accumulation)
+        _at_least(1, batch_size=self.batch_size, accumulation=self.accumulation, training_frames=self.training_frames)
         _at_least(1, evaluate_every_epochs=self.evaluate_every_epochs, patience_epochs=self.patience_epochs)
         _at_least(0, seed=self.seed, warmup_epochs=self.warmup_epochs, weight_decay=self.weight_decay)
         _at_least(0, fitted_heads=self.fitted_heads, auxiliary_weight=self.auxiliary_weight)

@@ -8,8 +8,9 @@ Knows no trainer: it holds values. Whoever wants to use the result reads this fi
     OUT/last.ckpt            what a resumed run goes on from (torch.save of plain tensors and numbers)
     OUT/done                 empty; there once the run has come to its end
 
-`run.json` holds `format` beside the Run's fields. `model.config` is `AdaFocusConfig.to_dict()` for the family
-`adafocus_v3` and `FullFrameConfig.to_dict()` for `full_frame`; `training.networks.build(run.model)` makes the network.
+`run.json` holds `format` beside the Run's fields. `model.config` is the `to_dict()` of AdaFocusConfig for the family
+`adafocus_v3`, of MobileFormerConfig for `video_mobile_former`, of FullFrameConfig for `full_frame`;
+`training.networks.build(run.model)` makes the network.
 """
 
 import json
@@ -30,7 +31,7 @@ LAST = "last.ckpt"
 METRICS = "metrics.csv"
 DONE = "done"
 
-Family: TypeAlias = Literal["adafocus_v3", "full_frame"]
+Family: TypeAlias = Literal["adafocus_v3", "video_mobile_former", "full_frame"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
-"""Builds the bundle that is served until trained weights exist: seeded, untrained, and saying so.
+"""Builds bundles that nobody trained and that say so: one to be served until trained weights exist, others to measure.
 
-Knows no service. `python -m training.untrained FOLDER` builds it, or leaves it alone where it stands already.
+Knows no service. `python -m training.untrained FOLDER` builds the one, or leaves it alone where it stands already;
+`fovea build` any.
 
 Random weights alone are no use even for trying the service: in eval mode their activations shrink from layer to layer
 until every video gives the same answer. So, on seeded synthetic clips and without any label: batch norms take their
@@ -12,7 +13,7 @@ Temperatures stay 1: where nothing is learnt the best temperature is "infinite",
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +24,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.adafocus.classifier import MaxPoolClassifier
-from models.adafocus.config import AdaFocusConfig, compact
-from models.adafocus.network import AdaFocusV3, build_network
-from models.adafocus.recognizer import AdaFocusRecognizer
+from models.adafocus.config import compact
 from models.bundle import Bundle, write_bundle
 from models.bundle_format import MANIFEST, Architecture, BundleError, Card, ClipRule, Description, Provenance
+from models.families import ModelConfig, ModelNetwork, build_network, costs_flops, family_of, make_recognizer
+from models.mobile_former.config import VARIANTS as FORMERS
+from models.mobile_former.network import Classifier
 from models.recognizer import ClipSpec
 from models.runtime import RuntimeConfig, make_runtime
 from training.calibrate import calibrate, measure, observe
@@ -38,11 +40,25 @@ LOGIT_SPREAD = 1.5  # standard deviation of each logit over videos: entropies ov
 GOLDEN_ANGLE = 2.39996  # radians from exit to exit: no two agree, so that Eq. 7 finds a use for every step
 NUM_INITIAL_CLIPS = 16
 NUM_CLIPS = 96  # each to calibrate and to measure
+NUM_TO_MEASURE = 8  # the same where only speed is asked about
 _INITIAL, _CALIBRATION, _MEASURED = range(3)  # independent streams of clips
+
+VARIANTS: dict[str, Callable[[int], ModelConfig]] = {"adafocus-v3-compact": compact, **FORMERS}
+
+
+def build_variant(name: str, parent: Path, *, seed: int = 0) -> tuple[Bundle, bool]:
+    """`parent`/NAME-untrained with the four synthetic labels; as `build_untrained`, from a few clips.
+
+    Raises ValueError for a name that is not in VARIANTS.
+    """
+    if name not in VARIANTS:
+        raise ValueError(f"no model is called {name!r} that could be built; there are: {', '.join(VARIANTS)}")
+    config = VARIANTS[name](len(LABELS))
+    return build_untrained(parent / f"{name}-untrained", seed=seed, config=config, num_clips=NUM_TO_MEASURE)
 
 
 def build_untrained(
-    folder: Path, *, seed: int = 0, config: AdaFocusConfig | None = None, num_clips: int = NUM_CLIPS
+    folder: Path, *, seed: int = 0, config: ModelConfig | None = None, num_clips: int = NUM_CLIPS
 ) -> tuple[Bundle, bool]:
     """The bundle in `folder`, and whether it was built now: an intact one of the same recipe, seed and shape is kept.
 
@@ -55,13 +71,13 @@ def build_untrained(
         return _build(folder, seed, config, num_clips), True
 
 
-def _build(folder: Path, seed: int, config: AdaFocusConfig, num_clips: int) -> Bundle:
+def _build(folder: Path, seed: int, config: ModelConfig, num_clips: int) -> Bundle:
     clip = ClipRule(sampling="uniform", resize="letterbox", source_short_side_px=None)
     spec = ClipSpec(config.num_frames, *config.frame_size, clip.resize)
     network = build_network(config, seed)
-    _spread_out(network, _clips(spec, NUM_INITIAL_CLIPS, seed, _INITIAL))
+    _spread_out(network, _clips(spec, min(num_clips, NUM_INITIAL_CLIPS), seed, _INITIAL))
     runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
-    recognizer = AdaFocusRecognizer(network, spec, [1.0] * (config.max_cubes + 1), runtime)
+    recognizer = make_recognizer(network, spec, [1.0] * len(costs_flops(config)), runtime)
 
     def seen(stream: int) -> tuple[NDArray[np.float64], list[int], str]:
         pairs = list(synthetic_clips(spec, num_clips, _stream_seed(seed, stream)))
@@ -78,7 +94,7 @@ def _build(folder: Path, seed: int, config: AdaFocusConfig, num_clips: int) -> B
         task=TASK,
         labels=LABELS,
         trained=False,
-        architecture=Architecture(family="adafocus_v3", config=config.to_dict()),
+        architecture=Architecture(family=family_of(config), config=config.to_dict()),
         clip=clip,
         default_budget_gflops=(recognizer.costs[0] + sum(recognizer.costs)) / 2 / 1e9,
         licence="Apache-2.0",
@@ -92,7 +108,7 @@ def _build(folder: Path, seed: int, config: AdaFocusConfig, num_clips: int) -> B
     return write_bundle(folder.parent, description, network.state_dict(), calibration, replace=True)
 
 
-def _standing(folder: Path, seed: int, config: AdaFocusConfig) -> Bundle | None:
+def _standing(folder: Path, seed: int, config: ModelConfig) -> Bundle | None:
     """The bundle in `folder` if it is the one asked for; None where it may be replaced."""
     try:
         bundle = Bundle.read(folder)
@@ -135,26 +151,34 @@ def _one_thread() -> Iterator[None]:
 
 
 @torch.no_grad()
-def _spread_out(network: AdaFocusV3, clips_BTHWC: Tensor) -> None:
+def _spread_out(network: ModelNetwork, clips_BTHWC: Tensor) -> None:
     """Batch norms from one pass over the clips; then a head for every exit from the features it meets there."""
     classifier = network.classifier
-    assert isinstance(classifier, MaxPoolClassifier), "the compact model's kind of heads"
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             module.momentum = None  # the plain average over passes, here one
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # dropout
         network.train()(clips_BTHWC)
     met: list[Tensor] = []  # what the heads are given, exit by exit
-    heads = (classifier.glance_head, classifier.step_heads)
+    heads: tuple[nn.Module, ...]
+    if isinstance(classifier, MaxPoolClassifier):
+        heads = (classifier.glance_head, classifier.step_heads)
+    else:
+        assert isinstance(classifier, Classifier), "heads that average have no bundle untrained"
+        heads = (classifier.out,)
     hooks = [head.register_forward_pre_hook(lambda _, inputs: met.append(inputs[0])) for head in heads]
     network.eval()(clips_BTHWC)
     for hook in hooks:
         hook.remove()
     turned = [_compass(features_BD, network.config.num_classes, k * GOLDEN_ANGLE) for k, features_BD in enumerate(met)]
     weights, biases = zip(*turned, strict=True)
-    classifier.glance_head.weight.copy_(weights[0])
-    classifier.glance_head.bias.copy_(biases[0])
+    first = heads[0]
+    assert isinstance(first, nn.Linear)
+    first.weight.copy_(weights[0])
+    first.bias.copy_(biases[0])
+    if not isinstance(classifier, MaxPoolClassifier):
+        return
     classifier.step_heads.weight_KCD.copy_(torch.stack(weights[1:]))
     classifier.step_heads.bias_KC.copy_(torch.stack(biases[1:]))
 

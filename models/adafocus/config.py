@@ -8,12 +8,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeAlias, get_args
 
 from models.backbones.config import BackboneConfig
+from models.normalize import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
 
 Aggregation: TypeAlias = Literal["max_pool", "average", "statistics"]
-ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,18 @@ classes, h and w cells, D features, G / M what is remembered of the glance / of 
 """
 
 import copy
-import hashlib
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.adafocus.config import AdaFocusConfig
 from models.adafocus.costs import costs_flops
 from models.adafocus.cubes import cut, place_cubes
 from models.adafocus.network import AdaFocusV3, split_rows
+from models.answers import answers, cache_key, check_clip, check_rule
 from models.recognizer import ClipSpec, Cube, Frames
 from models.runtime.base import Runtime
 
@@ -54,17 +51,22 @@ class AdaFocusRecognizer:
         self, network: AdaFocusV3, clip_spec: ClipSpec, temperatures: Sequence[float], runtime: Runtime
     ) -> None:
         config = network.config
-        _check(config, clip_spec, temperatures)
+        clip_size = (config.num_frames, *config.frame_size)
+        check_rule(clip_spec, clip_size, temperatures, config.max_cubes + 1)
         self._config = config
         self._clip_spec = clip_spec
         self._temperatures = tuple(temperatures)
         self._device = runtime.device
         self._costs = costs_flops(config)
-        self._clip_shape = (config.num_frames, *config.frame_size, 3)
+        self._clip_size = clip_size
         glance_NHWC = torch.zeros(config.num_glance_frames, *config.frame_size, 3, dtype=torch.uint8)
         crops_NHWC = torch.zeros(*config.cube_size, 3, dtype=torch.uint8)
-        self._run_glance = runtime.compile(network.glance, glance_NHWC, key=_key("glance", network.glance, config))
-        self._run_focus = runtime.compile(network.focus, crops_NHWC, key=_key("focus", network.focus, config))
+        self._run_glance = runtime.compile(
+            network.glance, glance_NHWC, key=cache_key("adafocus-v3-glance", network.glance, config.to_dict())
+        )
+        self._run_focus = runtime.compile(
+            network.focus, crops_NHWC, key=cache_key("adafocus-v3-focus", network.focus, config.to_dict())
+        )
         self._policy = copy.deepcopy(network.policy).float().eval().to(self._device)
         self._classifier = copy.deepcopy(network.classifier).float().eval().to(self._device)
 
@@ -80,13 +82,13 @@ class AdaFocusRecognizer:
     def glance(self, clips_THWC: Sequence[Frames]) -> list[AdaFocusState]:
         """p_0 of each clip. Raises ValueError for a clip that is not uint8 of the clip rule's shape."""
         for clip_THWC in clips_THWC:
-            self._check_clip(clip_THWC)
+            check_clip(clip_THWC, self._clip_size)
         if not clips_THWC:
             return []
         frames_NHWC = np.concatenate([clip_THWC[list(self._config.glance_indices)] for clip_THWC in clips_THWC])
         maps_BTChw = split_rows(self._run_glance(torch.from_numpy(frames_NHWC)), self._config.num_glance_frames)
         glance_BG = self._classifier.remember_glance(maps_BTChw.mean(dim=(3, 4)))
-        answers = self._answers(self._classifier.glance_logits(glance_BG), [0] * len(clips_THWC))
+        found = answers(self._classifier.glance_logits(glance_BG), [self._temperatures[0]] * len(clips_THWC))
         return [
             AdaFocusState(
                 step=0,
@@ -99,7 +101,7 @@ class AdaFocusRecognizer:
                 memory_M=glance_BG.new_zeros(self._classifier.memory_size),
                 cubes=(),
             )
-            for row, (clip_THWC, (probabilities_C, entropy_nats)) in enumerate(zip(clips_THWC, answers, strict=True))
+            for row, (clip_THWC, (probabilities_C, entropy_nats)) in enumerate(zip(clips_THWC, found, strict=True))
         ]
 
     @torch.inference_mode()
@@ -122,7 +124,8 @@ class AdaFocusRecognizer:
             torch.stack([state.memory_M for state in states]), self._classifier.embed_cubes(features_BTD)
         )
         glance_BG = torch.stack([state.glance_G for state in states])
-        answers = self._answers(self._classifier.step_logits(glance_BG, memory_BM, steps), steps)
+        logits_BC = self._classifier.step_logits(glance_BG, memory_BM, steps)
+        found = answers(logits_BC, [self._temperatures[step] for step in steps])
         return [
             replace(
                 state,
@@ -133,7 +136,7 @@ class AdaFocusRecognizer:
                 memory_M=memory_BM[row].clone(),
             )
             for row, (state, step, cube, (probabilities_C, entropy_nats)) in enumerate(
-                zip(states, steps, cubes, answers, strict=True)
+                zip(states, steps, cubes, found, strict=True)
             )
         ]
 
@@ -149,44 +152,3 @@ class AdaFocusRecognizer:
             else replace(state, maps_TChw=None, cubes=place_cubes(next(positions), self._config))
             for state in states
         ]
-
-    def _answers(self, logits_BC: Tensor, steps: Sequence[int]) -> list[tuple[NDArray[np.float32], float]]:
-        """Tempered probabilities_C and their entropy, per row. FloatingPointError where logits are not finite."""
-        temperatures = logits_BC.new_tensor([self._temperatures[step] for step in steps])
-        log_BC = torch.log_softmax(logits_BC / temperatures[:, None], dim=1)
-        probabilities_BC = log_BC.exp()
-        entropies = (-(probabilities_BC * log_BC).sum(dim=1)).clamp(0, math.log(self._config.num_classes)).tolist()
-        if any(math.isnan(entropy) for entropy in entropies):
-            raise FloatingPointError("logits are not finite: the weights or the device are broken")
-        return list(zip(probabilities_BC.cpu().numpy(), entropies, strict=True))
-
-    def _check_clip(self, clip_THWC: Frames) -> None:
-        if clip_THWC.shape != self._clip_shape or clip_THWC.dtype != np.uint8:
-            raise ValueError(
-                f"a clip is {clip_THWC.dtype} {clip_THWC.shape}, but must be uint8 {self._clip_shape} (frames, rows, "
-                f"columns, RGB); sample and resize the video as `clip_spec` says"
-            )
-
-
-def _check(config: AdaFocusConfig, clip_spec: ClipSpec, temperatures: Sequence[float]) -> None:
-    given = (clip_spec.num_frames, clip_spec.height_px, clip_spec.width_px)
-    if given != (config.num_frames, *config.frame_size):
-        raise ValueError(
-            f"the clip rule gives {given} (frames, rows, columns), but the network takes "
-            f"{(config.num_frames, *config.frame_size)}; they must agree"
-        )
-    if len(temperatures) != config.max_cubes + 1:
-        raise ValueError(
-            f"{len(temperatures)} temperatures were given, but there are {config.max_cubes + 1} exits; 1.0 each is none"
-        )
-    if not all(math.isfinite(temperature) and temperature > 0 for temperature in temperatures):
-        raise ValueError(f"temperatures are {tuple(temperatures)}, but must be finite and above 0; 1.0 changes nothing")
-
-
-def _key(part: str, module: nn.Module, config: AdaFocusConfig) -> str:
-    """Names architecture and weights, for a runtime's cache of converted models."""
-    digest = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode())
-    for name, tensor in module.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return f"adafocus-v3-{part}-{digest.hexdigest()}"

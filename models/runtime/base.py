@@ -39,11 +39,12 @@ class Runtime(Protocol):
         """Where results lie; inputs may lie anywhere."""
         ...
 
-    def compile(self, module: nn.Module, example: Tensor, *, key: str) -> Network:
+    def compile(self, module: nn.Module, example: Tensor, *, key: str, one_by_one: bool = False) -> Network:
         """A function of uint8 (N, H, W, 3) batches, N free, giving fp32 on `device`: `module` in eval mode.
 
         `module` itself is left as it is, and its later changes are not seen. `example` shows the shape of the rows.
-        `key` names weights and architecture, for the cache of converted models.
+        `key` names weights and architecture, for the cache of converted models. `one_by_one`: N is a multiple of the
+        example's, whose results could as well be had one after the other, and the runtime may do so.
         """
         ...
 

@@ -20,7 +20,11 @@ _LENGTH_BYTES = 8
 
 
 class OpenVinoRuntime:
-    """Compiled for latency with a free batch size, on all `num_threads` cores while torch keeps to one."""
+    """Compiled for latency with a free batch size, on all `num_threads` cores while torch keeps to one.
+
+    What may run one by one is compiled for exactly that: of shapes it knows, OpenVINO fuses far more of what surrounds
+    convolutions (docs/decisions/0008-video-mobile-former.md).
+    """
 
     name = "openvino"
     device = torch.device("cpu")
@@ -34,12 +38,14 @@ class OpenVinoRuntime:
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ValueError("precision 'bf16': OpenVINO has no bf16 kernels for this CPU; choose 'fp32' or 'auto'")
 
-    def compile(self, module: nn.Module, example: Tensor, *, key: str) -> Network:
+    def compile(self, module: nn.Module, example: Tensor, *, key: str, one_by_one: bool = False) -> Network:
         assert example.dtype == torch.uint8, example.dtype
-        identity = repr((key, tuple(example.shape[1:]), self._openvino.get_version()))
+        num_rows = len(example) if one_by_one else None
+        shape = (-1 if num_rows is None else num_rows, *example.shape[1:])
+        identity = repr((key, shape, self._openvino.get_version()))
         converted = self._cache.load(identity) if self._cache else None
         if converted is None:
-            converted = self._convert(module, example)
+            converted = self._convert(module, example, shape)
             if self._cache:
                 self._cache.store(identity, converted)
         compiled = self._core.compile_model(
@@ -60,24 +66,27 @@ class OpenVinoRuntime:
         def run(rows: Tensor) -> Tensor:
             hold_torch_threads(1)  # torch's threads spin after their work: they would take the cores from OpenVINO's
             rows = rows.to(self.device).contiguous()
-            request.set_input_tensor(self._openvino.Tensor(rows.numpy(), shared_memory=True))
-            request.infer()
-            return torch.from_numpy(request.get_output_tensor().data).clone()  # the next call writes there again
+            results = []
+            for part in torch.split(rows, num_rows or len(rows)):
+                request.set_input_tensor(self._openvino.Tensor(part.numpy(), shared_memory=True))
+                request.infer()
+                # The next call writes there again.
+                results.append(torch.from_numpy(request.get_output_tensor().data).clone())
+            return torch.cat(results)
 
         run(example)  # the first call packs the weights; a new batch size later on costs a fraction of its run
         return run
 
-    def _convert(self, module: nn.Module, example: Tensor) -> bytes:
+    def _convert(self, module: nn.Module, example: Tensor, shape: tuple[int, ...]) -> bytes:
         """OpenVINO's fp32 form of `module`, serialised: its compiler treats a model just converted slightly otherwise
         than the same model read back, and a cached one must give the same answers as a fresh one."""
         frozen = copy.deepcopy(module).cpu().eval().requires_grad_(False)
         twice = torch.cat((example, example)).cpu()  # tracing a single clip may fix that number
-        free_batch = self._openvino.PartialShape([-1, *example.shape[1:]])
         with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
             # OpenVINO traces with torch.jit; torch.export works as well, but takes more than twice as long.
             warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
             model = self._openvino.convert_model(
-                frozen, example_input=twice, input=[(free_batch, self._openvino.Type.u8)]
+                frozen, example_input=twice, input=[(self._openvino.PartialShape(list(shape)), self._openvino.Type.u8)]
             )
             xml = Path(folder, "model.xml")
             self._openvino.save_model(model, xml, compress_to_fp16=False)

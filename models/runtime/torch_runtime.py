@@ -22,13 +22,15 @@ class TorchRuntime:
         self.precision = precision
         self.num_threads = num_threads
 
-    def compile(self, module: nn.Module, example: Tensor, *, key: str) -> Network:
+    def compile(self, module: nn.Module, example: Tensor, *, key: str, one_by_one: bool = False) -> Network:
         assert example.dtype == torch.uint8, example.dtype
         network = fold_batch_norms(copy.deepcopy(module).eval().requires_grad_(False)).to(self.device)
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d):
                 layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
-            if self.precision == "bf16" and isinstance(layer, (nn.Conv2d, nn.Linear)):
+            if isinstance(layer, nn.Conv3d):
+                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last_3d)
+            if self.precision == "bf16" and isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear):
                 layer.to(torch.bfloat16)  # autocast keeps cast weights only for training: it would cast at every call
 
         @torch.inference_mode()

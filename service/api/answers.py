@@ -127,6 +127,7 @@ def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDeta
         **dict(model_summary(offer, default=default)),
         labels=list(offer.labels),
         step_gflops=[cost / 1e9 for cost in offer.costs_flops],
+        paper_gflops=None if offer.paper_flops is None else offer.paper_flops / 1e9,
         num_frames=offer.frame_rule.num_frames,
         frontier=[FrontierPoint(gflops=p.mean_cost_flops / 1e9, accuracy=p.accuracy) for p in offer.frontier],
         thresholds=Thresholds(

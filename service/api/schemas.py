@@ -150,6 +150,10 @@ class ModelSummary(Value):
 class ModelDetail(ModelSummary):
     labels: list[str] = Field(examples=[["tennis_serve", "tennis_smash"]])
     step_gflops: list[float] = Field(description="The price of each step.", examples=[[0.44, 0.24]])
+    paper_gflops: float | None = Field(
+        description="Of a Video Mobile-Former: its price as its paper counts it, with norms. Budgets never use it.",
+        examples=[None],
+    )
     num_frames: int = Field(description="Frames sampled from a video.", examples=[16])
     frontier: list[FrontierPoint] = Field(description="Measured; empty for an untrained model.")
     thresholds: Thresholds = Field(description="For `budget_gflops`, or the default budget.")

@@ -50,6 +50,7 @@ class Offer:
     grid: tuple[GridPoint, ...]
     frontier: tuple[FrontierPoint, ...] = ()
     card: tuple[tuple[str, str], ...] = ()  # the model card: (heading, text)
+    paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 
     @property
     def least_flops(self) -> int:

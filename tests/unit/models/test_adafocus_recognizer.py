@@ -12,9 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.adafocus.config import AdaFocusConfig, tiny
 from models.adafocus.cubes import cut
-from models.adafocus.encoders import Normalize
 from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
+from models.normalize import Normalize
 from models.recognizer import ClipSpec, Frames, Recognizer
 from models.runtime import RuntimeConfig, make_runtime
 from models.runtime.base import Runtime

@@ -10,11 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.adafocus.config import IMAGENET_MEAN, IMAGENET_STD
-from models.adafocus.encoders import Normalize
 from models.backbones.build import Backbone, build_backbone
 from models.backbones.config import BackboneConfig
 from models.checkpoints import CheckpointMismatch, load_backbone
+from models.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
 
 SMALL = BackboneConfig("mobilenet_v2", width_mult=0.1)
 SHARED = Path(__file__).parents[4] / "shared"

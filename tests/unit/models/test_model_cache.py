@@ -1,5 +1,6 @@
 """What the disk cache of converted models promises: it saves the conversion, and never changes an answer."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,10 +75,10 @@ def test_another_key_or_row_shape_is_another_entry(tmp_path: Path) -> None:
 )
 def test_a_damaged_entry_is_rebuilt(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     fresh = compile_net(tmp_path)(rows())
-    whole = entry(tmp_path).read_bytes()
-    entry(tmp_path).write_bytes(damage(whole))
+    entry(tmp_path).write_bytes(damage(entry(tmp_path).read_bytes()))
     assert torch.equal(compile_net(tmp_path)(rows()), fresh)
-    assert entry(tmp_path).stat().st_size == len(whole)
+    mended = entry(tmp_path).read_bytes()  # not the same bytes: OpenVINO numbers its layers through a process
+    assert hashlib.sha256(mended[32:]).digest() == mended[:32]
 
 
 def test_a_writer_that_dies_leaves_no_entry_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
