@@ -1,0 +1,92 @@
+"""What ships: every bundle is whole, trained, small, says where it comes from, and answers a small copy alike."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from models import available_models, load_model
+from models.bundle import Bundle
+from models.recognizer import Recognizer
+from models.runtime import RuntimeConfig
+from service.video.clip import FrameRule
+from service.video.decode import decode
+from tests.clips import noise, write_clip
+from training.dataset import LIMITS
+
+SHIPPED = sorted(available_models())
+ORIGINALS = Path(__file__).parents[3] / "shared" / "data" / "originals"
+"""Full-size recordings of the val split, which are not ours to publish."""
+
+MOST_BYTES = {"adafocus-v3-compact": 12_000_000}
+EXACT = RuntimeConfig(name="torch", precision="fp32", num_threads=1)
+
+
+def test_the_default_ships() -> None:
+    assert "adafocus-v3-compact" in SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_bundle_that_ships_is_trained_small_and_tells_its_origin(name: str) -> None:
+    folder = available_models()[name]
+    bundle = Bundle.read(folder)
+    assert bundle.trained
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= MOST_BYTES.get(name, 50_000_000)
+    card = dict(bundle.card)
+    assert "research use" in card["Training data"]
+    assert "its val split: used neither for training nor for calibration" in card["Measured on"]
+    assert "held out of the training split by whole groups" in card["Calibrated on"]
+    assert len(card["Licence"]) > 10
+    assert bundle.manifest.provenance.commit
+    assert bundle.clip_spec.source_short_side_px == 160
+
+
+def packed(source: Path, out: Path, short_side_px: int = 160) -> Path:
+    """The same pictures at the same times, small: H.264, crf 24, as the training data are."""
+    with av.open(str(source)) as reading, av.open(str(out), "w") as writing:
+        video = reading.streams.video[0]
+        ratio = Fraction(short_side_px, min(video.width, video.height))
+        made = writing.add_stream("libx264", rate=video.average_rate, options={"crf": "24"})
+        made.width, made.height = (2 * round(side * ratio / 2) for side in (video.width, video.height))
+        made.pix_fmt = "yuv420p"
+        for number, frame in enumerate(reading.decode(video)):
+            small = frame.reformat(made.width, made.height, "yuv420p", interpolation="AREA")
+            small.pts, small.time_base = number, 1 / video.average_rate
+            writing.mux(made.encode(small))
+        writing.mux(made.encode(None))
+    return out
+
+
+def every_exit(recognizer: Recognizer, path: Path) -> Iterator[np.ndarray]:
+    spec = recognizer.clip_spec
+    rule = FrameRule(spec.num_frames, spec.height_px, spec.width_px, spec.resize, spec.source_short_side_px)
+    states = recognizer.glance([decode(str(path), rule, LIMITS).frames_THWC])
+    yield states[0].probabilities_C
+    for _ in recognizer.costs[1:]:
+        states = recognizer.focus(states)
+        yield states[0].probabilities_C
+
+
+def assert_alike(recognizer: Recognizer, source: Path, copy: Path) -> None:
+    for one, other in zip(every_exit(recognizer, source), every_exit(recognizer, copy), strict=True):
+        assert one.argmax() == other.argmax()
+        assert np.abs(one - other).max() < 0.15
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_large_video_and_its_small_copy_get_the_same_answer(name: str, tmp_path: Path) -> None:
+    large = write_clip(tmp_path / "large.mp4", seconds=2, fps=15, size=(1280, 720), pattern=noise)
+    assert_alike(load_model(name, runtime=EXACT).recognizer, large, packed(large, tmp_path / "small.mp4"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_real_recordings_and_their_small_copies_get_the_same_answers(name: str, tmp_path: Path) -> None:
+    originals = sorted(ORIGINALS.glob("*.*")) if ORIGINALS.is_dir() else []
+    if not originals:
+        pytest.skip("needs the full-size recordings that the training data were made from; they do not ship")
+    recognizer = load_model(name, runtime=EXACT).recognizer
+    for original in originals:
+        assert_alike(recognizer, original, packed(original, tmp_path / f"{original.stem}.mp4"))
