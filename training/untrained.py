@@ -1,7 +1,6 @@
-"""Builds bundles that nobody trained and that say so: one to be served until trained weights exist, others to measure.
+"""Builds bundles that nobody trained and that say so, to measure their speed and to test with: `fovea build`.
 
-Knows no service. `python -m training.untrained FOLDER` builds the one, or leaves it alone where it stands already;
-`fovea build` any.
+Knows no service.
 
 Random weights alone are no use even for trying the service: in eval mode their activations shrink from layer to layer
 until every video gives the same answer. So, on seeded synthetic clips and without any label: batch norms take their
@@ -15,11 +14,9 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import typer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -43,7 +40,7 @@ NUM_CLIPS = 96  # each to calibrate and to measure
 NUM_TO_MEASURE = 8  # the same where only speed is asked about
 _INITIAL, _CALIBRATION, _MEASURED = range(3)  # independent streams of clips
 
-VARIANTS: dict[str, Callable[[int], ModelConfig]] = {"adafocus-v3-compact": compact, **FORMERS}
+VARIANTS: dict[str, Callable[[int], ModelConfig]] = {"adafocus-v3-frame-cubes": compact, **FORMERS}
 
 
 def build_variant(name: str, parent: Path, *, seed: int = 0) -> tuple[Bundle, bool]:
@@ -191,16 +188,3 @@ def _compass(features_BD: Tensor, num_classes: int, turn: float) -> tuple[Tensor
     angles_C = torch.arange(num_classes, dtype=torch.float64) * (2 * torch.pi / num_classes) + turn
     weight_CD = LOGIT_SPREAD * torch.stack((angles_C.cos(), angles_C.sin()), dim=1) @ unit_2D
     return weight_CD.float(), -(weight_CD @ features_BD.double().mean(dim=0)).float()
-
-
-def main(
-    folder: Annotated[Path, typer.Argument(help="The bundle's folder; its last part becomes the bundle's name.")],
-    seed: int = 0,
-) -> None:
-    """Build the untrained bundle in FOLDER unless it stands there."""
-    bundle, built = build_untrained(folder, seed=seed)
-    print(f"{'built' if built else 'kept'} {folder}: {bundle.digest}, UNTRAINED (its answers mean nothing)")
-
-
-if __name__ == "__main__":
-    typer.run(main)
