@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from service.errors import FoveaError
 from service.settings import Settings, SettingsError
 from training.commands import commands as training_commands
 from training.evaluation_commands import commands as evaluation_commands
+
+if TYPE_CHECKING:
+    from service.client import Options
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -74,14 +77,14 @@ def classify(
         "deadline_ms": deadline_ms,
         "top_k": top_k,
     }
-    given = {name: value for name, value in options.items() if value is not None}
+    given = cast("Options", {name: value for name, value in options.items() if value is not None})
     num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server))
     if num_failed:
         stderr.print(f"[red]{num_failed} of {len(files)} videos could not be recognised")
         raise typer.Exit(1)
 
 
-async def _classify(files: list[Path], options: dict[str, Any], *, as_json: bool, server: str | None) -> int:
+async def _classify(files: list[Path], options: "Options", *, as_json: bool, server: str | None) -> int:
     """Ask for one video after the other, print each answer as it comes; the number of videos that failed."""
     from service.asking import ask_here, ask_server
 
@@ -100,7 +103,7 @@ async def _classify(files: list[Path], options: dict[str, Any], *, as_json: bool
                     stderr.print(f"[red]{path}: {error}")
                     continue
                 if as_json:
-                    typer.echo(json.dumps({"file": str(path), **answer}))
+                    typer.echo(json.dumps({"file": str(path), **answer.model_dump(mode="json", exclude_unset=True)}))
                 else:
                     terminal.print_recognition(path, answer)
     return num_failed

@@ -25,7 +25,7 @@ FoveaError
 ├── RequestCancelled          the client left; nobody reads this
 └── InferenceFailed           a bug or a broken device; the batch it hit is lost
 
-`service.asking` adds ServerProblem: what another service answered to the command line.
+`service.client` raises these same errors at the other end of the line, and adds what only a client meets.
 """
 
 from typing import ClassVar
@@ -160,3 +160,8 @@ class RequestCancelled(FoveaError):
 class InferenceFailed(FoveaError):
     slug = "inference-failed"
     title = "Inference failed"
+
+
+def every_kind() -> list[type[FoveaError]]:
+    """Every error of this module, in the order of the tree."""
+    return [kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, FoveaError)]
