@@ -59,7 +59,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     problems.install(app)
     for part in (recognitions, catalog, health, problem_pages):
         app.include_router(part.router)
-    playground.install(app, settings.playground_clips)
+    playground.install(app)
     return app
 
 

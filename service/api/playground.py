@@ -5,6 +5,7 @@ installed package.
 """
 
 import mimetypes
+from http import HTTPStatus
 from os import PathLike, stat_result
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import fastapi_offline
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from service.api.pages import FILE_HEADERS, WEB, page_headers, static_page
@@ -50,22 +52,31 @@ async def docs() -> FileResponse:
 @router.get("/playground")
 def facts(request: Request) -> PlaygroundFacts:
     settings = settings_of(request)
-    folder = settings.playground_clips
     return PlaygroundFacts(
-        max_upload_bytes=settings.max_upload_bytes,
-        clips=[] if folder is None else sorted(path.name for path in folder.iterdir() if _is_clip(path)),
+        max_upload_bytes=settings.max_upload_bytes, clips=sorted(_offered(settings.playground_clips))
     )
 
 
-def _is_clip(path: Path) -> bool:
+@router.get("/playground/clips/{name}")
+def clip(request: Request, name: str) -> FileResponse:
+    path = _offered(settings_of(request).playground_clips).get(name)
+    if path is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND, "no clip of that name is offered; /playground lists them")
+    return FileResponse(path, headers=FILE_HEADERS)
+
+
+def _offered(folder: Path | None) -> dict[str, Path]:
+    """The folder's videos by name, and nothing else that may lie there."""
+    return {} if folder is None else {path.name: path for path in folder.iterdir() if _is_video(path)}
+
+
+def _is_video(path: Path) -> bool:
     kind, _ = mimetypes.guess_type(path.name)
     return kind is not None and kind.startswith("video/") and path.is_file() and not path.name.startswith(".")
 
 
-def install(app: FastAPI, clips: Path | None) -> None:
-    """Add the pages to `app`. `clips`: a folder whose videos anyone who reaches the page may see and try."""
+def install(app: FastAPI) -> None:
+    """Add the pages to `app`."""
     app.include_router(router)
     app.mount("/web", Files(directory=WEB))
     app.mount("/swagger-ui", Files(directory=SWAGGER_UI))
-    if clips is not None:
-        app.mount("/playground/clips", Files(directory=clips))
