@@ -37,7 +37,7 @@ export class Run {
       this.chart,
       h("h3", {}, "Spent"),
       this.cost,
-      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Steps" },
+      h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Steps" },
         h("table", {},
           h("thead", {}, h("tr", {}, ...["Step", "Looked at", "Thinks", "Entropy", "GFLOPs"].map((name) =>
             h("th", { scope: "col" }, name)))),
