@@ -166,6 +166,7 @@ def _offer(model: Model) -> Offer:
             )
             for point in bundle.grid.points
         ),
-        frontier=tuple(FrontierPoint(flops, accuracy) for flops, accuracy in bundle.frontier),
+        # what random weights reach by chance is no measurement of a model
+        frontier=tuple(FrontierPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
         card=bundle.card,
     )

@@ -54,7 +54,9 @@ function frontier(model, x) {
     ...(low === high ? [low] : [low, high]).map((accuracy) =>
       svg("g", { class: "grid" },
         svg("line", { x1: EDGE, x2: WIDTH - EDGE, y1: y(accuracy), y2: y(accuracy) }),
-        svg("text", { x: WIDTH - EDGE, y: y(accuracy) - 4, "text-anchor": "end" }, `${percent(accuracy)} right`)),
+        svg("text", accuracy === high // where a rising curve is not
+          ? { x: EDGE, y: y(accuracy) - 4 }
+          : { x: WIDTH - EDGE, y: y(accuracy) - 4, "text-anchor": "end" }, `${percent(accuracy)} right`)),
     ),
     svg("path", { class: "frontier", d: path }),
     ...points.map((point) => svg("circle", { class: "dot", cx: x(point.gflops), cy: y(point.accuracy), r: 2.5 })),

@@ -10,15 +10,22 @@ export class Player {
     this.numFrames = numFrames;
     this.cubes = []; // {step, pts_s, box}
     this.isPlayable = true;
-    this.video = h("video", { src: url, controls: true, loop: true, playsinline: true, preload: "auto" });
+    this.video = h("video", { src: url, loop: true, playsinline: true, preload: "auto", "aria-label": "The video" });
     this.video.muted = true;
+    this.toggle = h("button", { type: "button", onclick: () => (this.video.paused ? this.play() : this.video.pause()) });
+    this.time = h("input", { type: "range", min: 0, max: 1, step: "any", value: 0, "aria-label": "Time in the video" });
     this.canvas = h("canvas", { "aria-hidden": "true" });
-    this.line = h("div", { class: "line", "aria-hidden": "true" });
+    this.marks = h("div", { class: "marks", "aria-hidden": "true" });
+    this.controls = h("div", { class: "controls" }, this.toggle, h("div", { class: "line" }, this.marks, this.time));
     this.note = h("p", { class: "told", hidden: true });
     this.stage = h("div", { class: "stage" }, this.video, this.canvas);
-    this.element = h("div", { class: "player" }, this.stage, this.line, this.note);
+    this.element = h("div", { class: "player" }, this.stage, this.controls, this.note);
     this.video.addEventListener("loadedmetadata", () => this.#onSize(this.video.videoWidth, this.video.videoHeight));
     this.video.addEventListener("error", () => this.#cannotPlay());
+    this.video.addEventListener("click", () => this.toggle.click());
+    for (const event of ["play", "pause"]) this.video.addEventListener(event, () => this.#showState());
+    this.time.addEventListener("input", () => this.seek(Number(this.time.value)));
+    this.#showState();
     const redraw = () => {
       if (!this.element.isConnected) return;
       this.#draw();
@@ -28,7 +35,7 @@ export class Player {
   }
 
   play() {
-    this.video.play().catch(() => {}); // a browser may refuse; there are controls
+    this.video.play().catch(() => {}); // a browser may refuse: the button is still there
   }
 
   add(step, cube) {
@@ -86,14 +93,20 @@ export class Player {
       pen.textAlign = "center";
       pen.fillText(String(step), x + 12, y + 16);
     }
-    if (this.length_s) this.line.style.setProperty("--now", this.video.currentTime / this.length_s);
+    this.time.max = this.length_s;
+    this.time.value = this.video.currentTime;
+    this.time.setAttribute("aria-valuetext", `${this.video.currentTime.toFixed(1)} s`);
+  }
+
+  #showState() {
+    this.toggle.textContent = this.video.paused ? "Play" : "Pause";
   }
 
   #drawLine() {
     const length_s = this.length_s;
     if (!length_s) return;
     const half_s = length_s / this.numFrames / 2;
-    this.line.replaceChildren(
+    this.marks.replaceChildren(
       ...this.cubes.map(({ step, pts_s: [first, last] }) => {
         const mark = h("i");
         mark.style.left = `${(Math.max(0, first - half_s) / length_s) * 100}%`;
@@ -111,7 +124,7 @@ export class Player {
 
   #cannotPlay() {
     this.isPlayable = false;
-    this.video.hidden = true;
+    this.video.hidden = this.controls.hidden = true;
     this.stage.classList.add("blank");
     this.note.hidden = false;
     this.note.textContent =

@@ -4,43 +4,18 @@ Playwright's async API: the sync one would keep its event loop running under the
 fixtures share a loop, so the files say `pytestmark = pytest.mark.asyncio(loop_scope="module")`.
 """
 
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import pytest_asyncio
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
-from tests.conftest import require
+from tests.browser import PATIENCE_MS, chromium
 from tests.serving import Served
-
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",  # the tests may run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-]
-PATIENCE_MS = 30_000  # for a busy machine; nothing waits as long on an idle one
 
 OpenPage = Callable[..., Awaitable[Page]]
 
 expect.set_options(timeout=PATIENCE_MS)
-
-
-@asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    require(CHROMIUM is not None, "chromium (Debian package `chromium`)")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=60_000)
-        try:
-            yield browser
-        finally:
-            await browser.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
