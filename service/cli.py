@@ -128,7 +128,9 @@ def _draw(path: Path, answer: "RecognitionAnswer", out: Path) -> None:
     from service.render import render
 
     settings = Settings.read()
-    limits = VideoLimits(settings.max_duration_s, settings.max_frame_pixels, settings.max_frames)
+    limits = VideoLimits(
+        duration_s=settings.max_duration_s, frame_pixels=settings.max_frame_pixels, frames=settings.max_frames
+    )
     render(path, answer, out, limits)
     stderr.print(f"drew {out}")
 
