@@ -40,6 +40,11 @@ export async function getJson(path, options = {}) {
   return (await asked(path + query(options))).json();
 }
 
+/** The bytes at `path`, as a Blob. */
+export async function getBlob(path) {
+  return (await asked(path)).blob();
+}
+
 /** Sends other methods; the answer's JSON, or null where it has none. */
 export async function send(method, path, value) {
   const body = value === undefined ? {} : { body: JSON.stringify(value), headers: { "Content-Type": "application/json" } };

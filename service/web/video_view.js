@@ -1,6 +1,6 @@
 // The page's first view: choose a video, set a budget, watch the answer. Wires the parts together.
 
-import { getJson, Problem, recognize } from "./api.js";
+import { getBlob, getJson, Problem, recognize } from "./api.js";
 import { Budget } from "./budget.js";
 import { bytes, h, problemCard } from "./dom.js";
 import { Run } from "./run.js";
@@ -43,9 +43,7 @@ function choose(file) {
 }
 
 async function chooseClip(name) {
-  const response = await fetch(`playground/clips/${encodeURIComponent(name)}`);
-  if (!response.ok) throw new Problem({ title: "The clip is gone", detail: `${name} is not offered any more; reload the page.` });
-  choose(new File([await response.blob()], name));
+  choose(new File([await getBlob(`playground/clips/${encodeURIComponent(name)}`)], name));
 }
 
 async function onSubmit(event) {
@@ -67,7 +65,7 @@ async function onSubmit(event) {
   running = new AbortController();
   at("go").textContent = "Stop";
   try {
-    await guarded(run);
+    await guarded(ask);
   } finally {
     running = null;
     at("go").textContent = "Recognise";
@@ -75,7 +73,7 @@ async function onSubmit(event) {
   }
 }
 
-async function run() {
+async function ask() {
   let model;
   try {
     model = await budget.settled();
