@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from models import Model, available_models, load_model
 from models.runtime import RuntimeConfig
-from service.api import catalog, health, http_metrics, problems, recognitions
+from service.api import catalog, health, http_metrics, playground, problem_pages, problems, recognitions
 from service.engine.admission import Admission
 from service.engine.budget import FrontierPoint, GridPoint, Offer
 from service.engine.engine import Engine
@@ -44,15 +44,22 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
                 opening.cancel()
                 await asyncio.gather(opening, return_exceptions=True)
 
-    app = FastAPI(title="Fovea", summary="Video recognition with a FLOP budget per request", lifespan=lifespan)
+    app = FastAPI(
+        title="Fovea",
+        summary="Video recognition with a FLOP budget per request",
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's own pages load their scripts from elsewhere; `playground` has /docs
+        redoc_url=None,
+    )
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.pipeline = None  # filled once the models are loaded
     app.state.load_error = None  # filled when they cannot be
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
     problems.install(app)
-    for part in (recognitions, catalog, health):
+    for part in (recognitions, catalog, health, problem_pages):
         app.include_router(part.router)
+    playground.install(app)
     return app
 
 
@@ -161,6 +168,7 @@ def _offer(model: Model) -> Offer:
             )
             for point in bundle.grid.points
         ),
-        frontier=tuple(FrontierPoint(flops, accuracy) for flops, accuracy in bundle.frontier),
+        # what random weights reach by chance is no measurement of a model
+        frontier=tuple(FrontierPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
         card=bundle.card,
     )

@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
@@ -17,8 +17,13 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from service import terminal
 from service.errors import FoveaError
 from service.settings import Settings, SettingsError
+from service.video.clip import VideoLimits
 from training.commands import commands as training_commands
 from training.evaluation_commands import commands as evaluation_commands
+
+if TYPE_CHECKING:
+    from service.api.schemas import RecognitionAnswer
+    from service.client import Options
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -69,8 +74,17 @@ def classify(
     top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of tables.")] = False,
     server: Annotated[str | None, typer.Option(help="Ask this service, such as http://127.0.0.1:8000.")] = None,
+    render: Annotated[
+        Path | None, typer.Option(help="Draw the answer into the video (.mp4) or a contact sheet (.png).")
+    ] = None,
 ) -> None:
     """Recognise videos: in this process, or by a running service with --server."""
+    if render is not None:
+        from service.render.output import check_output
+
+        if len(files) > 1:
+            raise ValueError(f"--render draws one video, and there are {len(files)}; name one of them")
+        check_output(render, files[0])
     options = {
         "model": model,
         "task": task,
@@ -79,14 +93,16 @@ def classify(
         "deadline_ms": deadline_ms,
         "top_k": top_k,
     }
-    given = {name: value for name, value in options.items() if value is not None}
-    num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server))
+    given = cast("Options", {name: value for name, value in options.items() if value is not None})
+    num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, drawing=render))
     if num_failed:
         stderr.print(f"[red]{num_failed} of {len(files)} videos could not be recognised")
         raise typer.Exit(1)
 
 
-async def _classify(files: list[Path], options: dict[str, Any], *, as_json: bool, server: str | None) -> int:
+async def _classify(
+    files: list[Path], options: "Options", *, as_json: bool, server: str | None, drawing: Path | None
+) -> int:
     """Ask for one video after the other, print each answer as it comes; the number of videos that failed."""
     from service.asking import ask_here, ask_server
 
@@ -105,10 +121,23 @@ async def _classify(files: list[Path], options: dict[str, Any], *, as_json: bool
                     stderr.print(f"[red]{path}: {error}")
                     continue
                 if as_json:
-                    typer.echo(json.dumps({"file": str(path), **answer}))
+                    typer.echo(json.dumps({"file": str(path), **answer.model_dump(mode="json", exclude_unset=True)}))
                 else:
                     terminal.print_recognition(path, answer)
+                if drawing is not None:
+                    _draw(path, answer, drawing)
     return num_failed
+
+
+def _draw(path: Path, answer: "RecognitionAnswer", out: Path) -> None:
+    from service.render import render
+
+    settings = Settings.read()
+    limits = VideoLimits(
+        duration_s=settings.max_duration_s, frame_pixels=settings.max_frame_pixels, frames=settings.max_frames
+    )
+    render(path, answer, out, limits)
+    stderr.print(f"drew {out}")
 
 
 @cli.command()

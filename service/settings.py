@@ -87,6 +87,10 @@ class Settings(BaseSettings):
     max_deadline_ms: int = Field(default=600_000, ge=1)
     """Largest `deadline_ms` a client may ask for. 600000 is ten minutes."""
 
+    playground_clips: Path | None = None
+    """Folder of videos that the playground offers to try, /srv/clips; None: none. Whoever sees the page may download
+    them."""
+
     sse_ping_s: float = Field(default=15.0, gt=0)
     """Seconds between comments on an idle event stream, so that proxies keep it open; most close after 60."""
     drain_timeout_s: float = Field(default=25.0, ge=0)
@@ -98,10 +102,19 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(path for path in value.split(os.pathsep) if path) if isinstance(value, str) else value
 
-    @field_validator("bundles", "cache_dir", "spool_dir", mode="after")
+    @field_validator("bundles", "cache_dir", "spool_dir", "playground_clips", mode="after")
     @classmethod
-    def _expand_home(cls, value: Path | tuple[Path, ...]) -> Path | tuple[Path, ...]:
-        return value.expanduser() if isinstance(value, Path) else tuple(path.expanduser() for path in value)
+    def _expand_home(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
+        if isinstance(value, tuple):
+            return tuple(path.expanduser() for path in value)
+        return None if value is None else value.expanduser()
+
+    @field_validator("playground_clips", mode="after")
+    @classmethod
+    def _is_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_dir():
+            raise ValueError("must be a folder that exists; make it, or leave the variable out to offer no clips")
+        return value
 
     @property
     def max_queued_flops(self) -> int:

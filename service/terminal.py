@@ -1,4 +1,4 @@
-"""Answers and bundles as tables on a terminal. Knows the API's JSON and nothing of how it came about."""
+"""Answers and bundles as tables on a terminal. Knows the API's schemas and nothing of how an answer came about."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,49 +6,46 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-if TYPE_CHECKING:  # importing it for real would bring torch to `fovea --help`
+if TYPE_CHECKING:  # importing them for real would slow `fovea --help` down
     from models.bundle import Bundle
+    from service.api.schemas import CubePlace, RecognitionAnswer
 
 WIDE = 160  # columns where nobody's terminal says how many
 
 
-def print_recognition(path: Path, answer: dict[str, Any], console: Console | None = None) -> None:
+def print_recognition(path: Path, answer: "RecognitionAnswer", console: Console | None = None) -> None:
     """One video's answer, and the steps that led to it."""
     console = console or _console()
-    console.print(f"\n[bold]{path}[/bold]  {_predictions(answer)}")
-    if not answer["trained"]:
-        console.print(f"[yellow]{answer['model']} is untrained: its labels mean nothing[/yellow]")
+    console.print(f"\n[bold]{path}[/bold]  {', '.join(f'{one.label} {one.score:.2f}' for one in answer.predictions)}")
+    if not answer.trained:
+        console.print(f"[yellow]{answer.model} is untrained: its labels mean nothing[/yellow]")
     table = Table("step", "kind", "GFLOPs", "entropy / nats", "top label", "score", "cube", box=None, pad_edge=False)
-    for step in answer["compute"]["steps"]:
+    for step in answer.compute.steps:
         table.add_row(
-            str(step["step"]),
-            step["kind"],
-            f"{step['gflops']:.4g}",
-            f"{step['entropy_nats']:.3f}",
-            step["top"]["label"],
-            f"{step['top']['score']:.3f}",
-            _cube(step.get("cube")),
+            str(step.step),
+            step.kind,
+            f"{step.gflops:.4g}",
+            f"{step.entropy_nats:.3f}",
+            step.top.label,
+            f"{step.top.score:.3f}",
+            _cube(step.cube),
         )
     console.print(table)
-    compute, timing = answer["compute"], answer["timing_ms"]
-    ceiling = "" if compute["max_gflops"] is None else f", ceiling {compute['max_gflops']:.4g}"
-    times = ", ".join(f"{part} {timing[part]:.0f}" for part in ("decode", "queue", "inference", "total"))
+    compute, timing = answer.compute, answer.timing_ms
+    ceiling = "" if compute.max_gflops is None else f", ceiling {compute.max_gflops:.4g}"
     console.print(
-        f"{answer['exit']['reason']} after step {answer['exit']['step']}: spent {compute['spent_gflops']:.4g} GFLOPs "
-        f"(budget {compute['budget_gflops']:.4g}{ceiling}); ms: {times}"
+        f"{answer.exit.reason} after step {answer.exit.step}: spent {compute.spent_gflops:.4g} GFLOPs "
+        f"(budget {compute.budget_gflops:.4g}{ceiling}); ms: decode {timing.decode:.0f}, queue {timing.queue:.0f}, "
+        f"inference {timing.inference:.0f}, total {timing.total:.0f}"
     )
 
 
-def _predictions(answer: dict[str, Any]) -> str:
-    return ", ".join(f"{one['label']} {one['score']:.2f}" for one in answer["predictions"])
-
-
-def _cube(cube: dict[str, Any] | None) -> str:
+def _cube(cube: "CubePlace | None") -> str:
     if cube is None:
         return ""
-    first_s, last_s = cube["pts_s"]
-    box = cube["box"]
-    return f"{first_s:.2f}-{last_s:.2f} s, x {box['x']:.2f} y {box['y']:.2f} w {box['w']:.2f} h {box['h']:.2f}"
+    first_s, last_s = cube.pts_s
+    box = cube.box
+    return f"{first_s:.2f}-{last_s:.2f} s, x {box.x:.2f} y {box.y:.2f} w {box.w:.2f} h {box.h:.2f}"
 
 
 def bundle_facts(bundle: "Bundle") -> dict[str, Any]:

@@ -4,7 +4,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -49,13 +49,14 @@ class Served:
 def serving(
     recognizer: TinyRecognizer | None = None,
     *,
+    models: Sequence[Any] | None = None,
     ready: bool = True,
     before_load: threading.Event | None = None,
     load_error: Exception | None = None,
     load: Loader | None = None,
     **settings: Any,
 ) -> Iterator[Served]:
-    """Serve the tiny recognizer; `settings` override those of tests (one decoding child).
+    """Serve the tiny recognizer, or `models`; `settings` override those of tests (one decoding child).
 
     `before_load`: the model does not load before that; `load_error`: it never does. `ready=False`: do not wait for it.
     `load` takes the place of all that.
@@ -65,7 +66,7 @@ def serving(
         assert before_load is None or before_load.wait(30)
         if load_error is not None:
             raise load_error
-        return [tiny_model(recognizer)]
+        return list(models) if models is not None else [tiny_model(recognizer)]
 
     chosen = Settings(**{"decode_children": 1, "decode_timeout_s": 20.0, "drain_timeout_s": 5.0} | settings)
     app = create_app(chosen, load=load or load_tiny)

@@ -81,9 +81,16 @@ class Gate:
 
 
 def tiny_model(
-    recognizer: TinyRecognizer | None = None, *, name: str = "tiny", thresholds: tuple[float, float] = (-1.0, -1.0)
+    recognizer: TinyRecognizer | None = None,
+    *,
+    name: str = "tiny",
+    thresholds: tuple[float, float] = (-1.0, -1.0),
+    frontier: tuple[tuple[float, float], ...] = (),
 ) -> Any:
-    """A loaded model as `service.app` takes it. Thresholds of -1 are never met: at full budget all steps are taken."""
+    """A loaded model as `service.app` takes it. Thresholds of -1 are never met: at full budget all steps are taken.
+
+    `frontier`: (mean FLOPs, accuracy); with it the model counts as trained.
+    """
 
     def point(budget_flops: int, thresholds_nats: tuple[float, float]) -> SimpleNamespace:
         solution = SimpleNamespace(thresholds_nats=thresholds_nats, mean_cost_flops=float(budget_flops), accuracy=0.75)
@@ -94,11 +101,11 @@ def tiny_model(
         digest="sha256:" + "0" * 64,
         task="colours",
         labels=LABELS,
-        trained=False,
+        trained=bool(frontier),
         clip_spec=SPEC,
         default_budget_flops=180_000_000,
         grid=SimpleNamespace(points=(point(100_000_000, (9.0, 9.0)), point(180_000_000, thresholds))),
-        frontier=(),
+        frontier=frontier,
         paper_flops=None,
         card=(("Limits", "knows three colours"),),
     )

@@ -50,6 +50,11 @@ def answer_to(error: FoveaError) -> Answer:
     return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
 
 
+def slug_of(status: HTTPStatus) -> str:
+    """The name of a refusal that is FastAPI's own."""
+    return status.phrase.lower().replace(" ", "-")
+
+
 def problem_of(error: FoveaError, request_id: str, *, status: int | None = None) -> dict[str, object]:
     """The problem as JSON values. What went wrong inside the service is for the log, not for the client."""
     status = answer_to(error).status if status is None else status
@@ -87,10 +92,10 @@ async def _on_fovea_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     """FastAPI's own refusals: no such path, wrong method."""
     assert isinstance(error, HTTPException)
-    phrase = HTTPStatus(error.status_code).phrase
+    status = HTTPStatus(error.status_code)
     body = {
-        "type": "/problems/" + phrase.lower().replace(" ", "-"),
-        "title": phrase,
+        "type": f"/problems/{slug_of(status)}",
+        "title": status.phrase,
         "status": error.status_code,
         "detail": f"{request.method} {request.url.path}: {error.detail}",
         "instance": f"urn:fovea:request:{request_id_of(request)}",

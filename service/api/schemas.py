@@ -173,6 +173,13 @@ class Readiness(Value):
     models: list[str] = Field(examples=[["adafocus-v3-compact"]])
 
 
+class PlaygroundFacts(Value):
+    """What the playground page wants to know besides the API."""
+
+    max_upload_bytes: int
+    clips: list[str] = Field(description="Names of videos under /playground/clips/.")
+
+
 def refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` for problems: `refusals(s404="no such model")`."""
     retry = {"Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}}

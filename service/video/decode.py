@@ -99,6 +99,11 @@ class Reading:
             shots += [last] * (len(centres) - len(shots))
         return shots
 
+    def pictures(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """(seconds from the video's start, frame_HWC) of every frame in order of time: to show, not to recognise."""
+        for pts, frame in self._all_frames():
+            yield float((pts - self.track.start_pts) * self.track.time_base), self._shot(pts, frame).frame_HWC
+
     def _all_frames(self) -> Iterator[tuple[int, VideoFrame]]:
         """(pts, frame) in order of time; without times in the file, frames stand at equal distances."""
         track = self.track

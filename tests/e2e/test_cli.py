@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 from models.adafocus.config import tiny
@@ -129,4 +130,24 @@ def test_a_setting_that_cannot_be_is_a_sentence(tmp_path: Path) -> None:
     done = fovea("serve", bundles=tmp_path)
     assert done.returncode == 2
     assert "FOVEA_PORT='tcp://10.0.0.1:80'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("where", "name"), [("here", "out.png"), ("server", "out.mp4")])
+def test_classify_draws_what_it_saw(
+    bundles: Path, asked: Served, video: Path, tmp_path: Path, where: str, name: str
+) -> None:
+    options = ["--server", asked.url] if where == "server" else []
+    done = fovea("classify", video, "--render", tmp_path / name, *options, bundles=bundles)
+    assert done.returncode == 0, done.stderr
+    assert f"drew {tmp_path / name}" in done.stderr
+    with av.open(str(tmp_path / name)) as drawn:
+        assert drawn.streams.video[0].width >= 480
+
+
+@pytest.mark.parametrize(("count", "name", "told"), [(2, "out.mp4", "there are 2"), (1, "out.gif", "by the suffix")])
+def test_a_drawing_that_cannot_be_is_a_sentence(video: Path, tmp_path: Path, count: int, name: str, told: str) -> None:
+    done = fovea("classify", *[video] * count, "--render", tmp_path / name, "--server", "http://127.0.0.1:9")
+    assert done.returncode == 2
+    assert told in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,0 +1,5 @@
+// Where the page starts.
+
+import { start } from "./video_view.js";
+
+await start();

@@ -1,0 +1,134 @@
+// A video with the cubes drawn on it, each at its time. Knows cubes and steps, and no answer.
+
+import { h } from "./dom.js";
+import { colourOf } from "./colours.js";
+
+/** A stage for one run: the video, a canvas over it, and a line of time under it. */
+export class Player {
+  /** `numFrames`: how many frames the model samples; each stands for that part of the video. */
+  constructor(url, numFrames) {
+    this.numFrames = numFrames;
+    this.cubes = []; // {step, pts_s, box}
+    this.isPlayable = true;
+    this.video = h("video", { src: url, loop: true, playsinline: true, preload: "auto", "aria-label": "The video" });
+    this.video.muted = true;
+    this.toggle = h("button", { type: "button", onclick: () => (this.video.paused ? this.play() : this.video.pause()) });
+    this.time = h("input", { type: "range", min: 0, max: 1, step: "any", value: 0, "aria-label": "Time in the video" });
+    this.canvas = h("canvas", { "aria-hidden": "true" });
+    this.marks = h("div", { class: "marks", "aria-hidden": "true" });
+    this.controls = h("div", { class: "controls" }, this.toggle, h("div", { class: "line" }, this.marks, this.time));
+    this.note = h("p", { class: "told", hidden: true });
+    this.stage = h("div", { class: "stage" }, this.video, this.canvas);
+    this.element = h("div", { class: "player" }, this.stage, this.controls, this.note);
+    this.video.addEventListener("loadedmetadata", () => this.#onSize(this.video.videoWidth, this.video.videoHeight));
+    this.video.addEventListener("error", () => this.#cannotPlay());
+    this.video.addEventListener("click", () => this.toggle.click());
+    for (const event of ["play", "pause"]) this.video.addEventListener(event, () => this.#showState());
+    this.time.addEventListener("input", () => this.seek(Number(this.time.value)));
+    this.#showState();
+    const redraw = () => {
+      if (!this.element.isConnected) return;
+      this.#draw();
+      requestAnimationFrame(redraw);
+    };
+    requestAnimationFrame(redraw);
+  }
+
+  play() {
+    this.video.play().catch(() => {}); // a browser may refuse: the button is still there
+  }
+
+  add(step, cube) {
+    this.cubes.push({ step, ...cube });
+    this.#drawLine();
+  }
+
+  seek(seconds) {
+    this.video.pause();
+    this.video.currentTime = seconds;
+  }
+
+  /** What the answer knows of the video, for one that does not play here. */
+  learn({ width, height, duration_s }) {
+    this.duration_s = duration_s;
+    if (!this.isPlayable) this.#onSize(width, height);
+    this.#drawLine();
+  }
+
+  get length_s() {
+    return Number.isFinite(this.video.duration) ? this.video.duration : (this.duration_s ?? 0);
+  }
+
+  /** Cubes to be seen now: a sampled frame stands for the part of the video around it. */
+  shown() {
+    if (!this.isPlayable) return this.cubes;
+    const half_s = this.length_s / this.numFrames / 2;
+    const now_s = this.video.currentTime;
+    return this.cubes.filter(({ pts_s: [first, last] }) => first - half_s <= now_s && now_s <= last + half_s);
+  }
+
+  #draw() {
+    const { canvas } = this;
+    const ratio = window.devicePixelRatio || 1;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    const drawn = [width, height, ratio, this.video.currentTime, this.cubes.length, this.length_s].join();
+    if (drawn === this.drawn) return; // nothing has moved
+    this.drawn = drawn;
+    canvas.width = Math.round(width * ratio); // which clears it, too
+    canvas.height = Math.round(height * ratio);
+    const pen = canvas.getContext("2d");
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    for (const { step, box } of this.shown()) {
+      const [x, y, w, h] = [box.x * width, box.y * height, box.w * width, box.h * height];
+      pen.strokeStyle = "#0009"; // a dark rim keeps the colour apart from any picture
+      pen.lineWidth = 5;
+      pen.strokeRect(x + 2.5, y + 2.5, w - 5, h - 5);
+      pen.strokeStyle = colourOf(step);
+      pen.lineWidth = 3;
+      pen.strokeRect(x + 2.5, y + 2.5, w - 5, h - 5);
+      pen.fillStyle = colourOf(step);
+      pen.fillRect(x + 1, y + 1, 22, 20);
+      pen.fillStyle = "#000";
+      pen.font = "600 13px system-ui, sans-serif";
+      pen.textAlign = "center";
+      pen.fillText(String(step), x + 12, y + 16);
+    }
+    this.time.max = this.length_s;
+    this.time.value = this.video.currentTime;
+    this.time.setAttribute("aria-valuetext", `${this.video.currentTime.toFixed(1)} s`);
+  }
+
+  #showState() {
+    this.toggle.textContent = this.video.paused ? "Play" : "Pause";
+  }
+
+  #drawLine() {
+    const length_s = this.length_s;
+    if (!length_s) return;
+    const half_s = length_s / this.numFrames / 2;
+    this.marks.replaceChildren(
+      ...this.cubes.map(({ step, pts_s: [first, last] }) => {
+        const mark = h("i");
+        mark.style.left = `${(Math.max(0, first - half_s) / length_s) * 100}%`;
+        mark.style.width = `${((last - first + 2 * half_s) / length_s) * 100}%`;
+        mark.style.background = colourOf(step);
+        return mark;
+      }),
+    );
+  }
+
+  #onSize(width, height) {
+    if (width && height) this.stage.style.setProperty("--ratio", width / height);
+    this.#drawLine();
+  }
+
+  #cannotPlay() {
+    this.isPlayable = false;
+    this.video.hidden = this.controls.hidden = true;
+    this.stage.classList.add("blank");
+    this.note.hidden = false;
+    this.note.textContent =
+      "This browser cannot play the file (its codec or container). The service reads more kinds: the answer still " +
+      "comes, and its cubes are drawn on an empty frame, whatever their time.";
+  }
+}

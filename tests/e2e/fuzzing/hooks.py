@@ -1,0 +1,14 @@
+"""What schemathesis sends as a video: mostly bytes that are none, and some that are. Loaded by its process."""
+
+import os
+from pathlib import Path
+
+import schemathesis
+from hypothesis import strategies as st
+
+VIDEO = Path(os.environ["FUZZING_VIDEO"]).read_bytes()
+
+bodies = st.one_of(st.just(VIDEO), st.binary(max_size=512), st.just(VIDEO[: len(VIDEO) // 2]))
+schemathesis.openapi.format("binary", bodies)
+for media_type in ("application/octet-stream", "video/*", "video/mp4"):
+    schemathesis.openapi.media_type(media_type, bodies)

@@ -1,0 +1,57 @@
+"""Our OpenAPI description is true: whatever schemathesis makes of it, no answer is undocumented and none is a 5xx.
+
+Bounded and repeatable: so many examples an operation, no random ones.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.clips import cached_clip, solid
+from tests.serving import Served, serving
+
+ROOT = Path(__file__).parents[2]
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "allow_header_conformance",
+    "negative_data_rejection",
+)
+
+
+def fuzz(served: Served, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    video = cached_clip("fuzzed.mp4", pattern=solid(220, 20, 20), seconds=0.5, size=(64, 48))
+    program = Path(sys.executable).with_name("schemathesis")
+    return subprocess.run(
+        [program, "--config-file", ROOT / "tests/e2e/fuzzing/schemathesis.toml", "run",
+         f"{served.url}/openapi.json", "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing",
+         "--generation-deterministic", "--no-color", *arguments],
+        env=os.environ | {
+            "SCHEMATHESIS_HOOKS": "tests.e2e.fuzzing.hooks", "FUZZING_VIDEO": str(video), "PYTHONPATH": str(ROOT)
+        },
+        cwd=folder, capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
+
+
+def test_no_answer_is_undocumented_and_none_is_a_server_error(tmp_path: Path) -> None:
+    with serving(max_upload_bytes=2**20, max_deadline_ms=60_000) as served:
+        done = fuzz(served, tmp_path, "--max-examples", "40")
+        assert done.returncode == 0, done.stdout + done.stderr
+        answered = served.client.get("/metrics").text
+        assert served.metric("fovea_requests_total", model="tiny", outcome="ok") > 10, "real videos were among them"
+        assert served.metric("fovea_requests_total", model="tiny", outcome="error") == 0
+        assert 'http_response_status_code="500"' not in answered
+
+
+def test_an_undocumented_answer_would_be_found(tmp_path: Path) -> None:
+    with serving(max_upload_bytes=2**20) as served:
+        paths = served.app.openapi()["paths"]
+        del paths["/v1/models/{name}"]["get"]["responses"]["404"]
+        done = fuzz(served, tmp_path, "--max-examples", "5", "--include-path", "/v1/models/{name}")
+    assert done.returncode == 1
+    assert "ndocumented" in done.stdout, done.stdout
