@@ -90,6 +90,9 @@ SMALL_SET = Augmentation(
 )
 """For hundreds of clips; add `flip` where it keeps the classes."""
 
+MILD = Augmentation(scales=(1.0, 0.875), least_span=0.9, brightness=0.2, contrast=0.2, saturation=0.2)
+"""For networks that stay nearly as they were: what changes over time is told from evenly spaced frames."""
+
 
 def augmented_clip(
     footage: Footage,

@@ -17,7 +17,7 @@ from models.mobile_former.config import MobileFormerConfig, former_1g, former_2g
 from models.mobile_former.config import compact as compact_former
 from models.recognizer import ClipSpec
 from training import mobile_former_recipes
-from training.augment import SMALL_SET, Augmentation
+from training.augment import MILD, SMALL_SET, Augmentation
 from training.baselines import FullFrameConfig
 from training.recipe import Rates, Recipe, Stage
 from training.run import ModelPlan
@@ -109,8 +109,8 @@ def _compact(num_classes: int) -> Plan:
     """
     model = replace(
         compact(num_classes),
-        frame_size=(160, 208),
-        glance_size=(80, 104),
+        frame_size=(160, 224),
+        glance_size=(80, 112),
         glance=BackboneConfig("mobilenet_v2"),
         cube_size=(8, 112, 112),
         max_cubes=3,
@@ -120,8 +120,8 @@ def _compact(num_classes: int) -> Plan:
     recipe = replace(
         _small_set_stages(6, 2),
         stages=(
-            Stage(4, "random", ("glance", "focus", "classifier"), lr=1e-4),
-            Stage(2, "learned", ("policy",), lr=1e-3),
+            Stage(3, "random", ("glance", "focus", "classifier"), lr=1e-4),
+            Stage(1, "learned", ("policy",), lr=1e-3),
         ),
         rates=Rates(glance=1.0, policy=1.0, focus=1.0, classifier=1.0),
         weight_decay=0.05,
@@ -130,10 +130,11 @@ def _compact(num_classes: int) -> Plan:
         frozen=_early_blocks(14),
         frozen_batch_norm=True,
         random_depth=True,
-        fitted_heads=3,
+        fitted_heads=True,
         average_decay=0.99,
     )
-    return Plan(model, _clip(model), recipe, SMALL_SET)
+    clip = replace(_clip(model), resize="stretch")  # whole frames: across held-out groups four points above a crop
+    return Plan(model, clip, recipe, MILD)
 
 
 def _early_blocks(last: int) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ class Ready:
             held_out=lambda: plain_batches(self.held_out, self.store, self.run.clip, recipe.batch_size),
             steps_per_epoch=self.steps_per_epoch,
             out=out,
+            plain=lambda: plain_batches(self.batches.dataset, self.store, self.run.clip, recipe.batch_size),
             report=report,
         )
 

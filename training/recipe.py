@@ -76,9 +76,8 @@ class Recipe:
     warmup_epochs: float = 1.0
     """Linear, at the start of every stage."""
     max_gradient_norm: float | None = 20.0
-    fitted_heads: int = 0
-    """Epochs of augmented clips from which the heads' starting weights are computed in closed form (`heads`); 0: they
-    start at random."""
+    fitted_heads: bool = False
+    """The heads' starting weights are computed in closed form from the clips as they are (`heads`), not drawn."""
     average_decay: float = 0.0
     """Of the running average of the weights (0.99: of about the last hundred steps), which then is what is scored and
     kept; 0: the weights themselves."""
@@ -117,7 +116,7 @@ class Recipe:
         _at_least(1, batch_size=self.batch_size, accumulation=self.accumulation, training_frames=self.training_frames)
         _at_least(1, evaluate_every_epochs=self.evaluate_every_epochs, patience_epochs=self.patience_epochs)
         _at_least(0, seed=self.seed, warmup_epochs=self.warmup_epochs, weight_decay=self.weight_decay)
-        _at_least(0, fitted_heads=self.fitted_heads, auxiliary_weight=self.auxiliary_weight)
+        _at_least(0, auxiliary_weight=self.auxiliary_weight)
         _above_zero(max_gradient_norm=self.max_gradient_norm)
         _one_of(Optimizer, optimizer=self.optimizer)
         _one_of(Gradient, gradient=self.gradient)

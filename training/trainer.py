@@ -10,7 +10,6 @@ Shape suffixes: B clips, T frames, H rows, W columns, C classes or colour channe
 """
 
 import contextlib
-import itertools
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -77,6 +76,8 @@ class Trainer:
     held_out: HeldOut
     steps_per_epoch: int
     out: Path
+    plain: HeldOut | None = None
+    """The videos to learn from, as inference sees them."""
     report: Report | None = None
     checkpoint_every_s: float = 300.0
     _ended: bool = False
@@ -108,11 +109,11 @@ class Trainer:
                 return self._loop(batches, stop)
 
     def _fit_heads(self) -> None:
-        """Before the first step; on the batches with which training then begins."""
-        if num_epochs := self.recipe.fitted_heads:
-            num_batches = num_epochs * self.steps_per_epoch * self.recipe.accumulation
-            with contextlib.closing(self.batches_from(0)) as batches:
-                fit_heads(self.network, itertools.islice(batches, num_batches), _seeded(self.recipe.seed, 0))
+        """Before the first step. ValueError where there are no plain clips to fit them to."""
+        if self.recipe.fitted_heads:
+            if self.plain is None:
+                raise ValueError("fitted_heads needs the training clips as they are; give the trainer `plain`")
+            fit_heads(self.network, self.plain(), _seeded(self.recipe.seed, 0))
 
     def _loop(self, batches: Iterator[tuple[Tensor, Tensor]], stop: Callable[[], bool]) -> bool:
         saved_at_s = time.monotonic()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.unit.training.runs import MODEL, SAVING, clips, network, trainer
-from training.heads import RIDGE, fit_heads, ridge_regression
+from training.heads import fit_heads, ridge_regression
 from training.recipe import Stage
 from training.run import BEST
 
@@ -18,7 +18,7 @@ CLIP_CUBES = replace(MODEL, cube_size=(3, 32, 32), max_cubes=2, aggregation="sta
 
 def batches(count: int = 6) -> list[tuple[Tensor, Tensor]]:
     clips_BTHWC, labels_B = clips(MODEL, 4 * count, seed=0)
-    return list(zip(clips_BTHWC.split(4), torch.eye(4)[labels_B].split(4), strict=True))
+    return list(zip(clips_BTHWC.split(4), labels_B.split(4), strict=True))
 
 
 def generator() -> torch.Generator:
@@ -28,24 +28,30 @@ def generator() -> torch.Generator:
 @pytest.mark.parametrize("num_features", [5, 60], ids=["among features", "among rows"])
 def test_ridge_regression_is_the_least_penalised_squared_error_on_standardised_features(num_features: int) -> None:
     torch.manual_seed(0)
-    x_RF, y_RC = 3 + 2 * torch.randn(30, num_features), torch.eye(4)[torch.arange(30) % 4]
-    weight_CF, bias_C = ridge_regression(x_RF, y_RC)
+    labels_R = torch.tensor([0] * 16 + [1] * 9 + [2] * 4 + [3])
+    x_RF, y_RC = 3 + 2 * torch.randn(30, num_features), torch.eye(4)[labels_R]
+    weight_CF, bias_C = ridge_regression(x_RF, labels_R, 4, penalty=2.0)
     deviation_F = x_RF.std(dim=0, correction=0) + 1e-3
+    weight_R = torch.tensor([16.0, 9.0, 4.0, 1.0])[labels_R] ** -0.5
+    weight_R /= weight_R.mean()
 
-    def penalised(weight_CF: Tensor, bias_C: Tensor) -> float:
-        error = (x_RF @ weight_CF.T + bias_C - y_RC).square().sum()
-        return float(error + RIDGE * num_features * (weight_CF * deviation_F).square().sum())
+    def penalised(weight_CF: Tensor) -> float:
+        """The bias is that of the weighted mean target at the mean features."""
+        bias_C = (weight_R[:, None] * y_RC).sum(dim=0) / weight_R.sum() - weight_CF @ x_RF.mean(dim=0)
+        error_RC = x_RF @ weight_CF.T + bias_C - y_RC
+        return float((weight_R[:, None] * error_RC.square()).sum() + 2 * (weight_CF * deviation_F).square().sum())
 
-    least = penalised(weight_CF, bias_C)
+    least = penalised(weight_CF)
     for _ in range(20):
-        assert penalised(weight_CF + 0.01 * torch.randn_like(weight_CF), bias_C) > least
-        assert penalised(weight_CF, bias_C + 0.01 * torch.randn_like(bias_C)) > least
+        assert penalised(weight_CF + 0.01 * torch.randn_like(weight_CF)) > least
+    torch.testing.assert_close(
+        weight_CF @ x_RF.mean(dim=0) + bias_C, (weight_R[:, None] * y_RC).sum(dim=0) / weight_R.sum()
+    )
 
 
 def test_fitted_heads_know_the_clips_that_they_were_fitted_on() -> None:
     built = network(CLIP_CUBES)
-    clips_BTHWC, targets_BC = (torch.cat(parts) for parts in zip(*batches(), strict=True))
-    labels_B = targets_BC.argmax(dim=1)
+    clips_BTHWC, labels_B = (torch.cat(parts) for parts in zip(*batches(), strict=True))
 
     def right() -> Tensor:
         with torch.no_grad():
@@ -74,10 +80,9 @@ def test_heads_behind_layers_that_must_be_learnt_have_no_closed_form() -> None:
 
 
 def test_a_stage_that_makes_fitted_heads_worse_leaves_them_as_they_were(tmp_path: Path) -> None:
-    recipe = replace(SAVING, stages=(Stage(1, "random", ("classifier",), lr=1e3),), fitted_heads=1, optimizer="adamw")
-    trainer(tmp_path, recipe, network(CLIP_CUBES)).train()
+    recipe = replace(SAVING, stages=(Stage(1, "random", ("classifier",), lr=1e3),), fitted_heads=True, optimizer="adamw")
+    trainer(tmp_path, recipe, network(CLIP_CUBES), plain=batches).train()
     fitted = network(CLIP_CUBES)
-    made = trainer(tmp_path, recipe, fitted)
-    made._fit_heads()
+    trainer(tmp_path, recipe, fitted, plain=batches)._fit_heads()
     kept = safetensors.torch.load_file(tmp_path / BEST)
     assert all(torch.equal(kept[name], tensor) for name, tensor in fitted.state_dict().items())
