@@ -73,9 +73,7 @@ def fit_heads(network: Network, batches: Iterable[tuple[Tensor, Tensor]], genera
         head.bias.copy_(LOGIT_SCALE * bias_C)
 
 
-def ridge_regression(
-    features_RF: Tensor, labels_R: Tensor, num_classes: int, penalty: float
-) -> tuple[Tensor, Tensor]:
+def ridge_regression(features_RF: Tensor, labels_R: Tensor, num_classes: int, penalty: float) -> tuple[Tensor, Tensor]:
     """(weight_CF, bias_C) on features as they come, in fp32, of one-hot targets; the penalty is on standardised ones.
 
     Solved among rows or among features, whichever are fewer.

@@ -80,7 +80,8 @@ def test_heads_behind_layers_that_must_be_learnt_have_no_closed_form() -> None:
 
 
 def test_a_stage_that_makes_fitted_heads_worse_leaves_them_as_they_were(tmp_path: Path) -> None:
-    recipe = replace(SAVING, stages=(Stage(1, "random", ("classifier",), lr=1e3),), fitted_heads=True, optimizer="adamw")
+    harm = Stage(1, "random", ("classifier",), lr=1e3)
+    recipe = replace(SAVING, stages=(harm,), fitted_heads=True, optimizer="adamw")
     trainer(tmp_path, recipe, network(CLIP_CUBES), plain=batches).train()
     fitted = network(CLIP_CUBES)
     trainer(tmp_path, recipe, fitted, plain=batches)._fit_heads()
