@@ -7,7 +7,7 @@ Shape suffixes: T frames, H rows, W columns, C colour channels (frames) or class
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,4 +91,38 @@ class Recognizer(Protocol[StateT]):
 
     def focus(self, states: Sequence[StateT]) -> list[StateT]:
         """Take the next step of each state. Raises ValueError for a state with no step left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A clip's frames by name: equal keys stand for equal frames, also of earlier clips that came with this `memory`.
+
+    `memory` holds the features of frames by key. A glance takes from it what is there, and leaves this clip's.
+    """
+
+    keys_T: tuple[int, ...]
+    memory: dict[int, Any]
+
+
+@runtime_checkable
+class ReusesFrames(Protocol):
+    """A stated capability: the glance looks at each frame by itself, so that overlapping windows can share its work."""
+
+    @property
+    def frame_flops(self) -> int | None:
+        """Price of one frame's share of the glance; None: this model's frames look at each other, nothing is shared."""
+        ...
+
+    def num_new_frames(self, shared: Shared) -> int:
+        """Frames that a glance would have to look at: different ones that are not remembered."""
+        ...
+
+    @property
+    def num_glance_frames(self) -> int:
+        """Frames that the price of a glance stands for."""
+        ...
+
+    def glance_sharing(self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None]) -> list[Any]:
+        """`glance`, with the same answers, but looking at new frames alone."""
         ...

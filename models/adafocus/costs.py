@@ -42,3 +42,12 @@ def costs_flops(config: AdaFocusConfig) -> tuple[int, ...]:
             + count_call_flops(classifier.step_logits, memory_BM, memory_BM, [1])
         )
     return glance, policy + cube, *[cube] * (config.max_cubes - 1)
+
+
+@cache
+def glance_frame_flops(config: AdaFocusConfig) -> int:
+    """What one frame costs in the global encoder. Only without temporal shift is a frame looked at by itself."""
+    assert not config.temporal_shift
+    with torch.device("meta"):
+        network = AdaFocusV3(config).eval()
+        return count_call_flops(network.glance, torch.empty(1, *config.frame_size, 3, dtype=torch.uint8))

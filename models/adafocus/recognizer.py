@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.adafocus.costs import costs_flops
+from models.adafocus.costs import costs_flops, glance_frame_flops
 from models.adafocus.cubes import cut, place_cubes
 from models.adafocus.network import AdaFocusV3, split_rows
 from models.answers import answers, cache_key, check_clip, check_rule
-from models.recognizer import ClipSpec, Cube, Frames
+from models.recognizer import ClipSpec, Cube, Frames, Shared
 from models.runtime.base import Runtime
 
 
@@ -78,15 +78,30 @@ class AdaFocusRecognizer:
     def costs(self) -> tuple[int, ...]:
         return self._costs
 
-    @torch.inference_mode()
+    @property
+    def frame_flops(self) -> int | None:
+        """See `models.recognizer.ReusesFrames`: with temporal shift, frames look at each other."""
+        return None if self._config.temporal_shift else glance_frame_flops(self._config)
+
+    @property
+    def num_glance_frames(self) -> int:
+        return self._config.num_glance_frames
+
+    def num_new_frames(self, shared: Shared) -> int:
+        return len(set(self._glance_keys(shared)) - shared.memory.keys())
+
     def glance(self, clips_THWC: Sequence[Frames]) -> list[AdaFocusState]:
         """p_0 of each clip. Raises ValueError for a clip that is not uint8 of the clip rule's shape."""
+        return self.glance_sharing(clips_THWC, [None] * len(clips_THWC))
+
+    @torch.inference_mode()
+    def glance_sharing(self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None]) -> list[AdaFocusState]:
+        """`glance`, looking at each different frame of a `Shared` clip once; a memory keeps its latest clip's."""
         for clip_THWC in clips_THWC:
             check_clip(clip_THWC, self._clip_size)
         if not clips_THWC:
             return []
-        frames_NHWC = np.concatenate([clip_THWC[list(self._config.glance_indices)] for clip_THWC in clips_THWC])
-        maps_BTChw = split_rows(self._run_glance(torch.from_numpy(frames_NHWC)), self._config.num_glance_frames)
+        maps_BTChw = self._glance_maps(clips_THWC, shared)
         glance_BG = self._classifier.remember_glance(maps_BTChw.mean(dim=(3, 4)))
         found = answers(self._classifier.glance_logits(glance_BG), [self._temperatures[0]] * len(clips_THWC))
         return [
@@ -103,6 +118,38 @@ class AdaFocusRecognizer:
             )
             for row, (clip_THWC, (probabilities_C, entropy_nats)) in enumerate(zip(clips_THWC, found, strict=True))
         ]
+
+    def _glance_maps(self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None]) -> Tensor:
+        """maps_BTChw of the glance's frames, computed for those that no memory holds."""
+        indices = self._config.glance_indices
+        if all(one is None for one in shared):
+            frames_NHWC = np.concatenate([clip_THWC[list(indices)] for clip_THWC in clips_THWC])
+            return split_rows(self._run_glance(torch.from_numpy(frames_NHWC)), len(indices))
+        rows: list[dict[int, Tensor | int]] = []  # of each clip: key to its map, or to its place among the new frames
+        new_frames: list[Frames] = []
+        for clip_THWC, one in zip(clips_THWC, shared, strict=True):
+            row: dict[int, Tensor | int] = {}
+            for index, key in zip(indices, indices if one is None else self._glance_keys(one), strict=True):
+                if one is not None and key in one.memory:
+                    row[key] = one.memory[key]
+                elif key not in row:
+                    row[key] = len(new_frames)
+                    new_frames.append(clip_THWC[index])
+            rows.append(row)
+        new_NChw = self._run_glance(torch.from_numpy(np.stack(new_frames))) if new_frames else None
+        maps_B: list[Tensor] = []
+        for one, row in zip(shared, rows, strict=True):
+            found = {key: _map_of(place, new_NChw) for key, place in row.items()}
+            maps_B.append(torch.stack([found[key] for key in (indices if one is None else self._glance_keys(one))]))
+            if one is not None:
+                one.memory.clear()
+                one.memory.update(
+                    {key: map_Chw.clone() if isinstance(row[key], int) else map_Chw for key, map_Chw in found.items()}
+                )
+        return torch.stack(maps_B)
+
+    def _glance_keys(self, shared: Shared) -> list[int]:
+        return [shared.keys_T[index] for index in self._config.glance_indices]
 
     @torch.inference_mode()
     def focus(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
@@ -152,3 +199,8 @@ class AdaFocusRecognizer:
             else replace(state, maps_TChw=None, cubes=place_cubes(next(positions), self._config))
             for state in states
         ]
+from models.adafocus.costs import costs_flops, glance_frame_flops
+from models.adafocus.cubes import cut, place_cubes
+from models.adafocus.network import AdaFocusV3, split_rows
+from models.answers import answers, cache_key, check_clip, check_rule
+from models.recognizer import ClipSpec, Cube, Frames, Shared

@@ -9,8 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from models.recognizer import Recognizer, State
-from service.engine.request import CubeBox, ExitReason, Request, Step
+from models.recognizer import Recognizer, ReusesFrames, Shared, State
+from service.engine.request import CubeBox, ExitReason, Request, Reuse, Step
 from service.engine.scheduler import Batch, Kind, Scheduler, exit_reason, is_late
 from service.errors import DeadlineBeforeGlance, Draining, FoveaError, InferenceFailed, RequestCancelled
 from service.metrics import Metrics
@@ -79,8 +79,18 @@ class Engine:
             request = self._inbox.get()
             if request is None:
                 return False
+            self._note_savings(request)
             self._scheduler.add([request])
         return True
+
+    def _note_savings(self, request: Request) -> None:
+        """What a glance leaves out is known before it is taken: a camera's windows come one after the other."""
+        recognizer = self._recognizers[request.plan.model]
+        if request.reuse is None or not isinstance(recognizer, ReusesFrames) or recognizer.frame_flops is None:
+            request.reuse = None
+            return
+        num_new = recognizer.num_new_frames(_shared(request.reuse))
+        request.saved_flops = (recognizer.num_glance_frames - num_new) * recognizer.frame_flops
 
     def step(self) -> None:
         """One turn: a batch of glances or of cubes, each request one step further."""
@@ -110,7 +120,7 @@ class Engine:
         start_s = self._clock()
         try:
             if batch.kind is Kind.GLANCE:
-                return recognizer.glance([request.clip.frames_THWC for request in batch.requests])
+                return _glance(recognizer, batch.requests)
             return recognizer.focus([request.state for request in batch.requests])
         finally:
             took_s = self._clock() - start_s
@@ -157,6 +167,18 @@ class Engine:
             batch = self._scheduler.schedule()
             for request in batch.requests if batch is not None else ():
                 self._leave(request, _too_late())
+
+
+def _glance(recognizer: Recognizer[State], requests: Sequence[Request]) -> list[State]:
+    clips_THWC = [request.clip.frames_THWC for request in requests]
+    if not isinstance(recognizer, ReusesFrames) or all(request.reuse is None for request in requests):
+        return recognizer.glance(clips_THWC)
+    shared = [None if request.reuse is None else _shared(request.reuse) for request in requests]
+    return recognizer.glance_sharing(clips_THWC, shared)
+
+
+def _shared(reuse: Reuse) -> Shared:
+    return Shared(reuse.keys_T, reuse.memory)
 
 
 def _step_of(request: Request, state: State) -> Step:

@@ -15,7 +15,7 @@ from ulid import ULID
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer, Options, plan
 from service.engine.engine import Engine
-from service.engine.request import Event, ExitReason, Plan, Recognition, Request, Step, Timing
+from service.engine.request import Event, ExitReason, Plan, Recognition, Request, Reuse, Source, Step, Timing
 from service.errors import DeadlineBeforeGlance, UnknownModel
 from service.metrics import Metrics
 from service.video.clip import Clip
@@ -27,11 +27,13 @@ class Decoded:
     """A video that became a clip in time: what `run` needs to recognise it."""
 
     plan: Plan
-    ticket: Ticket
+    ticket: Ticket | None  # None: a camera's window, of which there is one at a time; its own budget bounds it
     clip: Clip
     started_s: float  # monotonic: the end of the upload
     upload_s: float
     decode_s: float
+    source: Source = Source.UPLOAD
+    reuse: Reuse | None = None
 
     @property
     def deadline_s(self) -> float | None:
@@ -104,13 +106,15 @@ class Pipeline:
                 loop.call_soon_threadsafe(note, event, time.monotonic())
 
         def note(event: Event, now_s: float) -> None:
-            if isinstance(event, Step):  # given back when spent, not when read: clients may read slowly
+            if decoded.ticket is None:
+                pass
+            elif isinstance(event, Step):  # given back when spent, not when read: clients may read slowly
                 decoded.ticket.spend(event.flops)
             else:
                 decoded.ticket.close()
             events.put_nowait((event, now_s))
 
-        request = Request(decoded.plan, decoded.clip, decoded.deadline_s, emit)
+        request = Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.source, decoded.reuse)
         submitted_s = time.monotonic()
         self._engine.submit(request)
         try:
@@ -118,7 +122,7 @@ class Pipeline:
                 event, now_s = await events.get()
                 match event:
                     case Step():
-                        if event.step == 0:
+                        if event.step == 0 and decoded.source is Source.UPLOAD:
                             self._note_first_result(now_s - decoded.started_s)
                         yield event
                     case ExitReason():
@@ -132,6 +136,16 @@ class Pipeline:
                         raise error
         finally:
             request.cancelled = True
+
+    async def look(self, plan: Plan, clip: Clip, reuse: Reuse) -> Recognition:
+        """A camera's window to answer. `reuse` says which frames the windows before it have shown already."""
+        started_s = time.monotonic()
+        decoded = Decoded(plan, None, clip, started_s, 0.0, 0.0, Source.CAMERA, reuse)
+        async with aclosing(self.run(decoded)) as events:
+            async for event in events:
+                if isinstance(event, Recognition):
+                    return event
+        raise AssertionError("the pipeline ended without an answer")
 
     def _answer(
         self, decoded: Decoded, request: Request, reason: ExitReason, submitted_s: float, now_s: float

@@ -50,6 +50,24 @@ class Plan:
         return total
 
 
+class Source(StrEnum):
+    """Who a video comes from: the two share the device by weighted turns."""
+
+    UPLOAD = "upload"
+    CAMERA = "camera"
+
+
+@dataclass(slots=True, eq=False)
+class Reuse:
+    """How a camera's window shares frames with the ones before: equal keys stand for equal frames.
+
+    `memory` is the recognizer's to fill, by key; it goes from window to window, and only the engine's thread looks in.
+    """
+
+    keys_T: tuple[int, ...]
+    memory: dict[int, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class CubeBox:
     """A cube on the clip's own grid: frames [t, t + num_frames), pixel rows and columns of the clip frame."""
@@ -95,10 +113,13 @@ class Request:
     clip: Clip
     deadline_s: float | None  # monotonic clock
     emit: Callable[[Event], None]  # called in the engine's thread: every Step, then one ExitReason or error, last
+    source: Source = Source.UPLOAD
+    reuse: Reuse | None = None  # for recognizers that glance at each frame by itself
     cancelled: bool = False  # set by any thread; looked at between steps
     steps: list[Step] = field(default_factory=list)  # filled by the engine
     state: Any = None  # the recognizer's State, between two steps; filled by the engine
     inference_s: float = 0.0  # filled by the engine
+    saved_flops: int = 0  # of the glance, because frames are reused; filled by the engine
 
     @property
     def spent_flops(self) -> int:
@@ -110,7 +131,7 @@ class Request:
 
     @property
     def next_cost_flops(self) -> int:
-        return self.plan.costs_flops[self.next_step]
+        return self.plan.costs_flops[self.next_step] - (0 if self.steps else self.saved_flops)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,17 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
-import service
 from service.errors import VideoError
 from service.video import wire
 from service.video.clip import Clip, FrameRule, VideoLimits
+from service.video.spawning import spawn
 
 START_TIMEOUT_S = 30.0  # importing av and numpy takes 0.2 s on an idle machine
 
-# All a decoder needs of the environment; keys, tokens and addresses of the service stay out of its reach.
-_ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "PYTHONHOME")
 _MOST_UNREAD = 2  # "begun" and the answer; a child that says more has been taken over
 _READ_BUFFER_BYTES = 1 << 22  # 18 frames of 224 x 224 are 2.7 MB
 
@@ -49,7 +45,7 @@ class DecodeProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = _spawn(theirs, address_space_bytes, niceness)
+                process = spawn("service.video.child", theirs, address_space_bytes, niceness)
             except BaseException:
                 ours.close()
                 raise
@@ -145,22 +141,3 @@ class DecodeProcess:
             self.kill()
             self.gone.set()
             self._messages.put_nowait(None)
-
-
-def _spawn(connection: socket.socket, address_space_bytes: int, niceness: int) -> "subprocess.Popen[bytes]":
-    """Started anew, not forked from a process that holds models and threads; takes a few milliseconds."""
-    arguments = connection.fileno(), address_space_bytes, niceness, os.getpid()
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "service.video.child", *map(str, arguments)],
-        pass_fds=[connection.fileno()],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        env=_environment(),
-    )
-
-
-def _environment() -> dict[str, str]:
-    root = Path(service.__file__).resolve().parents[1]
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    # numpy's BLAS would reserve address space for threads that nothing here uses
-    return kept | {"PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1"}
