@@ -9,12 +9,15 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 from fastapi import FastAPI
 
 from models import Model, available_models, load_model
 from models.runtime import RuntimeConfig
-from service.api import catalog, health, http_metrics, playground, problem_pages, problems, recognitions
+from service.api import catalog, health, http_metrics, playground, problem_pages, problems, recognitions, streams
+from service.api.stream_answers import Words
+from service.api.stream_events import Following
 from service.engine.admission import Admission
 from service.engine.budget import FrontierPoint, GridPoint, Offer
 from service.engine.engine import Engine
@@ -22,7 +25,16 @@ from service.engine.pipeline import Pipeline
 from service.engine.scheduler import Scheduler
 from service.metrics import Metrics
 from service.settings import Settings
+from service.state.base import State
+from service.state.memory import MemoryState
+from service.state.redis_state import RedisState
+from service.streams.address import AddressPolicy
+from service.streams.pool import Pool
+from service.streams.supervisor import Supervisor
+from service.streams.watcher import Parts, Terms
+from service.video.camera_process import CameraProcess
 from service.video.clip import FrameRule, VideoLimits
+from service.video.live import Patience
 from service.video.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
@@ -54,10 +66,12 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.pipeline = None  # filled once the models are loaded
+    app.state.supervisor = None  # at the same time
+    app.state.following = Following()
     app.state.load_error = None  # filled when they cannot be
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
     problems.install(app)
-    for part in (recognitions, catalog, health, problem_pages):
+    for part in (recognitions, streams, catalog, health, problem_pages):
         app.include_router(part.router)
     playground.install(app)
     return app
@@ -67,7 +81,9 @@ async def _open(
     app: FastAPI, stack: contextlib.AsyncExitStack, settings: Settings, metrics: Metrics, load: Loader
 ) -> None:
     try:
-        app.state.pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
+        pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
+        app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline))
+        app.state.pipeline = pipeline
         log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))
     except Exception as error:  # the task's edge: `/readyz` tells, and the log holds the trace
         log.exception("the models could not be loaded")
@@ -84,16 +100,13 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         Scheduler(
             max_batch_flops=settings.max_batch_flops,
             max_batch_size=settings.max_batch_size,
+            camera_share=settings.camera_share,
         ),
         metrics,
     )
     sandbox = Sandbox(
         num_children=num_decoders,
-        limits=VideoLimits(
-            duration_s=settings.max_duration_s,
-            frame_pixels=settings.max_frame_pixels,
-            frames=settings.max_frames,
-        ),
+        limits=_limits(settings),
         timeout_s=settings.decode_timeout_s,
         address_space_bytes=settings.decode_address_space_bytes,
     )
@@ -145,6 +158,12 @@ def load_models(settings: Settings) -> list[Model]:
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
 
 
+def _limits(settings: Settings) -> VideoLimits:
+    return VideoLimits(
+        duration_s=settings.max_duration_s, frame_pixels=settings.max_frame_pixels, frames=settings.max_frames
+    )
+
+
 def _offer(model: Model) -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
@@ -172,3 +191,42 @@ def _offer(model: Model) -> Offer:
         frontier=tuple(FrontierPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
         card=bundle.card,
     )
+
+
+@contextlib.asynccontextmanager
+async def open_streams(settings: Settings, metrics: Metrics, pipeline: Pipeline) -> AsyncIterator[Supervisor]:
+    """Look after the subscribed cameras with this pipeline; hand them over on the way out."""
+    terms = Terms(
+        policy=AddressPolicy(settings.stream_allowed_networks),
+        patience=Patience(
+            settings.stream_connect_timeout_s, settings.stream_open_timeout_s, settings.stream_stall_timeout_s
+        ),
+        limits=_limits(settings),
+        backoff_cap_s=settings.stream_backoff_cap_s,
+        auth_retry_s=settings.stream_auth_retry_s,
+        least_keyframes=settings.stream_keyframes_per_window,
+        ca_file=None if settings.stream_ca_file is None else str(settings.stream_ca_file),
+        verify=settings.stream_tls_verify,
+    )
+    state: State
+    if settings.redis_url is None:
+        state = MemoryState(events_kept=settings.stream_events_kept)
+    else:
+        state = RedisState(settings.redis_url.get_secret_value(), events_kept=settings.stream_events_kept)
+    rate = settings.stream_gflops_per_s
+    parts = Parts(
+        pipeline=pipeline,
+        state=state,
+        pool=Pool(None if rate is None else rate * 1e9),
+        metrics=metrics,
+        wording=Words(pipeline),
+        terms=terms,
+        start_process=partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes),
+    )
+    supervisor = Supervisor(state, parts, lease_s=settings.stream_lease_s, max_streams=settings.max_streams)
+    supervisor.start()
+    try:
+        yield supervisor
+    finally:
+        await supervisor.close()
+        await state.close()

@@ -4,6 +4,7 @@ FoveaError
 ├── InvalidRequest            the caller asked for something that cannot be
 │   ├── InvalidOption         an option's value breaks its rule, or the option does not exist
 │   ├── UnknownModel          no bundle of that name (or none for that task)
+│   ├── UnknownStream         no stream of that id, or it is deleted
 │   ├── BudgetTooSmall        less than the cheapest answer costs
 │   └── InvalidUpload         the body does not hold one video: empty, none, or two of them
 │       └── MalformedUpload   the body breaks the rules of its own format, or breaks off
@@ -74,6 +75,11 @@ class UnknownModel(InvalidRequest):
         "`GET /v1/models` lists the models that are loaded here. Leave `model` out, or say `auto`, to let the "
         "budget choose."
     )
+
+
+class UnknownStream(InvalidRequest):
+    slug = "unknown-stream"
+    title = "No such stream"
 
 
 class BudgetTooSmall(InvalidRequest):

@@ -1,7 +1,8 @@
 """Every Prometheus collector, in one place. Knows what is counted, not how it comes about.
 
 Who tells: `api.accounting` finishes requests, `pipeline` tells of decoding and answers, `engine` of batches and FLOPs,
-`api.http_metrics` of HTTP. Labels are bounded: model names are those loaded, never what a client wrote.
+`streams.watcher` of cameras, `api.http_metrics` of HTTP. Labels are bounded: model names are those loaded, never what a
+client wrote.
 """
 
 from typing import Literal, TypeAlias
@@ -115,6 +116,36 @@ class Metrics:
             "fovea_reserved_flops",
             "Multiply-adds that admitted requests may still spend; at FOVEA_MAX_QUEUED_GFLOPS more are refused.",
             registry=registry,
+        )
+        self.stream_state = Gauge(
+            "fovea_stream_state", "Streams that this replica watches, by state.", ["state"], registry=registry
+        )
+        self.stream_reconnects_total = Counter(
+            "fovea_stream_reconnects_total",
+            "Times that a camera was lost or could not be opened, by why.",
+            ["error_class"],
+            registry=registry,
+        )
+        self.stream_frames_decoded_total = Counter(
+            "fovea_stream_frames_decoded_total",
+            "Frames of cameras that were decoded, by what was decoded of them: all or keyframes.",
+            ["mode"],
+            registry=registry,
+        )
+        self.frames_dropped_total = Counter(
+            "fovea_frames_dropped_total", "Frames of cameras that were not used.", ["reason"], registry=registry
+        )
+        self.windows_dropped_total = Counter(
+            "fovea_stream_windows_dropped_total",
+            "Windows that were not recognised: the next was there (busy), no credit was left (budget), or a failure.",
+            ["reason"],
+            registry=registry,
+        )
+        self.frame_age_seconds = Histogram(
+            "fovea_frame_age_seconds",
+            "From the arrival of a window's newest picture to its result.",
+            registry=registry,
+            buckets=REQUEST_SECONDS,
         )
         self.http_server_request_duration_seconds = Histogram(
             "http_server_request_duration_seconds",

@@ -8,10 +8,11 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,40 @@ class Settings(BaseSettings):
     playground_clips: Path | None = None
     """Folder of videos that the playground offers to try, /srv/clips; None: none. Whoever sees the page may download
     them."""
+    camera_share: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the device that cameras get while uploads wait, too. 0.5: half; who needs less leaves the rest."""
+    stream_gflops_per_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """GFLOP/s of this replica that all its cameras share; None: no bound. 20 cameras at 0.5 a second each need 10."""
+    max_streams: int = Field(default=64, ge=1)
+    """Cameras subscribed, over all replicas; one more is 429. Each has a process of its own, of about 53 MiB."""
+    max_stream_followers: int = Field(default=256, ge=1)
+    """Clients that follow events of this replica; one more is 429. With Redis each holds a connection to it."""
+    max_window_s: float = Field(default=120.0, gt=0)
+    """Largest `window_s` and `stride_s`. Memory does not grow with it: a window holds the model's number of frames."""
+    stream_keyframes_per_window: int = Field(default=4, ge=1)
+    """Keyframes that must fall in a window for decode=auto to do with them. 4: windows of 4 s at one a second."""
+    stream_connect_timeout_s: float = Field(default=1.5, gt=0)
+    """Seconds for a camera to take a TCP connection. 1.5 lets one lost packet be sent again."""
+    stream_open_timeout_s: float = Field(default=5.0, gt=0)
+    """Seconds for a camera to answer, until it plays. 5 suits cameras; a relay that starts its source may need more."""
+    stream_stall_timeout_s: float = Field(default=3.0, gt=0)
+    """Seconds without a byte after which a camera counts as lost. 3 misses no camera of a picture a second."""
+    stream_backoff_cap_s: float = Field(default=15.0, gt=0)
+    """Longest wait between tries of a camera that is away. 15: it is back within 16 s of its return."""
+    stream_auth_retry_s: float = Field(default=120.0, gt=0)
+    """Wait after a refused password. 120: cameras that lock an account after 5 failures in a minute do not."""
+    stream_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks that cameras may be in though they would be refused, separated by commas: 127.0.0.0/8,::1/128."""
+    stream_ca_file: Path | None = None
+    """Certificate authorities (PEM) for rtsps:// beside the system's; a camera's own certificate will do."""
+    stream_tls_verify: bool = True
+    """Whether certificates of rtsps:// must be good. False believes anyone who answers."""
+    stream_events_kept: int = Field(default=1000, ge=1)
+    """Events of a stream that can be replayed. 1000 results of 2 KiB, one a second: 17 minutes in 2 MiB."""
+    stream_lease_s: float = Field(default=5.0, gt=0)
+    """Seconds after which other replicas take over a silent one's cameras. 5: they are back within 10."""
+    redis_url: SecretStr | None = None
+    """Redis that replicas share: redis://:password@host:6379/0; None: one process, in memory."""
 
     sse_ping_s: float = Field(default=15.0, gt=0)
     """Seconds between comments on an idle event stream, so that proxies keep it open; most close after 60."""
@@ -101,6 +136,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split_paths(cls, value: object) -> object:
         return tuple(path for path in value.split(os.pathsep) if path) if isinstance(value, str) else value
+
+    @field_validator("stream_allowed_networks", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("bundles", "cache_dir", "spool_dir", "playground_clips", mode="after")
     @classmethod

@@ -70,7 +70,7 @@ class Camera:
 def camera(*files: Path, prefix: Sequence[str] = (), **config: Any) -> Iterator[Camera]:
     """A camera at `/cam` that plays `files`' first in a loop (`next` goes on to the next one).
 
-    `prefix`: what to start it with, such as `ip netns exec NAME`. `config`: see `rtsp_server.py`; further `mounts`, too.
+    `prefix`: what to start it with, such as `ip netns exec NAME`. `config`: see `rtsp_server.py`.
     """
     require_cameras()
     mounts = {"/cam": [str(file) for file in files]} | config.pop("mounts", {})

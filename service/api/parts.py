@@ -6,6 +6,7 @@ from service.engine.pipeline import Pipeline
 from service.errors import NotReady
 from service.metrics import Metrics
 from service.settings import Settings
+from service.streams.supervisor import Supervisor
 
 
 def settings_of(request: Request) -> Settings:
@@ -26,6 +27,13 @@ def pipeline_of(request: Request) -> Pipeline:
     if request.app.state.load_error is not None:
         raise NotReady("the models could not be loaded; /readyz tells its operator why", retry_after_s=30)
     raise NotReady("the models are still loading; try again in a moment", retry_after_s=2)
+
+
+def supervisor_of(request: Request) -> Supervisor:
+    """The streams, once the models are loaded. Raises as `pipeline_of`."""
+    pipeline_of(request)
+    supervisor: Supervisor = request.app.state.supervisor
+    return supervisor
 
 
 def request_id_of(request: Request) -> str:

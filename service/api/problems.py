@@ -32,6 +32,7 @@ class Answer:
 # The nearest ancestor in this table answers for an error.
 ANSWERS: dict[type[FoveaError], Answer] = {
     errors.InvalidRequest: Answer(422, "invalid"),
+    errors.UnknownStream: Answer(404, "invalid"),
     errors.MalformedUpload: Answer(400, "invalid"),
     errors.UnsupportedMediaType: Answer(415, "invalid"),
     errors.NotAcceptable: Answer(406, "invalid"),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
-from service.errors import FoveaError
+from service.errors import FoveaError, Unavailable
 
 EVENT_ID = re.compile(r"(\d{1,15})-(\d{1,15})")
 
@@ -22,6 +22,14 @@ class Fenced(FoveaError):
 
     slug = "fenced"
     title = "The stream is held elsewhere"
+
+
+def fenced(stream: str) -> Fenced:
+    return Fenced(f"stream {stream} is removed, or held by another replica")
+
+
+def free(stream: str) -> Unavailable:
+    return Unavailable(f"nobody holds stream {stream} at the moment: its lease has to be renewed first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +95,11 @@ class State(Protocol):
         ...
 
     async def append(self, stream: str, token: str, name: str, data: str, *, after: str | None = None) -> str:
-        """The new event's id, larger than `after`, too. Raises Fenced."""
+        """The new event's id, larger than `after`, too. Raises Fenced; Unavailable where nobody holds the stream."""
         ...
 
     async def report(self, stream: str, token: str, status: str) -> None:
-        """Let everybody know where the stream stands. Raises Fenced."""
+        """Let everybody know where the stream stands. Raises as `append`."""
         ...
 
     async def status(self, stream: str) -> str | None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from service.state.base import Event, Fenced, Keeping, Record, id_key
+from service.state.base import Event, Keeping, Record, fenced, free, id_key
 
 REMOVED_KEPT_S = 60.0  # that a removed stream's last events can still be read
 
@@ -140,8 +140,11 @@ class MemoryState:
 
     def _held(self, name: str, token: str) -> _Stream:
         found = self._stream(name)
-        if found is None or self._holder(found) != token:
-            raise Fenced(f"stream {name} is removed, or held by another replica")
+        holder = None if found is None else self._holder(found)
+        if found is None or holder not in {None, token}:
+            raise fenced(name)
+        if holder is None:
+            raise free(name)
         return found
 
     def _append(self, stream: _Stream, name: str, data: str, after: str | None) -> str:

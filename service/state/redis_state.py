@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from service.errors import Unavailable
 from service.state import keys, scripts
-from service.state.base import Event, Fenced, Keeping, Record, id_key
+from service.state.base import Event, Keeping, Record, fenced, free, id_key
 
 # redis-py's replies are typed for every protocol and encoding at once: `Any` here, checked by what is made of them.
 ANSWER_S = 2.0  # a Redis that takes longer counts as unreachable
@@ -85,14 +85,12 @@ class RedisState:
     async def append(self, stream: str, token: str, name: str, data: str, *, after: str | None = None) -> str:
         after_ms = 0 if after is None else id_key(after)[0]
         arguments = [token, name, data, self._events_kept, after_ms]
-        event_id = await self._run(scripts.APPEND, [keys.lease(stream), keys.events(stream)], arguments)
-        if event_id is None:
-            raise _fenced(stream)
-        return str(event_id)
+        touched = [keys.lease(stream), keys.removed(stream), keys.events(stream)]
+        return _ours(stream, await self._run(scripts.APPEND, touched, arguments))
 
     async def report(self, stream: str, token: str, status: str) -> None:
-        if not await self._run(scripts.REPORT, [keys.lease(stream), keys.status(stream)], [token, status]):
-            raise _fenced(stream)
+        touched = [keys.lease(stream), keys.removed(stream), keys.status(stream)]
+        _ours(stream, await self._run(scripts.REPORT, touched, [token, status]))
 
     async def status(self, stream: str) -> str | None:
         async with _translated():
@@ -141,8 +139,13 @@ async def _translated() -> AsyncIterator[None]:
         raise Unavailable(f"the shared state cannot be reached ({kind}); try again", retry_after_s=2) from None
 
 
-def _fenced(stream: str) -> Fenced:
-    return Fenced(f"stream {stream} is removed, or held by another replica")
+def _ours(stream: str, answer: str) -> str:
+    """The answer, unless it is a verdict against us."""
+    if answer == "fenced":
+        raise fenced(stream)
+    if answer == "free":
+        raise free(stream)
+    return answer
 
 
 def _ms(seconds: float) -> int:

@@ -6,8 +6,8 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 """  # streams; id, record, limit
 
-# Appends with an id of Redis's time, but never at or before the newest event or `after_ms`: a clock may be put back, and
-# a restarted Redis has forgotten how far it was.
+# Appends with an id of Redis's time, but never at or before the newest event or `after_ms`: a clock may be put back,
+# and a restarted Redis has forgotten how far it was.
 _APPEND = """
 local function append(key, name, data, kept, after_ms)
   local time = redis.call('TIME')
@@ -22,13 +22,25 @@ local function append(key, name, data, kept, after_ms)
 end
 """
 
+# 'free': nobody holds the stream, as after a restart of Redis. Its holder puts it back with `KEEP`, and may go on.
+_CHECK = """
+local function check(lease, removed, token)
+  local holder = redis.call('GET', lease)
+  if holder == token then return 'ours' end
+  if holder or redis.call('EXISTS', removed) == 1 then return 'fenced' end
+  return 'free'
+end
+"""
+
 APPEND = (
     _APPEND
+    + _CHECK
     + """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
-return append(KEYS[2], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]))
+local verdict = check(KEYS[1], KEYS[2], ARGV[1])
+if verdict ~= 'ours' then return verdict end
+return append(KEYS[3], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]))
 """
-)  # lease, events; token, name, data, kept, after_ms
+)  # lease, removed, events; token, name, data, kept, after_ms: the id, or the verdict
 
 REMOVE = (
     _APPEND
@@ -62,11 +74,14 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) 
 return 0
 """  # lease; token
 
-REPORT = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[2], ARGV[2])
-return 1
-"""  # lease, status; token, text
+REPORT = (
+    _CHECK
+    + """
+local verdict = check(KEYS[1], KEYS[2], ARGV[1])
+if verdict == 'ours' then redis.call('SET', KEYS[3], ARGV[2]) end
+return verdict
+"""
+)  # lease, removed, status; token, text: the verdict
 
 UNREAD = """
 local time = redis.call('TIME')

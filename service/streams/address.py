@@ -135,7 +135,7 @@ class AddressPolicy:
         raise AddressRefused(
             ErrorClass.ADDRESS,
             f"{url.host} is {', '.join(sorted({str(address) for address in addresses}))}, which is refused "
-            "(as loopback, link-local, metadata and reserved addresses are); FOVEA_STREAM_ALLOWED_NETWORKS can allow it",
+            "(loopback, link-local, metadata, reserved); FOVEA_STREAM_ALLOWED_NETWORKS can allow it",
         )
 
 

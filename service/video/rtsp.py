@@ -102,9 +102,9 @@ def _video_stream(container: InputContainer, limits: VideoLimits) -> VideoStream
 
 def _meaning(error: Exception, source: CameraSource, patience: Patience) -> tuple[ErrorClass, str]:
     """What libav said, in our own words."""
-    for kind, error_class, words in _BY_KIND:
-        if isinstance(error, kind):
-            break
+    known = next(((error_class, words) for kind, error_class, words in _BY_KIND if isinstance(error, kind)), None)
+    if known is not None:
+        error_class, words = known
     else:
         number = getattr(error, "errno", None)
         error_class, words = _BY_NUMBER.get(number, (ErrorClass.PROTOCOL, f"{{host}} answers no RTSP (error {number})"))

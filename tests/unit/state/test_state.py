@@ -185,6 +185,8 @@ async def test_a_restarted_redis_gets_back_what_holders_have() -> None:
         assert "127.0.0.1" not in caught.value.detail  # an address, which may hold Redis's own password
         server.start()
         assert await theirs.records() == []
+        with pytest.raises(Unavailable):  # not Fenced: nobody has taken it over
+            await ours.append("a", "token-1", "result", "{}")
         assert await ours.keep(record, "token-1", LEASE_S) == "kept"
         assert not await theirs.take("a", "token-2", LEASE_S)
         assert await theirs.records() == [record]

@@ -1,0 +1,67 @@
+"""A subscription: which camera, and what to make of it. Knows neither camera nor HTTP."""
+
+import json
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Literal
+
+from service.engine.budget import Options
+from service.state.base import Record
+from service.streams.address import CameraUrl
+from service.streams.status import Decode, Emit
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """All settled: the model is named, the stride is a multiple of the grid. `repr` shows no password."""
+
+    id: str
+    url: CameraUrl
+    model: str
+    task: str
+    num_frames: int  # of a window, the model's
+    budget_flops: int
+    max_flops: int | None
+    window_s: float
+    stride_cells: int
+    top_k: int
+    min_score: float
+    on: Emit
+    ttl_s: float | None
+    decode: Decode
+    transport: Literal["tcp", "udp"]
+    created_s: float  # wall-clock
+
+    @property
+    def cell_s(self) -> Fraction:
+        """The grid that windows lie on: a window's frames are so far apart."""
+        return cell_s(self.window_s, self.num_frames)
+
+    @property
+    def stride_s(self) -> float:
+        return float(self.stride_cells * self.cell_s)
+
+    def options(self) -> Options:
+        return Options(model=self.model, budget_flops=self.budget_flops, max_flops=self.max_flops, top_k=self.top_k)
+
+    def record(self) -> Record:
+        """With the password: for the state, and nothing else."""
+        return Record(self.id, json.dumps(asdict(self) | {"url": self.url.whole()}))
+
+    @classmethod
+    def of(cls, record: Record) -> "Subscription":
+        """Raises ValueError, KeyError or TypeError for a record of another version."""
+        said = json.loads(record.text)
+        return cls(
+            **said | {"url": CameraUrl.parse(said["url"]), "on": Emit(said["on"]), "decode": Decode(said["decode"])}
+        )
+
+
+def cell_s(window_s: float, num_frames: int) -> Fraction:
+    """A window's length in microseconds, cut into its frames, exactly."""
+    return Fraction(round(window_s * 10**6), 10**6) / num_frames
+
+
+def stride_cells(stride_s: float, window_s: float, num_frames: int) -> int:
+    """The nearest whole number of cells, one at least."""
+    return max(1, round(Fraction(stride_s) / cell_s(window_s, num_frames)))
