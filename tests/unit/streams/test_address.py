@@ -1,0 +1,105 @@
+"""What a camera's URL may be, what of it is ever shown, and which addresses may be connected to."""
+
+import ipaddress
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InvalidOption
+from service.streams.address import AddressPolicy, AddressRefused, CameraUrl
+from service.video.live import ErrorClass
+
+PUBLIC_AND_PRIVATE = ["192.168.1.20", "10.0.0.5", "172.16.3.4", "93.184.216.34", "fd12:3456::1", "2001:4860::8888"]
+REFUSED = [
+    "127.0.0.1", "127.8.9.10", "::1", "0.0.0.0", "::", "169.254.169.254", "169.254.1.1", "fe80::1", "224.0.0.1",
+    "ff02::1", "255.255.255.255", "240.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::", "64:ff9b::7f00:1",
+    "fd00:ec2::254", "100.100.100.200",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://camera/x", "file:///etc/passwd", "concat:rtsp://a/b|c", "subfile:,,start,0,:/etc/passwd", "rtmp://camera/x",
+        "tcp://camera:80", "data:video/mp4,", "RTSPX://camera/", "rtsp:/camera/", "rtsp:camera", "rtsp://", "rtsp:///path",
+        "rtsp://user@/path", "camera/stream", "", "rtsp://camera:99999/", "rtsp://camera:x/", "rtsp://camera:0/",
+        "rtsp://cam era/", "rtsp://camera/\npath", "rtsp://camera/\x00", "rtsp://[::1/x", "rtsp://camera/a#b", "rtsp://cämera/",
+        "rtsp://camera/?user=me&password=secret", "rtsp://camera/x?auth_token=abc", "rtsp://camera/?channel=1&PWD=x",
+        "rtsp://a|b/", "rtsp://file:%2Fetc/", " rtsp://camera/",
+    ],
+)  # fmt: skip
+def test_what_is_no_cameras_url_is_refused_with_a_rule(text: str) -> None:
+    with pytest.raises(InvalidOption, match=r"^url: ") as caught:
+        CameraUrl.parse(text)
+    assert caught.value.extra == {"option": "url"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "pinned"),
+    [
+        ("rtsp://camera/stream1", "rtsp://camera:554/stream1", "rtsp://10.0.0.9:554/stream1"),
+        ("RTSP://Camera:8554", "rtsp://camera:8554/", "rtsp://10.0.0.9:8554/"),
+        ("rtsps://camera/x", "rtsps://camera:322/x", "rtsps://10.0.0.9:322/x"),
+        ("rtsp://me:pass@camera/x", "rtsp://***@camera:554/x", "rtsp://me:pass@10.0.0.9:554/x"),
+        ("rtsp://me:p%40s%2Fs@camera/x", "rtsp://***@camera:554/x", "rtsp://me:p%40s%2Fs@10.0.0.9:554/x"),
+        ("rtsp://me:p@ss@camera/x", "rtsp://***@camera:554/x", "rtsp://me:p%40ss@10.0.0.9:554/x"),
+        ("rtsp://c/r?channel=1&sub=0", "rtsp://c:554/r?channel=***&sub=***", "rtsp://10.0.0.9:554/r?channel=1&sub=0"),
+        (
+            "rtsp://c/user=admin_password=hush_channel=1",
+            "rtsp://c:554/user=***_password=***_channel=1",
+            "rtsp://10.0.0.9:554/user=admin_password=hush_channel=1",
+        ),
+        ("rtsp://[fd12::1]:8554/x", "rtsp://[fd12::1]:8554/x", "rtsp://10.0.0.9:8554/x"),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets_and_opened_with_them(text: str, shown: str, pinned: str) -> None:
+    url = CameraUrl.parse(text)
+    assert str(url) == shown
+    assert url.pinned("10.0.0.9") == pinned
+    assert CameraUrl.parse(url.whole()) == url
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="/?#[]\\"), min_size=6))
+def test_no_password_is_ever_shown(password: str) -> None:
+    text = f"rtsp://someone:{password}@camera/stream"
+    url = CameraUrl.parse(text)
+    assert url.host == "camera"
+    assert password not in str(url)
+    assert password not in repr(url)
+
+
+@pytest.mark.parametrize("address", PUBLIC_AND_PRIVATE)
+def test_private_and_public_addresses_are_permitted(address: str) -> None:
+    assert AddressPolicy().permits(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize("address", REFUSED)
+def test_addresses_where_no_camera_lives_are_refused_however_they_are_written(address: str) -> None:
+    assert not AddressPolicy().permits(ipaddress.ip_address(address))
+
+
+def test_a_network_can_be_allowed() -> None:
+    policy = AddressPolicy([cast(ipaddress.IPv4Network, ipaddress.ip_network("127.0.0.0/8"))])
+    assert policy.permits(ipaddress.ip_address("127.0.0.1"))
+    assert not policy.permits(ipaddress.ip_address("169.254.169.254"))
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "0x7f000001", "127.1", "2130706433"])
+async def test_a_name_or_an_odd_spelling_of_a_refused_address_is_refused(host: str) -> None:
+    with pytest.raises(AddressRefused) as caught:
+        await AddressPolicy().resolve(CameraUrl.parse(f"rtsp://{host}/x"))
+    assert caught.value.error_class in {ErrorClass.ADDRESS, ErrorClass.DNS}
+
+
+async def test_an_allowed_name_resolves_to_the_address_that_is_connected_to() -> None:
+    policy = AddressPolicy([ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")])
+    assert await policy.resolve(CameraUrl.parse("rtsp://localhost/x")) in {"127.0.0.1", "::1"}
+
+
+async def test_a_name_that_does_not_resolve_says_so() -> None:
+    with pytest.raises(AddressRefused) as caught:
+        await AddressPolicy().resolve(CameraUrl.parse("rtsp://me:secret@camera.invalid/x"))
+    assert caught.value.error_class is ErrorClass.DNS
+    assert "secret" not in caught.value.detail
