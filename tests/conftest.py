@@ -15,8 +15,13 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 STRICT = "FOVEA_STRICT_TESTS"
+
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("fovea", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fovea")
 
 
 def require(available: bool, what: str) -> None:

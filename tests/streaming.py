@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-PATIENCE_S = 60.0  # for anything that happens in the end; a busy machine takes its time
+PATIENCE_S = 120.0  # for anything that happens in the end; a busy machine takes its time
 
 
 @dataclass(frozen=True)

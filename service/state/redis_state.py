@@ -25,18 +25,10 @@ class RedisState:
     """`events_kept` of each stream. Raises Unavailable where Redis cannot be reached, and works again when it can."""
 
     def __init__(self, url: str, *, events_kept: int) -> None:
-        # No retries of the client's own: a write that is tried again might be done twice.
-        retry = Retry(NoBackoff(), 0)
-        self._redis: Any = Redis.from_url(
-            url, decode_responses=True, retry=retry, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S
-        )
-        self._waiting: Any = Redis.from_url(
-            url,
-            decode_responses=True,
-            retry=retry,
-            socket_timeout=LONGEST_BLOCK_S + ANSWER_S,
-            socket_connect_timeout=ANSWER_S,
-        )
+        # A write that is tried again might be done twice; a read may meet a connection that a restart has cut.
+        self._writing = _client(url, num_retries=0, timeout_s=ANSWER_S)
+        self._reading = _client(url, num_retries=1, timeout_s=ANSWER_S)
+        self._waiting = _client(url, num_retries=1, timeout_s=LONGEST_BLOCK_S + ANSWER_S)
         self._events_kept = events_kept
 
     async def add(self, record: Record, limit: int) -> bool:
@@ -44,12 +36,12 @@ class RedisState:
 
     async def records(self) -> list[Record]:
         async with _translated():
-            kept = await self._redis.hgetall(keys.STREAMS)
+            kept = await self._reading.hgetall(keys.STREAMS)
         return [Record(stream, text) for stream, text in sorted(kept.items())]
 
     async def record(self, stream: str) -> Record | None:
         async with _translated():
-            text = await self._redis.hget(keys.STREAMS, stream)
+            text = await self._reading.hget(keys.STREAMS, stream)
         return None if text is None else Record(stream, text)
 
     async def remove(self, stream: str, last: Event | None = None) -> bool:
@@ -94,7 +86,7 @@ class RedisState:
 
     async def status(self, stream: str) -> str | None:
         async with _translated():
-            return cast(str | None, await self._redis.get(keys.status(stream)))
+            return cast(str | None, await self._reading.get(keys.status(stream)))
 
     async def events(self, stream: str, after: str, *, wait_s: float = 0.0, limit: int = 100) -> list[Event]:
         id_key(after)
@@ -102,7 +94,7 @@ class RedisState:
         async with _translated():
             while True:
                 block_ms = _ms(min(left_s, LONGEST_BLOCK_S)) if left_s > 0 else None
-                client = self._redis if block_ms is None else self._waiting
+                client = self._reading if block_ms is None else self._waiting
                 answer = await client.xread({key: after}, count=limit, block=block_ms)
                 if answer:
                     entries = answer[key][0] if isinstance(answer, dict) else answer[0][1]
@@ -113,20 +105,34 @@ class RedisState:
 
     async def ends(self, stream: str) -> tuple[str, str] | None:
         async with _translated():
-            first = await self._redis.xrange(keys.events(stream), count=1)
-            last = await self._redis.xrevrange(keys.events(stream), count=1)
+            first = await self._reading.xrange(keys.events(stream), count=1)
+            last = await self._reading.xrevrange(keys.events(stream), count=1)
         return (first[0][0], last[0][0]) if first and last else None
 
     async def present(self, replica: str, for_s: float) -> Sequence[str]:
         return cast(list[str], await self._run(scripts.PRESENT, [keys.REPLICAS], [replica, _ms(for_s)]))
 
     async def close(self) -> None:
-        await self._redis.aclose()
-        await self._waiting.aclose()
+        for client in (self._writing, self._reading, self._waiting):
+            await client.aclose()
 
     async def _run(self, script: str, touched: Sequence[str], arguments: Sequence[Any]) -> Any:
         async with _translated():
-            return await self._redis.eval(script, len(touched), *touched, *arguments)
+            try:
+                return await self._writing.eval(script, len(touched), *touched, *arguments)
+            except (RedisError, OSError):
+                await self._writing.connection_pool.disconnect(inuse_connections=False)  # what idles may be cut, too
+                raise
+
+
+def _client(url: str, *, num_retries: int, timeout_s: float) -> Any:
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        retry=Retry(NoBackoff(), num_retries),
+        socket_timeout=timeout_s,
+        socket_connect_timeout=ANSWER_S,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -33,11 +33,11 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[Row]]:
     """Rows to fill; printed once the module is through."""
     rows: list[Row] = []
     yield rows
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    reporter.write_line(f"\n{'fault':<34}{'told as':<14}{'noticed / s':>12}{'first result after return / s':>32}")
-    for row in rows:
-        detect, recover = ("-" if seconds is None else f"{seconds:.2f}" for seconds in (row.detect_s, row.recover_s))
-        reporter.write_line(f"{row.fault:<34}{row.told:<14}{detect:>12}{recover:>32}")
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{'fault':<34}{'told as':<14}{'noticed / s':>12}{'first result after return / s':>32}")
+        for row in rows:
+            detect, recover = ("-" if time_s is None else f"{time_s:.2f}" for time_s in (row.detect_s, row.recover_s))
+            print(f"{row.fault:<34}{row.told:<14}{detect:>12}{recover:>32}")
 
 
 @dataclass

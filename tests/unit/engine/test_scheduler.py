@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.request import ExitReason
+from service.engine.request import ExitReason, Request, Source
 from service.engine.scheduler import Kind, Scheduler, exit_reason
 
-from .making import COSTS, CUBE, GLANCE, a_plan, a_request
+from .making import COSTS, CUBE, GLANCE, a_plan, a_request, a_step
 
 
 def a_scheduler(max_batch_flops: int = 10 * GLANCE, max_batch_size: int = 64) -> Scheduler:
@@ -156,3 +156,65 @@ class TestExitReason:
 
     def test_a_fixed_cost_model_is_always_exhausted(self):
         assert exit_reason(a_plan(costs=(GLANCE,)), 0, 0.0, GLANCE, late=False) is ExitReason.EXHAUSTED
+
+
+class TestUploadsAndCameras:
+    def test_they_take_turns_by_what_their_turns_cost(self):
+        scheduler = a_scheduler(max_batch_flops=GLANCE)
+        scheduler.add([a_request() for _ in range(4)] + [a_camera() for _ in range(4)])
+        assert [turn(scheduler) for _ in range(8)].count("upload") == 4
+        scheduler.add([a_request() for _ in range(9)] + [a_camera() for _ in range(9)])
+        firsts = [turn(scheduler) for _ in range(8)]
+        assert firsts.count("upload") == firsts.count("camera") == 4
+
+    def test_a_share_gives_one_of_them_more(self):
+        scheduler = Scheduler(max_batch_flops=GLANCE, max_batch_size=64, camera_share=0.25)
+        scheduler.add([a_request() for _ in range(100)] + [a_camera() for _ in range(100)])
+        assert [turn(scheduler) for _ in range(80)].count("camera") == 20
+
+    def test_who_had_nothing_to_do_has_saved_up_no_turns(self):
+        scheduler = a_scheduler(max_batch_flops=GLANCE)
+        scheduler.add([a_camera() for _ in range(50)])
+        assert [turn(scheduler) for _ in range(40)] == ["camera"] * 40
+        scheduler.add([a_request() for _ in range(50)])
+        assert [turn(scheduler) for _ in range(8)].count("upload") <= 5
+
+    def test_they_share_a_batch_where_there_is_room(self):
+        scheduler = a_scheduler()
+        requests = [a_camera(), a_request(), a_camera()]
+        scheduler.add(requests)
+        batch = scheduler.schedule()
+        assert batch is not None
+        assert batch.requests == tuple(requests)
+
+    @given(st.lists(st.booleans(), min_size=1, max_size=40))
+    def test_whatever_comes_everybody_is_served(self, cameras: list[bool]):
+        scheduler = a_scheduler(max_batch_flops=2 * GLANCE)
+        waiting = [a_camera() if is_camera else a_request() for is_camera in cameras]
+        scheduler.add(waiting)
+        served: list[int] = []
+        for _ in waiting:
+            batch = scheduler.schedule()
+            served += [] if batch is None else [id(request) for request in batch.requests]
+        assert sorted(served) == sorted(map(id, waiting))
+
+    def test_frames_that_are_reused_make_a_glance_cheaper(self):
+        request = a_camera()
+        request.saved_flops = 60
+        assert request.next_cost_flops == GLANCE - 60
+        request.steps.append(a_step(0, GLANCE - 60))
+        assert request.next_cost_flops == CUBE
+
+
+def a_camera() -> Request:
+    request = a_request()
+    request.source = Source.CAMERA
+    return request
+
+
+def turn(scheduler: Scheduler) -> str:
+    """Whose the only request of the next batch is."""
+    batch = scheduler.schedule()
+    assert batch is not None
+    (request,) = batch.requests
+    return request.source

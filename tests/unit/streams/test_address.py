@@ -14,7 +14,8 @@ from service.video.live import ErrorClass
 PUBLIC_AND_PRIVATE = ["192.168.1.20", "10.0.0.5", "172.16.3.4", "93.184.216.34", "fd12:3456::1", "2001:4860::8888"]
 REFUSED = [
     "127.0.0.1", "127.8.9.10", "::1", "0.0.0.0", "::", "169.254.169.254", "169.254.1.1", "fe80::1", "224.0.0.1",
-    "ff02::1", "255.255.255.255", "240.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::", "64:ff9b::7f00:1",
+    "ff02::1", "255.255.255.255", "240.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::",
+    "64:ff9b::7f00:1",
     "fd00:ec2::254", "100.100.100.200",
 ]  # fmt: skip
 
@@ -61,8 +62,9 @@ def test_a_url_is_shown_without_its_secrets_and_opened_with_them(text: str, show
     assert CameraUrl.parse(url.whole()) == url
 
 
-@given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="/?#[]\\"), min_size=6))
+@given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="/?#[]\\"), min_size=1))
 def test_no_password_is_ever_shown(password: str) -> None:
+    password = "Zq9!" + password  # so that it is no part of what is shown anyway
     text = f"rtsp://someone:{password}@camera/stream"
     url = CameraUrl.parse(text)
     assert url.host == "camera"

@@ -1,0 +1,94 @@
+"""One replica of the service in a process of its own, serving the tiny recognizer, for tests that kill it.
+
+`python -m tests.replica PORT '{"redis_url": ...}'`
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.streaming import PATIENCE_S
+
+
+class Replica:
+    """A context manager that kills it at the end. It may be started again on its port."""
+
+    def __init__(self, port: int, settings: dict[str, Any]) -> None:
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
+        self._command = [sys.executable, "-m", "tests.replica", str(port), json.dumps(settings)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def children(self) -> list[psutil.Process]:
+        assert self._process is not None
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command)
+
+    def wait_until_ready(self) -> None:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not self._is_ready():
+            assert self.is_alive, "the replica ended"
+            assert time.monotonic() < give_up_s, "the replica did not become ready"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self._end(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """SIGTERM, and wait until it has drained."""
+        self._end(signal.SIGTERM)
+
+    def pause(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _end(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+        self._process.wait(PATIENCE_S)
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def __enter__(self) -> "Replica":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.client.close()
+        if self.is_alive:
+            self.kill()
+
+
+def main(port: str, settings: str) -> None:
+    from service.app import create_app  # noqa: PLC0415 - not for those that only start one
+    from service.server import make_server  # noqa: PLC0415
+    from service.settings import Settings  # noqa: PLC0415
+    from tests.tiny import tiny_model  # noqa: PLC0415
+
+    chosen = Settings(**{"port": int(port), "decode_children": 1} | json.loads(settings))
+    make_server(chosen, create_app(chosen, load=lambda _: [tiny_model()])).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
