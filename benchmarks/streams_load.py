@@ -1,6 +1,6 @@
 """How many 720p25 cameras this machine carries at one result a second each, decoding all frames or as `auto` sees fit.
 
-A camera is carried where it gets 0.95 results a second or more and 95 % of them are less than 2 s old. Windows are of 16 s,
+A camera is carried where it gets 0.95 results a second or more, 95 % of them less than 2 s old. Windows are of 16 s,
 so that a keyframe a second gives each of the model's 16 frames a picture of its own. The RTSP server runs on the same
 machine; its CPU is told apart. Results are read afterwards, so that no client takes part.
 """

@@ -1,4 +1,4 @@
-"""`fovea serve | classify | models`, and those of `training.commands`. Recognition is the pipeline's, here or at a URL.
+"""`fovea serve | classify | models`, and the commands of others. Recognition is the pipeline's, here or at a URL.
 
 Torch and the models are imported by the commands that need them, so that `fovea --help` is quick.
 """
@@ -17,6 +17,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from service import terminal
 from service.errors import FoveaError
 from service.settings import Settings, SettingsError
+from service.stream_commands import streams as streams_commands
 from service.video.clip import VideoLimits
 from training.commands import commands as training_commands
 from training.evaluation_commands import commands as evaluation_commands
@@ -29,6 +30,7 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 cli.add_typer(training_commands)
 cli.add_typer(evaluation_commands)
+cli.add_typer(streams_commands, name="streams")
 
 
 @cli.callback()

@@ -35,6 +35,7 @@ from service.video.timeline import Timeline
 
 MOST_KEPT_BYTES = 8 * 2**20  # of the group of pictures that full decoding could start from
 BLIND_S = 10.0  # that packets may come without any of them giving a picture
+LATE_S, CAUGHT_UP_S = 1.0, 0.3  # behind the camera: where frames begin to be left out, and where that ends
 NO_KEYFRAME_S = 10.0  # then decoding starts without: some cameras refresh in stripes and send none
 
 Send = Callable[[Message], None]
@@ -74,6 +75,7 @@ class Feed:
         self._group: list[Packet[VideoStream]] = []  # since the latest keyframe, where full decoding may have to start
         self._group_bytes = 0
         self._started = False  # a keyframe was there
+        self._is_late = False  # packets come faster than they can be decoded: keyframes alone, until that is over
         self._seen_s = self._began_s = time.monotonic()  # the latest good picture
         self._start_anew()
 
@@ -95,21 +97,35 @@ class Feed:
             return
         self._started = True
         self._keep(packet)
+        self._note_lateness(packet, time_s, now_s)
         if mode != self._mode:
             self._switch(mode)
-        elif mode == "all":
+        elif mode == "all" and not self._is_late:
             self._see(self._decode(packet))
         elif packet.is_keyframe:
             self._see(self._decode_alone(packet))
-        if self._mode == "keyframes" and time_s is not None:
+        else:
+            self._dropped += mode == "all"
+        if (self._mode == "keyframes" or self._is_late) and time_s is not None:
             self._tell(self._grid.advance(time_s))
         if now_s - self._seen_s > BLIND_S:
             raise CameraLost(ErrorClass.UNSUPPORTED, f"nothing could be decoded for {BLIND_S:g} s; opening it anew")
 
+    def _note_lateness(self, packet: "Packet[VideoStream]", time_s: Fraction | None, now_s: float) -> None:
+        """Results must be fresh: what cannot be decoded in time is left out, not queued up."""
+        if self._mode != "all" or time_s is None:
+            return
+        late_s = now_s - self._timeline.arrival_s(time_s)
+        if self._is_late:
+            self._is_late = not (packet.is_keyframe and late_s < CAUGHT_UP_S)
+        elif late_s > LATE_S:
+            self._is_late = True
+            self._context.flush_buffers()
+
     def _break_off(self) -> None:
         self._context.flush_buffers()
         self._start_anew()
-        self._keyframe_s, self._started, self._began_s = None, False, time.monotonic()
+        self._keyframe_s, self._started, self._is_late, self._began_s = None, False, False, time.monotonic()
         self._group, self._group_bytes = [], 0
         self._send(Broken())
 
@@ -129,7 +145,7 @@ class Feed:
                 self._group, self._group_bytes = [], 0
 
     def _switch(self, mode: Mode) -> None:
-        self._mode = mode
+        self._mode, self._is_late = mode, False
         if mode == "keyframes":
             self._see(self._decode(None))
             self._context.flush_buffers()
