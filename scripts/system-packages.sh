@@ -1,12 +1,20 @@
 #!/bin/sh
-# Installs the missing programs of system-packages.txt where root or sudo allows it; otherwise says which are missing
+# Installs what is missing of system-packages.txt where root or sudo allows it; otherwise says which are missing
 # and goes on: the tests that need them skip (and fail under FOVEA_STRICT_TESTS=1).
 set -eu
 cd "$(dirname "$0")"
 
+is_there() { # program package
+    if [ "$1" = - ]; then
+        dpkg-query --show --showformat='${Status}' "$2" 2>/dev/null | grep -q 'ok installed'
+    else
+        command -v "$1" >/dev/null
+    fi
+}
+
 missing_programs() {
     grep -v '^#' system-packages.txt | while read -r program package purpose; do
-        command -v "$program" >/dev/null || printf '%s %s %s\n' "$program" "$package" "$purpose"
+        is_there "$program" "$package" || printf '%s %s %s\n' "$program" "$package" "$purpose"
     done
 }
 
@@ -37,5 +45,6 @@ fi
 
 echo "Missing, so the tests that need it cannot run:" >&2
 printf '%s\n' "$missing" | while read -r program package purpose; do
+    [ "$program" != - ] || program=$package
     printf '    %s (%s): apt-get install %s\n' "$program" "$purpose" "$package" >&2
 done
