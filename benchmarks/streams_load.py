@@ -40,8 +40,8 @@ class Series:
 
 
 SERIES = (
-    Series("quiet", "all", 1, (4, 8, 12, 16, 24)),
-    Series("quiet", "auto", 1, (16, 32, 48, 64)),
+    Series("quiet", "all", 1, (4, 8, 10, 12, 16, 24)),
+    Series("quiet", "auto", 1, (16, 32, 40, 48, 64)),
     Series("busy", "all", 1, (4, 8, 12)),
     Series("busy", "auto", 1, (4, 8, 12)),
     Series("quiet", "auto", 2, (32, 64)),

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import httpx
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from service.asking import ServerProblem, words
 from service.streams.address import CameraUrl
 from service.streams.status import Decode, Emit, StreamState
+from service.terminal import make_console
 
 streams = typer.Typer(no_args_is_help=True, help="Cameras that a running service watches.")
 
@@ -79,7 +79,16 @@ def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> No
             typer.echo(json.dumps(one))
         return
     table = Table(
-        "stream", "camera", "model", "state", "decode", "results", "dropped", "GFLOPs", box=None, pad_edge=False
+        Column("stream", no_wrap=True),
+        "camera",
+        "model",
+        "state",
+        "decode",
+        "results",
+        "dropped",
+        "GFLOPs",
+        box=None,
+        pad_edge=False,
     )
     for one in found:
         status, counts = one["status"], one["counts"]
@@ -94,7 +103,7 @@ def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> No
             str(counts["windows_dropped"]),
             f"{counts['spent_gflops']:.1f}",
         )
-    _console().print(table)
+    make_console().print(table)
 
 
 @streams.command()
@@ -107,13 +116,13 @@ def follow(
     ] = None,
 ) -> None:
     """Results and states as they come, until the stream is deleted. Comes back after a broken connection."""
-    console = _console()
+    console = make_console()
     with _client(server) as client:
         for event_id, name, data in _events(client, stream, since):
             if as_json:
                 typer.echo(json.dumps({"id": event_id, "event": name, **data}))
             else:
-                console.print(_line(name, data))
+                console.print(_line(name, data), soft_wrap=True)
 
 
 @streams.command()
@@ -182,7 +191,3 @@ def _answered(response: httpx.Response) -> httpx.Response:
     if not response.is_success:
         raise ServerProblem(words(response))
     return response
-
-
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)

@@ -15,7 +15,7 @@ WIDE = 160  # columns where nobody's terminal says how many
 
 def print_recognition(path: Path, answer: "RecognitionAnswer", console: Console | None = None) -> None:
     """One video's answer, and the steps that led to it."""
-    console = console or _console()
+    console = console or make_console()
     console.print(f"\n[bold]{path}[/bold]  {', '.join(f'{one.label} {one.score:.2f}' for one in answer.predictions)}")
     if not answer.trained:
         console.print(f"[yellow]{answer.model} is untrained: its labels mean nothing[/yellow]")
@@ -64,7 +64,7 @@ def bundle_facts(bundle: "Bundle") -> dict[str, Any]:
 
 def print_bundles(bundles: list["Bundle"], console: Console | None = None) -> None:
     """One line a bundle."""
-    console = console or _console()
+    console = console or make_console()
     table = Table("model", "task", "trained", "labels", "least GFLOPs", "largest", "default budget", box=None)
     for bundle in bundles:
         facts = bundle_facts(bundle)
@@ -78,6 +78,7 @@ def print_bundles(bundles: list["Bundle"], console: Console | None = None) -> No
     console.print(table)
 
 
-def _console() -> Console:
+def make_console() -> Console:
+    """For answers: as wide as the terminal, or wide enough where there is none."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=WIDE)
