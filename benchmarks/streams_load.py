@@ -40,12 +40,12 @@ class Series:
 
 
 SERIES = (
-    Series("quiet", "all", 1, (4, 8, 10, 12, 16, 24)),
-    Series("quiet", "auto", 1, (16, 32, 40, 48, 64)),
-    Series("busy", "all", 1, (4, 8, 12)),
-    Series("busy", "auto", 1, (4, 8, 12)),
-    Series("quiet", "auto", 2, (32, 64)),
-    Series("quiet", "auto", 4, (32, 64)),
+    Series("quiet", "all", 1, (8, 16, 24, 28, 32, 36)),
+    Series("quiet", "auto", 1, (16, 32, 64, 96, 112)),
+    Series("busy", "all", 1, (8, 16, 24)),
+    Series("busy", "auto", 1, (8, 16, 24)),
+    Series("quiet", "auto", 2, (32, 96)),
+    Series("quiet", "auto", 4, (32, 96)),
 )
 
 
@@ -144,7 +144,7 @@ def kept_events(client: httpx.Client, stream: str) -> list[Heard]:
 def run(series: Series, file: Path) -> list[Point]:
     points: list[Point] = []
     mounts = {f"/cam{number}": [str(file)] for number in range(MOUNTS)}
-    with camera(file, mounts=mounts, fps=FPS) as cam, service_process() as (client, service):
+    with camera(file, mounts=mounts, fps=FPS) as cam, service_process(max_streams=128) as (client, service):
         budget = {}
         if series.scene == "quiet":  # what exits at the glance: as a quiet scene does with a trained model
             (model,) = (one for one in client.get("/v1/models").json()["models"] if one["default"])

@@ -4,6 +4,7 @@ Knows nothing of the service around it; the camera's URL comes over the socket, 
 `python -m service.video.camera_child FD ADDRESS_SPACE_BYTES NICENESS PARENT_PID`
 """
 
+import gc
 import select
 import socket
 import sys
@@ -11,7 +12,7 @@ import sys
 from service.video import camera_wire, wire
 from service.video.confinement import confine, receive
 from service.video.feed import watch
-from service.video.live import Message, Mode
+from service.video.live import Cell, Message, Mode
 
 
 class Talk:
@@ -32,11 +33,16 @@ class Talk:
 
     def send(self, message: Message) -> None:
         self._connection.sendall(camera_wire.pack(message))
+        if isinstance(message, Cell) and message.picture is not None:
+            # A frame of PyAV's and its side data refer to each other: left to itself, Python would keep a hundred
+            # megabytes of them. What there was at the start is frozen, so this takes microseconds.
+            gc.collect()
 
 
 def main(arguments: list[str]) -> None:
     descriptor, address_space_bytes, niceness, parent_pid = (int(argument) for argument in arguments)
     confine(address_space_bytes, niceness, parent_pid)
+    gc.freeze()
     with socket.socket(fileno=descriptor) as connection:
         connection.sendall(wire.pack({}))
         while (header := receive(connection)) is not None:
