@@ -16,7 +16,7 @@ from service.api.stream_schemas import NewStream, Stream, StreamList
 from service.api.uploads import Body
 from service.errors import Draining, InvalidOption, UnknownStream
 from service.state.base import Record
-from service.streams.subscription import Subscription
+from service.streams.subscription import Subscription, is_ours
 from service.streams.supervisor import Supervisor
 
 JSON = "application/json"
@@ -24,9 +24,9 @@ LARGEST_BODY_BYTES = 64 * 1024
 
 router = APIRouter(tags=["streams"])
 
-_BODY: dict[str, Any] = {
-    "requestBody": {"required": True, "content": {JSON: {"schema": NewStream.model_json_schema()}}},
-}
+_NEW_STREAM = NewStream.model_json_schema(ref_template="#/components/schemas/{model}")
+_NEW_STREAM.pop("$defs")  # its enums stand among the components anyway, for the answers
+_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {JSON: {"schema": _NEW_STREAM}}}}
 _LAST_ID: dict[str, Any] = {
     "parameters": [
         {
@@ -79,7 +79,7 @@ async def subscribe(request: Request, response: Response) -> Stream:
 )
 async def list_streams(request: Request) -> StreamList:
     supervisor = supervisor_of(request)
-    records = await supervisor.state.records()
+    records = [record for record in await supervisor.state.records() if is_ours(record)]
     return StreamList(streams=list(await asyncio.gather(*(_answer(supervisor, record) for record in records))))
 
 

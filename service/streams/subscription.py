@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Literal
 
 from service.engine.budget import Options
+from service.errors import InvalidOption
 from service.state.base import Record
 from service.streams.address import CameraUrl
 from service.streams.status import Decode, Emit
@@ -55,6 +56,15 @@ class Subscription:
         return cls(
             **said | {"url": CameraUrl.parse(said["url"]), "on": Emit(said["on"]), "decode": Decode(said["decode"])}
         )
+
+
+def is_ours(record: Record) -> bool:
+    """Whether the record is of this version: during a roll-out, others may lie beside it."""
+    try:
+        Subscription.of(record)
+    except (InvalidOption, ValueError, KeyError, TypeError):
+        return False
+    return True
 
 
 def cell_s(window_s: float, num_frames: int) -> Fraction:

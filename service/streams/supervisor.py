@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from ulid import ULID
 
-from service.errors import FoveaError, Overloaded, Unavailable
+from service.errors import Overloaded, Unavailable
 from service.state.base import Event, Fenced, Record, State
 from service.streams.address import AddressPolicy
 from service.streams.status import Status, StreamState
-from service.streams.subscription import Subscription
+from service.streams.subscription import Subscription, is_ours
 from service.streams.watcher import Parts, Watcher
 
 log = logging.getLogger(__name__)
@@ -133,11 +133,11 @@ class Supervisor:
             await self.unsubscribe(stream)
 
     async def _take(self, record: Record) -> None:
-        try:
-            subscription = Subscription.of(record)
-            self._parts.pipeline.offer(subscription.model)
-        except (FoveaError, ValueError, KeyError, TypeError):
-            return  # another version's, or of a model that only others have loaded: theirs to take
+        if not is_ours(record):
+            return
+        subscription = Subscription.of(record)
+        if subscription.model not in {offer.name for offer in self._parts.pipeline.catalogue}:
+            return  # only others have loaded it: theirs to take
         token = f"{self._replica}:{ULID()}"
         if not await self.state.take(record.id, token, self._lease_s):
             return

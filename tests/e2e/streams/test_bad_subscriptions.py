@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +112,14 @@ def test_ten_thousand_subscriptions_are_as_many_as_there_may_be(strict: Served) 
         assert strict.client.get(f"/v1/streams/{made[0]}/events").status_code == 429
     for stream in made:
         assert strict.client.delete(f"/v1/streams/{stream}").status_code == 204
+
+
+def test_what_the_api_says_of_itself_refers_to_nothing_that_is_not_there(strict: Served) -> None:
+    described = strict.client.get("/openapi.json").text
+    components = json.loads(described)["components"]["schemas"]
+    referred = set(re.findall(r'"\$ref": ?"([^"]*)"', described))
+    assert referred
+    assert referred <= {f"#/components/schemas/{name}" for name in components}
 
 
 def test_a_password_is_told_nowhere(watching: Served, caplog: pytest.LogCaptureFixture) -> None:
