@@ -4,8 +4,9 @@ Runs in a process of its own (`camera_child`), in one thread.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from typing import cast
 
 import av
 from av.error import ArgumentError
@@ -47,14 +48,40 @@ def watch(source: CameraSource, patience: Patience, sampling: Sampling, mode: Ca
         with opened(source, patience, sampling.limits) as (container, stream):
             send(Opened(stream.codec_context.codec.canonical_name))
             feed = Feed(stream, sampling, mode(), send)
-            for packet in container.demux(stream):
-                if packet.size:  # libav ends with an empty one
-                    feed.take(packet, mode())
+            for packet in whole_keyframes(container.demux(stream)):
+                feed.take(packet, mode())
             raise CameraLost(ErrorClass.ENDED, f"{source.host} ended the stream")
     except CameraLost as error:
         send(error.lost)
     except VideoLimitExceeded as error:
         send(CameraLost(ErrorClass.LIMIT, error.detail).lost)
+
+
+def whole_keyframes(packets: "Iterable[Packet[VideoStream]]") -> "Iterator[Packet[VideoStream]]":
+    """The packets, those of one keyframe put together; libav's empty last one left out.
+
+    Where a camera repeats its parameter sets before each slice of a keyframe, libav takes each for its own picture.
+    So a keyframe waits for the packet after it: one frame's time.
+    """
+    held: Packet[VideoStream] | None = None
+    for packet in packets:
+        if not packet.size:
+            continue
+        if held is not None and packet.is_keyframe and held.pts in {None, packet.pts}:
+            packet = joined(held, packet)  # noqa: PLW2901 - the same keyframe, longer
+        elif held is not None:
+            yield held
+        held = packet if packet.is_keyframe else None
+        if held is None:
+            yield packet
+    if held is not None:
+        yield held
+
+
+def joined(first: "Packet[VideoStream]", second: "Packet[VideoStream]") -> "Packet[VideoStream]":
+    packet = cast("Packet[VideoStream]", Packet(bytes(first) + bytes(second)))
+    packet.pts, packet.dts, packet.time_base, packet.is_keyframe = second.pts, second.dts, second.time_base, True
+    return packet
 
 
 class Feed:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.clips import cached_clip, frozen, moving_square
+from tests.clips import Frozen, cached_clip, frozen, moving_square
 from tests.serving import Served, serving
 
 FPS = 16  # frames lie on binary fractions of a second: windows and files cut at the same frames
@@ -26,11 +26,10 @@ def coloured_numbers(number: int, width: int, height: int) -> NDArray[np.uint8]:
     return np.where(frame_HWC < 100, colour, frame_HWC)
 
 
-def footage(name: str = "camera.mp4", *, gop: int = 8, size: tuple[int, int] = (320, 180), **how: object) -> Path:
+def footage(name: str = "camera.mp4", *, gop: int = 8, size: tuple[int, int] = (320, 180), slices: str = "1") -> Path:
     """Six seconds of it, a keyframe every half second."""
-    return cached_clip(
-        name, pattern=coloured_numbers, seconds=6.0, fps=FPS, gop=gop, size=size, options=CAMERA_LIKE, **how
-    )
+    options = Frozen([*CAMERA_LIKE, ("slices", slices)])
+    return cached_clip(name, pattern=coloured_numbers, seconds=6.0, fps=FPS, gop=gop, size=size, options=options)
 
 
 @pytest.fixture(scope="package")

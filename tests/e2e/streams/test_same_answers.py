@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from tests.cameras import camera
@@ -46,8 +47,11 @@ def cut(frames: list[av.VideoFrame], first: int, count: int, path: Path) -> byte
     return path.read_bytes()
 
 
-def test_with_all_frames_decoded_labels_and_pixels_are_those_of_the_same_windows_as_uploads(tmp_path: Path) -> None:
-    file, witness = footage(), Witness()
+@pytest.mark.parametrize("slices", ["1", "4"])  # the camera repeats its parameter sets before each slice of a keyframe
+def test_with_all_frames_decoded_labels_and_pixels_are_those_of_the_same_windows_as_uploads(
+    tmp_path: Path, slices: str
+) -> None:
+    file, witness = footage(f"slices-{slices}.mp4", slices=slices), Witness()
     with camera(file, fps=FPS) as cam, serving(witness, stream_allowed_networks=LOOPBACK) as service:
         stream = subscribe(service.client, cam.url(), window_s=WINDOW_S, decode="all")
         with following(service.client, stream, last_id="0-0") as follower:
