@@ -80,6 +80,10 @@ class UnknownModel(InvalidRequest):
 class UnknownStream(InvalidRequest):
     slug = "unknown-stream"
     title = "No such stream"
+    advice = (
+        "`GET /v1/streams` lists the streams there are. One that is deleted, or that nobody read for its `ttl_s`, is "
+        "gone; subscribe to the camera again."
+    )
 
 
 class BudgetTooSmall(InvalidRequest):

@@ -11,7 +11,7 @@ import httpx
 import typer
 from rich.table import Column, Table
 
-from service.asking import ServerProblem, words
+from service.client.problems import ServiceLost, error_of
 from service.streams.address import CameraUrl
 from service.streams.status import Decode, Emit, StreamState
 from service.terminal import make_console
@@ -184,10 +184,10 @@ def _client(server: str) -> Iterator[httpx.Client]:
         with httpx.Client(base_url=server, timeout=httpx.Timeout(10, read=60)) as client:
             yield client
     except httpx.TransportError as error:
-        raise ServerProblem(f"{server} cannot be asked: {error or type(error).__name__}") from error
+        raise ServiceLost(f"{server} cannot be asked: {error or type(error).__name__}") from error
 
 
 def _answered(response: httpx.Response) -> httpx.Response:
     if not response.is_success:
-        raise ServerProblem(words(response))
+        raise error_of(response)
     return response

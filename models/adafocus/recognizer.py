@@ -199,8 +199,10 @@ class AdaFocusRecognizer:
             else replace(state, maps_TChw=None, cubes=place_cubes(next(positions), self._config))
             for state in states
         ]
-from models.adafocus.costs import costs_flops, glance_frame_flops
-from models.adafocus.cubes import cut, place_cubes
-from models.adafocus.network import AdaFocusV3, split_rows
-from models.answers import answers, cache_key, check_clip, check_rule
-from models.recognizer import ClipSpec, Cube, Frames, Shared
+
+
+def _map_of(place: Tensor | int, new_NChw: Tensor | None) -> Tensor:
+    if isinstance(place, Tensor):
+        return place
+    assert new_NChw is not None
+    return new_NChw[place]
