@@ -44,7 +44,7 @@ def test_a_camera_is_added_listed_followed_and_removed(watching: Served) -> None
         assert '"deleted"' in rest.splitlines()[-1]
     gone = fovea(watching, "rm", stream)
     assert gone.returncode == 2
-    assert "No such stream" in gone.stderr
+    assert "there is no stream" in gone.stderr
 
 
 @pytest.mark.parametrize(
