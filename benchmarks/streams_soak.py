@@ -47,6 +47,7 @@ class Report:
     seconds: float
     cameras: int
     flaps: int = 0
+    interrupted: int = 0  # clients that meant to stay and lost the service: what they missed counts as lost, too
     results: int = 0
     lost: list[str] = field(default_factory=list)  # ids that one client heard and the other did not
     disordered: list[str] = field(default_factory=list)  # ids not larger than the one before: doubled or out of order
@@ -114,6 +115,7 @@ def soak(
     for client_of_one in restless:
         client_of_one.close()
     for follower, other, first_id in zip(steady, restless, first_ids, strict=True):
+        report.interrupted += follower.has_ended
         follower.close()
         compare(report, drained(follower), other.heard, first_id)
     for stream in streams:
@@ -172,6 +174,7 @@ def main() -> None:
     print(
         f"{report.cameras} cameras for {report.seconds / 60:g} minutes, {report.flaps} flaps, {report.results} results"
     )
+    print(f"clients that stayed and were interrupted: {report.interrupted}")
     print(f"lost between reconnects: {len(report.lost)}, doubled or out of order: {len(report.disordered)}")
     for name in ("rss_mib", "fds", "threads", "children"):
         values = [getattr(sample, name) for sample in report.samples]

@@ -34,10 +34,11 @@ class Follower:
     def __init__(self, url: str, stream: str, last_id: str | None = None) -> None:
         self.heard: list[Heard] = []
         self._queue: queue.SimpleQueue[Heard | None] = queue.SimpleQueue()
-        self._client = httpx.Client(base_url=url, timeout=httpx.Timeout(PATIENCE_S), trust_env=False)
+        self._client = httpx.Client(base_url=url, timeout=httpx.Timeout(PATIENCE_S, read=None), trust_env=False)
         self._headers = {} if last_id is None else {"Last-Event-ID": last_id}
         self._stream = stream
         self._closed = False
+        self.has_ended = False  # by itself: the service ended the stream, or was lost
         self._thread = threading.Thread(target=self._read, name="follower", daemon=True)
         self._thread.start()
 
@@ -53,6 +54,7 @@ class Follower:
         except (httpx.HTTPError, OSError):
             pass  # the service is gone, or we are
         finally:
+            self.has_ended = not self._closed
             self._queue.put(None)
 
     def next(self, timeout_s: float = PATIENCE_S) -> Heard | None:
