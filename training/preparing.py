@@ -84,6 +84,8 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
     dataset = read_dataset(request.data)
     plan = find_plan(request.plan, dataset.num_classes)
     recipe = plan.recipe if request.seed is None else replace(plan.recipe, seed=request.seed)
+    if request.baseline is not None:  # it has no policy
+        recipe = replace(recipe, stages=tuple(stage for stage in recipe.stages if stage.trains != ("policy",)))
     augmentation = replace(plan.augmentation, flip=request.flip) if request.flip else plan.augmentation
     model = plan.model_plan(request.baseline)
     network = build(model, recipe.seed)
