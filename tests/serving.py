@@ -50,6 +50,7 @@ def serving(
     recognizer: TinyRecognizer | None = None,
     *,
     models: Sequence[Any] | None = None,
+    port: int = 0,
     ready: bool = True,
     before_load: threading.Event | None = None,
     load_error: Exception | None = None,
@@ -71,7 +72,7 @@ def serving(
     chosen = Settings(**{"decode_children": 1, "decode_timeout_s": 20.0, "drain_timeout_s": 5.0} | settings)
     app = create_app(chosen, load=load or load_tiny)
     server = make_server(chosen, app)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
         port = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="test-server")
         thread.start()

@@ -10,8 +10,9 @@ as the errors of `service.errors` that they were at the other end, with the serv
 """
 
 from service.client.async_client import AsyncClient
-from service.client.calls import Options, Video
+from service.client.calls import Options, StreamOptions, Video
 from service.client.problems import ServerProblem, ServiceLost
+from service.client.resume import StreamEvent
 from service.client.sync_client import Client
 
-__all__ = ["AsyncClient", "Client", "Options", "ServerProblem", "ServiceLost", "Video"]
+__all__ = ["AsyncClient", "Client", "Options", "ServerProblem", "ServiceLost", "StreamEvent", "StreamOptions", "Video"]

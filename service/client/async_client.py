@@ -10,6 +10,7 @@ import httpx
 from httpx_sse import EventSource
 
 from service.api.schemas import RecognitionAnswer, StepEvent
+from service.client.async_streams import AsyncStreams
 from service.client.calls import EVENTS, JSON, Call, Options, Video, recognition
 from service.client.patience import Patience
 from service.client.problems import connection_errors, error_of, parsed
@@ -34,6 +35,7 @@ class AsyncClient:
         self.url = url
         self._retry_for_s = retry_for_s
         self._http = httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(timeout_s, connect=10), headers=headers)
+        self.streams = AsyncStreams(url, self._asked)
 
     async def recognize(self, video: Video, **options: Unpack[Options]) -> RecognitionAnswer:
         """What happens in the video. Raises FoveaError kin; see `problems`."""

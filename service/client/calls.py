@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, TypeAlias, TypedDict
+from urllib.parse import quote
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -28,6 +29,23 @@ class Options(TypedDict, total=False):
     top_k: int
 
 
+class StreamOptions(TypedDict, total=False):
+    """Options of a subscription besides its address; see `service.api.stream_schemas.NewStream`."""
+
+    model: str
+    task: str
+    budget_gflops: float
+    max_gflops: float
+    window_s: float
+    stride_s: float
+    top_k: int
+    min_score: float
+    on: str
+    ttl_s: float
+    decode: str
+    transport: str
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request, to be sent any number of times."""
@@ -36,6 +54,8 @@ class Call:
     path: str
     accept: str = JSON
     query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Mapping[str, object] | None = None
     video: Video | None = None
 
     @contextmanager
@@ -49,7 +69,8 @@ class Call:
                 "method": self.method,
                 "url": self.path,
                 "params": dict(self.query),
-                "headers": {"Accept": self.accept},
+                "headers": {"Accept": self.accept, **self.headers},
+                "json": self.json,
                 "files": files,
             }
 
@@ -79,4 +100,17 @@ def _readable(video: Video | None) -> Iterator[dict[str, tuple[str, BinaryIO]] |
 def recognition(video: Video, options: Options, *, accept: str) -> Call:
     """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
     query = {name: str(value) for name, value in options.items() if value is not None}
-    return Call("POST", "/v1/recognitions", accept, query, video)
+    return Call("POST", "/v1/recognitions", accept, query, video=video)
+
+
+STREAMS = "/v1/streams"
+
+
+def stream_path(stream: str) -> str:
+    return f"{STREAMS}/{quote(stream, safe='')}"
+
+
+def subscription(url: str, options: StreamOptions) -> Call:
+    """`POST /v1/streams`. The address goes into the body, since queries are logged and passwords with them."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return Call("POST", STREAMS, json={"url": url, **given})

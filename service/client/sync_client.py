@@ -14,6 +14,7 @@ from service.client.calls import EVENTS, JSON, Call, Options, Video, recognition
 from service.client.patience import Patience
 from service.client.problems import connection_errors, error_of, parsed
 from service.client.steps import StepReader
+from service.client.sync_streams import Streams
 
 
 class Client:
@@ -34,6 +35,7 @@ class Client:
         self.url = url
         self._retry_for_s = retry_for_s
         self._http = httpx.Client(base_url=url, timeout=httpx.Timeout(timeout_s, connect=10), headers=headers)
+        self.streams = Streams(url, self._asked)
 
     def recognize(self, video: Video, **options: Unpack[Options]) -> RecognitionAnswer:
         """What happens in the video. Raises FoveaError kin; see `problems`."""

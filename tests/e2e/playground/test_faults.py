@@ -1,13 +1,12 @@
 """What goes wrong is said on the page, in the service's own words where it has any; what came before stands."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
+from tests.cable import cable_to
 from tests.clips import cached_clip
 from tests.e2e.playground.conftest import OpenPage, recognized
 from tests.serving import Served, serving
@@ -121,51 +120,12 @@ async def test_a_video_that_the_browser_cannot_play_is_answered_all_the_same(
     assert num_inked > 100, "cubes are drawn on the empty frame"
 
 
-class Cable:
-    """Between browser and service: passes bytes on until it is cut."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self._writers += [writer, far_writer]
-        await asyncio.gather(_pass_on(reader, far_writer), _pass_on(far_reader, writer))
-
-    def cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
-
-
-@asynccontextmanager
-async def cable_to(served: Served) -> AsyncIterator[tuple[str, Cable]]:
-    cable = Cable(served.port)
-    server = await asyncio.start_server(cable.connect, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", cable
-    finally:
-        server.close()
-        cable.cut()
-
-
 async def test_a_service_that_goes_away_in_mid_answer_is_told_and_what_came_stands(
     open_page: OpenPage, clip: Path
 ) -> None:
     gate = Gate("focus")
     with serving(TinyRecognizer(gate)) as served:
-        async with cable_to(served) as (url, cable):
+        async with cable_to(served.port) as (url, cable):
             page = await open_page(url)
             await page.set_input_files("#file", clip)
             await page.click("#go")
