@@ -1,5 +1,24 @@
-// Where the page starts.
+// Where the page starts, and which of its two views is shown.
 
-import { start } from "./video_view.js";
+import { start as startCameras } from "./camera_view.js";
+import { start as startVideo } from "./video_view.js";
 
-await start();
+const VIEWS = ["video", "cameras"];
+
+function show() {
+  const wanted = VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "video";
+  for (const view of VIEWS) {
+    const link = document.getElementById(`to-${view}`);
+    const isShown = view === wanted && !link.hidden;
+    document.getElementById(`view-${view}`).hidden = !isShown;
+    if (isShown) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+await startVideo();
+if (await startCameras()) {
+  document.getElementById("to-cameras").hidden = false;
+  addEventListener("hashchange", show);
+  show();
+}
