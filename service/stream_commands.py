@@ -1,19 +1,17 @@
-"""`fovea streams add | list | follow | rm`: cameras of a running service. Knows the API's JSON alone."""
+"""`fovea streams add | list | follow | rm`: cameras of a running service. Knows the client alone."""
 
 import json
+import math
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, cast
 
-import httpx
 import typer
 from rich.table import Column, Table
 
-from service.client.problems import ServiceLost, error_of
+from service.api.stream_schemas import ResultEvent, StateEvent
+from service.client import Client, StreamOptions
 from service.streams.address import CameraUrl
-from service.streams.status import Decode, Emit, StreamState
+from service.streams.status import Decode, Emit
 from service.terminal import make_console
 
 streams = typer.Typer(no_args_is_help=True, help="Cameras that a running service watches.")
@@ -22,7 +20,6 @@ Server = Annotated[str, typer.Option(envvar="FOVEA_SERVER", help="The service, s
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line, instead of a table.")]
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
-AGAIN_S = 1.0  # after a connection to the service broke
 
 
 @streams.command()
@@ -48,8 +45,7 @@ def add(
         raise ValueError(
             "the command line is for all to see, a password is not: give `-` for the URL, and the URL on standard input"
         )
-    body = {
-        "url": url,
+    options = {
         "model": model,
         "budget_gflops": budget_gflops,
         "max_gflops": max_gflops,
@@ -62,21 +58,19 @@ def add(
         "decode": decode,
         "transport": transport,
     }
-    with _client(server) as client:
-        made = _answered(
-            client.post("/v1/streams", json={name: value for name, value in body.items() if value is not None})
-        )
-    typer.echo(made.json()["id"])
+    given = cast(StreamOptions, {name: value for name, value in options.items() if value is not None})
+    with Client(server) as client:
+        typer.echo(client.streams.create(url, **given).id)
 
 
 @streams.command("list")
 def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
     """The cameras, and where they stand."""
-    with _client(server) as client:
-        found: list[dict[str, Any]] = _answered(client.get("/v1/streams")).json()["streams"]
+    with Client(server) as client:
+        found = client.streams.list()
     if as_json:
         for one in found:
-            typer.echo(json.dumps(one))
+            typer.echo(one.model_dump_json())
         return
     table = Table(
         Column("stream", no_wrap=True),
@@ -91,17 +85,16 @@ def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> No
         pad_edge=False,
     )
     for one in found:
-        status, counts = one["status"], one["counts"]
-        error = "" if status["error"] is None else f" ({status['error']['error_class']})"
+        error = "" if one.status.error is None else f" ({one.status.error.error_class})"
         table.add_row(
-            one["id"],
-            one["url"],
-            one["model"],
-            status["state"] + error,
-            status["decode"],
-            str(counts["results"]),
-            str(counts["windows_dropped"]),
-            f"{counts['spent_gflops']:.1f}",
+            one.id,
+            one.url,
+            one.model,
+            one.status.state + error,
+            one.status.decode,
+            str(one.counts.results),
+            str(one.counts.windows_dropped),
+            f"{one.counts.spent_gflops:.1f}",
         )
     make_console().print(table)
 
@@ -117,12 +110,12 @@ def follow(
 ) -> None:
     """Results and states as they come, until the stream is deleted. Comes back after a broken connection."""
     console = make_console()
-    with _client(server) as client:
-        for event_id, name, data in _events(client, stream, since):
+    with Client(server) as client:
+        for event in client.streams.follow(stream, last_event_id=since, reconnect_for_s=math.inf):
             if as_json:
-                typer.echo(json.dumps({"id": event_id, "event": name, **data}))
+                typer.echo(json.dumps({"id": event.id, "event": event.name, **event.data.model_dump(mode="json")}))
             else:
-                console.print(_line(name, data), soft_wrap=True)
+                console.print(_line(event.data), soft_wrap=True)
 
 
 @streams.command()
@@ -130,64 +123,19 @@ def rm(
     stream: Annotated[str, typer.Argument(help="The id that `add` printed.")], server: Server = DEFAULT_SERVER
 ) -> None:
     """Unsubscribe."""
-    with _client(server) as client:
-        _answered(client.delete(f"/v1/streams/{stream}"))
+    with Client(server) as client:
+        client.streams.delete(stream)
 
 
-def _events(client: httpx.Client, stream: str, last_id: str | None) -> Iterator[tuple[str | None, str, dict[str, Any]]]:
-    """(id, name, data) of each event; asks again from the last one where the connection breaks."""
-    while True:
-        headers = {} if last_id is None else {"Last-Event-ID": last_id}
-        try:
-            with client.stream("GET", f"/v1/streams/{stream}/events", headers=headers) as response:
-                if not response.is_success:
-                    response.read()
-                _answered(response)
-                for event_id, name, data in _parsed(response.iter_lines()):
-                    last_id = event_id or last_id
-                    yield event_id, name, data
-                    if name == "state" and data["state"] == StreamState.DELETED:
-                        return
-        except httpx.TransportError:
-            pass
-        time.sleep(AGAIN_S)
-
-
-def _parsed(lines: Iterator[str]) -> Iterator[tuple[str | None, str, dict[str, Any]]]:
-    fields: dict[str, str] = {}
-    for line in lines:
-        if line and not line.startswith(":"):
-            name, _, value = line.partition(":")
-            fields[name] = value.removeprefix(" ")
-        elif not line and "data" in fields:
-            yield fields.get("id"), fields["event"], json.loads(fields["data"])
-            fields = {}
-
-
-def _line(name: str, data: dict[str, Any]) -> str:
-    if name == "state":
-        error = data["error"]
-        why = "" if error is None else f": {error['detail']} ({error['error_class']}, attempt {error['attempts']})"
-        return f"[bold]{data['state']}[/bold]{why}"
-    recognition = data["recognition"]
-    labels = ", ".join(f"{one['label']} {one['score']:.2f}" for one in recognition["predictions"]) or "nothing"
+def _line(told: StateEvent | ResultEvent) -> str:
+    if isinstance(told, StateEvent):
+        error = told.error
+        why = "" if error is None else f": {error.detail} ({error.error_class}, attempt {error.attempts})"
+        return f"[bold]{told.state}[/bold]{why}"
+    compute = told.recognition.compute
+    labels = ", ".join(f"{one.label} {one.score:.2f}" for one in told.recognition.predictions) or "nothing"
     return (
-        f"{data['captured_at'][11:23]}  {labels}  "
-        f"[dim]{recognition['compute']['spent_gflops']:.3f} GFLOPs, {len(recognition['compute']['steps'])} steps, "
-        f"age {data['frame_age_s']:.2f} s, {data['decode']}[/dim]"
+        f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}  {labels}  "
+        f"[dim]{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, "
+        f"{told.decode}[/dim]"
     )
-
-
-@contextmanager
-def _client(server: str) -> Iterator[httpx.Client]:
-    try:
-        with httpx.Client(base_url=server, timeout=httpx.Timeout(10, read=60)) as client:
-            yield client
-    except httpx.TransportError as error:
-        raise ServiceLost(f"{server} cannot be asked: {error or type(error).__name__}") from error
-
-
-def _answered(response: httpx.Response) -> httpx.Response:
-    if not response.is_success:
-        raise error_of(response)
-    return response

@@ -28,6 +28,11 @@ class StreamEvent:
     data: StateEvent | ResultEvent
 
     @property
+    def name(self) -> str:
+        """As the event is called on the wire."""
+        return "state" if isinstance(self.data, StateEvent) else "result"
+
+    @property
     def is_last(self) -> bool:
         return isinstance(self.data, StateEvent) and self.data.state == StreamState.DELETED
 
