@@ -185,3 +185,9 @@ def nothing_started(service: Served) -> bool:
     listed = service.client.get("/v1/streams").json()["streams"] == []
     family = psutil.Process().children(recursive=True)
     return listed and not [child for child in family if "camera_child" in " ".join(child.cmdline())]
+
+
+def test_a_method_that_a_path_does_not_take_is_refused_with_all_that_it_takes(watching: Served) -> None:
+    refused = watching.client.put("/v1/streams")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, POST")
+    assert watching.client.put("/v1/streams/str_1").headers["allow"] == "GET, DELETE"
