@@ -17,6 +17,7 @@ commands = typer.Typer(add_completion=False)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 CACHE = Path("~/.cache/fovea")
+SHIPPED_START = "adafocus-v3-compact"
 
 
 @commands.command()
@@ -24,12 +25,14 @@ def train(
     data: Annotated[Path, typer.Argument(help="A folder per class (in train/, if you like), or a CSV path,label,...")],
     out: Annotated[Path, typer.Option(help="The run's folder; a run that stands there goes on.")],
     plan: Annotated[
-        str, typer.Option(help="compact, own-data, frame-cubes, clip-cubes, vmf-compact, paper-*, or JSON.")
+        str, typer.Option(help="compact, frame-cubes, clip-cubes, vmf-compact, paper-*, or JSON.")
     ] = ("compact"),
     baseline: Annotated[str | None, typer.Option(help="Train its full-frame baseline: tsn, tsm, tsn+, tsm+.")] = None,
     glance_weights: Annotated[Path | None, typer.Option(help="ImageNet weights (safetensors) to start with.")] = None,
     focus_weights: Annotated[Path | None, typer.Option(help="The same for the focus network.")] = None,
-    bundle: Annotated[Path | None, typer.Option(help="Start from this bundle's weights.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="Start from this bundle's weights; the compact plan: from the one that ships.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the plan's.")] = None,
     flip: Annotated[
         list[str] | None, typer.Option(help='Labels that a mirror image keeps, such as "walk_*"; repeatable.')
@@ -43,6 +46,7 @@ def train(
     """Train on your own videos. Killed at any time, the same command goes on where it was."""
     import torch
 
+    from models import available_models
     from training.checkpoint import only_one
     from training.dataset import describe, read_dataset
     from training.plans import find_plan
@@ -52,6 +56,8 @@ def train(
     if show_plan:
         typer.echo(json.dumps(find_plan(plan, read_dataset(data).num_classes).to_dict(), indent=1))
         return
+    if plan == "compact" and not (bundle or baseline or glance_weights or focus_weights):
+        bundle = available_models().get(SHIPPED_START)
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     request = Request(
         data=data, out=out, plan=plan, cache=cache, baseline=_baseline(baseline), glance_weights=glance_weights,

@@ -134,10 +134,6 @@ def _compact(num_classes: int) -> Plan:
     return Plan(model, clip, recipe, MILD)
 
 
-def _early_blocks(last: int) -> tuple[str, ...]:
-    return tuple(f"{part}.backbone.features.{block}" for part in ("glance", "focus") for block in range(last + 1))
-
-
 def _frame_cubes(num_classes: int) -> Plan:
     """Two MobileNetV2s over 16 whole frames: random plain cubes first, then the policy alone."""
     model = replace(
@@ -166,20 +162,6 @@ def _clip_cubes(num_classes: int) -> Plan:
         dropout=0.5,
     )
     return Plan(model, _clip(model), _small_set_stages(20, 4), SMALL_SET)
-
-
-def _own_data(num_classes: int) -> Plan:
-    """For tens of clips per class, from a trained bundle of the same shape: only the last blocks learn, slowly."""
-    plan = _frame_cubes(num_classes)
-    recipe = replace(
-        plan.recipe,
-        stages=_stages(12, 2, lr=3e-4, policy_lr=1e-3),
-        rates=Rates(glance=0.2, focus=0.2, policy=1.0),
-        frozen=_early_blocks(13),
-        frozen_batch_norm=True,
-        patience_epochs=4,
-    )
-    return replace(plan, recipe=recipe)
 
 
 def _paper_frame_cubes(num_classes: int) -> Plan:
@@ -247,7 +229,6 @@ PLANS: Mapping[str, Callable[[int], Plan]] = {
     "compact": _compact,
     "frame-cubes": _frame_cubes,
     "clip-cubes": _clip_cubes,
-    "own-data": _own_data,
     "paper-frame-cubes": _paper_frame_cubes,
     "paper-clip-cubes": _paper_clip_cubes,
     "vmf-compact": _vmf_compact,
