@@ -12,7 +12,7 @@ from training.report import PLAN, render, write_report
 from training.results import pooled, write_result
 from training.scoring import score
 
-BASELINE = draw(costs=(600,), knows=(2.5,), model="compact-tsm-plus")
+BASELINE = draw(costs=(600,), knows=(2.5,), model="compact-tsn-plus")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_the_comparison_names_the_dearest_budget_within_the_aim_and_every_source
     page = render({"compact": result})
     (line,) = [line for line in page.splitlines() if "(aim: at most 40%)" in line]
     assert all(source in line for source in ("pooled", "court", "street"))
-    dear = render({"compact": scored(draw(), others=[draw(costs=(10,), knows=(2.5,), model="compact-tsm-plus")])})
+    dear = render({"compact": scored(draw(), others=[draw(costs=(10,), knows=(2.5,), model="compact-tsn-plus")])})
     assert "No budget costs at most 40% of it." in dear
 
 
