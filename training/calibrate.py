@@ -19,9 +19,7 @@ from models.recognizer import Frames, Recognizer, StateT
 from models.threshold_solver import NUM_BUDGETS, solve_grid
 from models.thresholds import entropy_nats, exit_steps, log_softmax
 
-# Where all (or no) answers are right, no temperature is best. Sharpening is kept in bounds: on a few dozen videos "all
-# right" is luck, and an exit that is never unsure spends nothing on anybody.
-LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.25, 20.0
+LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0  # where all (or no) answers are right, no temperature is best
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _NARROWINGS = 40  # of ln T: 0.618^40 of the range is 3e-8
 
