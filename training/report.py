@@ -33,7 +33,7 @@ class Planned:
 
 
 MAIN = Planned("compact", "the default bundle, all steps, seed 0")
-BASELINE = Planned("compact-tsn-plus", "its full-frame baseline (TSN+, which like it shifts no frames): same backbones and schedule")
+BASELINE = Planned("compact-tsn-plus", "its full-frame baseline (TSN+: no shift, as it has none), same schedule")
 SEEDS = (
     MAIN,
     Planned("compact-seed-1", "the default bundle, seed 1"),
