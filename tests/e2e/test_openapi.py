@@ -40,7 +40,9 @@ def fuzz(served: Served, folder: Path, *arguments: str) -> subprocess.CompletedP
 
 def test_no_answer_is_undocumented_and_none_is_a_server_error(tmp_path: Path) -> None:
     with serving(max_upload_bytes=2**20, max_deadline_ms=60_000) as served:
-        done = fuzz(served, tmp_path, "--max-examples", "40")
+        # A stream of events never ends, and a fuzzer reads to the end: tests/e2e/streams hold that one.
+        endless = "/v1/streams/{stream}/events"
+        done = fuzz(served, tmp_path, "--max-examples", "40", "--exclude-path", endless)
         assert done.returncode == 0, done.stdout + done.stderr
         answered = served.client.get("/metrics").text
         assert served.metric("fovea_requests_total", model="tiny", outcome="ok") > 10, "real videos were among them"
