@@ -36,6 +36,8 @@ class Plan:
         wanted = (self.model.num_frames, *self.model.frame_size)
         if (self.clip.num_frames, self.clip.height_px, self.clip.width_px) != wanted:
             raise ValueError(f"the clip rule {self.clip} must give the {wanted} (frames, rows, columns) of the model")
+        if self.recipe.late_fusion and getattr(self.model, "aggregation", "max_pool") == "max_pool":
+            raise ValueError("late_fusion adds logits, of which max_pool and Video Mobile-Former have one set only")
         if self.recipe.training_frames is not None and isinstance(self.model, AdaFocusConfig):
             raise ValueError(f"training_frames is {self.recipe.training_frames}, but AdaFocusV3 sees all")
 

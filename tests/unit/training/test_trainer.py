@@ -208,6 +208,24 @@ def test_what_is_frozen_stays_to_the_bit_and_costs_no_backward_pass(tmp_path: Pa
     assert built.get_parameter("glance.backbone.features.0.0.weight").grad is None
 
 
+@torch.no_grad()
+def test_with_late_fusion_cubes_answer_alone_while_they_learn_and_beside_the_glance_in_use() -> None:
+    built = network(replace(MODEL, aggregation="average", dropout=0.0))
+    frames_BTHWC, positions_BK3 = clips(MODEL, 2, seed=0)[0], torch.full((2, MODEL.max_cubes, 3), 0.5)
+    maps_BTChw = built.glance_maps(frames_BTHWC)
+
+    def logits(late_fusion: bool, *, training: bool) -> Tensor:
+        set_modes(built, Stage(1), replace(SAVING, late_fusion=late_fusion, frozen_batch_norm=True))
+        built.classifier.train(training)
+        return built.exits(frames_BTHWC, maps_BTChw, positions_BK3, cubes="plain").logits_BEC
+
+    together = logits(True, training=False)
+    assert torch.equal(logits(False, training=True), together)
+    alone = logits(True, training=True)
+    assert torch.equal(alone[:, 0], together[:, 0])  # the glance's own answer
+    torch.testing.assert_close(alone[:, 1:] + alone[:, :1], together[:, 1:])
+
+
 @pytest.mark.parametrize("named", ["glance.backbone.features.1", "glance.backbone.features.1."])
 def test_what_is_frozen_is_named_by_whole_parts(named: str) -> None:
     """Block 1 is not blocks 10 to 18."""
