@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models.adafocus.network import AdaFocusV3
 from models.backbones.config import BackboneConfig
-from tests.unit.training.runs import MODEL, SAVING, network, trainer
+from tests.unit.training.runs import MODEL, SAVING, clips, network, trainer
 from training.averaging import WeightAverage
 from training.baselines import FullFrame, FullFrameConfig
 from training.optimizers import make_optimizer, set_learning_rate
