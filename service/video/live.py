@@ -17,7 +17,7 @@ class ErrorClass(StrEnum):
     """Why a camera gives no pictures: one list for answers, events, metrics and back-off."""
 
     DNS = "dns"  # its name does not resolve
-    ADDRESS = "address"  # its name resolves to an address that the policy refuses
+    ADDRESS = "address"  # its name resolves to an address that the policy refuses, or it sends to another one
     REFUSED = "refused"  # nothing listens on the port
     UNREACHABLE = "unreachable"  # no route, or nobody answers the connection
     TIMEOUT = "timeout"  # it takes the connection, but does not answer in time

@@ -4,9 +4,10 @@ libav's error texts carry the whole URL with its password: none of them leaves t
 """
 
 import errno
+import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import av
 import av.logging
@@ -48,6 +49,7 @@ def opened(
     av.logging.set_level(None)
     try:
         with av.open(source.url, options=_options(source), timeout=_timeout(patience)) as container:
+            _check_not_redirected(source)
             yield container, _video_stream(container, limits)
     except (MemoryError, CameraLost):
         raise
@@ -67,6 +69,26 @@ def _knock(source: CameraSource, patience: Patience) -> None:
         ) from None
     except OSError as error:
         raise CameraLost(ErrorClass.UNREACHABLE, f"{source.host} cannot be reached: {error.strerror}") from None
+
+
+def _check_not_redirected(source: CameraSource) -> None:
+    """A camera may answer "moved", and libav then goes wherever it says: also to where nobody may subscribe."""
+    if others := _peers() - {source.address}:
+        raise CameraLost(
+            ErrorClass.ADDRESS,
+            f"{source.host} sends to another address ({', '.join(sorted(others))}), which is not followed; where that "
+            "is wanted, subscribe to it",
+        )
+
+
+def _peers() -> set[str]:
+    """What addresses this process has TCP connections to."""
+    found = set()
+    for name in os.listdir("/dev/fd"):
+        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as connection:  # most are no sockets
+            if connection.family in {socket.AF_INET, socket.AF_INET6} and connection.type == socket.SOCK_STREAM:
+                found.add(connection.getpeername()[0].partition("%")[0])
+    return found
 
 
 def _options(source: CameraSource) -> dict[str, str]:
