@@ -15,6 +15,7 @@ LOOPBACK = "127.0.0.0/8"
 
 # Every frame refers to the one before alone, as cameras send it.
 CAMERA_LIKE = frozen(tune="zerolatency", bf="0", sc_threshold="0")
+H265_CAMERA_LIKE = Frozen([("x265-params", "bframes=0:scenecut=0:log-level=none"), ("tune", "zerolatency")])
 COLOURS = ((150, 30, 30), (30, 150, 30), (30, 30, 150))
 COLOUR_FRAMES = 24
 
@@ -26,10 +27,19 @@ def coloured_numbers(number: int, width: int, height: int) -> NDArray[np.uint8]:
     return np.where(frame_HWC < 100, colour, frame_HWC)
 
 
-def footage(name: str = "camera.mp4", *, gop: int = 8, size: tuple[int, int] = (320, 180), slices: str = "1") -> Path:
+def footage(
+    name: str = "camera.mp4",
+    *,
+    gop: int = 8,
+    size: tuple[int, int] = (320, 180),
+    slices: str = "1",
+    codec: str = "libx264",
+) -> Path:
     """Six seconds of it, a keyframe every half second."""
-    options = Frozen([*CAMERA_LIKE, ("slices", slices)])
-    return cached_clip(name, pattern=coloured_numbers, seconds=6.0, fps=FPS, gop=gop, size=size, options=options)
+    options = Frozen([*CAMERA_LIKE, ("slices", slices)]) if codec == "libx264" else H265_CAMERA_LIKE
+    return cached_clip(
+        name, pattern=coloured_numbers, seconds=6.0, fps=FPS, gop=gop, size=size, codec=codec, options=options
+    )
 
 
 @pytest.fixture(scope="package")

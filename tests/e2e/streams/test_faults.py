@@ -194,3 +194,22 @@ def test_a_change_of_resolution_goes_through(watching: Served, table: list[Row])
             assert after.data["epoch"] == before.data["epoch"]
         table.append(Row("resolution changed", "-", None, after.at_s - changed_s))
         watching.client.delete(f"/v1/streams/{stream}")
+
+
+def test_another_codec(watched: tuple[Camera, Watched]) -> None:
+    """Somebody sets the camera to H.265, which makes it hang up."""
+    cam, story = watched
+    other = footage("camera265.mp4", codec="libx265")
+    cam.kill()
+    story.broken("ended", "refused")
+    cam.restart(mounts={"/cam": [str(other)]})
+    story.back(time.monotonic())
+
+
+def test_away_for_longer_than_the_quick_tries(watched: tuple[Camera, Watched]) -> None:
+    cam, story = watched
+    cam.kill()
+    story.broken("ended", "refused")
+    time.sleep(35)
+    cam.restart()
+    story.back(time.monotonic())
