@@ -58,8 +58,6 @@ class FullFrame(nn.Module):
         self.focus.shifts = config.temporal_shift
         self.dropout = nn.Dropout(model.dropout)
         self.pool = FramePool(model.aggregation)
-        self.late_fusion = False
-        """As in `AverageClassifier`."""
         heads = {"focus_head": nn.Linear(self.pool.width * self.focus.num_features, model.num_classes)}
         if self.glance is not None:
             self.glance.num_frames = self.num_frames if config.temporal_shift and model.shift_glance else None
@@ -75,8 +73,7 @@ class FullFrame(nn.Module):
         logits_BC = focus_BC
         if self.glance is not None:
             glance_BTC = self._logits("glance_head", self.glance(frames_NHWC))[:, None]
-            if not (self.training and self.late_fusion):
-                logits_BC = logits_BC + glance_BTC[:, 0]
+            logits_BC = logits_BC + glance_BTC[:, 0]
         return Exits(
             logits_BEC=logits_BC[:, None],
             auxiliary_glance_BTC=glance_BTC,

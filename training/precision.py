@@ -6,9 +6,7 @@ Knows no loss and no optimiser. Parameters stay fp32; policy and heads compute i
 import torch
 from torch import nn
 
-from models.adafocus.classifier import AverageClassifier
 from models.mobile_former.network import VideoMobileFormer
-from training.baselines import FullFrame
 from training.networks import Network
 from training.recipe import PARTS, Precision, Recipe, Stage
 
@@ -33,9 +31,6 @@ def prepare(network: Network, precision: Precision, device: torch.device) -> Non
 def set_modes(network: Network, stage: Stage, recipe: Recipe) -> None:
     """Train mode for what the stage trains, eval mode and no gradient for the rest."""
     network.train()
-    for module in network.modules():
-        if isinstance(module, AverageClassifier | FullFrame):
-            module.late_fusion = recipe.late_fusion
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(part_of(name) in stage.trains and not _is_frozen(name, recipe))
     for name, module in network.named_modules():

@@ -81,8 +81,6 @@ class Recipe:
     average_decay: float = 0.0
     """Of the running average of the weights (0.99: of about the last hundred steps), which then is what is scored and
     kept; 0: the weights themselves."""
-    late_fusion: bool = False
-    """Cubes learn to answer alone; the glance's logits are added to theirs in use only (not for max_pool)."""
     auxiliary_weight: float = 1.0
     """Of V2's two auxiliary cross-entropies beside that of the exits."""
     label_smoothing: float = 0.0

@@ -83,10 +83,6 @@ class AverageClassifier(nn.Module):
         super().__init__()
         self.memory_size = config.num_classes
         self.glance_features = config.glance_features
-        self.late_fusion = False
-        """Set while training: cubes answer alone then, and are added to the glance in use only, as the streams of
-        two-stream networks are (Simonyan and Zisserman, NeurIPS 2014). Beside a glance that knows the clips by heart
-        they would have nothing to learn."""
         self.dropout = nn.Dropout(config.dropout)
         self.pool = FramePool(config.aggregation)
         self.glance_head = nn.Linear(self.pool.width * glance_features, config.num_classes)
@@ -112,8 +108,7 @@ class AverageClassifier(nn.Module):
     def step_logits(self, glance_BG: Tensor, memory_BM: Tensor, steps: Sequence[int]) -> Tensor:
         """Glance logits + the mean of the logits of all cubes so far."""
         cubes_BC = memory_BM / memory_BM.new_tensor(steps)[:, None]
-        alone = not self.glance_features or (self.training and self.late_fusion)
-        return cubes_BC if alone else glance_BG + cubes_BC
+        return glance_BG + cubes_BC if self.glance_features else cubes_BC
 
 
 Classifier = MaxPoolClassifier | AverageClassifier

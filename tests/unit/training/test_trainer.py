@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models.adafocus.network import AdaFocusV3
 from models.backbones.config import BackboneConfig
-from tests.unit.training.runs import MODEL, SAVING, clips, network, trainer
+from tests.unit.training.runs import MODEL, SAVING, network, trainer
 from training.averaging import WeightAverage
 from training.baselines import FullFrame, FullFrameConfig
 from training.optimizers import make_optimizer, set_learning_rate
@@ -206,24 +206,6 @@ def test_what_is_frozen_stays_to_the_bit_and_costs_no_backward_pass(tmp_path: Pa
     later = "glance.backbone.features.9.conv.2.weight"
     assert not torch.equal(before[later], after[later])
     assert built.get_parameter("glance.backbone.features.0.0.weight").grad is None
-
-
-@torch.no_grad()
-def test_with_late_fusion_cubes_answer_alone_while_they_learn_and_beside_the_glance_in_use() -> None:
-    built = network(replace(MODEL, aggregation="average", dropout=0.0))
-    frames_BTHWC, positions_BK3 = clips(MODEL, 2, seed=0)[0], torch.full((2, MODEL.max_cubes, 3), 0.5)
-    maps_BTChw = built.glance_maps(frames_BTHWC)
-
-    def logits(late_fusion: bool, *, training: bool) -> Tensor:
-        set_modes(built, Stage(1), replace(SAVING, late_fusion=late_fusion, frozen_batch_norm=True))
-        built.classifier.train(training)
-        return built.exits(frames_BTHWC, maps_BTChw, positions_BK3, cubes="plain").logits_BEC
-
-    together = logits(True, training=False)
-    assert torch.equal(logits(False, training=True), together)
-    alone = logits(True, training=True)
-    assert torch.equal(alone[:, 0], together[:, 0])  # the glance's own answer
-    torch.testing.assert_close(alone[:, 1:] + alone[:, :1], together[:, 1:])
 
 
 @pytest.mark.parametrize("named", ["glance.backbone.features.1", "glance.backbone.features.1."])
