@@ -58,21 +58,21 @@ class FullFrame(nn.Module):
         self.focus.shifts = config.temporal_shift
         self.dropout = nn.Dropout(model.dropout)
         self.pool = FramePool(model.aggregation)
-        heads = {"focus_head": nn.Linear(self.pool.width * self.focus.num_features, model.num_classes)}
+        heads = {"focus": nn.Linear(self.pool.width * self.focus.num_features, model.num_classes)}
         if self.glance is not None:
-            self.glance.num_frames = self.num_frames if config.temporal_shift and model.shift_glance else None
-            heads["glance_head"] = nn.Linear(self.pool.width * self.glance.num_features, model.num_classes)
+            self.glance.num_frames = self.num_frames if config.temporal_shift else None
+            heads["glance"] = nn.Linear(self.pool.width * self.glance.num_features, model.num_classes)
         self.classifier = nn.ModuleDict(heads)
 
     def forward(self, clips_BTHWC: Tensor) -> Exits:
         """`logits_BEC` with E = 1; the auxiliary logits are those of each network alone."""
         check_clips(clips_BTHWC, self.config.model)
         frames_NHWC = clips_BTHWC[:, list(self.config.model.glance_indices)].flatten(0, 1)
-        focus_BC = self._logits("focus_head", self.focus.maps(frames_NHWC, self.num_frames))
+        focus_BC = self._logits("focus", self.focus.maps(frames_NHWC, self.num_frames))
         glance_BTC = focus_BC[:, None][:, :0]
         logits_BC = focus_BC
         if self.glance is not None:
-            glance_BTC = self._logits("glance_head", self.glance(frames_NHWC))[:, None]
+            glance_BTC = self._logits("glance", self.glance(frames_NHWC))[:, None]
             logits_BC = logits_BC + glance_BTC[:, 0]
         return Exits(
             logits_BEC=logits_BC[:, None],

@@ -21,7 +21,7 @@ from training.networks import Network, build, start_backbones, start_from_bundle
 from training.observe import relative
 from training.plans import Baseline, find_plan
 from training.precision import prepare
-from training.recipe import Recipe
+from training.recipe import PARTS, Recipe
 from training.run import RUN, DataUsed, Run, Start, code_commit, read_run, write_run
 from training.trainer import Report, Trainer
 
@@ -139,7 +139,8 @@ def _check_frozen(recipe: Recipe, network: Network, starts: tuple[Start, ...]) -
     """What never learns must be there, and have come from somewhere."""
     modules = [name for name, _ in network.named_modules()]
     for name in recipe.frozen:
-        if getattr(network, "glance", None) is None and "glance" in name:
+        part = name.split(".")[0]
+        if getattr(network, part, None) is None and part in PARTS:
             continue  # a baseline without a glance has nothing of it to freeze
         if name.removesuffix(".") not in modules:
             raise ValueError(f"frozen names {name!r}, but the network has no such part; see those of --show-plan")

@@ -35,9 +35,6 @@ class AdaFocusConfig:
     """K: a clip has K + 1 exits, the glance's p_0 among them."""
     temporal_shift: bool = False
     """TSM in both encoders, within the glance frames and within each cube."""
-    shift_glance: bool = True
-    """False: `temporal_shift` in the cubes alone, so that the glance sees each frame by itself and a camera's
-    overlapping windows share its features."""
     aggregation: Aggregation = "max_pool"
     """`max_pool`: running maximum and a head per step; `average`: frame logits, averaged over all cubes so far;
     `statistics`: the same of a head that sees how features change over the frames, too."""
@@ -70,10 +67,6 @@ class AdaFocusConfig:
     @property
     def num_glance_frames(self) -> int:
         return len(self.glance_indices)
-
-    @property
-    def glance_shifts(self) -> bool:
-        return self.temporal_shift and self.shift_glance
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: `from_dict(json.loads(json.dumps(config.to_dict()))) == config`."""
@@ -216,7 +209,7 @@ def _check_cubes(config: AdaFocusConfig) -> None:
             f"max_cubes is {config.max_cubes}, but single-frame cubes never use one of the {config.num_frames} "
             f"frames twice; take at most that many"
         )
-    for name in ("temporal_shift", "shift_glance", "glance_features"):
+    for name in ("temporal_shift", "glance_features"):
         if type(getattr(config, name)) is not bool:
             raise ValueError(f"{name} is {getattr(config, name)!r}, but must be true or false")
     if config.aggregation == "statistics" and min(config.cube_size[0], config.num_glance_frames) == 1:

@@ -47,7 +47,7 @@ def costs_flops(config: AdaFocusConfig) -> tuple[int, ...]:
 @cache
 def glance_frame_flops(config: AdaFocusConfig) -> int:
     """What one frame costs in the global encoder. Only without temporal shift is a frame looked at by itself."""
-    assert not config.glance_shifts
+    assert not config.temporal_shift
     with torch.device("meta"):
         network = AdaFocusV3(config).eval()
         return count_call_flops(network.glance, torch.empty(1, *config.frame_size, 3, dtype=torch.uint8))

@@ -24,7 +24,7 @@ class GlanceEncoder(nn.Module):
         self.backbone = build_backbone(config.glance)
         self.num_features = self.backbone.num_features
         self.size = config.glance_size if config.glance_size != config.frame_size else None
-        self.num_frames = config.num_glance_frames if config.glance_shifts else None
+        self.num_frames = config.num_glance_frames if config.temporal_shift else None
 
     def forward(self, frames_NHWC: Tensor) -> Tensor:
         images_NCHW: Tensor = self.normalize(frames_NHWC)

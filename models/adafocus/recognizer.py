@@ -81,7 +81,7 @@ class AdaFocusRecognizer:
     @property
     def frame_flops(self) -> int | None:
         """See `models.recognizer.ReusesFrames`: with temporal shift, frames look at each other."""
-        return None if self._config.glance_shifts else glance_frame_flops(self._config)
+        return None if self._config.temporal_shift else glance_frame_flops(self._config)
 
     @property
     def num_glance_frames(self) -> int:

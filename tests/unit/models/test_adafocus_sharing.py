@@ -1,7 +1,6 @@
 """Overlapping windows share the glance's work on the frames they have in common, and get the answers they would get."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,18 +42,6 @@ def test_only_models_whose_frames_do_not_look_at_each_other_can_share() -> None:
     assert isinstance(frames, ReusesFrames)
     assert frames.frame_flops is not None
     assert clips.frame_flops is None
-    assert recognizer_of(replace(CLIP_CUBES, shift_glance=False)).frame_flops is not None
-
-
-def test_only_a_shifted_glance_minds_the_order_of_its_frames() -> None:
-    frames_NHWC = footage(T)
-    indices = CLIP_CUBES.glance_indices
-    reversed_NHWC = frames_NHWC.copy()
-    reversed_NHWC[list(indices)] = frames_NHWC[list(reversed(indices))]
-    for shift_glance in (True, False):
-        recognizer = recognizer_of(replace(CLIP_CUBES, shift_glance=shift_glance))
-        forward, backward = recognizer.glance([frames_NHWC, reversed_NHWC])
-        assert np.allclose(forward.probabilities_C, backward.probabilities_C, atol=1e-6) != shift_glance
 
 
 def test_sliding_windows_get_the_answers_they_would_get_alone_at_every_step() -> None:
