@@ -2,7 +2,7 @@
 
 Both nets get the same: norms folded, channels last where torch runs, the better of two stems for X3D-S. Rounds are
 interleaved and ratios are of one round's two times; then peak memory, and cost against the length of the clip.
-`--kinds` says instead where OpenVINO's time goes, by kind of layer.
+`--kinds` says instead where OpenVINO's time goes, by kind of layer, and what bounds it (`benchmarks.roofline`).
 """
 
 import argparse
@@ -12,13 +12,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.roofline import kinds_of, measure_layers, measure_peaks, print_kinds, print_peaks
 from benchmarks.x3d import fold as fold_x3d
 from benchmarks.x3d import x3d_s
 from models.flops import count_call_flops, count_flops
@@ -65,14 +65,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mobile_former", description=__doc__)
     parser.add_argument("--json", type=Path, help="where to write the measurements")
     parser.add_argument("--threads", type=int, help="CPU threads of the networks (default: every core)")
-    parser.add_argument("--kinds", action="store_true", help="only print where OpenVINO's time goes")
+    parser.add_argument(
+        "--kinds", action="store_true", help="only print where OpenVINO's time goes, and what bounds it"
+    )
     parser.add_argument("--one", nargs=2, metavar=("MODEL", "FRAMES"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure_alone(arguments.one[0], int(arguments.one[1]), arguments.threads)))
         return
     if arguments.kinds:
-        print_kinds(arguments.threads)
+        print_roofline(arguments.threads)
         return
     latencies = [one for executor in executors() for one in measure(executor, arguments.threads)]
     memory = {name: alone(name, NUM_FRAMES, arguments.threads) for name in (*PAPER_RATIOS, X3D)}
@@ -214,40 +216,15 @@ def print_lengths(lengths: list[Length]) -> None:
         )
 
 
-def print_kinds(threads: int | None) -> None:
-    """OpenVINO's own counters, bf16 where the machine has it, for the 2G and X3D-S."""
-    openvino = import_openvino()
-    assert openvino is not None, "OpenVINO does not import here"
+def print_roofline(threads: int | None) -> None:
+    """In bf16 where the machine has it."""
+    precision = make_runtime(RuntimeConfig()).precision
+    peaks = measure_peaks(precision, threads or len(os.sched_getaffinity(0)))
+    print_peaks(peaks, precision)
     for name in ("2g", X3D):
         forms, frames_NHWC, flops = modules(name, folded=True)
-        shape = (list(frames_NHWC.shape), openvino.Type.u8)
-        model = openvino.convert_model(forms[0], example_input=frames_NHWC, input=[shape])
-        precision = make_runtime(RuntimeConfig()).precision
-        compiled = openvino.Core().compile_model(
-            model,
-            "CPU",
-            {
-                "PERF_COUNT": True,
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_NUM_THREADS": threads or len(os.sched_getaffinity(0)),
-                "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-            },
-        )
-        request = compiled.create_infer_request()
-        request.set_input_tensor(openvino.Tensor(frames_NHWC.numpy()))
-        by_kind: dict[str, list[float]] = defaultdict(list)
-        for _ in range(ROUNDS):
-            request.infer()
-            spent: dict[str, float] = defaultdict(float)
-            for layer in request.get_profiling_info():
-                spent[f"{layer.node_type} ({layer.exec_type})"] += layer.real_time.total_seconds()
-            for kind, kind_s in spent.items():
-                by_kind[kind].append(kind_s)
-        print(f"\n{name}, openvino {precision}, {flops / 1e9:.2f} GFLOPs: ms by kind of layer")
-        medians = {kind: 1e3 * statistics.median(times) for kind, times in by_kind.items()}
-        for kind, ms in sorted(medians.items(), key=lambda pair: -pair[1])[:12]:
-            print(f"  {ms:8.1f}  {kind}")
-        print(f"  {sum(medians.values()):8.1f}  in all")
+        layers = measure_layers(forms[0], frames_NHWC, precision, threads)
+        print_kinds(f"{name}, openvino {precision}, {flops / 1e9:.2f} GFLOPs", kinds_of(layers, peaks))
 
 
 if __name__ == "__main__":

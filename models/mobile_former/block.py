@@ -35,7 +35,9 @@ class Block(nn.Module):
         self.project_norm = nn.BatchNorm3d(channels)
         self.shortcut = pointwise(in_channels, channels, stride) if first or in_channels != channels else None
         self.shortcut_norm = nn.BatchNorm3d(channels) if self.shortcut is not None else None
-        self.to_former = self.former = self.to_mobile = None
+        self.to_former: nn.Module | None = None  # `folding` puts others with the same function here
+        self.to_mobile: nn.Module | None = None
+        self.former: Former | None = None
         if config.former:
             self.to_former = MobileToFormer(in_channels, config.token_dim, config.bridge_heads)
             self.former = Former(config.token_dim, config.former_heads)

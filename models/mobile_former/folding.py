@@ -9,12 +9,15 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from models.mobile_former.block import Block
+from models.mobile_former.folded_bridges import FoldedFormerToMobile, FoldedMobileToFormer
+from models.mobile_former.former import FormerToMobile, MobileToFormer
 from models.mobile_former.network import Encoder, Stem
 
 
 def fold(encoder: Encoder) -> Encoder:
-    """A copy in eval mode: the stem is one convolution, norms are part of the convolutions before them, and the first
-    dynamic ReLU of a block takes its means from the block's input, which has fewer channels."""
+    """A copy in eval mode: the stem is one convolution, norms are part of the convolutions before them, a block's first
+    dynamic ReLU takes its means from the block's input, which has fewer channels, and bridges move no memory.
+    """
     folded = copy.deepcopy(encoder).eval().requires_grad_(False)
     fold_stem(folded.stem)
     for block in folded.blocks:
@@ -44,6 +47,11 @@ def _fold_block(block: Block) -> None:
     fold_norm(block, "project", "project_norm")
     if block.shortcut is not None:
         fold_norm(block, "shortcut", "shortcut_norm")
+    if block.to_former is not None and block.to_mobile is not None:
+        assert isinstance(block.to_former, MobileToFormer)
+        assert isinstance(block.to_mobile, FormerToMobile)
+        block.to_former = FoldedMobileToFormer(block.to_former)
+        block.to_mobile = FoldedFormerToMobile(block.to_mobile)
     block.pools_input = block.expand_act is not None and block.expand_act.per_frame
 
 

@@ -48,8 +48,10 @@ class MobileFormerRecognizer:
         self._temperature = temperatures[0]
         self._cost = cost_flops(config)
         frames_NHWC = torch.zeros(*self._clip_size, 3, dtype=torch.uint8)
-        key = cache_key("video-mobile-former", network.encoder, config.to_dict())
-        self._run_encoder = runtime.compile(fold(network.encoder), frames_NHWC, key=key, one_by_one=True)
+        folded = fold(network.encoder)
+        # Of what is converted: another way to fold must not find the conversion of the last one.
+        key = cache_key("video-mobile-former", folded, config.to_dict())
+        self._run_encoder = runtime.compile(folded, frames_NHWC, key=key, one_by_one=True)
         self._classifier = copy.deepcopy(network.classifier).float().eval().to(runtime.device)
 
     @property

@@ -5,11 +5,15 @@ of the last digit printed; parameters (4.7 is printed for 4.70) within 0.05 mill
 """
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.x3d import PUBLISHED, x3d_s
+from models.flops import count_call_flops, count_flops
 from models.mobile_former.config import (
     MobileFormerConfig,
     former_1g,
@@ -19,6 +23,8 @@ from models.mobile_former.config import (
     mobile3d,
 )
 from models.mobile_former.costs import cost_flops, paper_flops
+from models.mobile_former.folding import fold
+from models.mobile_former.former import Former
 from models.mobile_former.network import VideoMobileFormer
 
 KINETICS = 400
@@ -115,3 +121,46 @@ def test_the_budgets_price_leaves_out_the_norms_that_the_paper_counts() -> None:
 def test_former_and_bridges_cost_less_than_twelve_percent() -> None:
     for config in (SMALL, ONE, TWO, FIVE):
         assert paper_flops(config) - paper_flops(mobile3d(config)) < 0.12 * paper_flops(config)
+
+
+def test_the_price_is_linear_in_the_length_of_the_clip_and_the_formers_stays() -> None:
+    prices = [cost_flops(replace(ONE, num_frames=num_frames)) for num_frames in (64, 128, 192, 256)]
+    steps = [later - earlier for earlier, later in pairwise(prices)]
+    assert steps[0] == steps[1] == steps[2]
+    assert former_flops(64) == former_flops(256)
+    at_no_frames = prices[0] - steps[0]  # Formers, projections of tokens, head
+    assert former_flops(64) < at_no_frames < 0.02 * prices[0]
+
+
+def former_flops(num_frames: int) -> int:
+    """Multiply-adds of all Former branches in one pass over so many frames."""
+    found = 0
+
+    def count(former: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal found
+        found += count_call_flops(former.forward, *inputs)
+
+    with torch.device("meta"):
+        network = VideoMobileFormer(replace(ONE, num_frames=num_frames)).eval()
+        for module in network.modules():
+            if isinstance(module, Former):
+                module.register_forward_hook(count)
+        with torch.no_grad():
+            network(torch.empty(1, num_frames, *ONE.frame_size, 3, dtype=torch.uint8))
+    return found
+
+
+def test_folding_adds_few_multiply_adds() -> None:
+    with torch.device("meta"):
+        encoder = VideoMobileFormer(TWO).encoder
+        frames_NHWC = torch.empty(TWO.num_frames, *TWO.frame_size, 3, dtype=torch.uint8)
+        assert count_flops(fold(encoder), frames_NHWC) < 1.1 * count_flops(encoder, frames_NHWC)
+
+
+@pytest.mark.parametrize(("side", "gflops"), [(160, 1.963), (182, 2.722)])
+def test_the_x3d_s_that_benchmarks_compare_with_costs_what_is_published(side: int, gflops: float) -> None:
+    with torch.device("meta"):
+        frames_NHWC = torch.empty(13, side, side, 3, dtype=torch.uint8)
+        found = count_flops(x3d_s(KINETICS, 13), frames_NHWC) / 1e9
+    assert found == pytest.approx(gflops, abs=0.0005)
+    assert found == pytest.approx(PUBLISHED[13, side], abs=0.01)
