@@ -40,10 +40,10 @@ class Series:
 
 
 SERIES = (
-    Series("quiet", "all", 1, (16, 24, 32, 36, 40, 44)),
-    Series("quiet", "auto", 1, (32, 64, 72, 80, 88, 96, 108, 120)),
-    Series("busy", "all", 1, (8, 12, 16, 20, 24)),
-    Series("busy", "auto", 1, (8, 12, 16, 20, 24)),
+    Series("quiet", "all", 1, (16, 32, 36, 40, 44)),
+    Series("quiet", "auto", 1, (32, 64, 80, 96, 112)),
+    Series("busy", "all", 1, (8, 16, 20, 24)),
+    Series("busy", "auto", 1, (8, 16, 20, 24)),
     Series("quiet", "auto", 2, (32,)),
     Series("quiet", "auto", 4, (32,)),
 )
