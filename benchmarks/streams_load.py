@@ -1,6 +1,8 @@
 """How many 720p25 cameras this machine carries at one result a second each, decoding all frames or as `auto` sees fit.
 
-A camera is carried where it gets 0.95 results a second or more, 95 % of them less than 2 s old. Windows are of 16 s,
+A camera is carried where it gets 0.95 results a second or more, 95 % of them less than 2 s old, and at most a
+hundredth of the frames to decode is left out: a camera's process that falls behind decodes keyframes alone until it has
+caught up, whatever it was asked for. Windows are of 16 s,
 so that a keyframe a second gives each of the model's 16 frames a picture of its own. The RTSP server runs on the same
 machine; its CPU is told apart. Results are read afterwards, so that no client takes part.
 """
@@ -40,8 +42,8 @@ class Series:
 
 
 SERIES = (
-    Series("quiet", "all", 1, (16, 32, 36, 40, 44)),
-    Series("quiet", "auto", 1, (32, 64, 80, 96, 112)),
+    Series("quiet", "all", 1, (16, 24, 28, 32)),
+    Series("quiet", "auto", 1, (32, 64, 80, 88, 96)),
     Series("busy", "all", 1, (8, 16, 20, 24)),
     Series("busy", "auto", 1, (8, 16, 20, 24)),
     Series("quiet", "auto", 2, (32,)),
@@ -59,6 +61,7 @@ class Point:
     age_p50_s: float
     age_p95_s: float
     dropped: int
+    left_out_share: float  # of the frames that should have been decoded
     keyframes_share: float  # of results from keyframes alone
     service_cores: float
     children_cores: float
@@ -68,7 +71,7 @@ class Point:
 
     @property
     def is_carried(self) -> bool:
-        return self.results_per_s >= 0.95 / STRIDE_S and self.age_p95_s < 2.0
+        return self.results_per_s >= 0.95 / STRIDE_S and self.age_p95_s < 2.0 and self.left_out_share <= 0.01
 
 
 def still(number: int, width: int, height: int) -> NDArray[np.uint8]:
@@ -91,6 +94,7 @@ def measure(client: httpx.Client, service: psutil.Process, cam: Camera, series: 
         heard for stream in streams for heard in kept_events(client, stream)
         if heard.name == "result" and since_ms <= heard.key[0] < since_ms + took_s * 1000
     ]  # fmt: skip
+    decoded, left_out = (sum(heard.data["frames"][name] for heard in results) for name in ("decoded", "dropped"))
     ages = sorted(heard.data["frame_age_s"] for heard in results) or [float("inf")]
     return Point(
         scene=series.scene,
@@ -101,6 +105,7 @@ def measure(client: httpx.Client, service: psutil.Process, cam: Camera, series: 
         age_p50_s=round(ages[len(ages) // 2], 3),
         age_p95_s=round(ages[int(len(ages) * 0.95)], 3),
         dropped=sum(heard.data["windows_dropped"] for heard in results),
+        left_out_share=round(left_out / max(1, decoded + left_out), 3),
         keyframes_share=round(sum(one.data["decode"] == "keyframes" for one in results) / max(1, len(results)), 2),
         service_cores=round((after[0][0] - before[0][0]) / took_s, 2),
         children_cores=round((after[0][1] - before[0][1]) / took_s, 2),
@@ -166,7 +171,7 @@ def run(series: Series, file: Path) -> list[Point]:
 def row(point: Point) -> str:
     return (
         f"{point.scene:<6}{point.decode:<6}{point.keyframes_s:>3g} s{point.cameras:>5}{point.results_per_s:>9.2f}"
-        f"{point.age_p50_s:>8.2f}{point.age_p95_s:>8.2f}{point.dropped:>7}{point.keyframes_share:>7.0%}"
+        f"{point.age_p50_s:>8.2f}{point.age_p95_s:>8.2f}{point.dropped:>7}{point.left_out_share:>7.1%}{point.keyframes_share:>7.0%}"
         f"{point.service_cores:>9.2f}{point.children_cores:>10.2f}{point.rtsp_server_cores:>7.2f}"
         f"{point.gflops_per_s:>9.2f}{point.child_pss_mib:>8.1f}{'  carried' if point.is_carried else '  NOT carried'}"
     )
@@ -179,7 +184,7 @@ def main() -> None:
     asked = parser.parse_args()
     chosen = SERIES if asked.series is None else [SERIES[number] for number in asked.series]
     points: list[Point] = []
-    print("scene decode  key  cams  res/s/c  age50   age95   drop  keyfr  service  children   rtsp  GFLOP/s  PSS/MiB")
+    print("scene decode  key  cams  res/s/c  age50   age95   drop   left  keyfr  service  children   rtsp  GFLOP/s  PSS/MiB")
     with tempfile.TemporaryDirectory() as folder:
         for series in chosen:
             file = Path(folder) / f"{series.scene}-{series.keyframes_s:g}.mp4"

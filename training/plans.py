@@ -109,10 +109,10 @@ def _compact(num_classes: int) -> Plan:
     """
     model = replace(
         compact(num_classes),
-        frame_size=(192, 256),
-        glance_size=(96, 128),
+        frame_size=(160, 224),
+        glance_size=(80, 112),
         glance=BackboneConfig("mobilenet_v2"),
-        cube_size=(8, 160, 160),
+        cube_size=(8, 112, 112),
         max_cubes=3,
         aggregation="statistics",
         dropout=0.5,

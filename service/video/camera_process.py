@@ -10,6 +10,8 @@ from service.video.live import CameraSource, ErrorClass, Lost, Message, Mode, Pa
 from service.video.process import START_TIMEOUT_S
 from service.video.spawning import spawn
 
+# A hundred cameras that all have something to decode must not outweigh the one process that answers for them.
+NICENESS = 15
 SLACK_S = 10.0  # beyond what its own time limits allow, before a silent process counts as hung
 
 
@@ -23,12 +25,12 @@ class CameraProcess:
         self._writer: asyncio.StreamWriter | None = None
 
     @classmethod
-    async def start(cls, *, address_space_bytes: int, niceness: int = 5) -> "CameraProcess":
+    async def start(cls, *, address_space_bytes: int) -> "CameraProcess":
         """Raises OSError when it does not start."""
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = spawn("service.video.camera_child", theirs, address_space_bytes, niceness)
+                process = spawn("service.video.camera_child", theirs, address_space_bytes, NICENESS)
             except BaseException:
                 ours.close()
                 raise
