@@ -150,7 +150,7 @@ def run(series: Series, file: Path) -> list[Point]:
     points: list[Point] = []
     mounts = {f"/cam{number}": [str(file)] for number in range(MOUNTS)}
     with camera(file, mounts=mounts, fps=FPS) as cam, service_process(max_streams=128) as (client, service):
-        # Made-up scenes mean nothing to the model. What it would spend on quiet and on busy ones is given by the budget.
+        # Made-up scenes mean nothing to the model: the budget says what it shall spend on them.
         (model,) = (one for one in client.get("/v1/models").json()["models"] if one["default"])
         budget = {"budget_gflops": model["least_gflops" if series.scene == "quiet" else "full_gflops"]}
         streams: list[str] = []
@@ -183,7 +183,10 @@ def main() -> None:
     asked = parser.parse_args()
     chosen = SERIES if asked.series is None else [SERIES[number] for number in asked.series]
     points: list[Point] = []
-    print("scene decode  key  cams  res/s/c  age50   age95   drop   left  keyfr  service  children   rtsp  GFLOP/s  PSS/MiB")
+    print(
+        "scene decode  key  cams  res/s/c  age50   age95   drop   left  keyfr"
+        "  service  children   rtsp  GFLOP/s  PSS/MiB"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for series in chosen:
             file = Path(folder) / f"{series.scene}-{series.keyframes_s:g}.mp4"
