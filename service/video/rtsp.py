@@ -85,9 +85,13 @@ def _peers() -> set[str]:
     """What addresses this process has TCP connections to."""
     found = set()
     for name in os.listdir("/dev/fd"):
-        with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as connection:  # most are no sockets
-            if connection.family in {socket.AF_INET, socket.AF_INET6} and connection.type == socket.SOCK_STREAM:
-                found.add(connection.getpeername()[0].partition("%")[0])
+        with suppress(OSError):  # most are no sockets
+            connection = socket.socket(fileno=int(name))
+            try:
+                if connection.family in {socket.AF_INET, socket.AF_INET6} and connection.type == socket.SOCK_STREAM:
+                    found.add(connection.getpeername()[0].partition("%")[0])
+            finally:
+                connection.detach()  # it is libav's
     return found
 
 
