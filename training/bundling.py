@@ -1,4 +1,4 @@
-"""From a training run to a bundle: weights in fp16, calibrated on the run's held-out groups, measured on other videos.
+"""From a training run to a bundle: weights in fp16, calibrated on what was not trained on, measured on other videos.
 
 Knows no service and no plot. What it writes is whole and checked, or not there.
 
@@ -26,6 +26,7 @@ from training.baselines import FullFrame
 from training.calibrate import calibrate, measure
 from training.crossfit import NUM_FOLDS, cross_fit, least_sufficient_budget
 from training.dataset import Dataset, Sample, read_dataset
+from training.folds import fold_folder
 from training.frames import FrameStore
 from training.networks import Network, build
 from training.observations import Observations
@@ -72,6 +73,8 @@ def bundle_run(
 ) -> Bundled:
     """Calibrate the best weights of the run and write them as the bundle `out`.
 
+    On the videos that the run held out; where it cross-fitted, on all it trained on, each answered by the network
+    of the fold that never saw its group.
     `data`: where the run's data lies now, if it has moved. Its val split, if there is one, gives the measured figures.
     Raises ValueError for a run that cannot become a bundle; nothing is left behind then.
     """
@@ -85,30 +88,34 @@ def bundle_run(
     network = _halved_network(run, run_folder)
     root = data or Path(run.data.path)
     dataset = read_dataset(root)
-    held_out = _held_out(run, dataset, root)
+    held_out = [(folder, _held_out(part, dataset, root)) for folder, part in _holding_out(run, run_folder)]
     num_exits = len(costs_flops(network.config))
-    if len(held_out) < num_exits:
+    if (num_held_out := sum(len(part) for _, part in held_out)) < num_exits:
         raise ValueError(
-            f"{len(held_out)} held-out videos are fewer than the model's {num_exits} exits; thresholds solved on so "
+            f"{num_held_out} held-out videos are fewer than the model's {num_exits} exits; thresholds solved on so "
             "few mean nothing: train again with a larger held-out share, or on more videos"
         )
     runtime = dataclasses.replace(REFERENCE, num_threads=num_threads)
-    recognizer = make_recognizer(network, run.clip, [1.0] * num_exits, make_runtime(runtime))
     store = FrameStore(cache, run.clip.source_short_side_px or min(network.config.frame_size))
 
-    def observed(part: Dataset, split: str) -> Observations:
-        part = readable(part, store, run.clip)
+    def observed(by: ModelNetwork, part: Dataset, split: str) -> Observations:
         return observe_dataset(
-            recognizer, part, store, classes_C=run.labels, root=root, model=out.name, split=split, timed=False
-        )
+            make_recognizer(by, run.clip, [1.0] * num_exits, make_runtime(runtime)), readable(part, store, run.clip),
+            store, classes_C=run.labels, root=root, model=out.name, split=split, timed=False,
+        )  # fmt: skip
 
-    seen = observed(held_out, "held out of training")
+    seen = Observations.joined(
+        [
+            observed(network if folder == run_folder else _halved_network(run, folder), part, "held out of training")
+            for folder, part in held_out
+        ]
+    )
     before_K = _errors(seen, [1.0] * num_exits)
-    calibration = calibrate(seen.log_probs_NKC, seen.labels_N, seen.costs_K, data=_calibration_data(seen, root))
+    calibration = calibrate(seen.log_probs_NKC, seen.labels_N, seen.costs_K, data=_calibration_data(seen, root, run))
     after_K = _errors(seen, calibration.temperatures_K)
     validation = [sample for sample in dataset.samples if sample.split == "val"]
     _check_fresh(run, validation, root)
-    fresh = observed(dataset.subset(validation), "val") if validation else None
+    fresh = observed(network, dataset.subset(validation), "val") if validation else None
     description = Description(
         name=out.name,
         task=told.task or root.resolve().stem,
@@ -170,6 +177,10 @@ def describe_recipe(run: Run, *, finished: bool) -> str:
     )
     if run.model.family == "video_mobile_former":
         stages = "; ".join(f"{s.epochs} epochs, rate {s.lr:g}" for s in recipe.stages)
+    if recipe.fitted_heads:
+        stages = "; ".join(filter(None, ("heads in closed form", stages)))
+    if recipe.folds:
+        stages += "; nothing held out"
     if recipe.training_frames is not None:
         stages += f"; on {recipe.training_frames} frames of a clip"
     starts = ", ".join(f"{start.part} from {start.file} (sha256 {start.sha256[:8]})" for start in run.starts)
@@ -185,6 +196,17 @@ def _halved_network(run: Run, folder: Path) -> ModelNetwork:
         raise ValueError(f"{folder} holds a {run.model.family} baseline, which has no budget; evaluate it as it is")
     network.load_state_dict(halved(network.state_dict()))
     return network
+
+
+def _holding_out(run: Run, folder: Path) -> list[tuple[Path, Run]]:
+    """The runs whose held-out videos calibrate: its own, or those of its folds, which must be of the same kind."""
+    if not run.recipe.folds:
+        return [(folder, run)]
+    parts = [(part, read_run(part)) for part in (fold_folder(folder, fold) for fold in range(run.recipe.folds))]
+    for part, found in parts:
+        if differences := dataclasses.replace(found, data=run.data).differences(run):
+            raise ValueError(f"{part} is no fold of {folder}: {differences[0]}; train again into another folder")
+    return parts
 
 
 def _held_out(run: Run, dataset: Dataset, root: Path) -> Dataset:
@@ -226,7 +248,9 @@ def _default_budget_flops(seen: Observations, calibration: Calibration) -> int:
     return least_sufficient_budget(trials, float(seen.correct_NK[:, -1].mean()))
 
 
-def _calibration_data(seen: Observations, root: Path) -> str:
+def _calibration_data(seen: Observations, root: Path, run: Run) -> str:
+    if folds := run.recipe.folds:
+        return f"{_told(seen, root)}, each answered by one of {folds} networks trained likewise without its group"
     return f"{_told(seen, root)}, held out of the training split by whole groups, as early stopping used them"
 
 

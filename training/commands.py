@@ -7,11 +7,16 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from training.preparing import Request
 
 commands = typer.Typer(add_completion=False)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -47,11 +52,10 @@ def train(
     import torch
 
     from models import available_models
-    from training.checkpoint import only_one
-    from training.dataset import describe, read_dataset
+    from training.dataset import read_dataset
+    from training.folds import fold_folder, scores_over_folds
     from training.plans import find_plan
-    from training.preparing import Request, make_ready
-    from training.progress import LiveProgress
+    from training.preparing import Request, num_folds
 
     if show_plan:
         typer.echo(json.dumps(find_plan(plan, read_dataset(data).num_classes).to_dict(), indent=1))
@@ -63,6 +67,27 @@ def train(
         data=data, out=out, plan=plan, cache=cache, baseline=_baseline(baseline), glance_weights=glance_weights,
         focus_weights=focus_weights, bundle=bundle, seed=seed, flip=tuple(flip or ()), device=device,
     )  # fmt: skip
+    stop = _Stop(max_minutes)
+    folds = [fold_folder(out, fold) for fold in range(num_folds(request))]
+    for fold, folder in enumerate(folds):
+        stderr.print(f"fold {fold + 1} of {len(folds)}:")
+        _train_one(replace(request, out=folder, fold=fold), stop)
+    for score in scores_over_folds(folds) if folds else ():
+        stderr.print(
+            f"all folds, stage {score.stage + 1} epoch {score.epoch:3d}: accuracy {score.accuracy:.3f}, "
+            f"loss {score.loss:.3f}"
+        )
+    _train_one(request, stop)
+    stderr.print(f"trained: {out}/best.safetensors; `fovea calibrate {out}` makes a bundle of it")
+
+
+def _train_one(request: "Request", stop: Callable[[], bool]) -> None:
+    """One network. Exits with 3 where `stop()` said so."""
+    from training.checkpoint import only_one
+    from training.dataset import describe
+    from training.preparing import make_ready
+    from training.progress import LiveProgress
+
     ready = make_ready(request, report=_decoding)
     if unreadable := ready.held_out.unreadable:
         stderr.print(f"[yellow]{len(unreadable)} videos cannot be read and are left out:\n{describe(unreadable)}")
@@ -71,16 +96,14 @@ def train(
         f"{run.data.num_training} videos to learn from, {len(run.data.held_out_files)} held out, "
         f"{len(run.labels)} classes; {ready.steps_per_epoch} steps an epoch"
     )
-    total_steps = sum(stage.epochs for stage in run.recipe.stages) * ready.steps_per_epoch
-    with only_one(out), LiveProgress(stderr, total_steps) as progress:
+    num_epochs = sum(stage.epochs for stage in run.recipe.stages)
+    with only_one(request.out), LiveProgress(stderr, num_epochs * ready.steps_per_epoch) as progress:
         try:
-            finished = ready.trainer(out, progress).train(stop=_Stop(max_minutes))
+            finished = ready.trainer(request.out, progress).train(stop=stop)
         except FloatingPointError as error:
-            raise ValueError(f"{error}; what {out} holds stays as it is") from error
-    if finished:
-        stderr.print(f"trained: {out}/best.safetensors; `fovea calibrate {out}` makes a bundle of it")
-    else:
-        stderr.print(f"stopped; the same command goes on from {out}/last.ckpt")
+            raise ValueError(f"{error}; what {request.out} holds stays as it is") from error
+    if not finished:
+        stderr.print(f"stopped; the same command goes on from {request.out}/last.ckpt")
         raise typer.Exit(3)
 
 

@@ -26,20 +26,34 @@ def hold_out_groups(dataset: Dataset, share: float, seed: int) -> tuple[Dataset,
     if not 0 < share < 1:
         raise ValueError(f"share is {share}, but must lie between 0 and 1")
     rest, held = _parts(dataset, (1 - share, share), seed)
-    there, left = ({sample.label for sample in part.samples} for part in (dataset, rest))
-    if lost := [dataset.labels[label] for label in sorted(there - left)]:
-        raise DatasetError(
-            f"with {share:.0%} of the videos held out by whole groups (`subject`), none of {', '.join(lost)} is left "
-            "to learn from; give the classes videos of more groups"
-        )
+    _check_classes(dataset, rest, f"{share:.0%} of the videos")
     return rest, held
 
 
-def fold_groups(dataset: Dataset, num_folds: int, seed: int) -> tuple[Dataset, ...]:
-    """`num_folds` parts of about equal size that together are the data set, no group in two. ValueError below two."""
+def fold_groups(dataset: Dataset, num_folds: int, seed: int) -> tuple[tuple[Dataset, Dataset], ...]:
+    """For each fold (the rest, its part): the parts are of about equal size and together the data set.
+
+    No group in two parts; every class is in every rest. ValueError below two folds, DatasetError where the groups are
+    too few for it.
+    """
     if num_folds < 2:
         raise ValueError(f"{num_folds} folds, but there must be two or more")
-    return _parts(dataset, [1 / num_folds] * num_folds, seed)
+    folds = []
+    for part in _parts(dataset, [1 / num_folds] * num_folds, seed):
+        held = {sample.path for sample in part.samples}
+        rest = dataset.subset(sample for sample in dataset.samples if sample.path not in held)
+        _check_classes(dataset, rest, f"one fold of {num_folds}")
+        folds.append((rest, part))
+    return tuple(folds)
+
+
+def _check_classes(dataset: Dataset, rest: Dataset, held: str) -> None:
+    there, left = ({sample.label for sample in part.samples} for part in (dataset, rest))
+    if lost := [dataset.labels[label] for label in sorted(there - left)]:
+        raise DatasetError(
+            f"with {held} held out by whole groups (`subject`), none of {', '.join(lost)} is left to learn from; give "
+            "the classes videos of more groups"
+        )
 
 
 def _parts(dataset: Dataset, shares: Sequence[float], seed: int) -> tuple[Dataset, ...]:

@@ -115,6 +115,20 @@ class Observations:
         taken |= {"labels_N": self.labels_N[rows], "log_probs_NKC": self.log_probs_NKC[rows]}
         return Observations(**taken)
 
+    @classmethod
+    def joined(cls, parts: Sequence["Observations"]) -> "Observations":
+        """The rows of all parts, which must agree in all else; seconds are the first part's."""
+        first = parts[0]
+        for part in parts[1:]:
+            if (part.model, part.classes_C, part.costs_K) != (first.model, first.classes_C, first.costs_K):
+                raise ValueError(f"{part.model} and {first.model} differ in labels or costs; observe one model")
+        values: dict[str, Any] = {field.name: getattr(first, field.name) for field in fields(cls)}
+        for name in ("paths_N", "groups_N", "sources_N"):
+            values[name] = tuple(value for part in parts for value in getattr(part, name))
+        for name in ("labels_N", "log_probs_NKC"):
+            values[name] = np.concatenate([getattr(part, name) for part in parts])
+        return cls(**values)
+
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -110,11 +110,11 @@ def _compact(num_classes: int) -> Plan:
     model = replace(
         compact(num_classes),
         frame_size=(160, 224),
-        glance_size=(80, 112),
+        glance_size=(96, 128),
         glance=BackboneConfig("mobilenet_v2"),
         cube_size=(8, 112, 112),
         max_cubes=3,
-        aggregation="statistics",
+        aggregation="root_statistics",
         dropout=0.5,
     )
     recipe = replace(
@@ -132,6 +132,7 @@ def _compact(num_classes: int) -> Plan:
         random_depth=True,
         fitted_heads=True,
         average_decay=0.99,
+        folds=5,
     )
     clip = replace(_clip(model), resize="stretch")  # whole frames: across held-out groups four points above a crop
     return Plan(model, clip, recipe, MILD)

@@ -6,6 +6,7 @@ Knows no terminal and no loop.
 import hashlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ from models.recognizer import ClipSpec
 from training.batches import Batches, prefetched
 from training.dataset import Dataset, read_dataset
 from training.frames import FrameStore
-from training.groups import hold_out_groups
+from training.groups import fold_groups, hold_out_groups
 from training.networks import Network, build, start_backbones, start_from_bundle
 from training.observe import relative
-from training.plans import Baseline, find_plan
+from training.plans import Baseline, Plan, find_plan
 from training.precision import prepare
 from training.recipe import PARTS, Recipe
 from training.run import RUN, DataUsed, Run, Start, code_commit, read_run, write_run
@@ -42,6 +43,8 @@ class Request:
     """Instead of the plan's."""
     flip: tuple[str, ...] = ()
     """Instead of the plan's: patterns of labels whose videos may be mirrored."""
+    fold: int | None = None
+    """Of a recipe that cross-fits, the fold to leave out; None: none."""
     device: str = "cpu"
 
 
@@ -51,20 +54,23 @@ class Ready:
     network: Network
     batches: Batches
     held_out: Dataset
+    """Empty where the run is on everything."""
     store: FrameStore
 
     def trainer(self, out: Path, report: Report | None = None) -> Trainer:
-        recipe = self.run.recipe
         return Trainer(
             network=self.network,
-            recipe=recipe,
+            recipe=self.run.recipe,
             batches_from=self._batches_from,
-            held_out=lambda: plain_batches(self.held_out, self.store, self.run.clip, recipe.batch_size),
+            held_out=partial(self._plain, self.held_out) if self.held_out.samples else None,
             steps_per_epoch=self.steps_per_epoch,
             out=out,
-            plain=lambda: plain_batches(self.batches.dataset, self.store, self.run.clip, recipe.batch_size),
+            plain=partial(self._plain, self.batches.dataset),
             report=report,
         )
+
+    def _plain(self, dataset: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
+        return plain_batches(dataset, self.store, self.run.clip, self.run.recipe.batch_size)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -83,9 +89,7 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
     device = _device(request.device)
     dataset = read_dataset(request.data)
     plan = find_plan(request.plan, dataset.num_classes)
-    recipe = plan.recipe if request.seed is None else replace(plan.recipe, seed=request.seed)
-    if request.baseline is not None:  # it has no policy
-        recipe = replace(recipe, stages=tuple(stage for stage in recipe.stages if stage.trains != ("policy",)))
+    recipe = _recipe(request, plan)
     augmentation = replace(plan.augmentation, flip=request.flip) if request.flip else plan.augmentation
     model = plan.model_plan(request.baseline)
     network = build(model, recipe.seed)
@@ -97,7 +101,7 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
     store = FrameStore(request.cache.expanduser(), plan.clip.source_short_side_px)
     train = dataset.split("train")
     train = store.fill(train, report=lambda done: report(done, len(train)))
-    learning, held_out = hold_out_groups(train, recipe.held_out_share, recipe.seed)
+    learning, held_out = _learning_and_held_out(train, recipe, request.fold)
     run = Run(
         model=model,
         clip=plan.clip,
@@ -112,6 +116,27 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
     batches = Batches(learning, store, clip, augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced)
     prepare(network, recipe.precision, device)
     return Ready(_settled(request.out, run), network, batches, held_out, store)
+
+
+def num_folds(request: Request) -> int:
+    """Networks to train before the one on everything, which alone a baseline needs: it is not calibrated."""
+    recipe = _recipe(request, find_plan(request.plan, read_dataset(request.data).num_classes))
+    return recipe.folds if request.baseline is None else 0
+
+
+def _recipe(request: Request, plan: Plan) -> Recipe:
+    recipe = plan.recipe if request.seed is None else replace(plan.recipe, seed=request.seed)
+    if request.baseline is None:
+        return recipe
+    # A baseline has no policy.
+    return replace(recipe, stages=tuple(stage for stage in recipe.stages if stage.trains != ("policy",)))
+
+
+def _learning_and_held_out(train: Dataset, recipe: Recipe, fold: int | None) -> tuple[Dataset, Dataset]:
+    if not recipe.folds:
+        return hold_out_groups(train, recipe.held_out_share, recipe.seed)
+    folds = fold_groups(train, recipe.folds, recipe.seed)  # whoever trains on everything finds out first, too
+    return (train, train.subset(())) if fold is None else folds[fold]
 
 
 def plain_batches(

@@ -56,9 +56,11 @@ class LiveProgress:
         if "held_out_accuracy" in row:
             exits = [value for name, value in row.items() if name.startswith("held_out_accuracy_exit_")]
             held_out = f"  held out: loss {row['held_out_loss']:.3f}, accuracy {' '.join(f'{a:.3f}' for a in exits)}"
+        learning = "as it begins"
+        if row["epoch"]:
+            learning = f"loss {row['loss']:.3f}  lr {row['lr']:.2g}  {row['clips_per_s']:.2f} clips/s"
         self._console.print(
-            f"stage {row['stage'] + 1} epoch {row['epoch']:3d}  loss {row['loss']:.3f}  lr {row['lr']:.2g}  "
-            f"{row['clips_per_s']:.2f} clips/s{held_out}",
+            f"stage {row['stage'] + 1} epoch {row['epoch']:3d}  {learning}{held_out}",
             highlight=False,
             soft_wrap=True,
         )

@@ -105,14 +105,21 @@ class Recipe:
     """Stop a stage after so many epochs without a better score on the held-out groups; None: never."""
     held_out_share: float = 0.2
     """Of the training groups: for early stopping, temperatures and thresholds, never trained on."""
+    folds: int = 0
+    """At least 2: cross-fit. A network is trained without each fold of the groups, to calibrate on what it did not see;
+    then one on everything, which is the result. No stage stops early: that would flatter the folds. 0: hold out."""
     training_frames: int | None = None
     """Train a Video Mobile-Former on clips of so many frames, as its paper does (32, to be used with 64); None: on as
     many as the clip rule says."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.stages:
-            raise ValueError("stages is empty, but a recipe needs at least one")
+        if not self.stages and not self.fitted_heads:
+            raise ValueError("stages is empty, but a recipe needs at least one, or fitted_heads")
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError(f"folds is {self.folds}, but must be 0 (hold a share out) or at least 2")
+        if self.folds and self.patience_epochs is not None:
+            raise ValueError("patience_epochs needs videos held out, and folds leave none; take one of the two")
         _at_least(1, batch_size=self.batch_size, accumulation=self.accumulation, training_frames=self.training_frames)
         _at_least(1, evaluate_every_epochs=self.evaluate_every_epochs, patience_epochs=self.patience_epochs)
         _at_least(0, seed=self.seed, warmup_epochs=self.warmup_epochs, weight_decay=self.weight_decay)

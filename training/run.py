@@ -3,7 +3,8 @@
 Knows no trainer: it holds values. Whoever wants to use the result reads this file and OUT/best.safetensors alone.
 
     OUT/run.json             a Run (below) as JSON, written once, before the first step
-    OUT/best.safetensors     the network's state_dict (fp32) at its best score on the held-out videos
+    OUT/best.safetensors     the network's state_dict (fp32) at its best score on the held-out videos; of a recipe that
+                             cross-fits (`folds`), at its end
     OUT/metrics.csv          one line per epoch
     OUT/last.ckpt            what a resumed run goes on from (torch.save of plain tensors and numbers)
     OUT/done                 empty; there once the run has come to its end

@@ -73,7 +73,8 @@ class Trainer:
     network: Network
     recipe: Recipe
     batches_from: BatchesFrom
-    held_out: HeldOut
+    held_out: HeldOut | None
+    """None: nothing is scored, which only a recipe with folds allows."""
     steps_per_epoch: int
     out: Path
     plain: HeldOut | None = None
@@ -103,6 +104,9 @@ class Trainer:
                     return True
             else:
                 self._fit_heads()
+                if not self.recipe.stages:  # the heads are all there is to find
+                    (self.out / DONE).touch()
+                    return True
                 self._begin_stage(0)
             first = self._total_steps * self.recipe.accumulation
             with contextlib.closing(self.batches_from(first)) as batches:
@@ -114,6 +118,7 @@ class Trainer:
             if self.plain is None:
                 raise ValueError("fitted_heads needs the training clips as they are; give the trainer `plain`")
             fit_heads(self.network, self.plain(), _seeded(self.recipe.seed, 0))
+            save_weights(self.out / BEST, self.network.state_dict())
 
     def _loop(self, batches: Iterator[tuple[Tensor, Tensor]], stop: Callable[[], bool]) -> bool:
         saved_at_s = time.monotonic()
@@ -170,7 +175,7 @@ class Trainer:
             self.report.step(self._step_report(lr))
 
     def _end_epoch(self) -> bool:
-        """Evaluate where it is time, keep the best; False at the end of the run."""
+        """Score where it is time, keep the best (with folds, the stage's last); False at the end of the run."""
         recipe, stage = self.recipe, self.recipe.stages[self._stage]
         self._epoch += 1
         self._step = 0
@@ -182,18 +187,11 @@ class Trainer:
         no_better = False
         if last or self._epoch % recipe.evaluate_every_epochs == 0:
             with self._average.in_place_of(self.network) if self._average else contextlib.nullcontext():
-                found = self._score()
-                row |= found.columns()
-                if self._best is None or found.better_than(self._best):
-                    self._best, self._best_epoch = found, self._epoch
-                    save_weights(self.out / BEST, self.network.state_dict())
+                row |= self._look(is_last=last)
             set_modes(self.network, stage, recipe)
             patience = recipe.patience_epochs
             no_better = patience is not None and self._epoch - self._best_epoch >= patience
-        self._rows.append(row)
-        write_metrics(self.out / METRICS, self._rows)
-        if self.report is not None:
-            self.report.epoch(row)
+        self._log(row)
         if last or no_better:
             if self._stage + 1 == len(recipe.stages):
                 self._ended = True
@@ -201,23 +199,42 @@ class Trainer:
             self._begin_stage(self._stage + 1)
         return True
 
-    def _score(self) -> Score:
+    def _log(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+        write_metrics(self.out / METRICS, self._rows)
+        if self.report is not None:
+            self.report.epoch(row)
+
+    def _look(self, *, is_last: bool) -> dict[str, float]:
+        """Score the network, as far as there is something to score it on, and keep it if it is worth it."""
+        found = None if self.held_out is None else self._score(self.held_out)
+        if self.recipe.folds:
+            worth_it = is_last
+        else:
+            assert found is not None, "without folds something is held out"
+            worth_it = self._best is None or found.better_than(self._best)
+        if worth_it:
+            self._best, self._best_epoch = found, self._epoch
+            save_weights(self.out / BEST, self.network.state_dict())
+        return {} if found is None else found.columns()
+
+    def _score(self, held_out: HeldOut) -> Score:
         stage = self.recipe.stages[self._stage]
-        return score(self.network, self.held_out(), stage.crops, self.recipe.seed, self._device)
+        return score(self.network, held_out(), stage.crops, self.recipe.seed, self._device)
 
     def _begin_stage(self, number: int) -> None:
         """A later stage goes on from the best weights of the one before, with a fresh optimiser.
 
-        They, or fitted heads, are what is to be beaten: a stage that only does harm leaves no trace.
+        They, or fitted heads, are what is to be beaten: unless there are folds, a stage that only does harm leaves no
+        trace.
         """
         self._stage, self._epoch, self._step = number, 0, 0
         self._best, self._best_epoch = None, 0
-        if number > 0:
+        if begun := number > 0 or self.recipe.fitted_heads:
             self.network.load_state_dict(safetensors.torch.load_file(self.out / BEST))
-        elif self.recipe.fitted_heads:
-            save_weights(self.out / BEST, self.network.state_dict())
-        if number > 0 or self.recipe.fitted_heads:
-            self._best = self._score()
+        if begun and self.held_out is not None:
+            self._best = self._score(self.held_out)
+            self._log({"stage": number, "epoch": 0, "steps": self._total_steps} | self._best.columns())
         self._optimizer = self._fresh_optimizer()
         self._average = self._fresh_average()
 

@@ -4,7 +4,7 @@ Knows no pixels, and no order of computation: `merge` folds one cube more into t
 
 Two forms share one shape. `MaxPoolClassifier`: FrameExit's and AdaFocusV2's accumulated max-pooling, split into two
 branches as in Uni-AdaFocus, so that the glance alone has a prediction. `AverageClassifier`: TSM's averaging of frame
-logits, for clips of few cubes; with `statistics` a head sees how features change over time, too.
+logits, for clips of few cubes; with `root_statistics` a head sees how features change over time, too.
 
 Shape suffixes: B clips, T frames (of the glance or of a cube), D features, G what is remembered of a glance, M what is
 remembered of cubes, K steps, C classes.
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from models.adafocus.config import AdaFocusConfig, Aggregation
 
 _LEAST_VARIANCE = 1e-4  # keeps the root's gradient finite where nothing changes
+_LEAST_FEATURE = 1e-4  # the same where there is nothing
 
 
 class MaxPoolClassifier(nn.Module):
@@ -60,19 +61,21 @@ class MaxPoolClassifier(nn.Module):
 class FramePool(nn.Module):
     """features_BTD to pooled_BF, F = `width` * D: the mean over frames; for a linear head the same as that of logits.
 
-    `statistics`: beside it the standard deviation (x-vectors' statistics pooling, Snyder et al., ICASSP 2018), and the
-    mean distance between neighbouring frames, which tells quick changes from slow ones.
+    `root_statistics`: of the features' square roots (they are >= 0; power normalisation, Perronnin et al., ECCV 2010)
+    the mean, the standard deviation (x-vectors' statistics pooling, Snyder et al., ICASSP 2018), and the mean distance
+    between neighbouring frames, which tells quick changes from slow ones.
     """
 
     def __init__(self, aggregation: Aggregation) -> None:
         super().__init__()
-        self.deviates = aggregation == "statistics"
+        self.deviates = aggregation == "root_statistics"
         self.width = 3 if self.deviates else 1
 
     def forward(self, features_BTD: Tensor) -> Tensor:
-        mean_BD = features_BTD.mean(dim=1)
         if not self.deviates:
-            return mean_BD
+            return features_BTD.mean(dim=1)
+        features_BTD = (features_BTD + _LEAST_FEATURE).sqrt()
+        mean_BD = features_BTD.mean(dim=1)
         deviation_BD = (features_BTD.var(dim=1, correction=0) + _LEAST_VARIANCE).sqrt()
         distance_BD = features_BTD.diff(dim=1).abs().mean(dim=1)
         return torch.cat((mean_BD, deviation_BD, distance_BD), dim=1)

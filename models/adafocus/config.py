@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from models.backbones.config import BackboneConfig
 from models.normalize import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
 
-Aggregation: TypeAlias = Literal["max_pool", "average", "statistics"]
+Aggregation: TypeAlias = Literal["max_pool", "average", "root_statistics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class AdaFocusConfig:
     """TSM in both encoders, within the glance frames and within each cube."""
     aggregation: Aggregation = "max_pool"
     """`max_pool`: running maximum and a head per step; `average`: frame logits, averaged over all cubes so far;
-    `statistics`: the same of a head that sees how features change over the frames, too."""
+    `root_statistics`: the same of a head that sees how features change over the frames, too."""
     glance_features: bool = True
     """Predictions after cubes rest on the glance, too; false: on the cubes alone (an ablation of Table 5)."""
     classifier_hidden: int = 4096
@@ -212,7 +212,9 @@ def _check_cubes(config: AdaFocusConfig) -> None:
     for name in ("temporal_shift", "glance_features"):
         if type(getattr(config, name)) is not bool:
             raise ValueError(f"{name} is {getattr(config, name)!r}, but must be true or false")
-    if config.aggregation == "statistics" and min(config.cube_size[0], config.num_glance_frames) == 1:
-        raise ValueError("aggregation 'statistics' needs at least 2 frames in glance and cubes: one does not change")
+    if config.aggregation == "root_statistics" and min(config.cube_size[0], config.num_glance_frames) == 1:
+        raise ValueError(
+            "aggregation 'root_statistics' needs at least 2 frames in glance and cubes: one does not change"
+        )
     if config.temporal_shift and config.cube_size[0] == 1:
         raise ValueError("temporal_shift needs cubes of at least 2 frames: a lone frame has no neighbour to shift from")

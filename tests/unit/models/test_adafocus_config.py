@@ -59,7 +59,7 @@ def test_the_compact_model_is_small_enough_for_two_cores() -> None:
         ({"temporal_shift": True}, "at least 2 frames"),
         ({"temporal_shift": "no"}, "true or false"),
         ({"aggregation": "sum"}, "max_pool"),
-        ({"aggregation": "statistics"}, "at least 2 frames"),
+        ({"aggregation": "root_statistics"}, "at least 2 frames"),
         ({"glance_features": 1}, "true or false"),
         ({"channel_order": "gbr"}, "bgr"),
         ({"dropout": 1.0}, "dropout is 1.0"),

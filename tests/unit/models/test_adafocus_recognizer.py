@@ -23,7 +23,7 @@ FRAME_CUBES = tiny()
 CLIP_CUBES = replace(
     FRAME_CUBES, cube_size=(3, 32, 32), max_cubes=2, temporal_shift=True, aggregation="average", policy_hidden=(16, 8)
 )
-STATISTICS_CLIP_CUBES = replace(CLIP_CUBES, aggregation="statistics", temporal_shift=False)
+STATISTICS_CLIP_CUBES = replace(CLIP_CUBES, aggregation="root_statistics", temporal_shift=False)
 CUBES_ALONE = replace(FRAME_CUBES, glance_features=False)
 POOLED_CLIP_CUBES = replace(CLIP_CUBES, aggregation="max_pool", max_cubes=4)
 FORMS = [

@@ -13,7 +13,7 @@ from training.heads import fit_heads, ridge_regression
 from training.recipe import Stage
 from training.run import BEST
 
-CLIP_CUBES = replace(MODEL, cube_size=(3, 32, 32), max_cubes=2, aggregation="statistics", dropout=0.0)
+CLIP_CUBES = replace(MODEL, cube_size=(3, 32, 32), max_cubes=2, aggregation="root_statistics", dropout=0.0)
 
 
 def batches(count: int = 6) -> list[tuple[Tensor, Tensor]]:

@@ -67,6 +67,27 @@ def test_a_temperature_changes_entropies_and_no_answer():
     np.testing.assert_allclose(seen.entropies(temperatures), entropy_nats(tempered), atol=1e-5)
 
 
+class TestJoined:
+    def test_all_rows_are_there_in_order(self):
+        seen = draw(num_videos=7)
+        parts = [reordered(seen, range(3)), reordered(seen, range(3, 7))]
+        again = Observations.joined(parts)
+        assert (again.paths_N, again.groups_N, again.sources_N) == (seen.paths_N, seen.groups_N, seen.sources_N)
+        np.testing.assert_array_equal(again.log_probs_NKC, seen.log_probs_NKC)
+        np.testing.assert_array_equal(again.labels_N, seen.labels_N)
+
+    def test_of_other_costs_are_refused(self):
+        seen = draw(num_videos=4)
+        dearer = replace(reordered(seen, [2, 3]), costs_K=tuple(2 * cost for cost in seen.costs_K))
+        with pytest.raises(ValueError, match="differ in labels or costs"):
+            Observations.joined([reordered(seen, [0, 1]), dearer])
+
+    def test_of_a_video_in_two_parts_are_refused(self):
+        seen = draw(num_videos=4)
+        with pytest.raises(ValueError, match="there twice"):
+            Observations.joined([seen, reordered(seen, [0])])
+
+
 class TestTheOrderOfAnother:
     def test_is_taken_over_row_by_row(self):
         seen = draw(num_videos=10)

@@ -89,7 +89,7 @@ def test_a_run_leaves_what_calibration_needs(data: Path, cache: Path, tmp_path: 
     network = build(run.model)
     network.load_state_dict(safetensors.torch.load_file(out / BEST))  # strict: names and shapes
     assert all(tensor.dtype in {torch.float32, torch.int64} for tensor in network.state_dict().values())
-    assert len((out / METRICS).read_text().splitlines()) == 1 + 2
+    assert len((out / METRICS).read_text().splitlines()) == 1 + 1 + 2  # the second stage is scored as it begins, too
 
 
 def test_whole_groups_of_the_train_split_are_held_out_and_val_is_never_opened(
@@ -275,6 +275,8 @@ def test_a_plans_own_number_of_classes_gives_way_to_the_datas(tmp_path: Path) ->
         ({"stages": [{"epochs": 1, "trains": ["head"]}]}, r"trains names \['head'\]"),
         ({"stages": [{"epochs": 1, "crops": "random", "trains": ["policy"]}]}, "teach the policy nothing"),
         ({"held_out_share": 0}, "nobody trained on"),
+        ({"folds": 3, "patience_epochs": 2}, "patience_epochs needs videos held out"),
+        ({"folds": 1}, r"folds is 1, but must be 0 \(hold a share out\) or at least 2"),
         ({"rates": {"policy": 0.0}}, "rates.policy is 0.0, but must be above 0"),
         ({"batch_size": 2.5}, "batch_size is 2.5: Input should be a valid integer"),
         ({"frozen": "glance."}, "frozen is 'glance.': Input should be a valid array"),
