@@ -120,7 +120,7 @@ def _compact(num_classes: int) -> Plan:
     recipe = replace(
         _small_set_stages(6, 2),
         stages=(
-            Stage(3, "random", ("glance", "focus", "classifier"), lr=1e-4),
+            Stage(1, "random", ("glance", "focus", "classifier"), lr=1e-4),
             Stage(1, "learned", ("policy",), lr=1e-3),
         ),
         rates=Rates(glance=1.0, policy=1.0, focus=1.0, classifier=1.0),

@@ -1,5 +1,6 @@
 """What ships: every bundle is whole, trained, small, says where it comes from, and answers a small copy alike."""
 
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -39,18 +40,21 @@ def test_a_bundle_that_ships_is_trained_small_and_tells_its_origin(name: str) ->
     card = dict(bundle.card)
     assert "research use" in card["Training data"]
     assert "its val split: used neither for training nor for calibration" in card["Measured on"]
-    assert "held out of the training split by whole groups" in card["Calibrated on"]
+    assert re.search(r"held out .* by whole groups|trained likewise without its group", card["Calibrated on"])
     assert len(card["Licence"]) > 10
     assert bundle.manifest.provenance.commit
     assert bundle.clip_spec.source_short_side_px == 160
 
 
 def packed(source: Path, out: Path, short_side_px: int = 160) -> Path:
-    """The same pictures at the same times, small: H.264, crf 24, as the training data are."""
+    """The same pictures at the same times, small: H.264, crf 24, as the training data are.
+
+    The same bytes every time: x264's macroblock tree, which PyAV's build has, differs from run to run on a busy machine.
+    """
     with av.open(str(source)) as reading, av.open(str(out), "w") as writing:
         video = reading.streams.video[0]
         ratio = Fraction(short_side_px, min(video.width, video.height))
-        made = writing.add_stream("libx264", rate=video.average_rate, options={"crf": "24"})
+        made = writing.add_stream("libx264", rate=video.average_rate, options={"crf": "24", "x264-params": "mbtree=0"})
         made.width, made.height = (2 * round(side * ratio / 2) for side in (video.width, video.height))
         made.pix_fmt = "yuv420p"
         for number, frame in enumerate(reading.decode(video)):
