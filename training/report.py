@@ -39,9 +39,11 @@ SEEDS = (
     Planned("compact-seed-1", "the default bundle, seed 1"),
     Planned("compact-seed-2", "the default bundle, seed 2"),
 )
+EIGHT_CUBES = Planned("compact-8-cubes", "Table 5: a policy of eight cubes, to compare at one, two, four and eight")
 ABLATIONS = (
     Planned("compact-no-glance-features", "Table 5: without glance features in the classifier"),
     Planned("compact-pixel-gradients", "Table 5: policy trained by pixel instead of deep-feature gradients"),
+    EIGHT_CUBES,
 )
 PAPER_SIZE = (
     Planned("tsm", "the paper's size: MobileNetV2 and ResNet-50, cubes of 128 x 128 x 12"),
@@ -205,21 +207,27 @@ def _ablations(main: Result | None, results: Mapping[str, Result]) -> str:
     elif not main.random:
         parts.append("Learned against random cubes: not run (`fovea evaluate --random-draws 0`).")
     else:
-        rows = [
-            [point.coordinates, str(point.step), _estimate(point.top1), _estimate(point.learned_minus_random),
-             str(point.draws), point.verdict]
-            for point in main.random
-        ]  # fmt: skip
-        columns = ["drawn at random", "cubes", "top-1", "learned minus random", "draws", "learned is"]
-        parts.append("The same weights with cubes in random places:\n\n" + _table(columns, rows))
+        parts.append(_against_random(main))
     for planned in ABLATIONS:
         if planned.name in results:
             rows = [[str(point.step), *map(_top1, point.scores)] for point in results[planned.name].depths]
             sources = [score.source for score in results[planned.name].depths[0].scores]
             parts.append(f"{planned.what}:\n\n" + _table(["cubes", *sources], rows))
+            if results[planned.name].random and planned == EIGHT_CUBES:
+                parts.append(_against_random(results[planned.name]))
         else:
             parts.append(f"{planned.what}: {_not_run(planned)}")
     return "\n\n".join(parts)
+
+
+def _against_random(result: Result) -> str:
+    rows = [
+        [point.coordinates, str(point.step), _estimate(point.top1), _estimate(point.learned_minus_random),
+         str(point.draws), point.verdict]
+        for point in result.random
+    ]  # fmt: skip
+    columns = ["drawn at random", "cubes", "top-1", "learned minus random", "draws", "learned is"]
+    return "The same weights with cubes in random places:\n\n" + _table(columns, rows)
 
 
 def _origins(results: Mapping[str, Result]) -> str:

@@ -49,7 +49,7 @@ def test_a_bundle_that_ships_is_trained_small_and_tells_its_origin(name: str) ->
 def packed(source: Path, out: Path, short_side_px: int = 160) -> Path:
     """The same pictures at the same times, small: H.264, crf 24, as the training data are.
 
-    The same bytes every time: x264's macroblock tree, which PyAV's build has, differs from run to run on a busy machine.
+    The same bytes every time: on a busy machine x264's macroblock tree (PyAV's build) differs from run to run.
     """
     with av.open(str(source)) as reading, av.open(str(out), "w") as writing:
         video = reading.streams.video[0]
