@@ -66,7 +66,8 @@ def _parts(dataset: Dataset, shares: Sequence[float], seed: int) -> tuple[Datase
         members.setdefault(group_of(sample), []).append(sample)
     if len(members) < len(shares):
         raise DatasetError(
-            f"{len(members)} groups cannot be split {len(shares)} ways; a group (`subject`) is never torn apart"
+            f"{len(members)} groups cannot be split {len(shares)} ways; a group (`subject`) is never torn apart: give "
+            "videos of more groups, or take fewer folds (`folds` in a plan)"
         )
     groups = list(members.values())
     np.random.default_rng(seed).shuffle(groups)
