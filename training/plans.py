@@ -103,9 +103,9 @@ def _family(name: str) -> Family:
 def _compact(num_classes: int) -> Plan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores.
 
-    Sixteen whole frames at half the sharpness to glance at, cubes of eight frames at all of it. The networks see each
-    frame alone and stay as ImageNet left them but for their last blocks; the classifier sees what changes over time.
-    Heads begin where ridge regression puts them; weights are averaged over the steps (decision 0007).
+    Sixteen whole frames at some half of the sharpness to glance at, cubes of eight frames at all of it. The networks
+    see each frame alone and stay as ImageNet left them; the classifier sees what changes over time, its heads by ridge
+    regression. The policy alone is learnt by gradient (decisions 0007 and 0012).
     """
     model = replace(
         compact(num_classes),
@@ -118,17 +118,11 @@ def _compact(num_classes: int) -> Plan:
         dropout=0.5,
     )
     recipe = replace(
-        _small_set_stages(6, 2),
-        stages=(
-            Stage(1, "random", ("glance", "focus", "classifier"), lr=1e-4),
-            Stage(1, "learned", ("policy",), lr=1e-3),
-        ),
-        rates=Rates(glance=1.0, policy=1.0, focus=1.0, classifier=1.0),
+        _small_set_stages(1, 1),
+        stages=(Stage(1, "learned", ("policy",), lr=1e-3),),
         weight_decay=0.05,
         max_gradient_norm=5.0,
         warmup_epochs=0.5,
-        frozen=_early_blocks(14),
-        frozen_batch_norm=True,
         random_depth=True,
         fitted_heads=True,
         average_decay=0.99,
@@ -136,10 +130,6 @@ def _compact(num_classes: int) -> Plan:
     )
     clip = replace(_clip(model), resize="stretch")  # whole frames: across held-out groups four points above a crop
     return Plan(model, clip, recipe, MILD)
-
-
-def _early_blocks(last: int) -> tuple[str, ...]:
-    return tuple(f"{part}.backbone.features.{block}" for part in ("glance", "focus") for block in range(last + 1))
 
 
 def _frame_cubes(num_classes: int) -> Plan:

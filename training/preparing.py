@@ -173,10 +173,12 @@ def _check_frozen(recipe: Recipe, network: Network, starts: tuple[Start, ...]) -
     for part in ("glance", "focus"):
         if getattr(network, part, None) is None or started & {part, "all"}:
             continue
-        if recipe.frozen_batch_norm or any(name.split(".")[0] == part for name in recipe.frozen):
+        learns = any(part in stage.trains for stage in recipe.stages)
+        if not learns or recipe.frozen_batch_norm or any(name.split(".")[0] == part for name in recipe.frozen):
             raise ValueError(
-                f"the plan freezes layers of the {part} network, whose weights are random: start it from a trained "
-                f"bundle (--bundle) or ImageNet weights (--{part}-weights), or take a plan that freezes nothing"
+                f"the plan leaves {'layers of ' if learns else ''}the {part} network as built, and the weights are "
+                f"random: start it from a trained bundle (--bundle) or ImageNet weights (--{part}-weights), or take a "
+                "plan that trains all of it"
             )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 
+from models.adafocus.network import build_network
 from tests.unit.training.runs import SAVING, network, trainer
 from tests.unit.training.test_train_command import MODEL, PLAN, cache, data, plan_file
 from tests.unit.training.trained import make_run
@@ -112,8 +113,10 @@ def test_killed_in_any_fold_the_same_command_goes_on_there(data: Path, cache: Pa
 
 def test_heads_in_closed_form_alone_make_a_baseline_at_once(data: Path, cache: Path, tmp_path: Path) -> None:
     policy_alone = replace(CLOSED_FORM.recipe, stages=(Stage(1, "learned", ("policy",)),))
-    out = tmp_path / "run"
-    done = train(data, cache, out, "--baseline", "tsn+", plan=replace(CLOSED_FORM, recipe=policy_alone))
+    weights, out = tmp_path / "imagenet.safetensors", tmp_path / "run"
+    safetensors.torch.save_file(build_network(MODEL, seed=9).glance.backbone.state_dict(), weights)
+    more = ["--baseline", "tsn+", "--glance-weights", str(weights), "--focus-weights", str(weights)]
+    done = train(data, cache, out, *more, plan=replace(CLOSED_FORM, recipe=policy_alone))
     assert done.returncode == 0, done.stderr
     assert not fold_folder(out, 0).exists()  # nothing is calibrated on
     assert (read_run(out).data.num_training, (out / BEST).exists()) == (12, True)

@@ -238,8 +238,11 @@ def test_a_trained_bundle_starts_all_but_the_heads_of_other_labels(cache: Path, 
 
 def test_nothing_that_is_random_is_frozen(data: Path, cache: Path, tmp_path: Path) -> None:
     plan = replace(PLAN, recipe=OWN)
-    with pytest.raises(ValueError, match="freezes layers of the glance network, whose weights are random"):
+    with pytest.raises(ValueError, match="leaves layers of the glance network as built, and the weights are random"):
         ready(data, cache, tmp_path / "run", plan)
+    policy_alone = replace(PLAN, recipe=replace(PLAN.recipe, stages=(Stage(1, "learned", ("policy",)),)))
+    with pytest.raises(ValueError, match="leaves the glance network as built, and the weights are random"):
+        ready(data, cache, tmp_path / "run", policy_alone)
     build_untrained(tmp_path / "untrained", config=tiny(4), num_clips=8)
     with pytest.raises(ValueError, match="is untrained: its weights are random"):
         ready(data, cache, tmp_path / "run", plan, bundle=tmp_path / "untrained")
