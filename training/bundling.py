@@ -28,6 +28,7 @@ from training.crossfit import NUM_FOLDS, cross_fit, least_sufficient_budget
 from training.dataset import Dataset, Sample, read_dataset
 from training.folds import fold_folder
 from training.frames import FrameStore
+from training.groups import num_shared_groups
 from training.networks import Network, build
 from training.observations import Observations
 from training.observe import label_numbers, observe_dataset, readable, relative
@@ -132,7 +133,7 @@ def bundle_run(
             commit=run.commit,
         ),
         card=Card(intended_use=told.intended_use, limits=told.limits),
-        measured=_measured(seen, fresh, calibration, _shared_groups(dataset), root),
+        measured=_measured(seen, fresh, calibration, num_shared_groups(dataset, "val"), root),
     )
     weights = halved(network.state_dict())
     bundle = write_bundle(out.parent, description, weights, calibration, replace=replace)
@@ -257,12 +258,6 @@ def _calibration_data(seen: Observations, root: Path, run: Run) -> str:
 def _told(seen: Observations, root: Path) -> str:
     num_groups = len(set(zip(seen.sources_N, seen.groups_N, strict=True)))
     return f"{seen.num_videos} videos of {num_groups} groups of {root.resolve().stem}"
-
-
-def _shared_groups(dataset: Dataset) -> int:
-    """How many of the val split's groups occur in training too, which makes its figures too good."""
-    of = {split: {s.subject for s in dataset.samples if s.split == split and s.subject} for split in ("train", "val")}
-    return len(of["train"] & of["val"])
 
 
 def _measured(

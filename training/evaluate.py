@@ -31,6 +31,7 @@ from training.bundling import REFERENCE, describe_recipe, load_run_network
 from training.dataset import Dataset, read_dataset
 from training.fixed import FixedRecognizer
 from training.frames import FrameStore
+from training.groups import num_shared_groups
 from training.observations import Observations
 from training.observe import Random, observe_dataset, randomise, readable
 from training.pictures import choose, draw_looks, look
@@ -85,7 +86,11 @@ def evaluate(
     config = runtime or REFERENCE
     executor = make_runtime(config)
     subject = read_subject(folder, executor)
-    dataset = read_dataset(data).split(split)
+    whole = read_dataset(data)
+    described_data = data.resolve().stem
+    if num_shared := num_shared_groups(whole, split):
+        described_data += f" (OPTIMISTIC: {num_shared} of its groups occur in training too)"
+    dataset = whole.split(split)
     store = FrameStore(cache, subject.spec.source_short_side_px or min(subject.spec.height_px, subject.spec.width_px))
     dataset = readable(dataset, store, subject.spec)
     num_threads = config.num_threads or len(os.sched_getaffinity(0))
@@ -104,7 +109,7 @@ def evaluate(
         for coordinates in RANDOM:
             draws = [_random_recognizer(subject.bundle, coordinates, seed, executor) for seed in range(random_draws)]
             random[coordinates] = [observed(recognizer, timed=False) for recognizer in draws]
-    origin = Origin(subject.trained, data.resolve().stem, subject.seed, subject.commit, subject.recipe, machine())
+    origin = Origin(subject.trained, described_data, subject.seed, subject.commit, subject.recipe, machine())
     result = score(
         seen,
         origin,

@@ -47,6 +47,15 @@ def fold_groups(dataset: Dataset, num_folds: int, seed: int) -> tuple[tuple[Data
     return tuple(folds)
 
 
+def num_shared_groups(dataset: Dataset, split: str) -> int:
+    """How many named groups of `split` occur in training too, which makes figures measured there too good."""
+    of = {
+        name: {sample.subject for sample in dataset.samples if sample.split == name and sample.subject}
+        for name in ("train", split)
+    }
+    return len(of["train"] & of[split]) if split != "train" else 0
+
+
 def _check_classes(dataset: Dataset, rest: Dataset, held: str) -> None:
     there, left = ({sample.label for sample in part.samples} for part in (dataset, rest))
     if lost := [dataset.labels[label] for label in sorted(there - left)]:

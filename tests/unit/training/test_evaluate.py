@@ -68,6 +68,15 @@ def test_a_baseline_has_one_depth_and_no_budgets(evaluated):
     assert (len(result.depths), result.budgets, result.random) == (1, (), ())
 
 
+def test_groups_that_were_trained_on_too_are_told(place, tmp_path):
+    table = place / "strokes" / "shared.csv"
+    table.write_text((place / "strokes" / "labels.csv").read_text().replace(",val0,", ",train5,"))
+    result = evaluate(
+        place / "tsn-plus", table, tmp_path, split="val", cache=place / "cache", num_pictures=0, runtime=ONE_THREAD
+    )
+    assert result.data == "shared (OPTIMISTIC: 1 of its groups occur in training too)"
+
+
 def test_all_is_written_down(place, evaluated):
     folder = place / "results" / "mine"
     assert read_result(folder / RESULT) == evaluated["mine"]
