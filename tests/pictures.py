@@ -33,7 +33,7 @@ class Look:
 
 
 LOOKS = (Look("playground", "light", 1240, 980), Look("dark", "dark", 1240, 800), Look("phone", "light", 390, 844))
-FIRST_SHARE, SECOND_SHARE = 1.0, 0.35  # of the way from the least price to the full one
+FIRST_SHARE, SECOND_SHARE = 1.0, 0.1  # of the way from the least price to the full one
 
 
 def bouncing_ball(number: int, width: int, height: int) -> NDArray[np.uint8]:
