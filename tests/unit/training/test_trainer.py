@@ -21,6 +21,7 @@ from tests.unit.training.runs import MODEL, SAVING, network, trainer
 from training.averaging import WeightAverage
 from training.baselines import FullFrame, FullFrameConfig
 from training.optimizers import make_optimizer, set_learning_rate
+from training.plans import find_plan
 from training.precision import set_modes
 from training.recipe import Rates, Recipe, Stage
 from training.run import BEST, DONE, LAST, METRICS
@@ -92,6 +93,25 @@ def test_an_interrupted_run_ends_with_the_same_bits_as_an_uninterrupted_one(
     assert not (tmp_path / DONE).exists()
     assert trainer(tmp_path, INTERRUPTED, network(seed=99)).train()  # the initial weights do not matter any more
     assert_same_end(uninterrupted, tmp_path)
+
+
+@pytest.mark.parametrize("stop_after", [2, 4], ids=["in the first stage", "in the second"])
+def test_the_papers_two_stages_of_clip_cubes_resume_to_the_same_bits_too(tmp_path: Path, stop_after: int) -> None:
+    """Its recipe, shortened, on a tiny network of its form: temporal shift, a ResNet to focus, accumulated batches."""
+    papers = find_plan("paper-clip-cubes", MODEL.num_classes).recipe
+    stages = tuple(replace(stage, epochs=1) for stage in papers.stages)
+    recipe = replace(papers, stages=stages, batch_size=4, accumulation=2, precision="fp32")
+    model = replace(
+        MODEL, focus=BackboneConfig("resnet18"), cube_size=(3, 32, 32), temporal_shift=True, aggregation="average"
+    )
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole.mkdir()
+    parts.mkdir()
+    assert trainer(whole, recipe, network(model)).train()
+    first = Watch(stop_after)
+    assert not trainer(parts, recipe, network(model), report=first).train(stop=first.stop)
+    assert trainer(parts, recipe, network(model, seed=99)).train()
+    assert_same_end(whole, parts)
 
 
 def test_a_killed_process_loses_nothing_but_the_steps_since_its_last_checkpoint(
