@@ -2,102 +2,32 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.adafocus.config import AdaFocusConfig, tiny
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut
-from models.adafocus.network import AdaFocusV3, build_network
+from models.adafocus.network import build_network
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
-from models.normalize import Normalize
-from models.recognizer import ClipSpec, Frames, Recognizer
+from models.recognizer import ClipSpec
 from models.runtime import RuntimeConfig, make_runtime
-from models.runtime.base import Runtime
-
-FRAME_CUBES = tiny()
-CLIP_CUBES = replace(
-    FRAME_CUBES, cube_size=(3, 32, 32), max_cubes=2, temporal_shift=True, aggregation="average", policy_hidden=(16, 8)
+from tests.unit.models.lively import (
+    CLIP_CUBES,
+    FORMS,
+    FRAME_CUBES,
+    POOLED_CLIP_CUBES,
+    EagerRuntime,
+    assert_same,
+    clip_spec,
+    clips,
+    lively_network,
+    recognizer_of,
+    run_alone,
 )
-STATISTICS_CLIP_CUBES = replace(CLIP_CUBES, aggregation="root_statistics", temporal_shift=False)
-CUBES_ALONE = replace(FRAME_CUBES, glance_features=False)
-POOLED_CLIP_CUBES = replace(CLIP_CUBES, aggregation="max_pool", max_cubes=4)
-FORMS = [
-    pytest.param(FRAME_CUBES, id="frame cubes"),
-    pytest.param(CLIP_CUBES, id="clip cubes, averaged"),
-    pytest.param(POOLED_CLIP_CUBES, id="clip cubes, max-pooled"),
-    pytest.param(STATISTICS_CLIP_CUBES, id="clip cubes, statistics over frames"),
-    pytest.param(CUBES_ALONE, id="frame cubes without glance features"),
-]
-
-
-@dataclass
-class EagerRuntime:
-    """The modules themselves, in fp32; remembers what ran on how many rows."""
-
-    name: str = "eager"
-    precision: str = "fp32"
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    ran: list[tuple[str, int]] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-
-    def compile(self, module: nn.Module, example: Tensor, *, key: str) -> Callable[[Tensor], Tensor]:
-        assert example.dtype == torch.uint8
-        self.keys.append(key)
-
-        def run(rows_NHWC: Tensor) -> Tensor:
-            assert rows_NHWC.dtype == torch.uint8
-            assert rows_NHWC.shape[1:] == example.shape[1:]
-            self.ran.append((type(module).__name__, len(rows_NHWC)))
-            result: Tensor = module(rows_NHWC)
-            return result
-
-        return run
-
-
-def lively_network(config: AdaFocusConfig, seed: int = 0) -> AdaFocusV3:
-    """Seeded, with last layers scaled up: cubes differ from clip to clip and reach the edges, predictions are sure."""
-    network = build_network(config, seed)
-    with torch.no_grad():
-        network.policy.layers[-2].weight.mul_(30)
-        for name, parameter in network.classifier.named_parameters():
-            if "head" in name:
-                parameter.mul_(5)
-    return network
-
-
-def clip_spec(config: AdaFocusConfig) -> ClipSpec:
-    return ClipSpec(config.num_frames, *config.frame_size, "letterbox")
-
-
-def recognizer_of(
-    config: AdaFocusConfig, runtime: Runtime | EagerRuntime | None = None, temperature: float = 1.0
-) -> AdaFocusRecognizer:
-    temperatures = [temperature] * (config.max_cubes + 1)
-    return AdaFocusRecognizer(lively_network(config), clip_spec(config), temperatures, runtime or EagerRuntime())
-
-
-def clips(config: AdaFocusConfig, count: int, seed: int = 0) -> list[Frames]:
-    rng = np.random.default_rng(seed)
-    return [rng.integers(0, 256, (config.num_frames, *config.frame_size, 3), np.uint8) for _ in range(count)]
-
-
-def run_alone(recognizer: Recognizer[AdaFocusState], clip_THWC: Frames) -> list[AdaFocusState]:
-    """Every state of one clip, all steps."""
-    states = recognizer.glance([clip_THWC])
-    while len(states) < len(recognizer.costs):
-        states += recognizer.focus(states[-1:])
-    return states
-
-
-def assert_same(state: AdaFocusState, other: AdaFocusState, tolerance: float = 1e-5) -> None:
-    assert (state.step, state.cube, state.cubes) == (other.step, other.cube, other.cubes)
-    np.testing.assert_allclose(state.probabilities_C, other.probabilities_C, atol=tolerance)
-    assert state.entropy_nats == pytest.approx(other.entropy_nats, abs=tolerance)
 
 
 def test_the_fixture_is_lively_enough_for_the_tests_below_to_mean_something() -> None:
@@ -360,16 +290,3 @@ def test_a_key_names_the_weights_and_the_shape() -> None:
     first = keys(FRAME_CUBES, 0)
     assert first == keys(FRAME_CUBES, 0)
     assert len({*first, *keys(FRAME_CUBES, 1), *keys(replace(FRAME_CUBES, mean=(0.5, 0.5, 0.5)), 0)}) == 6
-
-
-# --- pixels ---
-
-
-def test_pixels_are_normalised_and_bgr_networks_get_bgr() -> None:
-    frames_NHWC = torch.randint(0, 256, (2, 4, 5, 3), dtype=torch.uint8)
-    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
-    expected_NHWC = (frames_NHWC.double() / 255 - torch.tensor(mean).double()) / torch.tensor(std).double()
-    rgb_NCHW = Normalize(mean, std, "rgb")(frames_NHWC)
-    torch.testing.assert_close(rgb_NCHW.double(), expected_NHWC.permute(0, 3, 1, 2), atol=1e-5, rtol=0)
-    bgr_NCHW = Normalize(mean, std, "bgr")(frames_NHWC.flip(-1))
-    assert torch.equal(bgr_NCHW, rgb_NCHW)

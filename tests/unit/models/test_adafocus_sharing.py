@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.adafocus.recognizer import AdaFocusRecognizer
 from models.recognizer import Frames, ReusesFrames, Shared
 
-from .test_adafocus_recognizer import CLIP_CUBES, FRAME_CUBES, EagerRuntime, assert_same, recognizer_of, run_alone
+from .lively import CLIP_CUBES, FRAME_CUBES, EagerRuntime, assert_same, recognizer_of, run_alone
 
 T = FRAME_CUBES.num_frames
 GLANCE_FRAMES = FRAME_CUBES.num_glance_frames

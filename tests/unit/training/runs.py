@@ -3,12 +3,14 @@
 Shape suffixes: B clips, T frames, H rows, W columns, C classes or colour channels.
 """
 
+import csv
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -17,9 +19,9 @@ from models.recognizer import ClipSpec
 from training.networks import Network, build
 from training.precision import prepare
 from training.recipe import Recipe, Stage
-from training.run import ModelPlan
+from training.run import BEST, LAST, METRICS, ModelPlan
 from training.synthetic import LABELS, synthetic_clips
-from training.trainer import Trainer
+from training.trainer import StepReport, Trainer
 
 MODEL = replace(tiny(len(LABELS)), max_cubes=2)
 SAVING = Recipe((Stage(2, "random"),), batch_size=4, precision="fp32", interpolate_random=False)
@@ -54,3 +56,38 @@ def trainer(out: Path, recipe: Recipe, built: Network | None = None, **more: Any
         yield clips(MODEL, 8, seed=1)
 
     return Trainer(built or network(), recipe, batches_from, held_out, steps, out, **more)
+
+
+class Watch:
+    """A report that remembers, and says stop after so many steps."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.steps: list[StepReport] = []
+        self.rows: list[dict[str, object]] = []
+        self._stop_after = stop_after
+
+    def step(self, report: StepReport) -> None:
+        self.steps.append(report)
+
+    def epoch(self, row: dict[str, object]) -> None:
+        self.rows.append(row)
+
+    def stop(self) -> bool:
+        return self._stop_after is not None and len(self.steps) >= self._stop_after
+
+
+def figures(path: Path) -> list[dict[str, str]]:
+    """The lines of a metrics.csv but for speed, which no two runs share."""
+    with path.open(newline="") as file:
+        return [{name: value for name, value in row.items() if name != "clips_per_s"} for row in csv.DictReader(file)]
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    assert same(safetensors.torch.load_file(one / BEST), safetensors.torch.load_file(other / BEST))
+    assert figures(one / METRICS) == figures(other / METRICS)
+    networks = [torch.load(folder / LAST, weights_only=True)["network"] for folder in (one, other)]
+    assert same(*networks)
