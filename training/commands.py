@@ -71,25 +71,25 @@ def train(
     folds = [fold_folder(out, fold) for fold in range(num_folds(request))]
     for fold, folder in enumerate(folds):
         stderr.print(f"fold {fold + 1} of {len(folds)}:")
-        _train_one(replace(request, out=folder, fold=fold), stop)
+        _train_one(replace(request, out=folder, fold=fold), stop, again=fold > 0)
     for score in scores_over_folds(folds) if folds else ():
         stderr.print(
             f"all folds, stage {score.stage + 1} epoch {score.epoch:3d}: accuracy {score.accuracy:.3f}, "
             f"loss {score.loss:.3f}"
         )
-    _train_one(request, stop)
+    _train_one(request, stop, again=bool(folds))
     stderr.print(f"trained: {out}/best.safetensors; `fovea calibrate {out}` makes a bundle of it")
 
 
-def _train_one(request: "Request", stop: Callable[[], bool]) -> None:
-    """One network. Exits with 3 where `stop()` said so."""
+def _train_one(request: "Request", stop: Callable[[], bool], *, again: bool) -> None:
+    """One network; `again`: on data that another was trained on just now. Exits with 3 where `stop()` said so."""
     from training.checkpoint import only_one
     from training.dataset import describe
     from training.preparing import make_ready
     from training.progress import LiveProgress
 
     ready = make_ready(request, report=_decoding)
-    if unreadable := ready.held_out.unreadable:
+    if (unreadable := ready.held_out.unreadable) and not again:
         stderr.print(f"[yellow]{len(unreadable)} videos cannot be read and are left out:\n{describe(unreadable)}")
     run = ready.run
     stderr.print(

@@ -117,10 +117,12 @@ def _compact(num_classes: int) -> Plan:
         aggregation="root_statistics",
         dropout=0.5,
     )
-    recipe = replace(
-        _small_set_stages(1, 1),
+    recipe = Recipe(
         stages=(Stage(1, "learned", ("policy",), lr=1e-3),),
+        rates=Rates(policy=1.0),
+        optimizer="adamw",
         weight_decay=0.05,
+        label_smoothing=0.1,
         max_gradient_norm=5.0,
         warmup_epochs=0.5,
         random_depth=True,

@@ -1,4 +1,4 @@
-"""Cross-fitting: a network per fold says how long to train and calibrates, then one learns from everything."""
+"""Cross-fitting: networks that never saw a fold calibrate, and one that learns from everything is what ships."""
 
 import csv
 import json
@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 
@@ -138,6 +139,17 @@ class TestTheBundle:
         assert sorted(bundled.held_out.paths_N) == sorted(read_run(run).data.training_files)
         assert bundled.bundle.calibration.entropy_NK.shape[0] == 12
         assert "by one of 3 networks trained likewise without its group" in bundled.bundle.calibration.data
+        for fold in (fold_folder(run, number) for number in range(3)):
+            # As a run of its own the fold calibrates on the same videos with the same network.
+            path = fold / "run.json"
+            before = path.read_text()
+            alone = json.loads(before)
+            alone["recipe"]["folds"] = 0
+            path.write_text(json.dumps(alone))
+            by_fold = bundle_run(fold, tmp_path / fold.name, told=Told(), cache=cache, num_threads=1).held_out
+            path.write_text(before)
+            rows = [bundled.held_out.paths_N.index(path) for path in by_fold.paths_N]
+            np.testing.assert_allclose(bundled.held_out.log_probs_NKC[rows], by_fold.log_probs_NKC, atol=1e-4)
         origin = bundled.bundle.manifest.provenance
         assert origin.data.startswith("12 videos")
         assert origin.recipe.startswith("heads in closed form")
