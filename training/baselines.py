@@ -1,8 +1,8 @@
 """Full-frame baselines to compare with: the same backbones on whole frames, every frame, no choice, one prediction.
 
 Know no cube and no policy. TSN (Wang et al., ECCV 2016): the focus backbone on each frame, logits averaged. TSM: with
-temporal shift. TSM+ (AdaFocusV3, section 4.2): the glance backbone beside it, logits of both added. Frames are pooled
-as in the model they are compared with: the mean alone, or the deviation over time beside it.
+temporal shift. TSM+ (AdaFocusV3, section 4.2): the glance backbone beside it, logits of both added. What the focus
+backbone is given and how its features are pooled is as in the model they are compared with.
 
 Shape suffixes: B clips, T frames, H rows, W columns, C classes or colour channels, D features.
 """
@@ -66,14 +66,12 @@ class FullFrame(nn.Module):
 
     def forward(self, clips_BTHWC: Tensor) -> Exits:
         """`logits_BEC` with E = 1; the auxiliary logits are those of each network alone."""
-        check_clips(clips_BTHWC, self.config.model)
-        frames_NHWC = clips_BTHWC[:, list(self.config.model.glance_indices)].flatten(0, 1)
-        focus_BC = self._logits("focus", self.focus.maps(frames_NHWC, self.num_frames))
-        glance_BTC = focus_BC[:, None][:, :0]
-        logits_BC = focus_BC
-        if self.glance is not None:
-            glance_BTC = self._logits("glance", self.glance(frames_NHWC))[:, None]
-            logits_BC = logits_BC + glance_BTC[:, 0]
+        logits = {
+            name: self.classifier[name](self.dropout(pooled_BF)) for name, pooled_BF in self.pooled(clips_BTHWC).items()
+        }
+        focus_BC = logits["focus"]
+        glance_BTC = logits["glance"][:, None] if "glance" in logits else focus_BC[:, None][:, :0]
+        logits_BC = torch.stack(list(logits.values())).sum(dim=0)
         return Exits(
             logits_BEC=logits_BC[:, None],
             auxiliary_glance_BTC=glance_BTC,
@@ -81,10 +79,18 @@ class FullFrame(nn.Module):
             positions_BK3=logits_BC.new_empty(len(clips_BTHWC), 0, 3),
         )
 
-    def _logits(self, head: str, maps_NChw: Tensor) -> Tensor:
-        features_BTD = split_rows(maps_NChw.mean(dim=(2, 3)), self.num_frames)
-        logits_BC: Tensor = self.classifier[head](self.dropout(self.pool(features_BTD)))
-        return logits_BC
+    def pooled(self, clips_BTHWC: Tensor) -> dict[str, Tensor]:
+        """By the name of its head, what that is given. Raises ValueError for clips of another shape."""
+        model = self.config.model
+        check_clips(clips_BTHWC, model)
+        frames_NHWC = clips_BTHWC[:, list(model.glance_indices)].flatten(0, 1)
+        maps = {"focus": (self.focus.maps(frames_NHWC, self.num_frames), model.num_focus_images(self.num_frames))}
+        if self.glance is not None:
+            maps["glance"] = (self.glance(frames_NHWC), self.num_frames)
+        return {
+            name: self.pool(split_rows(maps_NChw.mean(dim=(2, 3)), images))
+            for name, (maps_NChw, images) in maps.items()
+        }
 
 
 def full_frame_cost_flops(config: FullFrameConfig) -> int:

@@ -1,76 +1,141 @@
-"""Starting weights of the classifier's heads in closed form: ridge regression on what the heads are given.
+"""The classifier's linear heads in closed form: ridge regression on what the heads are given.
 
 Knows no optimiser. On hundreds of clips a head found so generalises better than one that gradient descent begins at
 random, and fine-tuning from it does not distort the networks' features at first (Kumar et al., ICLR 2022).
 
-Shape suffixes: B clips of a batch, N of all batches, R rows (what a head is given: one or more a clip, in order),
-F features, C classes.
+Shape suffixes: B clips of a batch, N of all batches, R rows a clip, K cubes, T frames, D and F features, C classes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from models.adafocus.classifier import AverageClassifier, JointClassifier
 from models.adafocus.network import AdaFocusV3
 from models.mobile_former.network import VideoMobileFormer
 from training.baselines import FullFrame
 from training.losses import random_positions
 from training.networks import Network
-from training.precision import part_of
 
-RIDGE = 0.5  # times features and rows a clip; from 0.3 to 3 it made no difference across held-out groups
+RIDGE = 0.5  # times features and rows a clip; from 0.1 to 1 it made no difference across held-out groups
 LOGIT_SCALE = 8.0  # regression says 0 or 1; softmax needs more to be sure
 
 
-@torch.no_grad()
-def fit_heads(network: Network, batches: Iterable[tuple[Tensor, Tensor]], generator: torch.Generator) -> None:
-    """Set every linear head from all (clips_BTHWC, labels_B), on random cubes; the network is left in eval mode.
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """One regression: the columns of `weights`, side by side, are for those of the rows; the biases add up."""
 
-    The clips are those of inference: augmented ones differ in what the heads are given. Half-way between videos and
-    classes counting alike: a class of n videos weighs as sqrt(n).
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+
+
+@torch.no_grad()
+def fit_heads(
+    network: Network,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    generator: torch.Generator,
+    *,
+    learned: bool = False,
+) -> None:
+    """Set every linear head from all (clips_BTHWC, labels_B); the network is left in eval mode.
+
+    On random cubes, and with `learned` on those of the policy, too: Eq. 1's average. The clips are those of inference:
+    augmented ones differ in what the heads are given. Half-way between videos and classes counting alike: a class of n
+    videos weighs as sqrt(n).
 
     Raises ValueError for a classifier whose heads are not linear layers on fixed features.
     """
-    heads = [
-        module
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and part_of(name) == "classifier"
-    ]
-    if isinstance(network, VideoMobileFormer) or (
-        isinstance(network, AdaFocusV3) and network.config.aggregation == "max_pool"
-    ):
-        raise ValueError(
-            "the heads of a max_pool classifier and of a Video Mobile-Former rest on layers that must be learnt, with "
-            "no closed form: take aggregation average or statistics, or fitted_heads 0"
-        )
+    heads = _heads(network)
     device = next(network.parameters()).device
-    given: dict[nn.Linear, list[Tensor]] = {head: [] for head in heads}
-    hooks = [
-        head.register_forward_pre_hook(lambda head, inputs: given[head].append(inputs[0].flatten(0, -2)))
-        for head in heads
-    ]
+    rows: dict[str, list[Tensor]] = {name: [] for name in heads}
     labels: list[Tensor] = []
     network.eval()
     for clips_BTHWC, labels_B in batches:
-        if isinstance(network, FullFrame):
-            network(clips_BTHWC.to(device))
-        else:
-            positions_BK3 = random_positions(len(clips_BTHWC), network.config.max_cubes, generator)
-            network(clips_BTHWC.to(device), positions_BK3.to(device))
+        found = _rows(network, clips_BTHWC.to(device), generator, learned=learned)
+        for name in heads:
+            rows[name].append(found[name])
         labels.append(labels_B.to(device))
-    for hook in hooks:
-        hook.remove()
     labels_N = torch.cat(labels)
-    for head, features in given.items():
-        features_RF = torch.cat(features)
-        rows_a_clip = len(features_RF) // len(labels_N)
-        labels_R = labels_N.repeat_interleave(rows_a_clip)
+    for name, head in heads.items():
+        rows_NRF = torch.cat(rows.pop(name))
+        rows_a_clip, width = rows_NRF.shape[1:]
         weight_CF, bias_C = ridge_regression(
-            features_RF, labels_R, head.out_features, RIDGE * rows_a_clip * head.in_features
+            rows_NRF.flatten(0, 1),
+            labels_N.repeat_interleave(rows_a_clip),
+            len(head.biases[0]),
+            RIDGE * rows_a_clip * width,
         )
-        head.weight.copy_(LOGIT_SCALE * weight_CF)
-        head.bias.copy_(LOGIT_SCALE * bias_C)
+        parts = weight_CF.split([weight.shape[1] for weight in head.weights], dim=1)
+        for weight, part in zip(head.weights, parts, strict=True):
+            weight.copy_(LOGIT_SCALE * part)
+        for bias in head.biases:
+            bias.copy_(LOGIT_SCALE * bias_C / len(head.biases))
+
+
+def _heads(network: Network) -> dict[str, _Head]:
+    """By name, as `_rows` names what they are given."""
+    if isinstance(network, FullFrame):
+        # Both heads' logits are added: they are one head on both networks' features.
+        both = [head for head in network.classifier.values() if isinstance(head, nn.Linear)]
+        return {"sum": _Head(tuple(head.weight for head in both), tuple(head.bias for head in both))}
+    if isinstance(network, VideoMobileFormer) or not isinstance(
+        network.classifier, AverageClassifier | JointClassifier
+    ):
+        raise ValueError(
+            "the heads of a max_pool classifier and of a Video Mobile-Former rest on layers that must be learnt, with "
+            "no closed form: take aggregation average or joint_statistics, or fitted_heads false"
+        )
+    classifier = network.classifier
+    linear = {
+        "glance": classifier.glance_head,
+        "auxiliary_glance": network.auxiliary_glance,
+        "auxiliary_focus": network.auxiliary_focus,
+    }
+    if isinstance(classifier, AverageClassifier):
+        linear["cubes"] = classifier.focus_head
+    heads_by_name = {name: _Head((head.weight,), (head.bias,)) for name, head in linear.items()}
+    if isinstance(classifier, JointClassifier):
+        steps = zip(classifier.step_heads.weight_KCD, classifier.step_heads.bias_KC, strict=True)
+        heads_by_name |= {f"step {step}": _Head((weight,), (bias,)) for step, (weight, bias) in enumerate(steps, 1)}
+    return heads_by_name
+
+
+def _rows(network: Network, clips_BTHWC: Tensor, generator: torch.Generator, *, learned: bool) -> dict[str, Tensor]:
+    """rows_BRF of each head of `_heads`."""
+    if isinstance(network, FullFrame):
+        return {"sum": torch.cat(list(network.pooled(clips_BTHWC).values()), dim=1)[:, None]}
+    assert isinstance(network, AdaFocusV3)
+    classifier, num_cubes = network.classifier, network.config.max_cubes
+    assert isinstance(classifier, AverageClassifier | JointClassifier)
+    maps_BTChw = network.glance_maps(clips_BTHWC)
+    places = [random_positions(len(clips_BTHWC), num_cubes, generator).to(clips_BTHWC.device)]
+    if learned:
+        places.append(network.policy(maps_BTChw))
+    glance_BTD = maps_BTChw.mean(dim=(3, 4))
+    cubes = [network.cube_features(clips_BTHWC, positions_BK3, cubes="plain") for positions_BK3 in places]
+    cubes_BRTD = torch.cat(cubes, dim=1)
+    glance_BF = classifier.pool(glance_BTD)
+    rows = {"glance": glance_BF[:, None], "auxiliary_glance": glance_BTD, "auxiliary_focus": cubes_BRTD.flatten(1, 2)}
+    pooled_BRF = torch.stack([classifier.pool(cube_BTD) for cube_BTD in cubes_BRTD.unbind(dim=1)], dim=1)
+    if isinstance(classifier, AverageClassifier):
+        return rows | {"cubes": pooled_BRF}
+    for step in range(1, num_cubes + 1):
+        sums = [
+            classifier.step_features(glance_BF, memory_BF, [step] * len(clips_BTHWC))
+            for pooled_BKF in pooled_BRF.split(num_cubes, dim=1)
+            for memory_BF in _sums_of(step, pooled_BKF)
+        ]
+        rows[f"step {step}"] = torch.stack(sums, dim=1)
+    return rows
+
+
+def _sums_of(count: int, pooled_BKF: Tensor) -> Iterator[Tensor]:
+    """Of every run of so many cubes, the last beside the first: each cube is in as many."""
+    num_cubes = pooled_BKF.shape[1]
+    for first in range(num_cubes if count < num_cubes else 1):
+        yield pooled_BKF.roll(-first, dims=1)[:, :count].sum(dim=1)
 
 
 def ridge_regression(features_RF: Tensor, labels_R: Tensor, num_classes: int, penalty: float) -> tuple[Tensor, Tensor]:

@@ -103,18 +103,19 @@ def _family(name: str) -> Family:
 def _compact(num_classes: int) -> Plan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores.
 
-    Sixteen whole frames at some half of the sharpness to glance at, cubes of eight frames at all of it. The networks
-    see each frame alone and stay as ImageNet left them; the classifier sees what changes over time, its heads by ridge
-    regression. The policy alone is learnt by gradient (decisions 0007 and 0012).
+    Sixteen whole frames at some half of the sharpness to glance at, cubes of eight differences of frames at all of it.
+    The networks see each image alone and stay as ImageNet left them; the classifier sees what changes over time, its
+    heads by ridge regression. The policy alone is learnt by gradient (decisions 0007, 0012 and 0014).
     """
     model = replace(
         compact(num_classes),
         frame_size=(160, 224),
         glance_size=(96, 128),
         glance=BackboneConfig("mobilenet_v2"),
-        cube_size=(8, 112, 112),
+        cube_size=(9, 112, 112),
         max_cubes=3,
-        aggregation="root_statistics",
+        aggregation="joint_statistics",
+        focus_input="differences",
         dropout=0.5,
     )
     recipe = Recipe(

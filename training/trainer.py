@@ -115,10 +115,13 @@ class Trainer:
     def _fit_heads(self) -> None:
         """Before the first step. ValueError where there are no plain clips to fit them to."""
         if self.recipe.fitted_heads:
-            if self.plain is None:
-                raise ValueError("fitted_heads needs the training clips as they are; give the trainer `plain`")
-            fit_heads(self.network, self.plain(), _seeded(self.recipe.seed, 0))
+            fit_heads(self.network, self._plain_clips(), _seeded(self.recipe.seed, 0))
             save_weights(self.out / BEST, self.network.state_dict())
+
+    def _plain_clips(self) -> Iterable[tuple[Tensor, Tensor]]:
+        if self.plain is None:
+            raise ValueError("fitted_heads needs the training clips as they are; give the trainer `plain`")
+        return self.plain()
 
     def _loop(self, batches: Iterator[tuple[Tensor, Tensor]], stop: Callable[[], bool]) -> bool:
         saved_at_s = time.monotonic()
@@ -206,7 +209,13 @@ class Trainer:
             self.report.epoch(row)
 
     def _look(self, *, is_last: bool) -> dict[str, float]:
-        """Score the network, as far as there is something to score it on, and keep it if it is worth it."""
+        """Score the network, as far as there is something to score it on, and keep it if it is worth it.
+
+        Fitted heads that no stage trains follow the policy first: they are fitted to where it now looks.
+        """
+        stage = self.recipe.stages[self._stage]
+        if self.recipe.fitted_heads and "policy" in stage.trains and "classifier" not in stage.trains:
+            fit_heads(self.network, self._plain_clips(), _seeded(self.recipe.seed, 0), learned=True)
         found = None if self.held_out is None else self._score(self.held_out)
         if self.recipe.folds:
             worth_it = is_last

@@ -2,9 +2,10 @@
 
 Knows no pixels, and no order of computation: `merge` folds one cube more into the memory of those before it.
 
-Two forms share one shape. `MaxPoolClassifier`: FrameExit's and AdaFocusV2's accumulated max-pooling, split into two
+Three forms share one shape. `MaxPoolClassifier`: FrameExit's and AdaFocusV2's accumulated max-pooling, split into two
 branches as in Uni-AdaFocus, so that the glance alone has a prediction. `AverageClassifier`: TSM's averaging of frame
-logits, for clips of few cubes; with `root_statistics` a head sees how features change over time, too.
+logits, for clips of few cubes. `JointClassifier`: how features change over time counts, and what the cubes show is
+read together with what the glance showed.
 
 Shape suffixes: B clips, T frames (of the glance or of a cube), D features, G what is remembered of a glance, M what is
 remembered of cubes, K steps, C classes.
@@ -61,14 +62,14 @@ class MaxPoolClassifier(nn.Module):
 class FramePool(nn.Module):
     """features_BTD to pooled_BF, F = `width` * D: the mean over frames; for a linear head the same as that of logits.
 
-    `root_statistics`: of the features' square roots (they are >= 0; power normalisation, Perronnin et al., ECCV 2010)
+    `joint_statistics`: of the features' square roots (they are >= 0; power normalisation, Perronnin et al., ECCV 2010)
     the mean, the standard deviation (x-vectors' statistics pooling, Snyder et al., ICASSP 2018), and the mean distance
     between neighbouring frames, which tells quick changes from slow ones.
     """
 
     def __init__(self, aggregation: Aggregation) -> None:
         super().__init__()
-        self.deviates = aggregation == "root_statistics"
+        self.deviates = aggregation == "joint_statistics"
         self.width = 3 if self.deviates else 1
 
     def forward(self, features_BTD: Tensor) -> Tensor:
@@ -114,7 +115,47 @@ class AverageClassifier(nn.Module):
         return glance_BG + cubes_BC if self.glance_features else cubes_BC
 
 
-Classifier = MaxPoolClassifier | AverageClassifier
+class JointClassifier(nn.Module):
+    """Linear heads, one per exit, on the pooled features of the glance beside the mean of those of the cubes so far."""
+
+    def __init__(self, config: AdaFocusConfig, glance_features: int, focus_features: int) -> None:
+        super().__init__()
+        self.pool = FramePool(config.aggregation)
+        self.memory_size = self.pool.width * focus_features
+        self.glance_features = config.glance_features
+        self.dropout = nn.Dropout(config.dropout)
+        remembered = self.pool.width * glance_features
+        self.glance_head = nn.Linear(remembered, config.num_classes)
+        width = self.memory_size + (remembered if config.glance_features else 0)
+        self.step_heads = StepHeads(config.max_cubes, width, config.num_classes)
+
+    def remember_glance(self, features_BTD: Tensor) -> Tensor:
+        pooled_BG: Tensor = self.pool(features_BTD)
+        return pooled_BG
+
+    def embed_cubes(self, features_BTD: Tensor) -> Tensor:
+        pooled_BM: Tensor = self.pool(features_BTD)
+        return pooled_BM
+
+    def merge(self, memory_BM: Tensor, embedding_BM: Tensor) -> Tensor:
+        """The sum over cubes; it starts at zeros."""
+        return memory_BM + embedding_BM
+
+    def glance_logits(self, glance_BG: Tensor) -> Tensor:
+        logits_BC: Tensor = self.glance_head(self.dropout(glance_BG))
+        return logits_BC
+
+    def step_logits(self, glance_BG: Tensor, memory_BM: Tensor, steps: Sequence[int]) -> Tensor:
+        logits_BC: Tensor = self.step_heads(self.dropout(self.step_features(glance_BG, memory_BM, steps)), steps)
+        return logits_BC
+
+    def step_features(self, glance_BG: Tensor, memory_BM: Tensor, steps: Sequence[int]) -> Tensor:
+        """What the head of `steps[row]` is given."""
+        cubes_BM = memory_BM / memory_BM.new_tensor(steps)[:, None]
+        return torch.cat((cubes_BM, glance_BG), dim=1) if self.glance_features else cubes_BM
+
+
+Classifier = MaxPoolClassifier | AverageClassifier | JointClassifier
 
 
 class StepHeads(nn.Module):
@@ -137,8 +178,12 @@ class StepHeads(nn.Module):
 
 
 def build_classifier(config: AdaFocusConfig, glance_features: int, focus_features: int) -> Classifier:
-    form = MaxPoolClassifier if config.aggregation == "max_pool" else AverageClassifier
-    return form(config, glance_features, focus_features)
+    forms: dict[Aggregation, type[MaxPoolClassifier] | type[AverageClassifier] | type[JointClassifier]] = {
+        "max_pool": MaxPoolClassifier,
+        "average": AverageClassifier,
+        "joint_statistics": JointClassifier,
+    }
+    return forms[config.aggregation](config, glance_features, focus_features)
 
 
 def _mlp(inputs: int, hidden: int) -> nn.Sequential:

@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeAlias, get_args
 from models.backbones.config import BackboneConfig
 from models.normalize import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
 
-Aggregation: TypeAlias = Literal["max_pool", "average", "root_statistics"]
+Aggregation: TypeAlias = Literal["max_pool", "average", "joint_statistics"]
+FocusInput: TypeAlias = Literal["frames", "differences"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,10 @@ class AdaFocusConfig:
     """TSM in both encoders, within the glance frames and within each cube."""
     aggregation: Aggregation = "max_pool"
     """`max_pool`: running maximum and a head per step; `average`: frame logits, averaged over all cubes so far;
-    `root_statistics`: the same of a head that sees how features change over the frames, too."""
+    `joint_statistics`: a head per step that sees glance and cubes side by side, and how their features change."""
+    focus_input: FocusInput = "frames"
+    """`differences`: a cube of n frames is n - 1 differences of neighbours (RGB difference; TSN, Wang et al., ECCV 2016),
+    so that the glance sees how things look, and cubes how they move; the policy then sees changes, too."""
     glance_features: bool = True
     """Predictions after cubes rest on the glance, too; false: on the cubes alone (an ablation of Table 5)."""
     classifier_hidden: int = 4096
@@ -52,6 +56,8 @@ class AdaFocusConfig:
     """What the networks were trained on. Clips are always RGB; bgr is swapped inside the encoders."""
 
     def __post_init__(self) -> None:
+        if self.focus_input not in get_args(FocusInput):
+            raise ValueError(f"focus_input is {self.focus_input!r}, but must be one of {get_args(FocusInput)}")
         _check_positive(self)
         _check_glance(self)
         _check_cubes(self)
@@ -67,6 +73,10 @@ class AdaFocusConfig:
     @property
     def num_glance_frames(self) -> int:
         return len(self.glance_indices)
+
+    def num_focus_images(self, num_frames: int) -> int:
+        """What the focus network sees of so many neighbouring frames."""
+        return num_frames if self.focus_input == "frames" else num_frames - 1
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: `from_dict(json.loads(json.dumps(config.to_dict()))) == config`."""
@@ -212,9 +222,16 @@ def _check_cubes(config: AdaFocusConfig) -> None:
     for name in ("temporal_shift", "glance_features"):
         if type(getattr(config, name)) is not bool:
             raise ValueError(f"{name} is {getattr(config, name)!r}, but must be true or false")
-    if config.aggregation == "root_statistics" and min(config.cube_size[0], config.num_glance_frames) == 1:
+    images = config.num_focus_images(config.cube_size[0])
+    if images < 1 or config.num_focus_images(config.num_glance_frames) < 1:
         raise ValueError(
-            "aggregation 'root_statistics' needs at least 2 frames in glance and cubes: one does not change"
+            f"focus_input 'differences' needs at least 2 frames in glance and cubes (a lone one differs from nothing), but "
+            f"the glance has {config.num_glance_frames} and a cube {config.cube_size[0]}"
         )
-    if config.temporal_shift and config.cube_size[0] == 1:
-        raise ValueError("temporal_shift needs cubes of at least 2 frames: a lone frame has no neighbour to shift from")
+    if config.aggregation == "joint_statistics" and min(images, config.num_glance_frames) == 1:
+        raise ValueError(
+            f"aggregation 'joint_statistics' needs at least 2 images in glance and cubes (one does not change), but the "
+            f"glance has {config.num_glance_frames} and a cube {images}; a cube of n frames has n - 1 differences"
+        )
+    if config.temporal_shift and images == 1:
+        raise ValueError("temporal_shift needs cubes of at least 2 images: a lone one has no neighbour to shift from")

@@ -28,18 +28,19 @@ def costs_flops(config: AdaFocusConfig) -> tuple[int, ...]:
         frames_NHWC = torch.empty(num_glance, *config.frame_size, 3, dtype=torch.uint8)
         maps_BTChw = torch.empty(1, num_glance, network.glance.num_features, *map(num_cells, config.glance_size))
         crops_NHWC = torch.empty(num_frames, height, width, 3, dtype=torch.uint8)
-        cube_BTD = torch.empty(1, num_frames, network.focus.num_features)
+        cube_BTD = torch.empty(1, config.num_focus_images(num_frames), network.focus.num_features)
+        glance_BG = classifier.remember_glance(maps_BTChw.mean(dim=(3, 4)))
         memory_BM = torch.empty(1, classifier.memory_size)
         glance = (
             count_call_flops(network.glance, frames_NHWC)
             + count_call_flops(classifier.remember_glance, maps_BTChw.mean(dim=(3, 4)))
-            + count_call_flops(classifier.glance_logits, memory_BM)
+            + count_call_flops(classifier.glance_logits, glance_BG)
         )
         policy = count_call_flops(network.policy, maps_BTChw)
         cube = (
             count_call_flops(network.focus, crops_NHWC)
             + count_call_flops(classifier.embed_cubes, cube_BTD)
-            + count_call_flops(classifier.step_logits, memory_BM, memory_BM, [1])
+            + count_call_flops(classifier.step_logits, glance_BG, memory_BM, [1])
         )
     return glance, policy + cube, *[cube] * (config.max_cubes - 1)
 

@@ -3,7 +3,7 @@
 Know neither policy nor classifier. Free of data-dependent Python, so that they can be traced and converted; the number
 of clips is dynamic, the frames of a clip (temporal shift) are not.
 
-Shape suffixes: N images (clips x frames, frames of a clip consecutive), H rows, W columns, C colour or feature
+Shape suffixes: N images (clips x frames, frames of a clip consecutive), M images of cubes, H rows, W columns, C colour or feature
 channels, h and w cells of a feature map (32 pixels a side).
 """
 
@@ -34,8 +34,15 @@ class GlanceEncoder(nn.Module):
         return maps_NChw.float()
 
 
+_DIFFERENCE_SCALE = 2.0
+"""Frames a tenth of a second apart differ by less than frames differ from the mean, which is what networks began with."""
+
+
 class FocusEncoder(nn.Module):
-    """f_L: the frames of cubes, uint8 crops_NHWC, to fp32 features_NC, the mean over each feature map."""
+    """f_L: the frames of cubes, uint8 crops_NHWC, to fp32 features_MC, the mean over each feature map.
+
+    M images: the frames, or, of each cube by itself, their differences.
+    """
 
     def __init__(self, config: AdaFocusConfig) -> None:
         super().__init__()
@@ -44,11 +51,17 @@ class FocusEncoder(nn.Module):
         self.num_features = self.backbone.num_features
         self.num_frames = config.cube_size[0]
         self.shifts = config.temporal_shift
+        self.sees_differences = config.focus_input == "differences"
 
     def forward(self, crops_NHWC: Tensor) -> Tensor:
         return self.maps(crops_NHWC, self.num_frames).mean(dim=(2, 3))
 
     def maps(self, crops_NHWC: Tensor, num_frames: int) -> Tensor:
-        """fp32 maps_NChw, any crop size; `num_frames` a cube: one more than usual for the enlarged cubes of Eq. 5."""
-        maps_NChw: Tensor = self.backbone(self.normalize(crops_NHWC), num_frames if self.shifts else None)
-        return maps_NChw.float()
+        """fp32 maps_MChw, any crop size; `num_frames` a cube: one more than usual for the enlarged cubes of Eq. 5."""
+        images_MCHW: Tensor = self.normalize(crops_NHWC)
+        if self.sees_differences:
+            images_NTCHW = images_MCHW.unflatten(0, (-1, num_frames))
+            images_MCHW = _DIFFERENCE_SCALE * (images_NTCHW[:, 1:] - images_NTCHW[:, :-1]).flatten(0, 1)
+            num_frames -= 1
+        maps_MChw: Tensor = self.backbone(images_MCHW, num_frames if self.shifts else None)
+        return maps_MChw.float()

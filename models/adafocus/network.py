@@ -2,7 +2,7 @@
 
 Knows no early exit, loss or optimiser; adaptive inference is `recognizer`'s.
 
-Shape suffixes: B clips, T frames (of the clip, the glance or a cube), H rows, W columns, K cubes, E = K + 1 exits,
+Shape suffixes: B clips, T frames (of the clip, the glance or a cube) or what a cube shows of them, H rows, W columns, K cubes, E = K + 1 exits,
 N = B * K, D features, h and w cells, C classes (logits) or channels (pixels, maps), 3 = (t, y, x).
 """
 
@@ -66,8 +66,7 @@ class AdaFocusV3(nn.Module):
         There may be fewer than K cubes; then there are fewer exits.
         """
         glance_BTD = maps_BTChw.mean(dim=(3, 4))
-        features = {"deep": self._deep_features, "pixel": self._pixel_features, "plain": self._plain_features}[cubes]
-        cubes_BKTD = split_rows(features(clips_BTHWC, positions_BK3), positions_BK3.shape[1])
+        cubes_BKTD = self.cube_features(clips_BTHWC, positions_BK3, cubes=cubes)
         return Exits(
             logits_BEC=self._classify(glance_BTD, cubes_BKTD),
             auxiliary_glance_BTC=self.auxiliary_glance(self.auxiliary_dropout(glance_BTD)),
@@ -81,18 +80,25 @@ class AdaFocusV3(nn.Module):
         frames_BTHWC = clips_BTHWC[:, list(self.config.glance_indices)]
         return split_rows(self.glance(frames_BTHWC.flatten(0, 1)), self.config.num_glance_frames)
 
+    def cube_features(self, clips_BTHWC: Tensor, positions_BK3: Tensor, *, cubes: Cubes) -> Tensor:
+        """features_BKTD of any number of cubes."""
+        features = {"deep": self._deep_features, "pixel": self._pixel_features, "plain": self._plain_features}[cubes]
+        return split_rows(features(clips_BTHWC, positions_BK3), positions_BK3.shape[1])
+
     def _deep_features(self, clips_BTHWC: Tensor, positions_BK3: Tensor) -> Tensor:
         config = self.config
         centres_BK3 = centres(positions_BK3, config)
         crops_NTHWC = crop_enlarged(clips_BTHWC, centres_BK3, config)
         num_frames = enlarged_size(config)[0]
-        maps_NTChw = split_rows(self.focus.maps(crops_NTHWC.flatten(0, 1), num_frames), num_frames)
+        maps_NTChw = split_rows(
+            self.focus.maps(crops_NTHWC.flatten(0, 1), num_frames), config.num_focus_images(num_frames)
+        )
         shifts_N3 = shifts_in_cells(centres_BK3.flatten(0, 1))
         return interpolate(maps_NTChw, shifts_N3, enlarged_axes(config)).mean(dim=(3, 4))
 
     def _pixel_features(self, clips_BTHWC: Tensor, positions_BK3: Tensor) -> Tensor:
         crops_NTHWC = crop_between_pixels(clips_BTHWC, positions_BK3, self.config)
-        return split_rows(self.focus(crops_NTHWC.flatten(0, 1)), self.config.cube_size[0])
+        return self._of_cubes(crops_NTHWC)
 
     def _plain_features(self, clips_BTHWC: Tensor, positions_BK3: Tensor) -> Tensor:
         crops_NTHWC = torch.stack(
@@ -102,7 +108,10 @@ class AdaFocusV3(nn.Module):
                 for cube in place_cubes(positions_K3.detach().cpu().numpy().astype(np.float32), self.config)
             ]
         )
-        return split_rows(self.focus(crops_NTHWC.flatten(0, 1)), self.config.cube_size[0])
+        return self._of_cubes(crops_NTHWC)
+
+    def _of_cubes(self, crops_NTHWC: Tensor) -> Tensor:
+        return split_rows(self.focus(crops_NTHWC.flatten(0, 1)), self.config.num_focus_images(crops_NTHWC.shape[1]))
 
     def _classify(self, glance_BTD: Tensor, cubes_BKTD: Tensor) -> Tensor:
         batch, num_cubes = cubes_BKTD.shape[:2]

@@ -17,11 +17,15 @@ class Policy(nn.Module):
     """maps_BTChw to positions_BK3 in (0, 1): 0 is the first place a cube can take along (t, y, x), 1 the last.
 
     1x1 convolution over the stacked frames, then fully connected layers, as AdaFocusV2's for Something-Something.
+    Where cubes show differences of frames, it is given how much the maps change from frame to frame: from that, where
+    things move can be told for scenes never seen before, from the maps themselves hardly (decision 0014).
     """
 
     def __init__(self, config: AdaFocusConfig, map_channels: int) -> None:
         super().__init__()
         self.max_cubes = config.max_cubes
+        self.sees_changes = config.focus_input == "differences"
+        num_maps = config.num_focus_images(config.num_glance_frames)
         cells = num_cells(config.glance_size[0]) * num_cells(config.glance_size[1])
         widths = (config.policy_conv * cells, *config.policy_hidden)
         hidden = [
@@ -30,7 +34,7 @@ class Policy(nn.Module):
             for layer in (nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.Tanh())
         ]
         self.layers = nn.Sequential(
-            nn.Conv2d(config.num_glance_frames * map_channels, config.policy_conv, 1, bias=False),
+            nn.Conv2d(num_maps * map_channels, config.policy_conv, 1, bias=False),
             nn.BatchNorm2d(config.policy_conv),
             nn.Tanh(),
             nn.Flatten(),
@@ -45,5 +49,7 @@ class Policy(nn.Module):
                 "a batch of 1 clip cannot train the policy: its batch norms need at least 2; "
                 "use a larger batch (drop a lone last one), or eval mode"
             )
+        if self.sees_changes:
+            maps_BTChw = maps_BTChw.diff(dim=1).abs()
         positions: Tensor = self.layers(maps_BTChw.flatten(1, 2))
         return positions.view(-1, self.max_cubes, 3)

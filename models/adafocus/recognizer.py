@@ -166,7 +166,9 @@ class AdaFocusRecognizer:
         steps = [state.step + 1 for state in states]
         cubes = [state.cubes[state.step] for state in states]
         crops_NHWC = np.concatenate([cut(state.clip_THWC, cube) for state, cube in zip(states, cubes, strict=True)])
-        features_BTD = split_rows(self._run_focus(torch.from_numpy(crops_NHWC)), self._config.cube_size[0])
+        features_BTD = split_rows(
+            self._run_focus(torch.from_numpy(crops_NHWC)), self._config.num_focus_images(self._config.cube_size[0])
+        )
         memory_BM = self._classifier.merge(
             torch.stack([state.memory_M for state in states]), self._classifier.embed_cubes(features_BTD)
         )

@@ -18,7 +18,9 @@ FRAME_CUBES = tiny()
 CLIP_CUBES = replace(
     FRAME_CUBES, cube_size=(3, 32, 32), max_cubes=2, temporal_shift=True, aggregation="average", policy_hidden=(16, 8)
 )
-STATISTICS_CLIP_CUBES = replace(CLIP_CUBES, aggregation="root_statistics", temporal_shift=False)
+STATISTICS_CLIP_CUBES = replace(CLIP_CUBES, aggregation="joint_statistics", temporal_shift=False)
+DIFFERENCE_CUBES = replace(STATISTICS_CLIP_CUBES, focus_input="differences")
+SHIFTED_DIFFERENCES = replace(CLIP_CUBES, focus_input="differences")
 CUBES_ALONE = replace(FRAME_CUBES, glance_features=False)
 POOLED_CLIP_CUBES = replace(CLIP_CUBES, aggregation="max_pool", max_cubes=4)
 FORMS = [
@@ -26,6 +28,8 @@ FORMS = [
     pytest.param(CLIP_CUBES, id="clip cubes, averaged"),
     pytest.param(POOLED_CLIP_CUBES, id="clip cubes, max-pooled"),
     pytest.param(STATISTICS_CLIP_CUBES, id="clip cubes, statistics over frames"),
+    pytest.param(DIFFERENCE_CUBES, id="clip cubes of differences, statistics over frames"),
+    pytest.param(SHIFTED_DIFFERENCES, id="clip cubes of differences with temporal shift, averaged"),
     pytest.param(CUBES_ALONE, id="frame cubes without glance features"),
 ]
 

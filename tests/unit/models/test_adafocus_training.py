@@ -207,10 +207,10 @@ def test_the_policy_learns_through_pixels_where_it_is_asked_to(config: AdaFocusC
 
 
 def test_statistics_see_a_change_that_the_mean_over_frames_does_not() -> None:
-    config = replace(CLIP_CUBES, aggregation="root_statistics", temporal_shift=False)
+    config = replace(CLIP_CUBES, aggregation="joint_statistics", temporal_shift=False)
     still_BTD = torch.ones(1, 4, 8)
     flickering_BTD = still_BTD * torch.tensor([0.0, 2.0, 0.0, 2.0])[:, None]
-    for aggregation, told_apart in (("average", False), ("root_statistics", True)):
+    for aggregation, told_apart in (("average", False), ("joint_statistics", True)):
         classifier = build_network(replace(config, aggregation=aggregation), 0).classifier
         still, flickering = (classifier.pool(features_BTD) for features_BTD in (still_BTD, flickering_BTD))
         assert torch.allclose(still, flickering) != told_apart

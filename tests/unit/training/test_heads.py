@@ -8,12 +8,15 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from models.adafocus.config import Aggregation
 from tests.unit.training.runs import MODEL, SAVING, clips, network, trainer
-from training.heads import fit_heads, ridge_regression
+from training.baselines import FullFrame, FullFrameConfig
+from training.heads import LOGIT_SCALE, RIDGE, _sums_of, fit_heads, ridge_regression
+from training.networks import build
 from training.recipe import Stage
-from training.run import BEST
+from training.run import BEST, ModelPlan
 
-CLIP_CUBES = replace(MODEL, cube_size=(3, 32, 32), max_cubes=2, aggregation="root_statistics", dropout=0.0)
+CLIP_CUBES = replace(MODEL, cube_size=(3, 32, 32), max_cubes=2, aggregation="joint_statistics", dropout=0.0)
 
 
 def batches(count: int = 6) -> list[tuple[Tensor, Tensor]]:
@@ -70,12 +73,47 @@ def test_nothing_but_linear_heads_changes_and_the_same_batches_give_the_same_hea
         fit_heads(built, batches(2), generator())
     changed = {name for name, tensor in one.state_dict().items() if not torch.equal(tensor, before[name])}
     heads = {name for name, module in one.named_modules() if isinstance(module, nn.Linear) and "policy" not in name}
-    assert changed == {f"{head}.{kind}" for head in heads for kind in ("weight", "bias")}
+    steps = {"classifier.step_heads.weight_KCD", "classifier.step_heads.bias_KC"}
+    assert changed == {f"{head}.{kind}" for head in heads for kind in ("weight", "bias")} | steps
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
 
 
+@pytest.mark.parametrize("aggregation", ["average", "joint_statistics"])
+def test_the_heads_of_the_full_frame_baseline_are_one_regression_on_both_networks(aggregation: Aggregation) -> None:
+    model = replace(CLIP_CUBES, aggregation=aggregation, focus_input="differences")
+    built = build(ModelPlan("full_frame", FullFrameConfig(model, False, True).to_dict()))
+    assert isinstance(built, FullFrame)
+    fit_heads(built, batches(), generator())
+    clips_BTHWC, labels_B = (torch.cat(parts) for parts in zip(*batches(), strict=True))
+    with torch.no_grad():
+        both_BF = torch.cat(list(built.pooled(clips_BTHWC).values()), dim=1)
+        weight_CF, bias_C = ridge_regression(both_BF, labels_B, model.num_classes, RIDGE * both_BF.shape[1])
+        expected_BC = LOGIT_SCALE * (both_BF @ weight_CF.T + bias_C)
+        torch.testing.assert_close(built(clips_BTHWC).logits_BEC[:, 0], expected_BC, atol=1e-3, rtol=1e-3)
+
+
+def test_every_cube_counts_alike_in_the_heads_that_see_fewer_than_all() -> None:
+    pooled_BKF = torch.eye(3)[None]  # cube k is the k-th unit vector
+    assert [len(list(_sums_of(count, pooled_BKF))) for count in (1, 2, 3)] == [3, 3, 1]
+    for count in (1, 2, 3):
+        total = torch.stack(list(_sums_of(count, pooled_BKF))).sum(dim=(0, 1))
+        assert (total == total[0]).all()
+
+
+def test_learned_heads_have_seen_where_the_policy_looks() -> None:
+    plain, learned, moved = network(CLIP_CUBES), network(CLIP_CUBES), network(CLIP_CUBES)
+    with torch.no_grad():
+        moved.policy.layers[-2].bias.add_(5)
+    for built, sees in ((plain, False), (learned, True), (moved, True)):
+        fit_heads(built, batches(2), generator(), learned=sees)
+    steps = [built.classifier.step_heads.weight_KCD for built in (plain, learned, moved)]
+    assert not torch.allclose(steps[0], steps[1])
+    assert not torch.allclose(steps[1], steps[2])
+    assert torch.equal(learned.classifier.glance_head.weight, plain.classifier.glance_head.weight)
+
+
 def test_heads_behind_layers_that_must_be_learnt_have_no_closed_form() -> None:
-    with pytest.raises(ValueError, match=r"max_pool classifier .* take aggregation average or statistics"):
+    with pytest.raises(ValueError, match=r"max_pool classifier .* take aggregation average or joint_statistics"):
         fit_heads(network(MODEL), batches(1), generator())
 
 
