@@ -84,13 +84,15 @@ class FullFrame(nn.Module):
         model = self.config.model
         check_clips(clips_BTHWC, model)
         frames_NHWC = clips_BTHWC[:, list(model.glance_indices)].flatten(0, 1)
-        maps = {"focus": (self.focus.maps(frames_NHWC, self.num_frames), model.num_focus_images(self.num_frames))}
+        images = model.num_focus_images(self.num_frames)
+        pooled = {"focus": self._pool(self.focus.maps(frames_NHWC, self.num_frames), images)}
         if self.glance is not None:
-            maps["glance"] = (self.glance(frames_NHWC), self.num_frames)
-        return {
-            name: self.pool(split_rows(maps_NChw.mean(dim=(2, 3)), images))
-            for name, (maps_NChw, images) in maps.items()
-        }
+            pooled["glance"] = self._pool(self.glance(frames_NHWC), self.num_frames)
+        return pooled
+
+    def _pool(self, maps_NChw: Tensor, images: int) -> Tensor:
+        pooled_BF: Tensor = self.pool(split_rows(maps_NChw.mean(dim=(2, 3)), images))
+        return pooled_BF
 
 
 def full_frame_cost_flops(config: FullFrameConfig) -> int:

@@ -67,7 +67,7 @@ def fit_heads(
             len(head.biases[0]),
             RIDGE * rows_a_clip * width,
         )
-        parts = weight_CF.split([weight.shape[1] for weight in head.weights], dim=1)
+        parts = torch.split(weight_CF, [weight.shape[1] for weight in head.weights], dim=1)
         for weight, part in zip(head.weights, parts, strict=True):
             weight.copy_(LOGIT_SCALE * part)
         for bias in head.biases:
@@ -124,7 +124,7 @@ def _rows(network: Network, clips_BTHWC: Tensor, generator: torch.Generator, *, 
     for step in range(1, num_cubes + 1):
         sums = [
             classifier.step_features(glance_BF, memory_BF, [step] * len(clips_BTHWC))
-            for pooled_BKF in pooled_BRF.split(num_cubes, dim=1)
+            for pooled_BKF in torch.split(pooled_BRF, num_cubes, dim=1)
             for memory_BF in _sums_of(step, pooled_BKF)
         ]
         rows[f"step {step}"] = torch.stack(sums, dim=1)

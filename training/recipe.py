@@ -77,8 +77,8 @@ class Recipe:
     """Linear, at the start of every stage."""
     max_gradient_norm: float | None = 20.0
     fitted_heads: bool = False
-    """The heads' starting weights are computed in closed form from the clips as they are (`heads`), not drawn; in a stage
-    that trains the policy and not the heads, they are computed again, on its cubes too, whenever it is scored."""
+    """The heads' starting weights are computed in closed form from the clips as they are (`heads`), not drawn. In a
+    stage that trains the policy and not the heads they are computed again before each score, on its cubes, too."""
     average_decay: float = 0.0
     """Of the running average of the weights (0.99: of about the last hundred steps), which then is what is scored and
     kept; 0: the weights themselves."""

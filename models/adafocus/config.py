@@ -40,8 +40,8 @@ class AdaFocusConfig:
     """`max_pool`: running maximum and a head per step; `average`: frame logits, averaged over all cubes so far;
     `joint_statistics`: a head per step that sees glance and cubes side by side, and how their features change."""
     focus_input: FocusInput = "frames"
-    """`differences`: a cube of n frames is n - 1 differences of neighbours (RGB difference; TSN, Wang et al., ECCV 2016),
-    so that the glance sees how things look, and cubes how they move; the policy then sees changes, too."""
+    """`differences`: a cube of n frames shows n - 1 differences of neighbours (RGB difference; TSN, Wang et al.,
+    ECCV 2016): the glance sees how things look, cubes how they move, and the policy is given changes, too."""
     glance_features: bool = True
     """Predictions after cubes rest on the glance, too; false: on the cubes alone (an ablation of Table 5)."""
     classifier_hidden: int = 4096
@@ -225,13 +225,13 @@ def _check_cubes(config: AdaFocusConfig) -> None:
     images = config.num_focus_images(config.cube_size[0])
     if images < 1 or config.num_focus_images(config.num_glance_frames) < 1:
         raise ValueError(
-            f"focus_input 'differences' needs at least 2 frames in glance and cubes (a lone one differs from nothing), but "
-            f"the glance has {config.num_glance_frames} and a cube {config.cube_size[0]}"
+            f"focus_input 'differences' needs at least 2 frames in glance and cubes (a lone one differs from nothing), "
+            f"but the glance has {config.num_glance_frames} and a cube {config.cube_size[0]}"
         )
     if config.aggregation == "joint_statistics" and min(images, config.num_glance_frames) == 1:
         raise ValueError(
-            f"aggregation 'joint_statistics' needs at least 2 images in glance and cubes (one does not change), but the "
-            f"glance has {config.num_glance_frames} and a cube {images}; a cube of n frames has n - 1 differences"
+            f"aggregation 'joint_statistics' needs at least 2 images in glance and cubes (one does not change), but "
+            f"the glance has {config.num_glance_frames} and a cube {images}; a cube of n frames has n - 1 differences"
         )
     if config.temporal_shift and images == 1:
         raise ValueError("temporal_shift needs cubes of at least 2 images: a lone one has no neighbour to shift from")

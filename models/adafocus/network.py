@@ -2,8 +2,9 @@
 
 Knows no early exit, loss or optimiser; adaptive inference is `recognizer`'s.
 
-Shape suffixes: B clips, T frames (of the clip, the glance or a cube) or what a cube shows of them, H rows, W columns, K cubes, E = K + 1 exits,
-N = B * K, D features, h and w cells, C classes (logits) or channels (pixels, maps), 3 = (t, y, x).
+Shape suffixes: B clips, T frames (of the clip, the glance or a cube) or what a cube shows of them, H rows, W columns,
+K cubes, E = K + 1 exits, N = B * K, D features, h and w cells, C classes (logits) or channels (pixels, maps),
+3 = (t, y, x).
 """
 
 from dataclasses import dataclass

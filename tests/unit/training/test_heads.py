@@ -125,3 +125,21 @@ def test_a_stage_that_makes_fitted_heads_worse_leaves_them_as_they_were(tmp_path
     trainer(tmp_path, recipe, fitted, plain=batches)._fit_heads()
     kept = safetensors.torch.load_file(tmp_path / BEST)
     assert all(torch.equal(kept[name], tensor) for name, tensor in fitted.state_dict().items())
+
+
+def test_where_the_policy_alone_is_trained_the_heads_follow_it_in_closed_form(tmp_path: Path) -> None:
+    recipe = replace(
+        SAVING, stages=(Stage(2, "learned", ("policy",), lr=0.05),), fitted_heads=True, patience_epochs=None
+    )
+    trainer(tmp_path, replace(recipe, folds=2), network(CLIP_CUBES), plain=batches).train()
+    kept = safetensors.torch.load_file(tmp_path / BEST)
+    again = network(CLIP_CUBES)
+    again.load_state_dict(kept)
+    at_first = network(CLIP_CUBES)
+    fit_heads(at_first, batches(), generator())
+    fit_heads(again, batches(), torch.Generator().manual_seed(1), learned=True)  # as the trainer seeds its random cubes
+    moved = kept["policy.layers.0.weight"] - at_first.state_dict()["policy.layers.0.weight"]
+    assert moved.abs().max() > 0
+    steps = "classifier.step_heads.weight_KCD"
+    assert not torch.allclose(kept[steps], at_first.state_dict()[steps])
+    torch.testing.assert_close(kept[steps], again.state_dict()[steps])
