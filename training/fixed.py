@@ -36,7 +36,10 @@ class FixedRecognizer:
     def __init__(self, network: FullFrame, clip_spec: ClipSpec, runtime: Runtime) -> None:
         model = network.config.model
         self._indices = list(model.glance_indices)
-        self._num_frames = network.num_frames
+        self._num_images = {
+            "focus": model.num_focus_images(network.num_frames),
+            "glance": network.num_frames,
+        }
         self._clip_spec = clip_spec
         self._costs = (full_frame_cost_flops(network.config),)
         self._pool = network.pool
@@ -77,7 +80,7 @@ class FixedRecognizer:
         raise ValueError(f"a model of fixed cost takes no further step, asked for {len(states)}")
 
     def _logits(self, name: str, frames_NHWC: Tensor) -> Tensor:
-        features_BTD = split_rows(self._networks[name](frames_NHWC).mean(dim=(2, 3)).cpu(), self._num_frames)
+        features_BTD = split_rows(self._networks[name](frames_NHWC).mean(dim=(2, 3)).cpu(), self._num_images[name])
         logits_BC: Tensor = self._heads[name](self._pool(features_BTD))
         return logits_BC
 
