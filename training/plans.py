@@ -119,7 +119,7 @@ def _compact(num_classes: int) -> Plan:
         dropout=0.5,
     )
     recipe = Recipe(
-        stages=(Stage(1, "learned", ("policy",), lr=1e-3),),
+        stages=(Stage(1, "learned", ("policy",), lr=1e-4),),
         rates=Rates(policy=1.0),
         optimizer="adamw",
         weight_decay=0.05,

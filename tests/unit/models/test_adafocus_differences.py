@@ -28,7 +28,7 @@ def test_where_nothing_moves_all_scenes_look_alike_to_cubes_and_policy_but_not_t
     two_BTHWC = stack(still(config, 0), still(config, 1))
     with torch.inference_mode():
         maps_BTChw = network.glance_maps(two_BTHWC)
-        positions_BK3 = network.policy(maps_BTChw)
+        positions_BK3 = network.positions(two_BTHWC, maps_BTChw)
         cubes_BKTD = network.cube_features(two_BTHWC, torch.rand(2, 2, 3), cubes="plain")
     assert not torch.allclose(maps_BTChw[0], maps_BTChw[1])
     assert torch.allclose(positions_BK3[0], positions_BK3[1]) != told_apart
