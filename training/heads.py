@@ -112,7 +112,7 @@ def _rows(network: Network, clips_BTHWC: Tensor, generator: torch.Generator, *, 
     maps_BTChw = network.glance_maps(clips_BTHWC)
     places = [random_positions(len(clips_BTHWC), num_cubes, generator).to(clips_BTHWC.device)]
     if learned:
-        places.append(network.positions(clips_BTHWC, maps_BTChw))
+        places.append(network.policy(maps_BTChw))
     glance_BTD = maps_BTChw.mean(dim=(3, 4))
     cubes = [network.cube_features(clips_BTHWC, positions_BK3, cubes="plain") for positions_BK3 in places]
     cubes_BRTD = torch.cat(cubes, dim=1)

@@ -52,7 +52,7 @@ def losses(
         num_cubes = int(torch.randint(1, config.max_cubes + 1, (), generator=generator))
     passes = []
     if crops in {"learned", "both"}:
-        positions_BK3 = network.positions(clips_BTHWC, maps_BTChw)[:, :num_cubes]
+        positions_BK3 = network.policy(maps_BTChw.detach())[:, :num_cubes]
         if not positions_BK3.isfinite().all():
             raise FloatingPointError(f"the policy's cubes in step {step} are nowhere (NaN); lower the learning rate")
         passes.append(network.exits(clips_BTHWC, maps_BTChw, positions_BK3, cubes=recipe.gradient))

@@ -137,7 +137,7 @@ class RandomPolicy(nn.Module):
         self._drawn = [name in coordinates.split("-") for name in ("time", "space", "space")]
         self._rng = np.random.default_rng(seed)
 
-    def forward(self, maps_BTChw: Tensor, start_BK3: Tensor | None = None) -> Any:
-        positions_BK3: Tensor = self.learned(maps_BTChw, start_BK3)
+    def forward(self, maps_BTChw: Tensor) -> Any:
+        positions_BK3: Tensor = self.learned(maps_BTChw)
         random_BK3 = torch.from_numpy(self._rng.random(tuple(positions_BK3.shape))).to(positions_BK3)
         return torch.where(torch.tensor(self._drawn, device=positions_BK3.device), random_BK3, positions_BK3)

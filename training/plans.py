@@ -109,7 +109,7 @@ def _compact(num_classes: int) -> Plan:
     """
     model = replace(
         compact(num_classes),
-        frame_size=(160, 224),
+        frame_size=(128, 176),
         glance_size=(96, 128),
         glance=BackboneConfig("mobilenet_v2"),
         cube_size=(9, 112, 112),
@@ -119,7 +119,7 @@ def _compact(num_classes: int) -> Plan:
         dropout=0.5,
     )
     recipe = Recipe(
-        stages=(Stage(1, "learned", ("policy",), lr=1e-4),),
+        stages=(Stage(1, "learned", ("policy",), lr=1e-3),),
         rates=Rates(policy=1.0),
         optimizer="adamw",
         weight_decay=0.05,

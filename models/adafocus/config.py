@@ -41,7 +41,7 @@ class AdaFocusConfig:
     `joint_statistics`: a head per step that sees glance and cubes side by side, and how their features change."""
     focus_input: FocusInput = "frames"
     """`differences`: a cube of n frames shows n - 1 differences of neighbours (RGB difference; TSN, Wang et al.,
-    ECCV 2016): the glance sees how things look, cubes how they move, and the policy begins where most moves."""
+    ECCV 2016): the glance sees how things look, cubes how they move."""
     glance_features: bool = True
     """Predictions after cubes rest on the glance, too; false: on the cubes alone (an ablation of Table 5)."""
     classifier_hidden: int = 4096

@@ -36,7 +36,7 @@ def costs_flops(config: AdaFocusConfig) -> tuple[int, ...]:
             + count_call_flops(classifier.remember_glance, maps_BTChw.mean(dim=(3, 4)))
             + count_call_flops(classifier.glance_logits, glance_BG)
         )
-        policy = count_call_flops(network.policy, maps_BTChw)  # finding where most moves is no multiply-add
+        policy = count_call_flops(network.policy, maps_BTChw)
         cube = (
             count_call_flops(network.focus, crops_NHWC)
             + count_call_flops(classifier.embed_cubes, cube_BTD)

@@ -19,7 +19,6 @@ from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import place_cubes
 from models.adafocus.encoders import FocusEncoder, GlanceEncoder
 from models.adafocus.enlarged import centres, crop_enlarged, enlarged_axes, enlarged_size, interpolate, shifts_in_cells
-from models.adafocus.motion import motion_positions
 from models.adafocus.pixels import crop_between_pixels
 from models.adafocus.policy import Policy
 
@@ -59,7 +58,7 @@ class AdaFocusV3(nn.Module):
         """
         maps_BTChw = self.glance_maps(clips_BTHWC)
         if positions_BK3 is None:
-            positions_BK3 = self.positions(clips_BTHWC, maps_BTChw)
+            positions_BK3 = self.policy(maps_BTChw.detach())
         return self.exits(clips_BTHWC, maps_BTChw, positions_BK3, cubes="deep" if self.training else "plain")
 
     def exits(self, clips_BTHWC: Tensor, maps_BTChw: Tensor, positions_BK3: Tensor, *, cubes: Cubes) -> Exits:
@@ -81,13 +80,6 @@ class AdaFocusV3(nn.Module):
         check_clips(clips_BTHWC, self.config)
         frames_BTHWC = clips_BTHWC[:, list(self.config.glance_indices)]
         return split_rows(self.glance(frames_BTHWC.flatten(0, 1)), self.config.num_glance_frames)
-
-    def positions(self, clips_BTHWC: Tensor, maps_BTChw: Tensor) -> Tensor:
-        """positions_BK3 in (0, 1), the policy's. It teaches the glance encoder nothing."""
-        moves = self.config.focus_input == "differences"
-        start_BK3 = motion_positions(clips_BTHWC, self.config) if moves else None
-        positions_BK3: Tensor = self.policy(maps_BTChw.detach(), start_BK3)
-        return positions_BK3
 
     def cube_features(self, clips_BTHWC: Tensor, positions_BK3: Tensor, *, cubes: Cubes) -> Tensor:
         """features_BKTD of any number of cubes."""

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from models.adafocus.costs import costs_flops, glance_frame_flops
 from models.adafocus.cubes import cut, place_cubes
-from models.adafocus.motion import motion_positions
 from models.adafocus.network import AdaFocusV3, split_rows
 from models.answers import answers, cache_key, check_clip, check_rule
 from models.recognizer import ClipSpec, Cube, Frames, Shared
@@ -192,15 +191,10 @@ class AdaFocusRecognizer:
 
     def _with_cubes(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
         """The policy runs once a clip, when it goes past p_0, for all such rows together."""
-        asking = [(state.clip_THWC, state.maps_TChw) for state in states if state.maps_TChw is not None]
-        if not asking:
+        maps = [state.maps_TChw for state in states if state.maps_TChw is not None]
+        if not maps:
             return list(states)
-        start_BK3 = None
-        if self._config.focus_input == "differences":
-            clips_BTHWC = torch.from_numpy(np.stack([clip_THWC for clip_THWC, _ in asking]))
-            start_BK3 = motion_positions(clips_BTHWC, self._config).to(self._device)
-        maps_BTChw = torch.stack([maps_TChw for _, maps_TChw in asking])
-        positions = iter(self._policy(maps_BTChw, start_BK3).cpu().numpy())
+        positions = iter(self._policy(torch.stack(maps)).cpu().numpy())
         return [
             state
             if state.maps_TChw is None

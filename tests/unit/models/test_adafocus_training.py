@@ -198,7 +198,7 @@ def test_the_gradient_between_pixels_is_the_finite_difference_of_a_move() -> Non
 def test_the_policy_learns_through_pixels_where_it_is_asked_to(config: AdaFocusConfig) -> None:
     network, clips_BTHWC = training_network(config), clips(config)
     maps_BTChw = network.glance_maps(clips_BTHWC)
-    exits = network.exits(clips_BTHWC, maps_BTChw, network.positions(clips_BTHWC, maps_BTChw), cubes="pixel")
+    exits = network.exits(clips_BTHWC, maps_BTChw, network.policy(maps_BTChw.detach()), cubes="pixel")
     exits.logits_BEC[:, 1:].square().sum().backward()
     assert network.policy.layers[-2].weight.grad.abs().sum() > 0
 
