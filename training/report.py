@@ -40,6 +40,7 @@ SEEDS = (
     Planned("compact-seed-2", "the default bundle, seed 2"),
 )
 ABLATIONS = (
+    Planned("compact-frames", "Cubes of frames instead of differences"),
     Planned("compact-no-glance-features", "Table 5: without glance features in the classifier"),
     Planned("compact-pixel-gradients", "Table 5: policy trained by pixel instead of deep-feature gradients"),
     Planned("compact-8-cubes", "Table 5: a policy of eight cubes, to compare at one, two, four and eight"),

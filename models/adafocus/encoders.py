@@ -3,8 +3,8 @@
 Know neither policy nor classifier. Free of data-dependent Python, so that they can be traced and converted; the number
 of clips is dynamic, the frames of a clip (temporal shift) are not.
 
-Shape suffixes: N images (clips x frames, frames of a clip consecutive), M images that cubes show of them, T frames of a
-cube, H rows, W columns, C colour or feature channels, h and w cells of a feature map (32 pixels a side).
+Shape suffixes: N images (clips x frames, frames of a clip consecutive), M images that cubes show of them,
+H rows, W columns, C colour or feature channels, h and w cells of a feature map (32 pixels a side).
 """
 
 from torch import Tensor, nn
@@ -58,10 +58,11 @@ class FocusEncoder(nn.Module):
 
     def maps(self, crops_NHWC: Tensor, num_frames: int) -> Tensor:
         """fp32 maps_MChw, any crop size; `num_frames` a cube: one more than usual for the enlarged cubes of Eq. 5."""
-        images_MCHW: Tensor = self.normalize(crops_NHWC)
+        images_MCHW: Tensor
         if self.sees_differences:
-            images_NTCHW = images_MCHW.view(-1, num_frames, *images_MCHW.shape[1:])
-            images_MCHW = _DIFFERENCE_SCALE * (images_NTCHW[:, 1:] - images_NTCHW[:, :-1]).flatten(0, 1)
+            images_MCHW = _DIFFERENCE_SCALE * self.normalize.differences(crops_NHWC, num_frames)
             num_frames -= 1
+        else:
+            images_MCHW = self.normalize(crops_NHWC)
         maps_MChw: Tensor = self.backbone(images_MCHW, num_frames if self.shifts else None)
         return maps_MChw.float()
