@@ -64,7 +64,7 @@ def test_whatever_frames_windows_repeat_or_skip_the_answers_are_the_same(windows
     for window in windows:
         state = glance_at(recognizer, frames_NHWC, tuple(window), memory)
         (alone,) = recognizer.glance([frames_NHWC[window]])
-        assert_same(state, alone, tolerance=1e-6)
+        assert_same(state, alone)  # to fp32: one frame and three take other kernels
         assert len(memory) <= GLANCE_FRAMES  # it does not grow
 
 
