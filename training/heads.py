@@ -77,7 +77,7 @@ def fit_heads(
 def _heads(network: Network) -> dict[str, _Head]:
     """By name, as `_rows` names what they are given."""
     if isinstance(network, FullFrame):
-        # Both heads' logits are added: they are one head on both networks' features.
+        # Their logits are added, so they are one head on both networks' features, in the order of `pooled`.
         both = [head for head in network.classifier.values() if isinstance(head, nn.Linear)]
         return {"sum": _Head(tuple(head.weight for head in both), tuple(head.bias for head in both))}
     if isinstance(network, VideoMobileFormer) or not isinstance(

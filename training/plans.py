@@ -103,7 +103,7 @@ def _family(name: str) -> Family:
 def _compact(num_classes: int) -> Plan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores.
 
-    Sixteen whole frames at some half of the sharpness to glance at, cubes of eight differences of frames at all of it.
+    Sixteen whole frames at half of the pixels to glance at, cubes of eight differences of frames at all of them.
     The networks see each image alone and stay as ImageNet left them; the classifier sees what changes over time, its
     heads by ridge regression. The policy alone is learnt by gradient (decisions 0007, 0012 and 0014).
     """
