@@ -6,8 +6,10 @@ random, and fine-tuning from it does not distort the networks' features at first
 Shape suffixes: B clips of a batch, N of all batches, R rows a clip, K cubes, T frames, D and F features, C classes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +21,18 @@ from training.baselines import FullFrame
 from training.losses import random_positions
 from training.networks import Network
 
-RIDGE = 0.5  # times features and rows a clip; from 0.1 to 1 it made no difference across held-out groups
+RIDGE = 0.5  # times features and rows a clip; across held-out groups 0.1 to 0.5 are level, 1 is two points worse
 LOGIT_SCALE = 8.0  # regression says 0 or 1; softmax needs more to be sure
 
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """One regression: the columns of `weights`, side by side, are for those of the rows; the biases add up."""
+    """One regression. `rows` makes, of what `_features` gathered, rows_NRF; the columns of `weights`, side by side, are
+    for theirs, and the biases add up."""
 
     weights: tuple[Tensor, ...]
     biases: tuple[Tensor, ...]
+    rows: Callable[[Mapping[str, Tensor]], Tensor]
 
 
 @torch.no_grad()
@@ -49,17 +53,17 @@ def fit_heads(
     """
     heads = _heads(network)
     device = next(network.parameters()).device
-    rows: dict[str, list[Tensor]] = {name: [] for name in heads}
-    labels: list[Tensor] = []
     network.eval()
+    gathered: dict[str, list[Tensor]] = {}
+    labels: list[Tensor] = []
     for clips_BTHWC, labels_B in batches:
-        found = _rows(network, clips_BTHWC.to(device), generator, learned=learned)
-        for name in heads:
-            rows[name].append(found[name])
+        for name, features in _features(network, clips_BTHWC.to(device), generator, learned=learned).items():
+            gathered.setdefault(name, []).append(features)
         labels.append(labels_B.to(device))
+    features_by_name = {name: torch.cat(parts) for name, parts in gathered.items()}
     labels_N = torch.cat(labels)
-    for name, head in heads.items():
-        rows_NRF = torch.cat(rows.pop(name))
+    for head in heads:
+        rows_NRF = head.rows(features_by_name)
         rows_a_clip, width = rows_NRF.shape[1:]
         weight_CF, bias_C = ridge_regression(
             rows_NRF.flatten(0, 1),
@@ -74,12 +78,39 @@ def fit_heads(
             bias.copy_(LOGIT_SCALE * bias_C / len(head.biases))
 
 
-def _heads(network: Network) -> dict[str, _Head]:
-    """By name, as `_rows` names what they are given."""
+def _features(network: Network, clips_BTHWC: Tensor, generator: torch.Generator, *, learned: bool) -> dict[str, Tensor]:
+    """What heads are given, by name: a baseline's by that of its head; otherwise `glance` (B, F) and `cubes` (B, R, F),
+    pooled over frames, and the auxiliary heads' frame by frame."""
     if isinstance(network, FullFrame):
-        # Their logits are added, so they are one head on both networks' features, in the order of `pooled`.
-        both = [head for head in network.classifier.values() if isinstance(head, nn.Linear)]
-        return {"sum": _Head(tuple(head.weight for head in both), tuple(head.bias for head in both))}
+        return network.pooled(clips_BTHWC)
+    assert isinstance(network, AdaFocusV3)
+    classifier = network.classifier
+    assert isinstance(classifier, AverageClassifier | JointClassifier)
+    maps_BTChw = network.glance_maps(clips_BTHWC)
+    places = [random_positions(len(clips_BTHWC), network.config.max_cubes, generator).to(clips_BTHWC.device)]
+    if learned:
+        places.append(network.policy(maps_BTChw))
+    glance_BTD = maps_BTChw.mean(dim=(3, 4))
+    cubes_BRTD = network.cube_features(clips_BTHWC, torch.cat(places, dim=1), cubes="plain")
+    return {
+        "glance": classifier.pool(glance_BTD),
+        "cubes": torch.stack([classifier.pool(cube_BTD) for cube_BTD in cubes_BRTD.unbind(dim=1)], dim=1),
+        "auxiliary_glance": glance_BTD,
+        "auxiliary_focus": cubes_BRTD.flatten(1, 2),
+    }
+
+
+def _heads(network: Network) -> list[_Head]:
+    if isinstance(network, FullFrame):
+        # Their logits are added: they are one head on both networks' features.
+        both = {name: head for name, head in network.classifier.items() if isinstance(head, nn.Linear)}
+        return [
+            _Head(
+                tuple(head.weight for head in both.values()),
+                tuple(head.bias for head in both.values()),
+                lambda given: torch.cat([given[name] for name in both], dim=1)[:, None],
+            )
+        ]
     if isinstance(network, VideoMobileFormer) or not isinstance(
         network.classifier, AverageClassifier | JointClassifier
     ):
@@ -88,47 +119,34 @@ def _heads(network: Network) -> dict[str, _Head]:
             "no closed form: take aggregation average or joint_statistics, or fitted_heads false"
         )
     classifier = network.classifier
-    linear = {
-        "glance": classifier.glance_head,
-        "auxiliary_glance": network.auxiliary_glance,
-        "auxiliary_focus": network.auxiliary_focus,
-    }
+    heads = [
+        _of(classifier.glance_head, lambda given: given["glance"][:, None]),
+        _of(network.auxiliary_glance, itemgetter("auxiliary_glance")),
+        _of(network.auxiliary_focus, itemgetter("auxiliary_focus")),
+    ]
     if isinstance(classifier, AverageClassifier):
-        linear["cubes"] = classifier.focus_head
-    heads_by_name = {name: _Head((head.weight,), (head.bias,)) for name, head in linear.items()}
-    if isinstance(classifier, JointClassifier):
-        steps = zip(classifier.step_heads.weight_KCD, classifier.step_heads.bias_KC, strict=True)
-        heads_by_name |= {f"step {step}": _Head((weight,), (bias,)) for step, (weight, bias) in enumerate(steps, 1)}
-    return heads_by_name
+        return [*heads, _of(classifier.focus_head, itemgetter("cubes"))]
+    steps = zip(classifier.step_heads.weight_KCD, classifier.step_heads.bias_KC, strict=True)
+    return heads + [
+        _Head((weight_CD,), (bias_C,), partial(_step_rows, classifier, step))
+        for step, (weight_CD, bias_C) in enumerate(steps, 1)
+    ]
 
 
-def _rows(network: Network, clips_BTHWC: Tensor, generator: torch.Generator, *, learned: bool) -> dict[str, Tensor]:
-    """rows_BRF of each head of `_heads`."""
-    if isinstance(network, FullFrame):
-        return {"sum": torch.cat(list(network.pooled(clips_BTHWC).values()), dim=1)[:, None]}
-    assert isinstance(network, AdaFocusV3)
-    classifier, num_cubes = network.classifier, network.config.max_cubes
-    assert isinstance(classifier, AverageClassifier | JointClassifier)
-    maps_BTChw = network.glance_maps(clips_BTHWC)
-    places = [random_positions(len(clips_BTHWC), num_cubes, generator).to(clips_BTHWC.device)]
-    if learned:
-        places.append(network.policy(maps_BTChw))
-    glance_BTD = maps_BTChw.mean(dim=(3, 4))
-    cubes = [network.cube_features(clips_BTHWC, positions_BK3, cubes="plain") for positions_BK3 in places]
-    cubes_BRTD = torch.cat(cubes, dim=1)
-    glance_BF = classifier.pool(glance_BTD)
-    rows = {"glance": glance_BF[:, None], "auxiliary_glance": glance_BTD, "auxiliary_focus": cubes_BRTD.flatten(1, 2)}
-    pooled_BRF = torch.stack([classifier.pool(cube_BTD) for cube_BTD in cubes_BRTD.unbind(dim=1)], dim=1)
-    if isinstance(classifier, AverageClassifier):
-        return rows | {"cubes": pooled_BRF}
-    for step in range(1, num_cubes + 1):
-        sums = [
-            classifier.step_features(glance_BF, memory_BF, [step] * len(clips_BTHWC))
-            for pooled_BKF in torch.split(pooled_BRF, num_cubes, dim=1)
-            for memory_BF in _sums_of(step, pooled_BKF)
-        ]
-        rows[f"step {step}"] = torch.stack(sums, dim=1)
-    return rows
+def _of(head: nn.Linear, rows: Callable[[Mapping[str, Tensor]], Tensor]) -> _Head:
+    return _Head((head.weight,), (head.bias,), rows)
+
+
+def _step_rows(classifier: JointClassifier, step: int, given: Mapping[str, Tensor]) -> Tensor:
+    """rows_NRF of the head after `step` cubes: of random and of learned cubes every run of so many."""
+    glance_NF, cubes_NRF = given["glance"], given["cubes"]
+    num_cubes = len(classifier.step_heads.bias_KC)
+    rows = [
+        classifier.step_features(glance_NF, memory_NF, [step] * len(glance_NF))
+        for cubes_NKF in torch.split(cubes_NRF, num_cubes, dim=1)
+        for memory_NF in _sums_of(step, cubes_NKF)
+    ]
+    return torch.stack(rows, dim=1)
 
 
 def _sums_of(count: int, pooled_BKF: Tensor) -> Iterator[Tensor]:
