@@ -28,7 +28,7 @@ def test_where_nothing_moves_all_scenes_look_alike_to_cubes_but_not_to_the_glanc
     two_BTHWC = stack(still(config, 0), still(config, 1))
     with torch.inference_mode():
         maps_BTChw = network.glance_maps(two_BTHWC)
-        cubes_BKTD = network.cube_features(two_BTHWC, torch.rand(2, 2, 3), cubes="plain")
+        cubes_BKTD = network.cube_features(two_BTHWC, torch.full((2, 2, 3), 0.5), cubes="plain")
     assert not torch.allclose(maps_BTChw[0], maps_BTChw[1])
     assert torch.allclose(cubes_BKTD[0], cubes_BKTD[1]) != told_apart
 

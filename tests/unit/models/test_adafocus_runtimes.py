@@ -40,9 +40,11 @@ CONFIGS = {
 TOLERANCES = {
     ("torch", "fp32"): 1e-4,
     ("openvino", "fp32"): 1e-4,
-    ("torch", "bf16"): 8e-2,
+    ("torch", "bf16"): 5e-2,
     ("openvino", "bf16"): 5e-2,
 }
+# Of differences torch's bf16 was seen to err by 6 %.
+DIFFERENCES_TOLERANCES = TOLERANCES | {("torch", "bf16"): 8e-2}
 
 
 def is_here(kind: tuple[str, str]) -> bool:
@@ -140,7 +142,9 @@ def test_encoders_agree_with_fp32_torch_within_their_stated_tolerance(form: str,
         with torch.inference_mode():
             expected = encoder(rows_NHWC)
         features = runtime(kind).compile(encoder, rows_NHWC, key=f"{form} {type(encoder).__name__}")(rows_NHWC)
-        assert ((features - expected).abs().max() / expected.abs().max()).item() < TOLERANCES[kind]
+        error = ((features - expected).abs().max() / expected.abs().max()).item()
+        of_differences = encoder is network.focus and config.focus_input == "differences"
+        assert error < (DIFFERENCES_TOLERANCES if of_differences else TOLERANCES)[kind]
 
 
 @pytest.mark.parametrize("config", [*CONFIGS.values(), frame_cubes(5), clip_cubes(5)])

@@ -64,7 +64,8 @@ def test_whatever_frames_windows_repeat_or_skip_the_answers_are_the_same(windows
     for window in windows:
         state = glance_at(recognizer, frames_NHWC, tuple(window), memory)
         (alone,) = recognizer.glance([frames_NHWC[window]])
-        assert_same(state, alone)  # to fp32: one frame and three take other kernels
+        np.testing.assert_allclose(state.probabilities_C, alone.probabilities_C, atol=1e-6)
+        assert_same(state, alone)  # the entropy to 1e-5: it sums what one frame and three round differently
         assert len(memory) <= GLANCE_FRAMES  # it does not grow
 
 
