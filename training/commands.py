@@ -29,7 +29,7 @@ SHIPPED_START = "adafocus-v3-compact"
 def train(
     data: Annotated[Path, typer.Argument(help="A folder per class (in train/, if you like), or a CSV path,label,...")],
     out: Annotated[Path, typer.Option(help="The run's folder; a run that stands there goes on.")],
-    plan: Annotated[str, typer.Option(help="compact, compact-16-frames, frame-cubes, clip-cubes, vmf-compact, paper-*, JSON.")] = (
+    plan: Annotated[str, typer.Option(help="compact, frame-cubes, clip-cubes, vmf-compact, paper-*, or JSON.")] = (
         "compact"
     ),
     baseline: Annotated[str | None, typer.Option(help="Train its full-frame baseline: tsn, tsm, tsn+, tsm+.")] = None,
