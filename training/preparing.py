@@ -23,6 +23,7 @@ from training.observe import relative
 from training.plans import Baseline, Plan, find_plan
 from training.precision import prepare
 from training.recipe import PARTS, Recipe
+from training.recompress import recompress
 from training.run import RUN, DataUsed, Run, Start, code_commit, read_run, write_run
 from training.trainer import Report, Trainer
 
@@ -65,12 +66,19 @@ class Ready:
             held_out=partial(self._plain, self.held_out) if self.held_out.samples else None,
             steps_per_epoch=self.steps_per_epoch,
             out=out,
-            plain=partial(self._plain, self.batches.dataset),
+            plain=self._for_heads,
             report=report,
         )
 
     def _plain(self, dataset: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
         return plain_batches(dataset, self.store, self.run.clip, self.run.recipe.batch_size)
+
+    def _for_heads(self) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from self._plain(self.batches.dataset)
+        if (crf := self.run.recipe.recompress_crf) is not None:
+            for clips_BTHWC, labels_B in self._plain(self.batches.dataset):
+                again_BTHWC = np.stack([recompress(clip_THWC, crf) for clip_THWC in clips_BTHWC.numpy()])
+                yield torch.from_numpy(again_BTHWC), labels_B
 
     @property
     def steps_per_epoch(self) -> int:

@@ -18,6 +18,8 @@ Gradient: TypeAlias = Literal["deep", "pixel"]
 """Through what the policy learns: interpolated deep features (Eq. 5-6), or pixels (AdaFocusV2)."""
 Precision: TypeAlias = Literal["fp32", "bf16"]
 
+_WORST_CRF = 51  # of H.264 with 8 bits a colour
+
 PARTS = ("glance", "policy", "focus", "classifier")
 """What has a learning rate and can be frozen. `classifier` includes the auxiliary heads; a Video Mobile-Former is one
 part, and goes by that name."""
@@ -79,6 +81,9 @@ class Recipe:
     fitted_heads: bool = False
     """The heads' starting weights are computed in closed form from the clips as they are (`heads`), not drawn. In a
     stage that trains the policy and not the heads they are computed again before each score, on its cubes, too."""
+    recompress_crf: int | None = None
+    """Fitted heads are given every clip twice, as it is and after one more round of H.264 at this constant rate factor:
+    videos come in many qualities, and differences of frames show it. None: as it is."""
     average_decay: float = 0.0
     """Of the running average of the weights (0.99: of about the last hundred steps), which then is what is scored and
     kept; 0: the weights themselves."""
@@ -125,6 +130,7 @@ class Recipe:
         _at_least(1, evaluate_every_epochs=self.evaluate_every_epochs, patience_epochs=self.patience_epochs)
         _at_least(0, seed=self.seed, warmup_epochs=self.warmup_epochs, weight_decay=self.weight_decay)
         _at_least(0, auxiliary_weight=self.auxiliary_weight)
+        _check_recompress(self)
         _above_zero(max_gradient_norm=self.max_gradient_norm)
         _one_of(Optimizer, optimizer=self.optimizer)
         _one_of(Gradient, gradient=self.gradient)
@@ -162,6 +168,16 @@ class Recipe:
             raise ValueError(f"{'.'.join(map(str, first['loc']))} is {first['input']!r}: {first['msg']}") from error
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a recipe: {error}") from error
+
+
+def _check_recompress(recipe: Recipe) -> None:
+    crf = recipe.recompress_crf
+    if crf is None:
+        return
+    if not 0 <= crf <= _WORST_CRF:
+        raise ValueError(f"recompress_crf is {crf}, but H.264's rate factors go from 0 (lossless) to {_WORST_CRF}")
+    if not recipe.fitted_heads:
+        raise ValueError("recompress_crf is for fitted heads; set fitted_heads, or leave it out")
 
 
 def _tuples(value: Any) -> Any:

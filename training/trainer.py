@@ -78,7 +78,7 @@ class Trainer:
     steps_per_epoch: int
     out: Path
     plain: HeldOut | None = None
-    """The videos to learn from, as inference sees them."""
+    """The videos to learn from, as inference sees them: what fitted heads are fitted to."""
     report: Report | None = None
     checkpoint_every_s: float = 300.0
     _ended: bool = False

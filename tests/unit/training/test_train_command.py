@@ -283,6 +283,8 @@ def test_a_plans_own_number_of_classes_gives_way_to_the_datas(tmp_path: Path) ->
         ({"rates": {"policy": 0.0}}, "rates.policy is 0.0, but must be above 0"),
         ({"batch_size": 2.5}, "batch_size is 2.5: Input should be a valid integer"),
         ({"frozen": "glance."}, "frozen is 'glance.': Input should be a valid array"),
+        ({"recompress_crf": 30}, "recompress_crf is for fitted heads"),
+        ({"fitted_heads": True, "recompress_crf": 52}, r"recompress_crf is 52, but H.264's rate factors go from 0"),
         ({"momentun": 0.9}, r"unknown entries \['momentun'\]"),
     ],
 )
