@@ -179,7 +179,10 @@ def describe_recipe(run: Run, *, finished: bool) -> str:
     if run.model.family == "video_mobile_former":
         stages = "; ".join(f"{s.epochs} epochs, rate {s.lr:g}" for s in recipe.stages)
     if recipe.fitted_heads:
-        stages = "; ".join(filter(None, ("heads in closed form", stages)))
+        heads = "heads in closed form"
+        if recipe.recompress_crf is not None:
+            heads += f", on clips compressed once more (crf {recipe.recompress_crf}), too"
+        stages = "; ".join(filter(None, (heads, stages)))
     if recipe.folds:
         stages += "; nothing held out"
     if recipe.training_frames is not None:

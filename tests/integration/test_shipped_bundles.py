@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -16,6 +14,7 @@ from models.runtime import RuntimeConfig
 from service.video.clip import FrameRule
 from service.video.decode import decode
 from tests.clips import moving_square, write_clip
+from tests.packing import packed
 from training.dataset import LIMITS
 
 SHIPPED = sorted(available_models())
@@ -46,25 +45,6 @@ def test_a_bundle_that_ships_is_trained_small_and_tells_its_origin(name: str) ->
     assert len(card["Licence"]) > 10
     assert bundle.manifest.provenance.commit
     assert bundle.clip_spec.source_short_side_px == 160
-
-
-def packed(source: Path, out: Path, short_side_px: int = 160) -> Path:
-    """The same pictures at the same times, small: H.264, crf 24, as the training data are.
-
-    The same bytes every time: on a busy machine x264's macroblock tree (PyAV's build) differs from run to run.
-    """
-    with av.open(str(source)) as reading, av.open(str(out), "w") as writing:
-        video = reading.streams.video[0]
-        ratio = Fraction(short_side_px, min(video.width, video.height))
-        made = writing.add_stream("libx264", rate=video.average_rate, options={"crf": "24", "x264-params": "mbtree=0"})
-        made.width, made.height = (2 * round(side * ratio / 2) for side in (video.width, video.height))
-        made.pix_fmt = "yuv420p"
-        for number, frame in enumerate(reading.decode(video)):
-            small = frame.reformat(made.width, made.height, "yuv420p", interpolation="AREA")
-            small.pts, small.time_base = number, 1 / video.average_rate
-            writing.mux(made.encode(small))
-        writing.mux(made.encode(None))
-    return out
 
 
 def every_exit(recognizer: Recognizer, path: Path) -> Iterator[np.ndarray]:

@@ -10,6 +10,7 @@ import torch
 from models.recognizer import Frames
 from tests.clips import noise
 from tests.unit.training.test_train_command import MODEL, PLAN, cache, data, ready
+from training.bundling import describe_recipe
 from training.plans import Plan
 from training.recompress import recompress
 
@@ -65,6 +66,11 @@ def test_what_is_held_out_is_scored_as_it_is(data: Path, cache: Path, tmp_path: 
     held_out = made.trainer(tmp_path / "run").held_out
     assert held_out is not None
     assert sum(len(labels_B) for _, labels_B in held_out()) == len(made.held_out)
+
+
+def test_the_model_card_says_so(data: Path, cache: Path, tmp_path: Path) -> None:
+    told = describe_recipe(ready(data, cache, tmp_path / "run", FITTED).run, finished=True)
+    assert told.startswith("heads in closed form, on clips compressed once more (crf 30), too; 1 epochs of")
 
 
 def test_a_plan_with_odd_frames_is_refused_before_anything_is_read() -> None:
