@@ -4,6 +4,7 @@ Knows no store and no label; decodes through `service.video`, so that pixels and
 Shape suffixes: T frames, H rows, W columns, C colour channels.
 """
 
+import threading
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,10 @@ from service.video.probe import scan
 from service.video.sampling import PacketFacts, choose, segment_centres
 
 MAX_FRAMES = 256  # kept of one video: 35 MB at 160 x 284. Of a longer one, every n-th
+
+PARSING = threading.Lock()
+"""Held to read an npy header, which numpy parses as a Python literal: where two threads do that at once, CPython 3.11
+now and then fails (SystemError, gh-106905)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ def write_footage(footage: Footage, file: BinaryIO) -> None:
 
 def read_footage(path: Path) -> Footage:
     """The frames are a read-only map of the file."""
-    with path.open("rb") as file:
+    with PARSING, path.open("rb") as file:
         facts: list[int] = np.load(file).tolist()
         assert npy.read_magic(file) == (1, 0)
         shape, _, dtype = npy.read_array_header_1_0(file)

@@ -19,7 +19,7 @@ from service.errors import VideoError
 from service.video.clip import FrameRule
 from service.video.decode import decode
 from training.dataset import LIMITS, Dataset, Unreadable
-from training.footage import Footage, decode_footage, read_footage, write_footage
+from training.footage import PARSING, Footage, decode_footage, read_footage, write_footage
 
 _LAYOUT = 1  # of the files; another number is another folder
 
@@ -63,7 +63,8 @@ class FrameStore:
             with _naming(path):
                 clip = decode(str(path), rule, LIMITS)
             _write_whole(stored, lambda file: np.save(file, clip.frames_THWC))
-        frames_THWC: Frames = np.load(stored)
+        with PARSING:
+            frames_THWC: Frames = np.load(stored)
         return frames_THWC
 
     def fill(

@@ -3,7 +3,10 @@
 import os
 import shutil
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +189,26 @@ class TestTheFolder:
         for frames_THWC in seen:
             np.testing.assert_array_equal(frames_THWC, seen[0])
         assert len(os.listdir(next((tmp_path / "cache").iterdir()))) == 1
+
+    def test_threads_read_headers_one_at_a_time(self, store, monkeypatch):
+        """They are parsed as Python literals, which fails now and then in older CPythons where two threads do it."""
+        path = cached_clip("small.mp4", size=(96, 64), seconds=0.4)
+        store.footage(path)
+        store.clip(path, SPEC)
+        load, loading, alone = np.load, threading.Lock(), []
+
+        def slow_load(*arguments, **options):
+            alone.append(loading.acquire(blocking=False))
+            time.sleep(0.005)
+            if alone[-1]:
+                loading.release()
+            return load(*arguments, **options)
+
+        monkeypatch.setattr(np, "load", slow_load)
+        reads = [store.footage, partial(store.clip, spec=SPEC)] * 4
+        with ThreadPoolExecutor(len(reads)) as pool:
+            list(pool.map(lambda read: read(path), reads))
+        assert alone == [True] * len(reads)
 
 
 class TestFilling:
