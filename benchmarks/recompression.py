@@ -9,7 +9,6 @@ Shape suffixes: N videos, E exits.
 import argparse
 import json
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from models.runtime import RuntimeConfig
 from service.video.clip import FrameRule
 from service.video.decode import decode
 from tests.packing import packed
+from training.calibrate import observe
 from training.dataset import LIMITS, read_dataset
 from training.observe import label_numbers
 
@@ -79,17 +79,9 @@ def main() -> None:
 
 def labels_of(recognizer: Recognizer, paths: list[Path]) -> NDArray[np.intp]:
     """said_NE."""
-    batches = [paths[first : first + 8] for first in range(0, len(paths), 8)]
-    return np.concatenate([np.stack(list(_exits(recognizer, batch)), axis=1) for batch in batches])
-
-
-def _exits(recognizer: Recognizer, paths: list[Path]) -> Iterator[NDArray[np.intp]]:
     rule = FrameRule(**asdict(recognizer.clip_spec))
-    states = recognizer.glance([decode(str(path), rule, LIMITS).frames_THWC for path in paths])
-    yield np.array([state.probabilities_C.argmax() for state in states])
-    for _ in recognizer.costs[1:]:
-        states = recognizer.focus(states)
-        yield np.array([state.probabilities_C.argmax() for state in states])
+    clips = (decode(str(path), rule, LIMITS).frames_THWC for path in paths)
+    return observe(recognizer, clips).argmax(axis=2)  # which no temperature changes
 
 
 if __name__ == "__main__":

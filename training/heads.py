@@ -45,9 +45,9 @@ def fit_heads(
 ) -> None:
     """Set every linear head from all (clips_BTHWC, labels_B); the network is left in eval mode.
 
-    On random cubes, and with `learned` on those of the policy, too: Eq. 1's average. The clips are those of inference:
-    augmented ones differ in what the heads are given. Half-way between videos and classes counting alike: a class of n
-    videos weighs as sqrt(n).
+    On random cubes, and with `learned` on those of the policy, too: Eq. 1's average. The clips are those of inference,
+    also as copies of lower quality (a copy counts as a clip): augmented ones differ in what the heads are given.
+    Half-way between videos and classes counting alike: a class of n videos weighs as sqrt(n).
 
     Raises ValueError for a classifier whose heads are not linear layers on fixed features.
     """

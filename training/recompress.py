@@ -14,7 +14,7 @@ from models.recognizer import Frames
 def recompress(frames_THWC: Frames, crf: int) -> Frames:
     """uint8 RGB in and out, both sides even (ValueError): 4:2:0 has a colour for every four pixels.
 
-    The same bytes every time: with x264's macroblock tree PyAV's build differs from run to run.
+    The same pixels every time: with x264's macroblock tree PyAV's build differs from run to run.
     """
     height, width = frames_THWC.shape[1:3]
     if height % 2 or width % 2:

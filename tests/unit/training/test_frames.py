@@ -191,7 +191,7 @@ class TestTheFolder:
         assert len(os.listdir(next((tmp_path / "cache").iterdir()))) == 1
 
     def test_threads_read_headers_one_at_a_time(self, store, monkeypatch):
-        """They are parsed as Python literals, which fails now and then in older CPythons where two threads do it."""
+        """They are parsed as Python literals, which in CPython 3.11 fails now and then where two threads do it."""
         path = cached_clip("small.mp4", size=(96, 64), seconds=0.4)
         store.footage(path)
         store.clip(path, SPEC)
