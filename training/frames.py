@@ -20,6 +20,7 @@ from service.video.clip import FrameRule
 from service.video.decode import decode
 from training.dataset import LIMITS, Dataset, Unreadable
 from training.footage import PARSING, Footage, decode_footage, read_footage, write_footage
+from training.recompress import recompress
 
 _LAYOUT = 1  # of the files; another number is another folder
 
@@ -54,15 +55,20 @@ class FrameStore:
         """When each of `frames` is shown, in seconds from the start of the video."""
         return self.footage(path).pts_s
 
-    def clip(self, path: Path, spec: ClipSpec) -> Frames:
-        """frames_THWC as the service decodes them for inference, whatever the store's short side. Raises VideoError."""
+    def clip(self, path: Path, spec: ClipSpec, recompress_crf: int | None = None) -> Frames:
+        """frames_THWC as the service decodes them for inference, whatever the store's short side, or as they are when
+        compressed once more. Raises VideoError."""
         rule = FrameRule(**asdict(spec))
-        folder = self._clips / hashlib.blake2b(repr(rule).encode(), digest_size=8).hexdigest()
+        named = repr(rule) if recompress_crf is None else f"{rule!r} crf {recompress_crf}"
+        folder = self._clips / hashlib.blake2b(named.encode(), digest_size=8).hexdigest()
         stored = folder / f"{self._key(path)}.npy"
         if not stored.exists():
-            with _naming(path):
-                clip = decode(str(path), rule, LIMITS)
-            _write_whole(stored, lambda file: np.save(file, clip.frames_THWC))
+            if recompress_crf is None:
+                with _naming(path):
+                    made_THWC = decode(str(path), rule, LIMITS).frames_THWC
+            else:
+                made_THWC = recompress(self.clip(path, spec), recompress_crf)
+            _write_whole(stored, lambda file: np.save(file, made_THWC))
         with PARSING:
             frames_THWC: Frames = np.load(stored)
         return frames_THWC

@@ -23,7 +23,6 @@ from training.observe import relative
 from training.plans import Baseline, Plan, find_plan
 from training.precision import prepare
 from training.recipe import PARTS, Recipe
-from training.recompress import recompress
 from training.run import RUN, DataUsed, Run, Start, code_commit, read_run, write_run
 from training.trainer import Report, Trainer
 
@@ -70,15 +69,13 @@ class Ready:
             report=report,
         )
 
-    def _plain(self, dataset: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
-        return plain_batches(dataset, self.store, self.run.clip, self.run.recipe.batch_size)
+    def _plain(self, dataset: Dataset, recompress_crf: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        return plain_batches(dataset, self.store, self.run.clip, self.run.recipe.batch_size, recompress_crf)
 
     def _for_heads(self) -> Iterator[tuple[Tensor, Tensor]]:
         yield from self._plain(self.batches.dataset)
-        if (crf := self.run.recipe.recompress_crf) is not None:
-            for clips_BTHWC, labels_B in self._plain(self.batches.dataset):
-                again_BTHWC = np.stack([recompress(clip_THWC, crf) for clip_THWC in clips_BTHWC.numpy()])
-                yield torch.from_numpy(again_BTHWC), labels_B
+        if self.run.recipe.recompress_crf is not None:
+            yield from self._plain(self.batches.dataset, self.run.recipe.recompress_crf)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -148,12 +145,12 @@ def _learning_and_held_out(train: Dataset, recipe: Recipe, fold: int | None) -> 
 
 
 def plain_batches(
-    dataset: Dataset, store: FrameStore, spec: ClipSpec, batch_size: int
+    dataset: Dataset, store: FrameStore, spec: ClipSpec, batch_size: int, recompress_crf: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(clips_BTHWC, labels_B) as inference would see them, in order."""
+    """(clips_BTHWC, labels_B) as inference would see them, or as copies of that quality, in order."""
     for first in range(0, len(dataset), batch_size):
         samples = dataset.samples[first : first + batch_size]
-        clips_BTHWC = np.stack([store.clip(sample.path, spec) for sample in samples])
+        clips_BTHWC = np.stack([store.clip(sample.path, spec, recompress_crf) for sample in samples])
         yield torch.from_numpy(clips_BTHWC), torch.tensor([sample.label for sample in samples])
 
 

@@ -79,8 +79,8 @@ class Recipe:
     """Linear, at the start of every stage."""
     max_gradient_norm: float | None = 20.0
     fitted_heads: bool = False
-    """The heads' starting weights are computed in closed form from clips as inference sees them (`heads`), not drawn. In
-    a stage that trains the policy and not the heads they are computed again before each score, on its cubes, too."""
+    """The heads' starting weights are computed in closed form from clips as inference sees them (`heads`), not drawn.
+    In a stage that trains the policy and not the heads they are computed again before each score, on its cubes, too."""
     recompress_crf: int | None = None
     """Fitted heads are given every clip twice, as it is and after one more round of H.264 at this constant rate factor:
     videos come in many qualities, and differences of frames show it. None: as it is."""
