@@ -98,7 +98,7 @@ class Recognizer(Protocol[StateT]):
 class Shared:
     """A clip's frames by name: equal keys stand for equal frames, also of earlier clips that came with this `memory`.
 
-    `memory` holds the features of frames by key. A glance takes from it what is there, and leaves this clip's.
+    `memory` holds the features of frames by key. A glance takes from it what is there, and leaves what is of this clip.
     """
 
     keys_T: tuple[int, ...]

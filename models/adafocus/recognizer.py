@@ -96,7 +96,8 @@ class AdaFocusRecognizer:
 
     @torch.inference_mode()
     def glance_sharing(self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None]) -> list[AdaFocusState]:
-        """`glance`, looking at each different frame of a `Shared` clip once; a memory keeps its latest clip's."""
+        """`glance`, looking at each different frame of a `Shared` clip once; a memory keeps what lies in its latest
+        clip, also between the frames that this glance looks at: a window that moves by an odd number finds it there."""
         for clip_THWC in clips_THWC:
             check_clip(clip_THWC, self._clip_size)
         if not clips_THWC:
@@ -142,7 +143,7 @@ class AdaFocusRecognizer:
             found = {key: _map_of(place, new_NChw) for key, place in row.items()}
             maps_B.append(torch.stack([found[key] for key in (indices if one is None else self._glance_keys(one))]))
             if one is not None:
-                one.memory.clear()
+                _forget_all_but(one.keys_T, one.memory)
                 one.memory.update(
                     {key: map_Chw.clone() if isinstance(row[key], int) else map_Chw for key, map_Chw in found.items()}
                 )
@@ -201,6 +202,11 @@ class AdaFocusRecognizer:
             else replace(state, maps_TChw=None, cubes=place_cubes(next(positions), self._config))
             for state in states
         ]
+
+
+def _forget_all_but(keys_T: Sequence[int], memory: dict[int, Tensor]) -> None:
+    for key in memory.keys() - set(keys_T):
+        del memory[key]
 
 
 def _map_of(place: Tensor | int, new_NChw: Tensor | None) -> Tensor:

@@ -155,7 +155,7 @@ class Frames(Value):
     decoded: int = Field(examples=[25])
     dropped: int = Field(description="Damaged, or too late.", examples=[0])
     distinct: int = Field(description="Different frames in this window.", examples=[16])
-    reused: int = Field(description="Of these, seen by the glance in an earlier window already.", examples=[12])
+    reused: int = Field(description="Of these, seen by the glance in an earlier window already.", examples=[6])
 
 
 class ResultEvent(Value):
