@@ -138,5 +138,5 @@ def test_the_commands_print_and_report(place, evaluated, tmp_path):
     page = tmp_path / "RESULTS.md"
     done = CliRunner().invoke(cli, ["report", str(tmp_path / "results"), "--out", str(page)])
     assert done.exit_code == 0, done.output
-    assert "not run: compact-tsn-plus" in done.output
+    assert "not run: compact-16-frames-tsn-plus, compact-tsn-plus" in done.output
     assert "Against `tsn-plus`" in page.read_text()
