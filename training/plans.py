@@ -102,17 +102,17 @@ def _family(name: str) -> Family:
     return cast(Family, name)
 
 
-def _compact(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(0, 16, 2))) -> Plan:
+def _compact(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(1, 16, 2))) -> Plan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores.
 
-    Every other one of sixteen whole frames to glance at, at less than half of the pixels; cubes of eight differences of
+    Every other one of sixteen whole frames to glance at, at half of the pixels; cubes of eight differences of
     neighbouring frames at all of them. The networks see each image alone and stay as ImageNet left them; the classifier
     sees what changes over time, its heads by ridge regression on clips as they are and compressed once more. The policy
     alone is learnt by gradient (decisions 0007, 0012 and 0014 to 0016).
     """
     model = replace(
         compact(num_classes),
-        frame_size=(144, 192),
+        frame_size=(128, 176),
         glance_indices=glance_indices,
         glance_size=(96, 128),
         glance=BackboneConfig("mobilenet_v2"),
