@@ -22,7 +22,8 @@ ORIGINALS = Path(__file__).parents[3] / "shared" / "data" / "originals"
 """Full-size recordings of the val split, which are not ours to publish."""
 
 MOST_BYTES = {"adafocus-v3-compact": 12_000_000}
-MOST_MOVED = 0.1
+MOST_MOVED = {24: 0.12, 30: 0.2}
+"""Of a score, by the copy's crf: as the training data were packed, and visibly worse."""
 EXACT = RuntimeConfig(name="torch", precision="fp32", num_threads=1)
 
 
@@ -55,17 +56,19 @@ def every_exit(recognizer: Recognizer, path: Path) -> Iterator[np.ndarray]:
         yield states[0].probabilities_C
 
 
-def assert_alike(recognizer: Recognizer, source: Path, copy: Path) -> None:
-    """The same label at every exit, scores within MOST_MOVED."""
-    for one, other in zip(every_exit(recognizer, source), every_exit(recognizer, copy), strict=True):
-        assert one.argmax() == other.argmax(), (one, other)
-        assert np.abs(one - other).max() < MOST_MOVED, (one, other)
+def assert_alike(recognizer: Recognizer, source: Path, folder: Path) -> None:
+    """Copies get the same label at every exit, and scores within MOST_MOVED."""
+    for crf, most_moved in MOST_MOVED.items():
+        copy = packed(source, folder / f"{source.stem}-{crf}.mp4", crf=crf)
+        for one, other in zip(every_exit(recognizer, source), every_exit(recognizer, copy), strict=True):
+            assert one.argmax() == other.argmax(), (crf, one, other)
+            assert np.abs(one - other).max() < most_moved, (crf, one, other)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_large_video_and_its_small_copy_get_the_same_answer(name: str, tmp_path: Path) -> None:
     large = write_clip(tmp_path / "large.mp4", seconds=2, fps=15, size=(1280, 720), pattern=moving_square)
-    assert_alike(load_model(name, runtime=EXACT).recognizer, large, packed(large, tmp_path / "small.mp4"))
+    assert_alike(load_model(name, runtime=EXACT).recognizer, large, tmp_path)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -75,4 +78,4 @@ def test_real_recordings_and_their_small_copies_get_the_same_answers(name: str, 
         pytest.skip("needs the full-size recordings that the training data were made from; they do not ship")
     recognizer = load_model(name, runtime=EXACT).recognizer
     for original in originals:
-        assert_alike(recognizer, original, packed(original, tmp_path / f"{original.stem}.mp4"))
+        assert_alike(recognizer, original, tmp_path)
