@@ -23,8 +23,8 @@ export function entropyChart(steps, thresholds, numSteps, numLabels) {
     svg("text", { x: LEFT - 4, y: BOTTOM + 4, "text-anchor": "end" }, "0"),
     ...Array.from({ length: numSteps }, (_, step) =>
       svg("text", { x: x(step), y: BOTTOM + 15, "text-anchor": "middle" }, step === 0 ? "glance" : String(step))),
-    ...thresholds.filter((eta) => eta >= 0).map((eta, step) =>
-      svg("line", { class: "threshold", x1: x(step) - width * 0.4, x2: x(step) + width * 0.4, y1: y(eta), y2: y(eta) })),
+    ...thresholds.map((eta, step) => (eta < 0 ? null : // never met
+      svg("line", { class: "threshold", x1: x(step) - width * 0.4, x2: x(step) + width * 0.4, y1: y(eta), y2: y(eta) }))),
     svg("polyline", { class: "entropy", points: steps.map((step) => `${x(step.step)},${y(step.entropy_nats)}`).join(" ") }),
     ...steps.map((step) =>
       svg("circle", { cx: x(step.step), cy: y(step.entropy_nats), r: 5, fill: colourOf(step.step), class: "taken" })),

@@ -6,8 +6,9 @@ import { h, percent, short } from "./dom.js";
 import { Player } from "./player.js";
 
 const STOPPED = {
-  confident: (run) =>
-    `Sure enough: entropy ${short(run.last.entropy_nats)} is at or below its threshold ${short(run.threshold)}.`,
+  confident: (run) => run.threshold < Math.log(run.model.labels.length)
+    ? `Sure enough: entropy ${short(run.last.entropy_nats)} is at or below its threshold ${short(run.threshold)}.`
+    : "As far as the thresholds of this budget go: they stop every video here.",
   ceiling: (run) => `At the ceiling: one more step would pass ${short(run.ceiling)} GFLOPs.`,
   deadline: () => "Out of time: this is the best answer so far.",
   exhausted: () => "Every step was taken; there is none left.",
@@ -129,8 +130,8 @@ export class Run {
         "aria-label": `Show step ${step.step}` }, swatch, String(step.step))),
       h("td", {}, ...(step.cube ? whereabouts(step.cube) : ["everything"])),
       h("td", {}, step.top.label, h("small", {}, percent(step.top.score))),
-      h("td", {}, short(step.entropy_nats), isLast || threshold < 0 ? null
-        : h("small", {}, `${step.entropy_nats <= threshold ? "≤" : ">"} ${short(threshold)}`)),
+      h("td", {}, short(step.entropy_nats), isLast || threshold < 0 || threshold >= Math.log(this.model.labels.length)
+        ? null : h("small", {}, `${step.entropy_nats <= threshold ? "≤" : ">"} ${short(threshold)}`)),
       h("td", {}, short(step.gflops)),
     );
   }

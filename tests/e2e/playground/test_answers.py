@@ -173,13 +173,34 @@ async def test_the_same_video_at_another_budget_stands_beside_it(
     await page.click("#go")
     await recognized(page, 2)
     assert await page.locator(".run h2").all_inner_texts() == ["0.12 GFLOPs", "0.18 GFLOPs"]
-    await expect(page.locator(".run").first.locator(".verdict")).to_contain_text("confident Sure enough")
+    await expect(page.locator(".run").first.locator(".verdict")).to_contain_text("confident As far as the thresholds")
     await expect(page.locator(".run").first.get_by_text("0.1 of at most 0.18 GFLOPs")).to_be_visible()
     await page.fill("#ceiling", "0.16")
     await page.fill("#budget", "0.18")
     await page.click("#go")
     await expect(page.locator(".run").first.locator(".verdict")).to_contain_text("one more step would pass 0.16 GFLOPs")
     await expect(page.locator(".run")).to_have_count(2)
+
+
+class SureState(TinyState):
+    entropy_nats = 0.5
+
+
+class Sure(TinyRecognizer):
+    def focus(self, states: Sequence[TinyState]) -> list[TinyState]:
+        return [SureState(state.step, state.mean_C) for state in super().focus(states)]
+
+
+async def test_a_threshold_is_told_and_drawn_at_its_own_step(open_page: OpenPage, clip: Path) -> None:
+    with serving(models=[tiny_model(Sure(), thresholds=(-1.0, 0.6))]) as served:  # the glance's is never met
+        page = await open_page(served)
+        await page.set_input_files("#file", clip)
+        await page.click("#go")
+        await recognized(page)
+        await expect(page.locator(".verdict")).to_contain_text("entropy 0.5 is at or below its threshold 0.6")
+        (left,) = [float(await dash.get_attribute("x1") or 0) for dash in await page.locator("line.threshold").all()]
+        glance, cube = [float(await dot.get_attribute("cx") or 0) for dot in await page.locator("circle.taken").all()]
+        assert glance < left < cube
 
 
 async def test_a_trained_model_s_budget_lies_on_its_measured_curve(open_page: OpenPage) -> None:
