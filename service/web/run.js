@@ -6,9 +6,9 @@ import { h, percent, short } from "./dom.js";
 import { Player } from "./player.js";
 
 const STOPPED = {
-  confident: (run) => run.threshold < Math.log(run.model.labels.length)
-    ? `Sure enough: entropy ${short(run.last.entropy_nats)} is at or below its threshold ${short(run.threshold)}.`
-    : "As far as the thresholds of this budget go: they stop every video here.",
+  confident: (run) => run.stopsEvery(run.threshold)
+    ? "As far as the thresholds of this budget go: they stop every video here."
+    : `Sure enough: entropy ${short(run.last.entropy_nats)} is at or below its threshold ${short(run.threshold)}.`,
   ceiling: (run) => `At the ceiling: one more step would pass ${short(run.ceiling)} GFLOPs.`,
   deadline: () => "Out of time: this is the best answer so far.",
   exhausted: () => "Every step was taken; there is none left.",
@@ -55,6 +55,11 @@ export class Run {
   /** The threshold of the last step; undefined after the last one there is. */
   get threshold() {
     return this.model.thresholds.entropy_nats[this.last.step];
+  }
+
+  /** No entropy lies above it: the least sure there is has ln of the labels. */
+  stopsEvery(threshold) {
+    return threshold >= Math.log(this.model.labels.length);
   }
 
   /** One more step has come; returns it as a sentence. */
@@ -130,7 +135,7 @@ export class Run {
         "aria-label": `Show step ${step.step}` }, swatch, String(step.step))),
       h("td", {}, ...(step.cube ? whereabouts(step.cube) : ["everything"])),
       h("td", {}, step.top.label, h("small", {}, percent(step.top.score))),
-      h("td", {}, short(step.entropy_nats), isLast || threshold < 0 || threshold >= Math.log(this.model.labels.length)
+      h("td", {}, short(step.entropy_nats), isLast || threshold < 0 || this.stopsEvery(threshold)
         ? null : h("small", {}, `${step.entropy_nats <= threshold ? "≤" : ">"} ${short(threshold)}`)),
       h("td", {}, short(step.gflops)),
     );

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.training.drawing import draw
 from tests.unit.training.test_scoring import ORIGIN, scored
 from training.plots import draw_result
-from training.report import BASELINES, PLAN, render, write_report
+from training.report import ABLATIONS, BASELINES, PLAN, SEEDS, render, write_report
 from training.results import pooled, write_result
 from training.scoring import score
 
@@ -34,6 +34,8 @@ def test_a_page_of_nothing_says_that_nothing_was_run(tmp_path):
     not_run = page.split("## Not run")[1]
     for planned in PLAN:
         assert f"`{planned.name}`" in not_run
+    for planned in (*SEEDS, *ABLATIONS):  # the main model, seed 0, among them
+        assert f"not run (`{planned.name}`)" in page
     for section in page.split("\n## ")[2:6]:  # b to e; a says that nothing was run
         assert "not run" in section, section
 
