@@ -33,8 +33,8 @@ clean: ## Remove all that the other targets made: .venv, var, caches
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is as new as the last install; editing either file installs again.
-$(VENV)/.runtime: pyproject.toml constraints.txt
+$(VENV)/.runtime: pyproject.toml fovea/pyproject.toml constraints.txt
 	@scripts/install.sh
 
-$(VENV)/.dev: pyproject.toml constraints.txt
+$(VENV)/.dev: pyproject.toml fovea/pyproject.toml constraints.txt
 	@scripts/install.sh dev

@@ -16,12 +16,12 @@ from pathlib import Path
 import av
 import numpy as np
 
-from service.video.clip import FrameRule, VideoLimits
-from service.video.decode import decode
-from service.video.picture import Painter
-from service.video.probe import scan
-from service.video.sandbox import Sandbox
 from tests.clips import noise, write_clip
+from video.children.sandbox import Sandbox
+from video.clip import FrameRule, VideoLimits
+from video.file.decode import decode
+from video.file.picture import Painter
+from video.file.probe import scan
 
 ROUNDS = 5
 LIMITS = VideoLimits(duration_s=600.0, frame_pixels=3840 * 2160, frames=36_000)

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from models import load_model
 from models.recognizer import Recognizer
 from models.runtime import RuntimeConfig
-from service.video.clip import FrameRule
-from service.video.decode import decode
 from tests.packing import packed
-from training.calibrate import observe
-from training.dataset import LIMITS, read_dataset
-from training.observe import label_numbers
+from training.data.dataset import LIMITS, read_dataset
+from training.judge.calibrate import observe
+from training.judge.observe import label_numbers
+from video.clip import FrameRule
+from video.file.decode import decode
 
 EXACT = RuntimeConfig(name="torch", precision="fp32", num_threads=1)  # two runs differ by the videos alone
 

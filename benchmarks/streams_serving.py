@@ -25,7 +25,7 @@ def service_process(**settings: object) -> Iterator[tuple[httpx.Client, psutil.P
     chosen = {"stream_allowed_networks": "127.0.0.0/8", "bundles": BUNDLES, "port": port} | settings
     environment = os.environ | {f"FOVEA_{name.upper()}": str(value) for name, value in chosen.items()}
     service = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "serve"],
+        [sys.executable, "-m", "cli.main", "serve"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

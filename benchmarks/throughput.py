@@ -112,7 +112,7 @@ def ask_http(client: httpx.AsyncClient) -> Ask:
 async def http_service(num_clients: int):
     """The service in a process of its own on a free port; yields an HTTP client and the process."""
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
-        process = subprocess.Popen([sys.executable, "-m", "service.cli", "serve", "--port", "0"], stderr=log)
+        process = subprocess.Popen([sys.executable, "-m", "cli.main", "serve", "--port", "0"], stderr=log)
         try:
             url = await _address_of(process, Path(log.name))
             limits = httpx.Limits(max_connections=num_clients)

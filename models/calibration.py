@@ -1,6 +1,6 @@
 """The calibrated half of a bundle: temperatures, the calibration set, and the thresholds solved on it.
 
-Knows no network and no clip. `training.calibrate` makes one from videos.
+Knows no network and no clip. `training.judge.calibrate` makes one from videos.
 
 Shape suffixes: N calibration videos, K steps (step 0 is the glance).
 """

@@ -30,7 +30,7 @@ fi
 say "Installing Fovea${extra:+ [$extra]} and its pinned packages into $venv (a minute or two the first time) ..."
 # One call, so that torch's pin holds while everything else is resolved.
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --editable ".${extra:+[$extra]}"
+    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --editable ./fovea --editable ".${extra:+[$extra]}"
 
 touch "$venv/.runtime"
 if [ "$extra" = dev ]; then touch "$venv/.dev"; fi

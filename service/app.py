@@ -15,27 +15,32 @@ from fastapi import FastAPI
 
 from models import Model, available_models, load_model
 from models.runtime import RuntimeConfig
-from service.api import catalog, health, http_metrics, playground, problem_pages, problems, recognitions, streams
-from service.api.stream_answers import Words
-from service.api.stream_events import Following
+from service.api.edge import problems
+from service.api.models import routes as catalog
+from service.api.operation import health, http_metrics
+from service.api.pages import playground, problem_pages
+from service.api.recognitions import routes as recognitions
+from service.api.streams.answers import Words
+from service.api.streams.events import Following
+from service.api.streams import routes as streams
 from service.engine.admission import Admission
 from service.engine.budget import FrontierPoint, GridPoint, Offer
 from service.engine.engine import Engine
 from service.engine.pipeline import Pipeline
 from service.engine.scheduler import Scheduler
+from service.ledger.base import State
+from service.ledger.memory import MemoryState
+from service.ledger.redis_ledger import RedisState
 from service.metrics import Metrics
 from service.settings import Settings
-from service.state.base import State
-from service.state.memory import MemoryState
-from service.state.redis_state import RedisState
 from service.streams.address import AddressPolicy
 from service.streams.pool import Pool
 from service.streams.supervisor import Supervisor
 from service.streams.watcher import Parts, Terms
-from service.video.camera_process import CameraProcess
-from service.video.clip import FrameRule, VideoLimits
-from service.video.live import Patience
-from service.video.sandbox import Sandbox
+from video.camera.live import Patience
+from video.children.camera_process import CameraProcess
+from video.children.sandbox import Sandbox
+from video.clip import FrameRule, VideoLimits
 
 log = logging.getLogger(__name__)
 

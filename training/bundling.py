@@ -22,18 +22,18 @@ from models.calibration import Calibration
 from models.checkpoints import load_strictly
 from models.families import ModelNetwork, costs_flops, family_of, make_recognizer
 from models.runtime import RuntimeConfig, make_runtime
-from training.baselines import FullFrame
-from training.calibrate import calibrate, measure
-from training.crossfit import NUM_FOLDS, cross_fit, least_sufficient_budget
-from training.dataset import Dataset, Sample, read_dataset
-from training.folds import fold_folder
-from training.frames import FrameStore
-from training.groups import num_shared_groups
-from training.networks import Network, build
-from training.observations import Observations
-from training.observe import label_numbers, observe_dataset, readable, relative
-from training.run import BEST, DONE, Run, read_run
-from training.statistics import calibration_error
+from training.data.dataset import Dataset, Sample, read_dataset
+from training.data.folds import fold_folder
+from training.data.frames import FrameStore
+from training.data.groups import num_shared_groups
+from training.fit.baselines import FullFrame
+from training.fit.networks import Network, build
+from training.fit.run import BEST, DONE, Run, read_run
+from training.judge.calibrate import calibrate, measure
+from training.judge.crossfit import NUM_FOLDS, cross_fit, least_sufficient_budget
+from training.judge.observations import Observations
+from training.judge.observe import label_numbers, observe_dataset, readable, relative
+from training.judge.statistics import calibration_error
 
 REFERENCE = RuntimeConfig(name="torch", precision="fp32")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")

@@ -29,8 +29,8 @@ from models.mobile_former.config import VARIANTS as FORMERS
 from models.mobile_former.network import Classifier
 from models.recognizer import ClipSpec
 from models.runtime import RuntimeConfig, make_runtime
-from training.calibrate import calibrate, measure, observe
-from training.synthetic import LABELS, TASK, synthetic_clips
+from training.data.synthetic import LABELS, TASK, synthetic_clips
+from training.judge.calibrate import calibrate, measure, observe
 
 RECIPE = "untrained, recipe 2: seeded weights; batch norms and heads set on synthetic clips, no labels seen"
 LOGIT_SPREAD = 1.5  # standard deviation of each logit over videos: entropies over 4 labels then spread widely

@@ -8,7 +8,7 @@ spend; what it spends or leaves unspent is given back. Used from the event loop'
 import math
 from types import TracebackType
 
-from service.errors import Draining, Overloaded
+from fovea.errors import Draining, Overloaded
 from service.rate import Rate
 
 

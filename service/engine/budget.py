@@ -7,9 +7,9 @@ videos through the thresholds; `max_flops` bounds this one video; both are settl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fovea.errors import BudgetTooSmall, UnknownModel
 from service.engine.request import Plan
-from service.errors import BudgetTooSmall, UnknownModel
-from service.video.clip import FrameRule
+from video.clip import FrameRule
 
 AUTO = "auto"
 

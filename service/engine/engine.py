@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from fovea.errors import DeadlineBeforeGlance, Draining, FoveaError, InferenceFailed, RequestCancelled
 from models.recognizer import Recognizer, ReusesFrames, Shared, State
 from service.engine.request import CubeBox, ExitReason, Request, Reuse, Step
 from service.engine.scheduler import Batch, Kind, Scheduler, exit_reason, is_late
-from service.errors import DeadlineBeforeGlance, Draining, FoveaError, InferenceFailed, RequestCancelled
 from service.metrics import Metrics
 from service.rate import Rate
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from ulid import ULID
 
+from fovea.errors import DeadlineBeforeGlance, UnknownModel
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer, Options, plan
 from service.engine.engine import Engine
 from service.engine.request import Event, ExitReason, Plan, Recognition, Request, Reuse, Source, Step, Timing
-from service.errors import DeadlineBeforeGlance, UnknownModel
 from service.metrics import Metrics
-from service.video.clip import Clip
-from service.video.sandbox import Sandbox
+from video.children.sandbox import Sandbox
+from video.clip import Clip
 
 
 @dataclass(frozen=True, slots=True)

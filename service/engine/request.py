@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import FoveaError
-from service.video.clip import Clip, VideoInfo
+from fovea.errors import FoveaError
+from video.clip import Clip, VideoInfo
 
 
 class ExitReason(StrEnum):

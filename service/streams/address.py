@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
-from service.errors import InvalidOption
-from service.video.live import ErrorClass
+from fovea.errors import InvalidOption
+from video.camera.live import ErrorClass
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -6,7 +6,7 @@ Knows labels, entropies and keyframe intervals; no camera. Decoding is what a ca
 from dataclasses import dataclass
 
 from service.streams.status import Decode
-from service.video.live import Mode
+from video.camera.live import Mode
 
 QUIET_WINDOWS = 5  # in a row, before full decoding sleeps
 MOST_QUIET_WINDOWS = 80  # a sleep that is cut short doubles that number, up to here

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from service.engine.request import Recognition
 from service.streams.windows import Window
-from service.video.live import ErrorClass, Mode
+from video.camera.live import ErrorClass, Mode
 
 
 class StreamState(StrEnum):

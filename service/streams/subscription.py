@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Literal
 
+from fovea.errors import InvalidOption
 from service.engine.budget import Options
-from service.errors import InvalidOption
-from service.state.base import Record
+from service.ledger.base import Record
 from service.streams.address import CameraUrl
 from service.streams.status import Decode, Emit
 

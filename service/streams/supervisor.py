@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from ulid import ULID
 
-from service.errors import Overloaded, Unavailable
-from service.state.base import Event, Fenced, Record, State
+from fovea.errors import Overloaded, Unavailable
+from service.ledger.base import Event, Fenced, Record, State
 from service.streams.address import AddressPolicy
 from service.streams.status import Status, StreamState
 from service.streams.subscription import Subscription, is_ours

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from fovea.errors import FoveaError, Unavailable
 from service.engine.pipeline import Pipeline
 from service.engine.request import ExitReason, Recognition, Reuse
-from service.errors import FoveaError, Unavailable
+from service.ledger.base import Fenced, State
 from service.metrics import Metrics
-from service.state.base import Fenced, State
 from service.streams.address import AddressPolicy, AddressRefused
 from service.streams.attention import Attention, Sight
 from service.streams.backoff import Backoff
@@ -24,9 +24,9 @@ from service.streams.pool import Pool
 from service.streams.status import Counts, Emit, Look, Source, Status, StreamState, Trouble
 from service.streams.subscription import Subscription
 from service.streams.windows import Window, Windows
-from service.video.camera_process import CameraProcess
-from service.video.clip import VideoLimits
-from service.video.live import Broken, CameraSource, Cell, ErrorClass, Lost, Opened, Patience, Sampling
+from video.camera.live import Broken, CameraSource, Cell, ErrorClass, Lost, Opened, Patience, Sampling
+from video.children.camera_process import CameraProcess
+from video.clip import VideoLimits
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import pytest
 
 from models.adafocus.config import tiny
 from tests.serving import Served, serving
-from training.synthetic import LABELS
+from training.data.synthetic import LABELS
 from training.untrained import build_untrained
 
 
@@ -41,7 +41,7 @@ def fovea(*arguments: object, bundles: Path | None = None) -> subprocess.Complet
     if bundles is not None:
         settings = {"FOVEA_BUNDLES": str(bundles), "FOVEA_SHIPPED_BUNDLES": "false", "FOVEA_RUNTIME": "torch"}
     return subprocess.run(
-        [sys.executable, "-m", "service.cli", *map(str, arguments)],
+        [sys.executable, "-m", "cli.main", *map(str, arguments)],
         env=os.environ | settings,
         capture_output=True,
         text=True,

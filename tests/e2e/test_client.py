@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from service.api.schemas import RecognitionAnswer, StepEvent
-from service.client import AsyncClient, Client, ServerProblem, ServiceLost
-from service.errors import BudgetTooSmall, FoveaError, InvalidOption, Overloaded, UploadTooLarge, VideoUnreadable
+from fovea import AsyncClient, Client, ServerProblem, ServiceLost
+from fovea.answers import RecognitionAnswer, StepEvent
+from fovea.errors import BudgetTooSmall, FoveaError, InvalidOption, Overloaded, UploadTooLarge, VideoUnreadable
 from tests.serving import Served, serving
 from tests.tiny import Gate, TinyRecognizer
 
@@ -228,5 +228,5 @@ def test_no_service_at_all_is_told_with_its_address(ask: Asker) -> None:
 
 
 def test_the_client_brings_no_torch() -> None:
-    program = "import sys, service.client; sys.exit('torch' in sys.modules)"
+    program = "import sys, fovea; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0

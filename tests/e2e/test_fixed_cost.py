@@ -13,7 +13,7 @@ from models.mobile_former.config import tiny
 from service.app import load_models
 from tests.clips import cached_clip, solid
 from tests.serving import Served, serving
-from training.synthetic import LABELS
+from training.data.synthetic import LABELS
 from training.untrained import build_untrained
 
 CONFIG = replace(tiny(len(LABELS)), num_frames=16, frame_size=(64, 80))

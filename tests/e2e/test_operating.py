@@ -140,10 +140,12 @@ def test_a_request_s_id_is_the_client_s_where_it_is_well_formed(served: Served) 
 
 
 def test_one_line_in_the_log_tells_a_recognition(red_video: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "service.api.accounting"), serving() as served:
+    with caplog.at_level(logging.INFO, "service.api.operation.accounting"), serving() as served:
         served.post(red_video, **{"X-Request-ID": "abc"})
         served.post(b"nonsense")
-    first, second = [record.getMessage() for record in caplog.records if record.name == "service.api.accounting"]
+    first, second = [
+        record.getMessage() for record in caplog.records if record.name == "service.api.operation.accounting"
+    ]
     assert first.startswith("recognition request=abc model=tiny outcome=ok ")
     assert "steps=3 exit=exhausted spent_gflops=0.18" in first
     assert "outcome=invalid" in second

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.api.pages import WEB
-from service.errors import every_kind
+from fovea.errors import every_kind
+from service.api.pages.headers import WEB
 from service.settings import Settings, SettingsError
 from tests.serving import Served, serving
 

@@ -24,7 +24,7 @@ from service.engine.request import Recognition
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.clips import noise, write_clip
-from training.synthetic import LABELS
+from training.data.synthetic import LABELS
 from training.untrained import build_untrained
 
 NUM_VIDEOS = 16

@@ -8,7 +8,7 @@ import pytest
 from models.adafocus.config import tiny
 from service.app import load_models
 from service.settings import Settings
-from training.synthetic import LABELS
+from training.data.synthetic import LABELS
 from training.untrained import build_untrained
 
 

@@ -11,11 +11,11 @@ from models import available_models, load_model
 from models.bundle import Bundle
 from models.recognizer import Recognizer
 from models.runtime import RuntimeConfig
-from service.video.clip import FrameRule
-from service.video.decode import decode
 from tests.clips import moving_square, write_clip
 from tests.packing import packed
-from training.dataset import LIMITS
+from training.data.dataset import LIMITS
+from video.clip import FrameRule
+from video.file.decode import decode
 
 SHIPPED = sorted(available_models())
 ORIGINALS = Path(__file__).parents[3] / "shared" / "data" / "originals"

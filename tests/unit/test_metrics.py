@@ -7,8 +7,8 @@ import numpy as np
 
 from service.engine.request import CubeBox, ExitReason, Plan, Recognition, Step, Timing
 from service.metrics import Metrics
-from service.video.clip import Clip, VideoInfo
 from tests.conftest import require
+from video.clip import Clip, VideoInfo
 
 
 def a_recognition() -> Recognition:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
+from fovea import Client
 from models.recognizer import Cube
-from service.client import Client
 from tests.clips import cached_clip, noise
 from tests.e2e.playground.conftest import OpenPage, recognized
 from tests.serving import Served, serving

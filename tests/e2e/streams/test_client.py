@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.stream_schemas import ResultEvent, StateEvent, Stream
-from service.client import AsyncClient, Client, StreamEvent
-from service.errors import InvalidOption, UnknownStream
+from fovea import AsyncClient, Client, StreamEvent
+from fovea.errors import InvalidOption, UnknownStream
+from fovea.stream_answers import ResultEvent, StateEvent, Stream
 from tests.cable import cable_to
 from tests.cameras import Camera, camera
 from tests.e2e.streams.conftest import LOOPBACK, footage

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.errors import NoVideoStream, VideoError, VideoLimitExceeded, VideoUnreadable
-from service.video.clip import FrameRule, VideoLimits
-from service.video.decode import decode
+from fovea.errors import NoVideoStream, VideoError, VideoLimitExceeded, VideoUnreadable
 from tests.clips import cached_clip, frozen, moving_square, noise, write_audio, write_clip
+from video.clip import FrameRule, VideoLimits
+from video.file.decode import decode
 
 LIMITS = VideoLimits(duration_s=60.0, frame_pixels=1920 * 1080, frames=2000)
 RULE = FrameRule(num_frames=8, height_px=96, width_px=96, resize="letterbox")

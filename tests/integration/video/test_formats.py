@@ -10,10 +10,10 @@ import av
 import numpy as np
 import pytest
 
-from service.video.clip import Clip, FrameRule, VideoLimits
-from service.video.decode import decode
-from service.video.picture import Painter
 from tests.clips import Frozen, cached_clip, frozen, moving_square, noise, read_number
+from video.clip import Clip, FrameRule, VideoLimits
+from video.file.decode import decode
+from video.file.picture import Painter
 
 LIMITS = VideoLimits(duration_s=60.0, frame_pixels=1920 * 1080, frames=2000)
 OPEN_GOP = "keyint=12:scenecut=0:bframes=3:open-gop=1"

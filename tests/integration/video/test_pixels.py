@@ -13,9 +13,9 @@ import pytest
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
-from service.video.clip import FrameRule, Resize, VideoLimits
-from service.video.decode import decode
 from tests.clips import Frozen, cached_clip, corner_square, noise, read_box, solid, write_clip
+from video.clip import FrameRule, Resize, VideoLimits
+from video.file.decode import decode
 
 LIMITS = VideoLimits(duration_s=60.0, frame_pixels=1920 * 1080, frames=2000)
 SQUARE = (0.25, 0.125, 0.25, 0.125)  # what `corner_square` draws: x, y, w, h of the coded picture

@@ -13,12 +13,12 @@ import numpy as np
 import psutil
 import pytest
 
-from service.errors import DecodeCrashed, DecodeTimeout, Draining, Unavailable, VideoLimitExceeded, VideoUnreadable
-from service.video.clip import FrameRule, VideoLimits
-from service.video.decode import decode
-from service.video.process import DecodeProcess, ProcessLost
-from service.video.sandbox import Sandbox
+from fovea.errors import DecodeCrashed, DecodeTimeout, Draining, Unavailable, VideoLimitExceeded, VideoUnreadable
 from tests.clips import cached_clip, noise
+from video.children.file_process import DecodeProcess, ProcessLost
+from video.children.sandbox import Sandbox
+from video.clip import FrameRule, VideoLimits
+from video.file.decode import decode
 
 LIMITS = VideoLimits(duration_s=60.0, frame_pixels=1920 * 1080, frames=2000)
 RULE = FrameRule(num_frames=8, height_px=96, width_px=96, resize="letterbox")
@@ -301,8 +301,8 @@ async def test_the_rate_of_decoding_is_measured_and_counts_no_video_that_was_lef
 def test_children_die_with_the_service() -> None:
     program = f"""
 import asyncio, os
-from service.video.clip import VideoLimits
-from service.video.sandbox import Sandbox
+from video.clip import VideoLimits
+from video.children.sandbox import Sandbox
 
 async def main():
     sandbox = Sandbox(num_children=2, limits={LIMITS!r}, timeout_s=5.0, address_space_bytes=2**31)

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service.api.answers import cube_place, predictions
-from service.api.schemas import Box, Prediction, StepTaken
+from fovea.answers import Box, Prediction, StepTaken
+from service.api.recognitions.answers import cube_place, predictions
 from service.engine.request import CubeBox
-from service.video.clip import Clip, VideoInfo
+from video.clip import Clip, VideoInfo
 
 INFO = VideoInfo(2.0, 640, 480, "h264", 4, 4)
 

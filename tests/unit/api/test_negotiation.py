@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.api.negotiation import preferred
-from service.errors import NotAcceptable
+from fovea.errors import NotAcceptable
+from service.api.edge.negotiation import preferred
 
 JSON, EVENTS = "application/json", "text/event-stream"
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.api.options import MOST_GFLOPS, OPTIONS, Ceilings, parse_options
+from fovea.errors import InvalidOption
+from service.api.recognitions.options import MOST_GFLOPS, OPTIONS, Ceilings, parse_options
 from service.engine.budget import Options
-from service.errors import InvalidOption
 
 ODD = ["", " ", "much", "1,2", "1_000", "٣", "0x10", "9" * 1000]
 CEILINGS = Ceilings(top_k=100, deadline_ms=600_000)

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from service import errors
-from service.api.problems import ANSWERS, answer_to, problem_of, response_to
-from service.errors import FoveaError
+from fovea import errors
+from fovea.errors import FoveaError
+from service.api.edge.problems import ANSWERS, answer_to, problem_of, response_to
 
 EVERY_ERROR = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, FoveaError)]
 

@@ -11,8 +11,7 @@ from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.uploads import Upload, open_upload, save, spooled
-from service.errors import (
+from fovea.errors import (
     FoveaError,
     InvalidOption,
     InvalidUpload,
@@ -23,6 +22,7 @@ from service.errors import (
     UploadTimeout,
     UploadTooLarge,
 )
+from service.api.body.uploads import Upload, open_upload, save, spooled
 
 BOUNDARY = "----limit"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.client.patience import Patience
-from service.errors import DeadlineBeforeGlance, FoveaError, InvalidOption, Overloaded
+from fovea.errors import DeadlineBeforeGlance, FoveaError, InvalidOption, Overloaded
+from fovea.patience import Patience
 
 
 def refused_by(patience: Patience, error: FoveaError) -> bool:

@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from service.api.problems import response_to
-from service.client.problems import ServerProblem, error_of, error_of_problem, problem_in
-from service.errors import BudgetTooSmall, FoveaError, Overloaded, every_kind
+from fovea.errors import BudgetTooSmall, FoveaError, Overloaded, every_kind
+from fovea.problems import ServerProblem, error_of, error_of_problem, problem_in
+from service.api.edge.problems import response_to
 
 URL = "http://127.0.0.1:1/v1/recognitions"
 

@@ -5,9 +5,9 @@ import json
 import pytest
 from httpx_sse import ServerSentEvent
 
-from service.client.problems import ServiceLost
-from service.client.resume import BEFORE_ALL, LONGEST_WAIT_S, Resume
-from service.errors import NotReady
+from fovea.errors import NotReady
+from fovea.problems import ServiceLost
+from fovea.resume import BEFORE_ALL, LONGEST_WAIT_S, Resume
 
 LOST = ServiceLost("gone")
 STATE = {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from service.engine.request import Event, Plan, Request, Step
-from service.video.clip import Clip, VideoInfo
+from video.clip import Clip, VideoInfo
 
 GLANCE, CUBE = 100, 40
 COSTS = (GLANCE, CUBE, CUBE, CUBE)

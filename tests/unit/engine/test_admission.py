@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fovea.errors import Draining, Overloaded
 from service.engine.admission import Admission
-from service.errors import Draining, Overloaded
 from service.rate import Rate
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.options import Ceilings, parse_options
+from fovea.errors import BudgetTooSmall, UnknownModel
+from service.api.recognitions.options import Ceilings, parse_options
 from service.engine.budget import FrontierPoint, GridPoint, Offer, Options, plan
-from service.errors import BudgetTooSmall, UnknownModel
-from service.video.clip import FrameRule
+from video.clip import FrameRule
 
 
 def an_offer(

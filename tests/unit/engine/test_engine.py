@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from fovea.errors import DeadlineBeforeGlance, Draining, InferenceFailed, RequestCancelled
 from models.recognizer import ClipSpec, Cube, Frames
 from service.engine.engine import Engine
 from service.engine.request import Event, ExitReason, Request, Step
 from service.engine.scheduler import Scheduler
-from service.errors import DeadlineBeforeGlance, Draining, InferenceFailed, RequestCancelled
 from service.metrics import Metrics
 
 from .making import COSTS, CUBE, GLANCE, a_plan, a_request

@@ -17,7 +17,7 @@ from models.bundle import Bundle, write_bundle
 from models.bundle_format import Description, Manifest
 from models.loading import load_network
 from models.runtime import RuntimeConfig
-from training.synthetic import LABELS
+from training.data.synthetic import LABELS
 from training.untrained import build_untrained
 
 TORCH = RuntimeConfig(name="torch", precision="fp32", num_threads=1)

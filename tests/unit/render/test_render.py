@@ -12,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from service.api.schemas import (
+from cli.render import check_output, render
+from cli.render.drawing import colour_of, fitting, font
+from fovea.answers import (
     Box,
     Compute,
     CubePlace,
@@ -23,12 +25,10 @@ from service.api.schemas import (
     TimingMs,
     Video,
 )
+from fovea.errors import VideoUnreadable
 from service.engine.request import ExitReason
-from service.errors import VideoUnreadable
-from service.render import check_output, render
-from service.render.drawing import colour_of, fitting, font
-from service.video.clip import VideoLimits
 from tests.clips import read_number, solid, write_clip
+from video.clip import VideoLimits
 
 LIMITS = VideoLimits(duration_s=60, frame_pixels=4096 * 2160, frames=10_000)
 GREY = solid(90, 90, 90)

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import redis
 
-from service.errors import Unavailable
-from service.state.base import Event, Fenced, Record, State, id_key
-from service.state.memory import MemoryState
-from service.state.redis_state import RedisState
+from fovea.errors import Unavailable
+from service.ledger.base import Event, Fenced, Record, State, id_key
+from service.ledger.memory import MemoryState
+from service.ledger.redis_ledger import RedisState
 from tests.redis_server import RedisServer, redis_server
 
 LEASE_S = 30.0

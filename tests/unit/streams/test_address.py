@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import InvalidOption
+from fovea.errors import InvalidOption
 from service.streams.address import AddressPolicy, AddressRefused, CameraUrl
-from service.video.live import ErrorClass
+from video.camera.live import ErrorClass
 
 PUBLIC_AND_PRIVATE = ["192.168.1.20", "10.0.0.5", "172.16.3.4", "93.184.216.34", "fd12:3456::1", "2001:4860::8888"]
 REFUSED = [

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.streams.backoff import QUICK_FOR_S, SLOW, STEADY_S, Backoff
-from service.video.live import ErrorClass
+from video.camera.live import ErrorClass
 
 CAP_S, AUTH_S = 15.0, 120.0
 

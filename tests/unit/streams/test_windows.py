@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from service.streams.subscription import cell_s, stride_cells
 from service.streams.windows import Window, Windows
-from service.video.live import Cell, Picture, Progress
+from video.camera.live import Cell, Picture, Progress
 
 PROGRESS = Progress(0, 0, None, "all")
 CELL_S = 0.25

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.observations import Observations
+from training.judge.observations import Observations
 
 SOURCES = ("court", "street")
 CLASSES = ("court_a", "court_b", "street_a", "street_b")

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from models.adafocus.config import AdaFocusConfig, tiny
 from models.recognizer import ClipSpec
-from training.networks import Network, build
-from training.precision import prepare
-from training.recipe import Recipe, Stage
-from training.run import BEST, LAST, METRICS, ModelPlan
-from training.synthetic import LABELS, synthetic_clips
-from training.trainer import StepReport, Trainer
+from training.data.synthetic import LABELS, synthetic_clips
+from training.fit.networks import Network, build
+from training.fit.precision import prepare
+from training.fit.recipe import Recipe, Stage
+from training.fit.run import BEST, LAST, METRICS, ModelPlan
+from training.fit.trainer import StepReport, Trainer
 
 MODEL = replace(tiny(len(LABELS)), max_cubes=2)
 SAVING = Recipe((Stage(2, "random"),), batch_size=4, precision="fp32", interpolate_random=False)
@@ -41,7 +41,7 @@ def network(model: AdaFocusConfig = MODEL, seed: int = 0) -> Network:
 
 
 def trainer(out: Path, recipe: Recipe, built: Network | None = None, **more: Any) -> Trainer:
-    """24 clips to learn from, 8 held out; a batch follows from its number alone, as `training.batches`' do."""
+    """24 clips to learn from, 8 held out; a batch follows from its number alone, as `training.data.batches`' do."""
     learning, labels = clips(MODEL, 24, seed=0)
     steps = 24 // (recipe.batch_size * recipe.accumulation)
 

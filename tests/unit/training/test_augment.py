@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.recognizer import ClipSpec
-from training.augment import SMALL_SET, Augmentation, augmented_clip
-from training.footage import Footage
+from training.data.augment import SMALL_SET, Augmentation, augmented_clip
+from training.data.footage import Footage
 
 SPEC = ClipSpec(4, 24, 32, "center_crop")
 ALL = replace(SMALL_SET, flip=("*",), erasing=1.0)

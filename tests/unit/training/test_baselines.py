@@ -8,9 +8,9 @@ import torch
 
 from models.adafocus.config import clip_cubes, frame_cubes
 from tests.unit.training.runs import MODEL, clips
-from training.baselines import FullFrame, FullFrameConfig, full_frame_cost_flops
-from training.networks import build
-from training.run import ModelPlan
+from training.fit.baselines import FullFrame, FullFrameConfig, full_frame_cost_flops
+from training.fit.networks import build
+from training.fit.run import ModelPlan
 
 TSM_PLUS = FullFrameConfig(MODEL, temporal_shift=True, with_glance=True)
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from models.recognizer import ClipSpec
 from tests.clips import cached_clip, solid
-from training.augment import SMALL_SET, Augmentation
-from training.batches import Batches, mix_up, prefetched
-from training.dataset import Dataset, DatasetError, Sample
-from training.frames import FrameStore
+from training.data.augment import SMALL_SET, Augmentation
+from training.data.batches import Batches, mix_up, prefetched
+from training.data.dataset import Dataset, DatasetError, Sample
+from training.data.frames import FrameStore
 
 PLAIN = Augmentation()
 SPEC = ClipSpec(4, 24, 32, "center_crop", 48)

@@ -9,15 +9,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from cli.main import cli
 from models import available_models
 from models.bundle import Bundle
 from models.loading import make_model
 from models.runtime import RuntimeConfig
-from service.cli import cli
 from tests.unit.training.trained import CLIP, LABELS, make_data, make_run
 from training.bundling import Told, bundle_run, describe_recipe, halved
-from training.frames import FrameStore
-from training.run import BEST, read_run
+from training.data.frames import FrameStore
+from training.fit.run import BEST, read_run
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,15 @@ from models.adafocus.recognizer import AdaFocusRecognizer
 from models.recognizer import ClipSpec
 from models.runtime import RuntimeConfig, make_runtime
 from models.thresholds import entropy_nats, evaluate, log_softmax
-from training.calibrate import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, calibrate, fit_temperature, measure, observe
-from training.synthetic import LABELS, synthetic_clips
+from training.data.synthetic import LABELS, synthetic_clips
+from training.judge.calibrate import (
+    GREATEST_TEMPERATURE,
+    LEAST_TEMPERATURE,
+    calibrate,
+    fit_temperature,
+    measure,
+    observe,
+)
 
 CONFIG = tiny(len(LABELS))
 SPEC = ClipSpec(CONFIG.num_frames, *CONFIG.frame_size, "letterbox")

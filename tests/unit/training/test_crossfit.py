@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.training.drawing import COSTS, draw
-from training.crossfit import TOLERANCE, assign_folds, cross_fit, least_sufficient_budget, summarise
+from training.judge.crossfit import TOLERANCE, assign_folds, cross_fit, least_sufficient_budget, summarise
 
 FULL = sum(COSTS)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.clips import cached_clip
-from training.dataset import DatasetError, describe, read_dataset
+from training.data.dataset import DatasetError, describe, read_dataset
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 

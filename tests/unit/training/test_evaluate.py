@@ -5,13 +5,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from cli.main import cli
 from models.runtime import RuntimeConfig
-from service.cli import cli
 from tests.unit.training.trained import make_data, make_run
 from training.bundling import Told, bundle_run
-from training.evaluate import OBSERVATIONS, evaluate
-from training.observations import Observations
-from training.results import RESULT, read_result
+from training.judge.evaluate import OBSERVATIONS, evaluate
+from training.judge.observations import Observations
+from training.judge.results import RESULT, read_result
 
 ONE_THREAD = RuntimeConfig(name="torch", precision="fp32", num_threads=1)
 

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fovea.errors import VideoError, VideoUnreadable
 from models.recognizer import ClipSpec
-from service.errors import VideoError, VideoUnreadable
-from service.video.clip import FrameRule
-from service.video.decode import decode
 from tests.clips import cached_clip, corner_square, frozen, noise, read_box, read_number
-from training import frames as frames_module
-from training.augment import Augmentation, augmented_clip
-from training.dataset import LIMITS, Dataset, DatasetError, Sample
-from training.footage import MAX_FRAMES
-from training.frames import FrameStore
+from training.data import frames as frames_module
+from training.data.augment import Augmentation, augmented_clip
+from training.data.dataset import LIMITS, Dataset, DatasetError, Sample
+from training.data.footage import MAX_FRAMES
+from training.data.frames import FrameStore
+from video.clip import FrameRule
+from video.file.decode import decode
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 SPEC = ClipSpec(8, 96, 128, "center_crop", 120)

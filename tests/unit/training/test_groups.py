@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from training.dataset import Dataset, DatasetError, Sample
-from training.groups import fold_groups, group_of, hold_out_groups
+from training.data.dataset import Dataset, DatasetError, Sample
+from training.data.groups import fold_groups, group_of, hold_out_groups
 
 
 def dataset_of(pairs):

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from models.adafocus.config import Aggregation
 from tests.unit.training.runs import MODEL, SAVING, clips, network, trainer
-from training.baselines import FullFrame, FullFrameConfig
-from training.heads import LOGIT_SCALE, RIDGE, _sums_of, fit_heads, ridge_regression
-from training.networks import build
-from training.recipe import Stage
-from training.run import BEST, ModelPlan
+from training.fit.baselines import FullFrame, FullFrameConfig
+from training.fit.heads import LOGIT_SCALE, RIDGE, _sums_of, fit_heads, ridge_regression
+from training.fit.networks import build
+from training.fit.recipe import Stage
+from training.fit.run import BEST, ModelPlan
 
 CLIP_CUBES = replace(MODEL, cube_size=(3, 32, 32), max_cubes=2, aggregation="joint_statistics", dropout=0.0)
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from models.adafocus.network import AdaFocusV3, Exits
 from tests.unit.training.runs import MODEL, SAVING, clips, network
-from training.losses import losses, of_exits, random_positions
-from training.precision import set_modes
-from training.recipe import Crops, Recipe, Stage
+from training.fit.losses import losses, of_exits, random_positions
+from training.fit.precision import set_modes
+from training.fit.recipe import Crops, Recipe, Stage
 
 RECIPE = replace(SAVING, auxiliary_weight=0.3)
 B, T, K, C = 3, 2, 2, 4

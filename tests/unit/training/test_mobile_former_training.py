@@ -14,14 +14,14 @@ from models.mobile_former.network import VideoMobileFormer
 from models.recognizer import ClipSpec
 from models.runtime import RuntimeConfig
 from tests.unit.training.trained import make_data
-from training.augment import Augmentation
 from training.bundling import Told, bundle_run
-from training.evaluate import evaluate
-from training.mobile_former_recipes import small_set
-from training.networks import build, start_backbones
-from training.plans import PLANS, Plan, find_plan
-from training.preparing import Ready, Request, make_ready
-from training.run import BEST, LAST, ModelPlan, read_run
+from training.data.augment import Augmentation
+from training.fit.mobile_former_recipes import small_set
+from training.fit.networks import build, start_backbones
+from training.fit.plans import PLANS, Plan, find_plan
+from training.fit.preparing import Ready, Request, make_ready
+from training.fit.run import BEST, LAST, ModelPlan, read_run
+from training.judge.evaluate import evaluate
 from training.untrained import VARIANTS as BUILDABLE
 from training.untrained import build_untrained, build_variant
 

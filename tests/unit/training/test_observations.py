@@ -7,7 +7,7 @@ import pytest
 
 from models.thresholds import entropy_nats
 from tests.unit.training.drawing import CLASSES, draw
-from training.observations import Observations
+from training.judge.observations import Observations
 
 
 def reordered(seen, rows):

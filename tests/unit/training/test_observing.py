@@ -8,13 +8,13 @@ from models.adafocus.network import build_network
 from models.adafocus.recognizer import AdaFocusRecognizer
 from models.runtime import RuntimeConfig, make_runtime
 from tests.unit.training.trained import CLIP, LABELS, MODEL, make_data
-from training.baselines import FullFrame, FullFrameConfig, full_frame_cost_flops
-from training.dataset import DatasetError, read_dataset
-from training.fixed import FixedRecognizer
-from training.frames import FrameStore
-from training.observe import label_numbers, observe_dataset, randomise, readable, relative, seconds_per_step
-from training.pictures import choose, draw_looks, look
-from training.synthetic import synthetic_clips
+from training.data.dataset import DatasetError, read_dataset
+from training.data.frames import FrameStore
+from training.data.synthetic import synthetic_clips
+from training.fit.baselines import FullFrame, FullFrameConfig, full_frame_cost_flops
+from training.judge.fixed import FixedRecognizer
+from training.judge.observe import label_numbers, observe_dataset, randomise, readable, relative, seconds_per_step
+from training.judge.pictures import choose, draw_looks, look
 
 RUNTIME = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
 ONES = [1.0] * (MODEL.max_cubes + 1)

@@ -11,8 +11,8 @@ from models.recognizer import Frames
 from tests.clips import noise
 from tests.unit.training.test_train_command import MODEL, PLAN, cache, data, ready
 from training.bundling import describe_recipe
-from training.plans import Plan
-from training.recompress import recompress
+from training.data.recompress import recompress
+from training.fit.plans import Plan
 
 __all__ = ["cache", "data"]  # fixtures
 

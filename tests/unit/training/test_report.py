@@ -7,10 +7,10 @@ import pytest
 
 from tests.unit.training.drawing import draw
 from tests.unit.training.test_scoring import ORIGIN, scored
-from training.plots import draw_result
-from training.report import ABLATIONS, BASELINES, PLAN, SEEDS, render, write_report
-from training.results import pooled, write_result
-from training.scoring import score
+from training.judge.plots import draw_result
+from training.judge.report import ABLATIONS, BASELINES, PLAN, SEEDS, render, write_report
+from training.judge.results import pooled, write_result
+from training.judge.scoring import score
 
 BASELINE = draw(costs=(600,), knows=(2.5,), model=BASELINES[0].name)
 SMALLER = draw(costs=(500,), knows=(2.5,), model=BASELINES[1].name)

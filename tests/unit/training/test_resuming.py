@@ -12,9 +12,9 @@ import torch
 
 from models.backbones.config import BackboneConfig
 from tests.unit.training.runs import MODEL, SAVING, Watch, assert_same_end, network, trainer
-from training.plans import find_plan
-from training.recipe import Stage
-from training.run import BEST, DONE, LAST, METRICS
+from training.fit.plans import find_plan
+from training.fit.recipe import Stage
+from training.fit.run import BEST, DONE, LAST, METRICS
 
 INTERRUPTED = replace(SAVING, stages=(Stage(2, "both"), Stage(1, "learned", ("policy",))))
 

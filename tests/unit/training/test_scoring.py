@@ -7,9 +7,9 @@ import pytest
 
 from models.thresholds import exit_steps
 from tests.unit.training.drawing import COSTS, SOURCES, draw
-from training.calibrate import calibrate
-from training.results import POOLED, pooled, read_result, write_result
-from training.scoring import Origin, score
+from training.judge.calibrate import calibrate
+from training.judge.results import POOLED, pooled, read_result, write_result
+from training.judge.scoring import Origin, score
 
 ORIGIN = Origin(trained=True, data="drawn", seed=0, commit=None, recipe="by hand", machine="none")
 FULL = sum(COSTS)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.statistics import (
+from training.judge.statistics import (
     LEAST_GROUPS,
     Interval,
     accuracy_interval,

@@ -17,14 +17,14 @@ from tests.clips import solid, write_clip
 from tests.unit.training.trained import CLIP as TRAINED_CLIP
 from tests.unit.training.trained import MODEL as TRAINED
 from tests.unit.training.trained import make_data, make_run
-from training.augment import Augmentation
 from training.bundling import Told, bundle_run
-from training.checkpoint import only_one
-from training.networks import build
-from training.plans import PLANS, Plan, find_plan
-from training.preparing import Ready, Request, make_ready
-from training.recipe import Recipe, Stage
-from training.run import BEST, METRICS, RUN, read_run
+from training.data.augment import Augmentation
+from training.fit.checkpoint import only_one
+from training.fit.networks import build
+from training.fit.plans import PLANS, Plan, find_plan
+from training.fit.preparing import Ready, Request, make_ready
+from training.fit.recipe import Recipe, Stage
+from training.fit.run import BEST, METRICS, RUN, read_run
 from training.untrained import build_untrained
 
 MODEL = replace(tiny(2), dropout=0.0)
@@ -109,7 +109,7 @@ def test_the_command_trains_tells_how_it_goes_and_refuses_another_seed_afterward
     data: Path, cache: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "service.cli", "train", data, "--out", out, "--plan", plan_file(tmp_path)]
+    command = [sys.executable, "-m", "cli.main", "train", data, "--out", out, "--plan", plan_file(tmp_path)]
     command += ["--cache", cache, "--threads", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -185,7 +185,7 @@ def test_a_device_that_is_not_there_is_named(data: Path, cache: Path, tmp_path: 
 
 def test_a_run_that_diverges_ends_in_a_sentence(data: Path, cache: Path, tmp_path: Path) -> None:
     plan = replace(PLAN, recipe=replace(PLAN.recipe, stages=(Stage(9, lr=1e30),), max_gradient_norm=None))
-    command = [sys.executable, "-m", "service.cli", "train", data, "--out", tmp_path / "run", "--cache", cache]
+    command = [sys.executable, "-m", "cli.main", "train", data, "--out", tmp_path / "run", "--cache", cache]
     command += ["--plan", plan_file(tmp_path, plan), "--threads", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)

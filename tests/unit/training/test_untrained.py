@@ -10,7 +10,7 @@ from models.bundle import Bundle
 from models.bundle_format import BundleError
 from models.recognizer import ClipSpec
 from models.thresholds import exit_steps
-from training.synthetic import LABELS, synthetic_clips
+from training.data.synthetic import LABELS, synthetic_clips
 from training.untrained import build_untrained
 
 CONFIG = tiny(len(LABELS))

@@ -15,7 +15,7 @@ class Hidden:
         if name.split(".")[0] == "matplotlib":
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Hidden())
-from service.cli import main
+from cli.main import main
 sys.argv = ["fovea", *sys.argv[1:]]
 main()
 """

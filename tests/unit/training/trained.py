@@ -8,10 +8,10 @@ from safetensors.torch import save_file
 from models.adafocus.config import tiny
 from models.recognizer import ClipSpec
 from tests.clips import moving_square, noise, write_clip
-from training.baselines import FullFrameConfig
-from training.networks import build
-from training.recipe import Recipe, Stage
-from training.run import BEST, DONE, DataUsed, ModelPlan, Run, write_run
+from training.fit.baselines import FullFrameConfig
+from training.fit.networks import build
+from training.fit.recipe import Recipe, Stage
+from training.fit.run import BEST, DONE, DataUsed, ModelPlan, Run, write_run
 
 LABELS = ("drift", "square")
 MODEL = replace(tiny(2), max_cubes=2)

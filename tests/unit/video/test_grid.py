@@ -5,8 +5,8 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.video.grid import Grid
-from service.video.sampling import PacketFacts, choose
+from video.camera.grid import Grid
+from video.file.sampling import PacketFacts, choose
 
 
 def fed(cell_s: Fraction, times_s: list[Fraction], end_s: Fraction) -> dict[int, int | None]:

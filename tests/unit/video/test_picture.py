@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.video.clip import FrameRule, Resize
-from service.video.picture import Orientation, Placement, displayed_size, place_in, view_of
+from video.clip import FrameRule, Resize
+from video.file.picture import Orientation, Placement, displayed_size, place_in, view_of
 
 
 def rule(resize: Resize, width: int = 96, height: int = 96) -> FrameRule:

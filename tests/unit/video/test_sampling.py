@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.video.sampling import PacketFacts, choose, plan_runs
+from video.file.sampling import PacketFacts, choose, plan_runs
 
 
 def stream(pattern: str, *, duration: int = 10) -> list[PacketFacts]:

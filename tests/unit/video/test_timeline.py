@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from service.video.timeline import Timeline
+from video.camera.timeline import Timeline
 
 
 def seconds(value: float) -> Fraction:

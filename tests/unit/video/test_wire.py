@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from service.errors import DecodeCrashed, NoVideoStream, VideoError, VideoLimitExceeded
-from service.video import wire
-from service.video.clip import Clip, FrameRule, VideoInfo, VideoLimits
+from fovea.errors import DecodeCrashed, NoVideoStream, VideoError, VideoLimitExceeded
+from video.children import file_wire as wire
+from video.clip import Clip, FrameRule, VideoInfo, VideoLimits
 
 RULE = FrameRule(num_frames=2, height_px=4, width_px=6, resize="stretch", source_short_side_px=160)
 LIMITS = VideoLimits(duration_s=10.0, frame_pixels=1000, frames=100)

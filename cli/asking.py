@@ -1,0 +1,48 @@
+"""Asks for one recognition at a time, here or at a URL; the answer is the API's. Knows no table and no command."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from fovea import AsyncClient, Options
+from fovea.answers import RecognitionAnswer
+from service.api.recognitions.answers import recognition_answer
+from service.api.recognitions.options import Ceilings, parse_options
+from service.engine.request import Recognition
+from service.metrics import Metrics
+from service.settings import Settings
+
+Ask: TypeAlias = Callable[[Path], Awaitable[RecognitionAnswer]]
+
+
+@asynccontextmanager
+async def ask_here(options: Options) -> AsyncIterator[Ask]:
+    """Load the models into this process and ask them. Settings come from the environment, as for the service."""
+    from service.app import open_pipeline  # brings torch, which asking a server does not need
+
+    settings = Settings.read()
+    ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
+    parsed = parse_options([(name, str(value)) for name, value in options.items()], ceilings)
+    async with open_pipeline(settings, Metrics()) as pipeline:
+
+        async def ask(path: Path) -> RecognitionAnswer:
+            plan = pipeline.plan(parsed)
+            with pipeline.admit(plan) as ticket:
+                async for event in pipeline.recognize(path, plan, ticket):
+                    last = event
+            assert isinstance(last, Recognition)
+            return recognition_answer(last, pipeline.offer(plan.model))
+
+        yield ask
+
+
+@asynccontextmanager
+async def ask_server(url: str, options: Options) -> AsyncIterator[Ask]:
+    """Post videos to the service at `url`, which may ask to wait."""
+    async with AsyncClient(url) as client:
+
+        async def ask(path: Path) -> RecognitionAnswer:
+            return await client.recognize(path, **options)
+
+        yield ask

@@ -1,0 +1,161 @@
+"""`fovea serve | classify | models`, and the commands of others. Recognition is the pipeline's, here or at a URL.
+
+Torch and the models are imported by the commands that need them, so that `fovea --help` is quick.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cli import terminal
+from cli.evaluation import commands as evaluation_commands
+from cli.streams import streams as streams_commands
+from cli.training import commands as training_commands
+from fovea.errors import FoveaError
+from service.settings import Settings, SettingsError
+from video.clip import VideoLimits
+
+if TYPE_CHECKING:
+    from fovea import Options
+    from fovea.answers import RecognitionAnswer
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+cli.add_typer(training_commands)
+cli.add_typer(evaluation_commands)
+cli.add_typer(streams_commands, name="streams")
+
+
+@cli.callback()
+def fovea() -> None:
+    """Video recognition with a FLOP budget per request."""
+
+
+def main() -> None:
+    """The console script: errors of the user's making are a sentence, not a traceback."""
+    try:
+        cli()
+    except (SettingsError, FoveaError, ValueError) as error:
+        stderr.print(f"[red]fovea: {error}")
+        sys.exit(2)
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on instead of FOVEA_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on instead of FOVEA_PORT.")] = None,
+    bundle: Annotated[
+        list[Path] | None, typer.Option(help="Serve this bundle, and no other; repeatable.", exists=True)
+    ] = None,
+) -> None:
+    """Serve recognitions over HTTP until SIGTERM; then finish what was admitted, and stop."""
+    from service import server
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    if bundle:
+        given |= {"bundles": tuple(bundle), "shipped_bundles": False}
+    server.serve(Settings.read(**given))
+
+
+@cli.command()
+def classify(
+    files: Annotated[list[Path], typer.Argument(help="Videos to recognise.", exists=True, dir_okay=False)],
+    model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
+    task: Annotated[str | None, typer.Option(help="The label list to answer with.")] = None,
+    budget_gflops: Annotated[float | None, typer.Option(help="Mean GFLOPs per video; tunes the thresholds.")] = None,
+    max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each video.")] = None,
+    deadline_ms: Annotated[int | None, typer.Option(help="Best answer within this time.")] = None,
+    top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of tables.")] = False,
+    server: Annotated[str | None, typer.Option(help="Ask this service, such as http://127.0.0.1:8000.")] = None,
+    render: Annotated[
+        Path | None, typer.Option(help="Draw the answer into the video (.mp4) or a contact sheet (.png).")
+    ] = None,
+) -> None:
+    """Recognise videos: in this process, or by a running service with --server."""
+    if render is not None:
+        from cli.render.output import check_output
+
+        if len(files) > 1:
+            raise ValueError(f"--render draws one video, and there are {len(files)}; name one of them")
+        check_output(render, files[0])
+    options = {
+        "model": model,
+        "task": task,
+        "budget_gflops": budget_gflops,
+        "max_gflops": max_gflops,
+        "deadline_ms": deadline_ms,
+        "top_k": top_k,
+    }
+    given = cast("Options", {name: value for name, value in options.items() if value is not None})
+    num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, drawing=render))
+    if num_failed:
+        stderr.print(f"[red]{num_failed} of {len(files)} videos could not be recognised")
+        raise typer.Exit(1)
+
+
+async def _classify(
+    files: list[Path], options: "Options", *, as_json: bool, server: str | None, drawing: Path | None
+) -> int:
+    """Ask for one video after the other, print each answer as it comes; the number of videos that failed."""
+    from cli.asking import ask_here, ask_server
+
+    num_failed = 0
+    progress = Progress(
+        TextColumn("recognising"), *Progress.get_default_columns()[1:2], MofNCompleteColumn(), TimeElapsedColumn(),
+        console=stderr, disable=len(files) == 1 or not stderr.is_terminal, transient=True,
+    )  # fmt: skip
+    async with ask_server(server, options) if server is not None else ask_here(options) as ask:
+        with progress:
+            for path in progress.track(files):
+                try:
+                    answer = await ask(path)
+                except FoveaError as error:
+                    num_failed += 1
+                    stderr.print(f"[red]{path}: {error}")
+                    continue
+                if as_json:
+                    typer.echo(json.dumps({"file": str(path), **answer.model_dump(mode="json", exclude_unset=True)}))
+                else:
+                    terminal.print_recognition(path, answer)
+                if drawing is not None:
+                    _draw(path, answer, drawing)
+    return num_failed
+
+
+def _draw(path: Path, answer: "RecognitionAnswer", out: Path) -> None:
+    from cli.render import render
+
+    settings = Settings.read()
+    limits = VideoLimits(
+        duration_s=settings.max_duration_s, frame_pixels=settings.max_frame_pixels, frames=settings.max_frames
+    )
+    render(path, answer, out, limits)
+    stderr.print(f"drew {out}")
+
+
+@cli.command()
+def models(as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False) -> None:
+    """List the bundles that `serve` would load: task, labels, prices, and whether they are trained."""
+    from models import available_models
+    from models.bundle import Bundle
+
+    settings = Settings.read()
+    found = available_models(*settings.bundles, shipped=settings.shipped_bundles)
+    bundles = [Bundle.read(folder) for folder in found.values()]
+    if as_json:
+        typer.echo(json.dumps([terminal.bundle_facts(bundle) for bundle in bundles]))
+    else:
+        terminal.print_bundles(bundles)
+
+
+if __name__ == "__main__":
+    main()

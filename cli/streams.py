@@ -1,0 +1,141 @@
+"""`fovea streams add | list | follow | rm`: cameras of a running service. Knows the client alone."""
+
+import json
+import math
+import sys
+from typing import Annotated, cast
+
+import typer
+from rich.table import Column, Table
+
+from cli.terminal import make_console
+from fovea import Client, StreamOptions
+from fovea.stream_answers import ResultEvent, StateEvent
+from service.streams.address import CameraUrl
+from service.streams.status import Decode, Emit
+
+streams = typer.Typer(no_args_is_help=True, help="Cameras that a running service watches.")
+
+Server = Annotated[str, typer.Option(envvar="FOVEA_SERVER", help="The service, such as http://127.0.0.1:8000.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line, instead of a table.")]
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+
+
+@streams.command()
+def add(
+    url: Annotated[str, typer.Argument(help="rtsp://camera/path; `-` reads it from standard input.")],
+    server: Server = DEFAULT_SERVER,
+    model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
+    budget_gflops: Annotated[float | None, typer.Option(help="Mean GFLOPs per window.")] = None,
+    max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each window.")] = None,
+    window_s: Annotated[float, typer.Option(help="Seconds that a result looks at.")] = 4.0,
+    stride_s: Annotated[float, typer.Option(help="Seconds from one window to the next.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
+    min_score: Annotated[float, typer.Option(help="Labels below this are not told.")] = 0.0,
+    on: Annotated[Emit, typer.Option(help="Tell every result, or changes of the best label alone.")] = Emit.RESULT,
+    ttl_s: Annotated[float | None, typer.Option(help="End it after so many seconds without a reader.")] = None,
+    decode: Annotated[Decode, typer.Option(help="Which frames to decode.")] = Decode.AUTO,
+    transport: Annotated[str, typer.Option(help="tcp or udp.")] = "tcp",
+) -> None:
+    """Subscribe to a camera; prints the stream's id. A password belongs on standard input, not among the arguments."""
+    if url == "-":
+        url = sys.stdin.readline().strip()
+    elif CameraUrl.parse(url).userinfo:
+        raise ValueError(
+            "the command line is for all to see, a password is not: give `-` for the URL, and the URL on standard input"
+        )
+    options = {
+        "model": model,
+        "budget_gflops": budget_gflops,
+        "max_gflops": max_gflops,
+        "window_s": window_s,
+        "stride_s": stride_s,
+        "top_k": top_k,
+        "min_score": min_score,
+        "on": on,
+        "ttl_s": ttl_s,
+        "decode": decode,
+        "transport": transport,
+    }
+    given = cast(StreamOptions, {name: value for name, value in options.items() if value is not None})
+    with Client(server) as client:
+        typer.echo(client.streams.create(url, **given).id)
+
+
+@streams.command("list")
+def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+    """The cameras, and where they stand."""
+    with Client(server) as client:
+        found = client.streams.list()
+    if as_json:
+        for one in found:
+            typer.echo(one.model_dump_json())
+        return
+    table = Table(
+        Column("stream", no_wrap=True),
+        "camera",
+        "model",
+        "state",
+        "decode",
+        "results",
+        "dropped",
+        "GFLOPs",
+        box=None,
+        pad_edge=False,
+    )
+    for one in found:
+        error = "" if one.status.error is None else f" ({one.status.error.error_class})"
+        table.add_row(
+            one.id,
+            one.url,
+            one.model,
+            one.status.state + error,
+            one.status.decode,
+            str(one.counts.results),
+            str(one.counts.windows_dropped),
+            f"{one.counts.spent_gflops:.1f}",
+        )
+    make_console().print(table)
+
+
+@streams.command()
+def follow(
+    stream: Annotated[str, typer.Argument(help="The id that `add` printed.")],
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+    since: Annotated[
+        str | None, typer.Option(help="An event's id: everything after it; 0-0: all that is kept.")
+    ] = None,
+) -> None:
+    """Results and states as they come, until the stream is deleted. Comes back after a broken connection."""
+    console = make_console()
+    with Client(server) as client:
+        for event in client.streams.follow(stream, last_event_id=since, reconnect_for_s=math.inf):
+            if as_json:
+                typer.echo(json.dumps({"id": event.id, "event": event.name, **event.data.model_dump(mode="json")}))
+            else:
+                console.print(_line(event.data), soft_wrap=True)
+
+
+@streams.command()
+def rm(
+    stream: Annotated[str, typer.Argument(help="The id that `add` printed.")], server: Server = DEFAULT_SERVER
+) -> None:
+    """Unsubscribe."""
+    with Client(server) as client:
+        client.streams.delete(stream)
+
+
+def _line(told: StateEvent | ResultEvent) -> str:
+    if isinstance(told, StateEvent):
+        error = told.error
+        why = "" if error is None else f": {error.detail} ({error.error_class}, attempt {error.attempts})"
+        return f"[bold]{told.state}[/bold]{why}"
+    compute = told.recognition.compute
+    labels = ", ".join(f"{one.label} {one.score:.2f}" for one in told.recognition.predictions) or "nothing"
+    return (
+        f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}  {labels}  "
+        f"[dim]{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, "
+        f"{told.decode}[/dim]"
+    )

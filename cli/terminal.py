@@ -1,0 +1,84 @@
+"""Answers and bundles as tables on a terminal. Knows the API's schemas and nothing of how an answer came about."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:  # importing them for real would slow `fovea --help` down
+    from fovea.answers import CubePlace, RecognitionAnswer
+    from models.bundle import Bundle
+
+WIDE = 160  # columns where nobody's terminal says how many
+
+
+def print_recognition(path: Path, answer: "RecognitionAnswer", console: Console | None = None) -> None:
+    """One video's answer, and the steps that led to it."""
+    console = console or make_console()
+    console.print(f"\n[bold]{path}[/bold]  {', '.join(f'{one.label} {one.score:.2f}' for one in answer.predictions)}")
+    if not answer.trained:
+        console.print(f"[yellow]{answer.model} is untrained: its labels mean nothing[/yellow]")
+    table = Table("step", "kind", "GFLOPs", "entropy / nats", "top label", "score", "cube", box=None, pad_edge=False)
+    for step in answer.compute.steps:
+        table.add_row(
+            str(step.step),
+            step.kind,
+            f"{step.gflops:.4g}",
+            f"{step.entropy_nats:.3f}",
+            step.top.label,
+            f"{step.top.score:.3f}",
+            _cube(step.cube),
+        )
+    console.print(table)
+    compute, timing = answer.compute, answer.timing_ms
+    ceiling = "" if compute.max_gflops is None else f", ceiling {compute.max_gflops:.4g}"
+    console.print(
+        f"{answer.exit.reason} after step {answer.exit.step}: spent {compute.spent_gflops:.4g} GFLOPs "
+        f"(budget {compute.budget_gflops:.4g}{ceiling}); ms: decode {timing.decode:.0f}, queue {timing.queue:.0f}, "
+        f"inference {timing.inference:.0f}, total {timing.total:.0f}"
+    )
+
+
+def _cube(cube: "CubePlace | None") -> str:
+    if cube is None:
+        return ""
+    first_s, last_s = cube.pts_s
+    box = cube.box
+    return f"{first_s:.2f}-{last_s:.2f} s, x {box.x:.2f} y {box.y:.2f} w {box.w:.2f} h {box.h:.2f}"
+
+
+def bundle_facts(bundle: "Bundle") -> dict[str, Any]:
+    return {
+        "name": bundle.name,
+        "bundle": bundle.digest,
+        "task": bundle.task,
+        "trained": bundle.trained,
+        "labels": list(bundle.labels),
+        "least_gflops": bundle.costs_flops[0] / 1e9,
+        "largest_gflops": sum(bundle.costs_flops) / 1e9,
+        "default_budget_gflops": bundle.default_budget_flops / 1e9,
+        "paper_gflops": None if bundle.paper_flops is None else bundle.paper_flops / 1e9,
+    }
+
+
+def print_bundles(bundles: list["Bundle"], console: Console | None = None) -> None:
+    """One line a bundle."""
+    console = console or make_console()
+    table = Table("model", "task", "trained", "labels", "least GFLOPs", "largest", "default budget", box=None)
+    for bundle in bundles:
+        facts = bundle_facts(bundle)
+        table.add_row(
+            facts["name"],
+            facts["task"],
+            "yes" if facts["trained"] else "[yellow]NO: labels mean nothing[/yellow]",
+            str(len(facts["labels"])),
+            *(f"{facts[name]:.4g}" for name in ("least_gflops", "largest_gflops", "default_budget_gflops")),
+        )
+    console.print(table)
+
+
+def make_console() -> Console:
+    """For answers: as wide as the terminal, or wide enough where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDE)

@@ -1,0 +1,116 @@
+"""What is asked of a service, as values: both clients send these. Knows no socket and no answer."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, TypeAlias, TypedDict
+from urllib.parse import quote
+
+JSON = "application/json"
+EVENTS = "text/event-stream"
+UNNAMED = "video"  # what a video without a file name is called in the form
+
+Video: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO  # a path, the bytes themselves, or an open binary file
+
+
+class Options(TypedDict, total=False):
+    """Options of a recognition, as the API names them; what is left out, the service decides."""
+
+    model: str
+    task: str
+    budget_gflops: float
+    max_gflops: float
+    deadline_ms: int
+    top_k: int
+
+
+class StreamOptions(TypedDict, total=False):
+    """Options of a subscription besides its address; see `fovea.stream_answers.NewStream`."""
+
+    model: str
+    task: str
+    budget_gflops: float
+    max_gflops: float
+    window_s: float
+    stride_s: float
+    top_k: int
+    min_score: float
+    on: str
+    ttl_s: float
+    decode: str
+    transport: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, to be sent any number of times."""
+
+    method: str
+    path: str
+    accept: str = JSON
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Mapping[str, object] | None = None
+    video: Video | None = None
+
+    @contextmanager
+    def sendable(self) -> Iterator[dict[str, Any]]:
+        """Arguments of `httpx.Client.build_request` and of its async twin, the video open while they hold.
+
+        The video goes as a form, for which both clients read a file piece by piece, from its start each time.
+        """
+        with _readable(self.video) as files:
+            yield {
+                "method": self.method,
+                "url": self.path,
+                "params": dict(self.query),
+                "headers": {"Accept": self.accept, **self.headers},
+                "json": self.json,
+                "files": files,
+            }
+
+
+@contextmanager
+def _readable(video: Video | None) -> Iterator[dict[str, tuple[str, BinaryIO]] | None]:
+    """A path is opened and closed again; a file of the caller's stays open. A pipe is read to its end first, so that
+    its length can be announced and it can be sent again."""
+    match video:
+        case None:
+            yield None
+        case bytes():
+            yield {"video": (UNNAMED, BytesIO(video))}
+        case str() | os.PathLike():
+            path = Path(video)
+            with path.open("rb") as file:
+                yield {"video": (path.name, file)}
+        case file if file.seekable():
+            yield {"video": (UNNAMED, file)}
+        case pipe:
+            with TemporaryFile() as whole:
+                shutil.copyfileobj(pipe, whole)
+                whole.flush()
+                yield {"video": (UNNAMED, whole)}
+
+
+def recognition(video: Video, options: Options, *, accept: str) -> Call:
+    """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
+    query = {name: str(value) for name, value in options.items() if value is not None}
+    return Call("POST", "/v1/recognitions", accept, query, video=video)
+
+
+STREAMS = "/v1/streams"
+
+
+def stream_path(stream: str) -> str:
+    return f"{STREAMS}/{quote(stream, safe='')}"
+
+
+def subscription(url: str, options: StreamOptions) -> Call:
+    """`POST /v1/streams`. The address goes into the body, since queries are logged and passwords with them."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return Call("POST", STREAMS, json={"url": url, **given})

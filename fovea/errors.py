@@ -1,0 +1,232 @@
+"""Every error Fovea raises on purpose. Knows no HTTP: `service.api.edge.problems` alone maps these to status codes.
+
+FoveaError
+├── InvalidRequest            the caller asked for something that cannot be
+│   ├── InvalidOption         an option's value breaks its rule, or the option does not exist
+│   ├── UnknownModel          no bundle of that name (or none for that task)
+│   ├── UnknownStream         no stream of that id, or it is deleted
+│   ├── BudgetTooSmall        less than the cheapest answer costs
+│   └── InvalidUpload         the body does not hold one video: empty, none, or two of them
+│       └── MalformedUpload   the body breaks the rules of its own format, or breaks off
+├── UnsupportedMediaType      the body is not something Fovea reads
+├── NotAcceptable             the answer is wanted in a form there is not
+├── UploadTooLarge            more bytes than allowed
+├── UploadTimeout             the body did not arrive in time
+├── VideoError                the bytes arrived, but are no video that Fovea takes
+│   ├── VideoUnreadable       no container or codec on the allow-lists makes sense of it, or it breaks off
+│   ├── NoVideoStream         a readable file without pictures (audio only)
+│   ├── VideoLimitExceeded    duration, pixels or frames beyond the limits
+│   ├── DecodeTimeout         decoding took longer than allowed and was killed
+│   └── DecodeCrashed         the decoding process died on it
+├── Overloaded                no room now; `retry_after_s` says when there may be
+├── Unavailable               the service cannot answer now
+│   ├── NotReady              still loading
+│   ├── Draining              shutting down
+│   └── DeadlineBeforeGlance  the deadline passed before there was any answer to give
+├── RequestCancelled          the client left; nobody reads this
+└── InferenceFailed           a bug or a broken device; the batch it hit is lost
+
+`fovea` raises these same errors at the other end of the line, and adds what only a client meets.
+"""
+
+from typing import ClassVar
+
+
+class FoveaError(Exception):
+    """`str(error)` names the value, the rule and the way out. `slug` is stable and part of the API: `/problems/SLUG`
+    is a page that says `title` and `advice`.
+
+    `retry_after_s` is set where trying again later may help; `extra` holds machine-readable facts (plain JSON values).
+    """
+
+    slug: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    advice: ClassVar[str] = (
+        "Nothing you sent caused this. Try again; if it stays, report it with the request's id (`instance`): the "
+        "service's log has the trace under that id."
+    )
+
+    def __init__(self, detail: str, *, retry_after_s: float | None = None, **extra: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        self.extra = extra
+
+
+class InvalidRequest(FoveaError):
+    slug = "invalid-request"
+    title = "The request cannot be served as asked"
+    advice = "Read `detail`: it names the value, the rule that it breaks, and what would be accepted."
+
+
+class InvalidOption(InvalidRequest):
+    slug = "invalid-option"
+    title = "An option is not valid"
+    advice = (
+        "`detail` names the option and its rule. Options go into the query or into form fields before the file, "
+        "each once; /docs lists them all."
+    )
+
+
+class UnknownModel(InvalidRequest):
+    slug = "unknown-model"
+    title = "No such model"
+    advice = (
+        "`GET /v1/models` lists the models that are loaded here. Leave `model` out, or say `auto`, to let the "
+        "budget choose."
+    )
+
+
+class UnknownStream(InvalidRequest):
+    slug = "unknown-stream"
+    title = "No such stream"
+    advice = (
+        "`GET /v1/streams` lists the streams there are. One that is deleted, or that nobody read for its `ttl_s`, is "
+        "gone; subscribe to the camera again."
+    )
+
+
+class BudgetTooSmall(InvalidRequest):
+    slug = "budget-too-small"
+    title = "The budget is below the cheapest answer"
+    advice = "A glance is the cheapest answer there is. Ask for at least `least_gflops`, or leave the option out."
+
+
+class InvalidUpload(InvalidRequest):
+    slug = "invalid-upload"
+    title = "The upload does not hold one video"
+    advice = (
+        "Send exactly one file, in a form part named `video` or as the whole body. With curl, mind the @ before "
+        "the file's name."
+    )
+
+
+class MalformedUpload(InvalidUpload):
+    slug = "malformed-upload"
+    title = "The upload is malformed or incomplete"
+    advice = (
+        "The connection broke, or the form is not closed properly. Send the whole body again; let an HTTP library"
+        " write the form."
+    )
+
+
+class UnsupportedMediaType(FoveaError):
+    slug = "unsupported-media-type"
+    title = "The body is not of a supported type"
+    advice = (
+        "Send `multipart/form-data` with a part named `video`, or the video itself as `video/*` or "
+        "`application/octet-stream`."
+    )
+
+
+class NotAcceptable(FoveaError):
+    slug = "not-acceptable"
+    title = "The answer is not to be had in that form"
+    advice = "Accept `application/json` for one answer, or `text/event-stream` for every step as it is taken."
+
+
+class UploadTooLarge(FoveaError):
+    slug = "upload-too-large"
+    title = "The upload is too large"
+    advice = (
+        "Send a part of the video, or encode it smaller: recognition looks at small pictures anyway. `max_bytes` "
+        "is what is taken here."
+    )
+
+
+class UploadTimeout(FoveaError):
+    slug = "upload-timeout"
+    title = "The upload took too long"
+    advice = "Send a smaller file, or from closer by."
+
+
+class VideoError(FoveaError):
+    slug = "video-error"
+    title = "The video cannot be used"
+    advice = "Read `detail`; converting the video to H.264 in MP4 helps in most cases."
+
+
+class VideoUnreadable(VideoError):
+    slug = "video-unreadable"
+    title = "The video cannot be read"
+    advice = (
+        "Check that the file plays and is complete, then convert it: `ffmpeg -i FILE -c:v libx264 -pix_fmt "
+        "yuv420p -movflags +faststart out.mp4`."
+    )
+
+
+class NoVideoStream(VideoError):
+    slug = "no-video-stream"
+    title = "The file holds no video"
+    advice = "The file has sound or cover art alone. Send one with moving pictures."
+
+
+class VideoLimitExceeded(VideoError):
+    slug = "video-limit-exceeded"
+    title = "The video is beyond a limit"
+    advice = "Send a part of the video, or scale it down; `detail` names the limit and what the video has."
+
+
+class DecodeTimeout(VideoError):
+    slug = "decode-timeout"
+    title = "Decoding took too long"
+    advice = "The video is unusually hard to decode, or damaged. Send a shorter part, or convert it to H.264."
+
+
+class DecodeCrashed(VideoError):
+    slug = "decode-crashed"
+    title = "Decoding crashed"
+    advice = (
+        "The decoder gave up on this file, and the service went on. The file is probably damaged: convert it and "
+        "send it again."
+    )
+
+
+class Overloaded(FoveaError):
+    slug = "overloaded"
+    title = "The service is at capacity"
+    advice = "Try again after `Retry-After` seconds; it is computed from what is queued and from the measured speed."
+
+
+class Unavailable(FoveaError):
+    slug = "unavailable"
+    title = "The service cannot answer now"
+    advice = "Try again after `Retry-After` seconds, or ask another replica."
+
+
+class NotReady(Unavailable):
+    slug = "not-ready"
+    title = "The service is still loading"
+    advice = "The models are being loaded. Try again in a moment; `/readyz` says when."
+
+
+class Draining(Unavailable):
+    slug = "draining"
+    title = "The service is shutting down"
+    advice = "This replica is going down. Send the request again: another one will answer."
+
+
+class DeadlineBeforeGlance(Unavailable):
+    slug = "deadline-before-glance"
+    title = "The deadline passed before there was an answer"
+    advice = "Give `deadline_ms` more time (`least_ms` is the fastest answer so far), or leave it out."
+
+
+class RequestCancelled(FoveaError):
+    slug = "cancelled"
+    title = "The request was cancelled"
+    advice = "The client closed the connection before the answer; nobody was there to read this."
+
+
+class InferenceFailed(FoveaError):
+    slug = "inference-failed"
+    title = "Inference failed"
+    advice = (
+        "The batch that this request was in failed, and the service goes on. Try again; if it stays, report it "
+        "with the request's id."
+    )
+
+
+def every_kind() -> list[type[FoveaError]]:
+    """Every error of this module, in the order of the tree."""
+    return [kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, FoveaError)]

@@ -1,0 +1,1 @@
+"""A request body, read as a stream."""

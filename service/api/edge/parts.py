@@ -1,0 +1,42 @@
+"""Where the routes find the service's parts: `app.state`, filled by `service.app`. Knows nothing else of the wiring."""
+
+from fastapi import Request
+
+from fovea.errors import NotReady
+from service.engine.pipeline import Pipeline
+from service.metrics import Metrics
+from service.settings import Settings
+from service.streams.supervisor import Supervisor
+
+
+def settings_of(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def metrics_of(request: Request) -> Metrics:
+    metrics: Metrics = request.app.state.metrics
+    return metrics
+
+
+def pipeline_of(request: Request) -> Pipeline:
+    """The pipeline, once the models are loaded. Raises NotReady while they are not, or cannot be."""
+    pipeline: Pipeline | None = request.app.state.pipeline
+    if pipeline is not None:
+        return pipeline
+    if request.app.state.load_error is not None:
+        raise NotReady("the models could not be loaded; /readyz tells its operator why", retry_after_s=30)
+    raise NotReady("the models are still loading; try again in a moment", retry_after_s=2)
+
+
+def supervisor_of(request: Request) -> Supervisor:
+    """The streams, once the models are loaded. Raises as `pipeline_of`."""
+    pipeline_of(request)
+    supervisor: Supervisor = request.app.state.supervisor
+    return supervisor
+
+
+def request_id_of(request: Request) -> str:
+    """The id under which this request stands in the log; set by `http_metrics`."""
+    request_id: str = request.state.request_id
+    return request_id

@@ -1,0 +1,1 @@
+"""Health, metrics, the log line of each request."""

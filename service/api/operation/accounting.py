@@ -1,0 +1,63 @@
+"""Counts how each recognition request ended, and writes its one line in the log. Knows no HTTP and no video."""
+
+import asyncio
+import logging
+import time
+from types import TracebackType
+
+from fovea.errors import FoveaError
+from service.api.edge.problems import answer_to
+from service.engine.request import Recognition
+from service.metrics import NO_MODEL, Metrics, Outcome
+
+log = logging.getLogger(__name__)
+
+
+class Account:
+    """One request from its first byte to its end: a context manager that counts it once, however it ends.
+
+    Until told otherwise a request counts as cancelled: nobody got an answer.
+    """
+
+    def __init__(self, metrics: Metrics, request_id: str) -> None:
+        self.model = NO_MODEL  # filled by the route, once a plan names one
+        self._metrics = metrics
+        self._request_id = request_id
+        self._outcome: Outcome = "cancelled"
+        self._story = "the client left"
+        self._started_s = time.monotonic()
+
+    def answered(self, recognition: Recognition) -> None:
+        timing = recognition.timing
+        self._outcome = "ok"
+        self._story = (
+            f"id={recognition.id} steps={len(recognition.steps)} exit={recognition.exit_reason} "
+            f"spent_gflops={recognition.spent_flops / 1e9:g} upload_ms={timing.upload_s * 1e3:.0f} "
+            f"decode_ms={timing.decode_s * 1e3:.0f} queue_ms={timing.queue_s * 1e3:.0f} "
+            f"inference_ms={timing.inference_s * 1e3:.0f}"
+        )
+
+    def failed(self, error: BaseException) -> None:
+        if isinstance(error, FoveaError):
+            self._outcome, self._story = answer_to(error).outcome, f"problem={error.slug} detail={error.detail!r}"
+        elif isinstance(error, asyncio.CancelledError):  # clients that leave do not come here: see `http_metrics`
+            self._outcome, self._story = "rejected", "the time to drain was over"
+        elif not isinstance(error, GeneratorExit):
+            self._outcome, self._story = "error", f"problem=internal error={type(error).__name__}"
+
+    def __enter__(self) -> "Account":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is not None:
+            self.failed(error)
+        seconds = time.monotonic() - self._started_s
+        self._metrics.finished(self.model, self._outcome, seconds)
+        log.info(
+            "recognition request=%s model=%s outcome=%s total_ms=%.0f %s",
+            self._request_id,
+            self.model,
+            self._outcome,
+            seconds * 1e3,
+            self._story,
+        )

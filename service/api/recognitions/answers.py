@@ -1,0 +1,145 @@
+"""Turns the service's nouns into the API's JSON. Knows both sides, and no HTTP.
+
+Shape suffixes: C classes, T frames, B box sides (x, y, w, h).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovea.answers import (
+    Box,
+    Compute,
+    CubePlace,
+    Exit,
+    FrontierPoint,
+    ModelDetail,
+    ModelSummary,
+    Prediction,
+    RecognitionAnswer,
+    StepEvent,
+    StepTaken,
+    Thresholds,
+    TimingMs,
+    Video,
+)
+from service.engine.budget import Offer
+from service.engine.request import CubeBox, Recognition, Step
+from video.clip import Clip
+
+
+def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAnswer:
+    plan, timing, video, last = recognition.plan, recognition.timing, recognition.video, recognition.steps[-1]
+    return RecognitionAnswer(
+        id=recognition.id,
+        model=plan.model,
+        bundle=offer.digest,
+        task=offer.task,
+        trained=offer.trained,
+        predictions=predictions(last.probabilities_C, offer.labels, plan.top_k),
+        exit=Exit(reason=recognition.exit_reason, step=last.step, entropy_nats=round(last.entropy_nats, 6)),
+        compute=Compute(
+            budget_gflops=plan.budget_flops / 1e9,
+            max_gflops=None if plan.ceiling_flops is None else plan.ceiling_flops / 1e9,
+            spent_gflops=recognition.spent_flops / 1e9,
+            steps=[_step_taken(step, recognition.clip, offer) for step in recognition.steps],
+        ),
+        video=Video(
+            duration_s=round(video.duration_s, 3),
+            width=video.width_px,
+            height=video.height_px,
+            codec=video.codec,
+            frames_decoded=video.frames_decoded,
+            frames_sampled=video.frames_sampled,
+        ),
+        timing_ms=TimingMs(
+            upload=_ms(timing.upload_s),
+            decode=_ms(timing.decode_s),
+            queue=_ms(timing.queue_s),
+            inference=_ms(timing.inference_s),
+            total=_ms(timing.total_s),
+        ),
+    )
+
+
+def step_event(step: Step, spent_flops: int, clip: Clip, offer: Offer, top_k: int) -> StepEvent:
+    return StepEvent(
+        **dict(_step_taken(step, clip, offer)),
+        spent_gflops=spent_flops / 1e9,
+        predictions=predictions(step.probabilities_C, offer.labels, top_k),
+    )
+
+
+def predictions(probabilities_C: NDArray[np.float32], labels: Sequence[str], top_k: int) -> list[Prediction]:
+    """The likeliest labels, likeliest first; of equals, the one that comes first in the list."""
+    order = np.argsort(-probabilities_C, kind="stable")[:top_k]
+    return [Prediction(label=labels[i], score=round(float(probabilities_C[i]), 6)) for i in order]
+
+
+def _step_taken(step: Step, clip: Clip, offer: Offer) -> StepTaken:
+    return StepTaken(
+        step=step.step,
+        kind="glance" if step.cube is None else "cube",
+        gflops=step.flops / 1e9,
+        entropy_nats=round(step.entropy_nats, 6),
+        top=predictions(step.probabilities_C, offer.labels, 1)[0],
+        cube=None if step.cube is None else cube_place(step.cube, clip),
+    )
+
+
+def cube_place(cube: CubeBox, clip: Clip) -> CubePlace:
+    """Where the cube lies in the source: its times, and the smallest box that holds it in all of its frames.
+
+    Frames show different regions only where the resolution changes in mid-stream. Letterbox bars are no part of the
+    source: what reaches into them is cut off.
+    """
+    _, height, width, _ = clip.frames_THWC.shape
+    frames = slice(cube.t, cube.t + cube.num_frames)
+    x_T, y_T, w_T, h_T = clip.view_TB[frames].astype(np.float64).T
+    left, right = (x_T + w_T * cube.x / width).min(), (x_T + w_T * (cube.x + cube.width_px) / width).max()
+    top, bottom = (y_T + h_T * cube.y / height).min(), (y_T + h_T * (cube.y + cube.height_px) / height).max()
+    x, right, y, bottom = (round(float(np.clip(side, 0, 1)), 6) for side in (left, right, top, bottom))
+    pts_s = clip.pts_s[frames]
+    return CubePlace(
+        pts_s=(round(pts_s[0], 3), round(pts_s[-1], 3)),
+        box=Box(x=x, y=y, w=round(right - x, 6), h=round(bottom - y, 6)),
+    )
+
+
+def model_summary(offer: Offer, *, default: bool) -> ModelSummary:
+    return ModelSummary(
+        name=offer.name,
+        bundle=offer.digest,
+        task=offer.task,
+        trained=offer.trained,
+        default=default,
+        num_labels=len(offer.labels),
+        least_gflops=offer.least_flops / 1e9,
+        full_gflops=offer.full_flops / 1e9,
+        default_budget_gflops=offer.default_budget_flops / 1e9,
+    )
+
+
+def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDetail:
+    point = offer.point_at(budget_flops)
+    return ModelDetail(
+        **dict(model_summary(offer, default=default)),
+        labels=list(offer.labels),
+        step_gflops=[cost / 1e9 for cost in offer.costs_flops],
+        paper_gflops=None if offer.paper_flops is None else offer.paper_flops / 1e9,
+        num_frames=offer.frame_rule.num_frames,
+        frontier=[FrontierPoint(gflops=p.mean_cost_flops / 1e9, accuracy=p.accuracy) for p in offer.frontier],
+        thresholds=Thresholds(
+            budget_gflops=budget_flops / 1e9,
+            solved_for_gflops=point.budget_flops / 1e9,
+            entropy_nats=list(point.thresholds_nats),
+            mean_gflops=point.mean_cost_flops / 1e9,
+            accuracy=point.accuracy,
+        ),
+        card=dict(offer.card),
+    )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

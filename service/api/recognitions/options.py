@@ -1,0 +1,122 @@
+"""A recognition's options as text, and the rules they follow. Knows neither models nor prices.
+
+A GFLOP figure becomes whole FLOPs here, rounded down: a ceiling must never grow.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Context, Decimal, InvalidOperation
+from typing import Any
+
+from fovea.errors import InvalidOption
+from service.engine.budget import Options
+
+MOST_GFLOPS = 10**9  # a second of the largest machines; anything beyond is a slip
+LONGEST_NAME = 128
+LONGEST_NUMBER = 64
+EXACT = Context(prec=LONGEST_NUMBER + 16)  # the 28 digits of the default would round a long ceiling up
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """The most a client may ask for, whatever the model."""
+
+    top_k: int
+    deadline_ms: int
+
+
+# name -> (OpenAPI schema, description, example); the order is the documentation's.
+OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
+    "model": (
+        {"type": "string", "default": "auto"},
+        "A model's name, or `auto`: the best measured accuracy that the budget pays for.",
+        "auto",
+    ),
+    "task": ({"type": "string"}, "Label list to answer with; absent: the default model's.", None),
+    "budget_gflops": (
+        {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_GFLOPS},
+        "What an answer may cost in the mean over videos (B of Eq. 7); absent: the model's default.",
+        1.2,
+    ),
+    "max_gflops": (
+        {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_GFLOPS},
+        "What this one answer may cost at most; no step starts that would pass it.",
+        2.0,
+    ),
+    "deadline_ms": (
+        {"type": "integer", "minimum": 1},
+        "Milliseconds from the end of the upload; then the best answer so far is given.",
+        5000,
+    ),
+    "top_k": ({"type": "integer", "minimum": 1, "default": 5}, "How many labels to give.", 5),
+}
+
+
+def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> Options:
+    """Check every option by itself. Raises InvalidOption naming option, value, rule and way out."""
+    values: dict[str, str] = {}
+    for name, text in pairs:
+        if name not in OPTIONS:
+            raise _unknown(name)
+        if name in values:
+            raise InvalidOption(f"option {name!r} is given more than once; give it once", option=name)
+        values[name] = text
+    given = {
+        "model": _name("model", values),
+        "task": _name("task", values),
+        "budget_flops": flops_option("budget_gflops", values),
+        "max_flops": flops_option("max_gflops", values),
+        "deadline_ms": _count("deadline_ms", values, ceilings.deadline_ms),
+        "top_k": _count("top_k", values, ceilings.top_k),
+    }
+    return Options(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def flops_option(name: str, values: Mapping[str, str]) -> int | None:
+    """The FLOPs of a GFLOP option, rounded down; None where it is absent. Raises InvalidOption."""
+    text = values.get(name)
+    if text is None:
+        return None
+    gflops = _decimal(text)
+    if gflops is None or not gflops.is_finite() or not 0 < gflops <= MOST_GFLOPS:
+        raise _broken(name, text, f"must be a number of GFLOPs above 0 and at most {MOST_GFLOPS:g}, such as 1.2")
+    return int(EXACT.multiply(gflops, Decimal(10**9)))
+
+
+def _count(name: str, values: Mapping[str, str], most: int) -> int | None:
+    text = values.get(name)
+    if text is None:
+        return None
+    number = _decimal(text)
+    if number is None or not number.is_finite() or not 1 <= number <= most or number != int(number):
+        raise _broken(name, text, f"must be a whole number from 1 to {most}")
+    return int(number)
+
+
+def _name(name: str, values: Mapping[str, str]) -> str | None:
+    text = values.get(name)
+    if text is not None and not (0 < len(text) <= LONGEST_NAME and text.isprintable()):
+        raise _broken(name, text, f"must be a name of 1 to {LONGEST_NAME} printable characters, or be left out")
+    return text
+
+
+def _decimal(text: str) -> Decimal | None:
+    if not text.isascii() or "_" in text or len(text) > LONGEST_NUMBER:
+        return None
+    try:
+        return Decimal(text.strip())
+    except InvalidOperation:
+        return None
+
+
+def _broken(name: str, text: str, rule: str) -> InvalidOption:
+    shown = text if len(text) <= 64 else text[:64] + "…"
+    return InvalidOption(f"{name}={shown!r}: {rule}", option=name, value=shown)
+
+
+def _unknown(name: str) -> InvalidOption:
+    shown = name if len(name) <= 64 else name[:64] + "…"
+    close = difflib.get_close_matches(shown, OPTIONS, n=1)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    return InvalidOption(f"there is no option {shown!r}; {meant}the options are: {', '.join(OPTIONS)}", option=shown)

@@ -1,5 +1,0 @@
-"""An answer drawn into its video: `fovea classify --render`. Knows the API's answer and no model."""
-
-from service.render.output import check_output, render
-
-__all__ = ["check_output", "render"]

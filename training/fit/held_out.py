@@ -1,0 +1,65 @@
+"""How good a network is on the held-out videos: what early stopping goes by.
+
+Knows no optimiser, and never sees the validation split.
+
+Shape suffixes: B clips, T frames, H rows, W columns, C classes or colour channels, E exits.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.adafocus.network import AdaFocusV3
+from training.fit.losses import only_exit, random_positions
+from training.fit.networks import Network
+from training.fit.recipe import Crops
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Means over videos: accuracy per exit, and over all exits accuracy and cross-entropy in nats."""
+
+    accuracy_E: tuple[float, ...]
+    accuracy: float
+    loss: float
+
+    def better_than(self, other: "Score") -> bool:
+        """By accuracy, all exits counting alike; on a tie by the lower loss."""
+        return (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
+
+    def columns(self) -> dict[str, float]:
+        each = {f"held_out_accuracy_exit_{e}": accuracy for e, accuracy in enumerate(self.accuracy_E)}
+        return {"held_out_loss": self.loss, "held_out_accuracy": self.accuracy, **each}
+
+
+@torch.no_grad()
+def score(
+    network: Network, held_out: Iterable[tuple[Tensor, Tensor]], crops: Crops, seed: int, device: torch.device
+) -> Score:
+    """In eval mode, in which it leaves the network. Where a stage trains on random cubes alone the policy knows nothing
+    yet, so random cubes are scored, the same every time. ValueError where nothing is held out.
+    """
+    network.eval()
+    generator = torch.Generator().manual_seed(seed)
+    correct: list[Tensor] = []
+    nats: list[Tensor] = []
+    for clips_BTHWC, labels_B in held_out:
+        clips, labels = clips_BTHWC.to(device), labels_B.to(device)
+        if not isinstance(network, AdaFocusV3):
+            exits = only_exit(network, clips)
+        elif crops == "random":
+            positions_BK3 = random_positions(len(clips), network.config.max_cubes, generator)
+            exits = network(clips, positions_BK3.to(device))
+        else:
+            exits = network(clips)
+        logits_BEC = exits.logits_BEC
+        correct.append((logits_BEC.argmax(dim=2) == labels[:, None]).double().cpu())
+        repeated_BE = labels[:, None].expand(logits_BEC.shape[:2])
+        nats.append(F.cross_entropy(logits_BEC.transpose(1, 2), repeated_BE, reduction="none").double().cpu())
+    if not correct:
+        raise ValueError("no video is held out, so no score can say when to stop; raise held_out_share")
+    accuracy_E = torch.cat(correct).mean(dim=0)
+    return Score(tuple(accuracy_E.tolist()), accuracy_E.mean().item(), torch.cat(nats).mean().item())

@@ -1,0 +1,218 @@
+"""From what a user asked for to a run that is ready to go: data split, weights loaded, run.json written or compared.
+
+Knows no terminal and no loop.
+"""
+
+import hashlib
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.recognizer import ClipSpec
+from training.data.batches import Batches, prefetched
+from training.data.dataset import Dataset, read_dataset
+from training.data.frames import FrameStore
+from training.data.groups import fold_groups, hold_out_groups
+from training.fit.networks import Network, build, start_backbones, start_from_bundle
+from training.fit.plans import Baseline, Plan, find_plan
+from training.fit.precision import prepare
+from training.fit.recipe import PARTS, Recipe
+from training.fit.run import RUN, DataUsed, Run, Start, code_commit, read_run, write_run
+from training.fit.trainer import Report, Trainer
+from training.judge.observe import relative
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `fovea train` was told."""
+
+    data: Path
+    out: Path
+    plan: str
+    cache: Path
+    baseline: Baseline | None = None
+    glance_weights: Path | None = None
+    focus_weights: Path | None = None
+    bundle: Path | None = None
+    seed: int | None = None
+    """Instead of the plan's."""
+    flip: tuple[str, ...] = ()
+    """Instead of the plan's: patterns of labels whose videos may be mirrored."""
+    fold: int | None = None
+    """Of a recipe that cross-fits, the fold to leave out; None: none."""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    run: Run
+    network: Network
+    batches: Batches
+    held_out: Dataset
+    """Empty where the run is on everything."""
+    store: FrameStore
+
+    def trainer(self, out: Path, report: Report | None = None) -> Trainer:
+        return Trainer(
+            network=self.network,
+            recipe=self.run.recipe,
+            batches_from=self._batches_from,
+            held_out=partial(self._plain, self.held_out) if self.held_out.samples else None,
+            steps_per_epoch=self.steps_per_epoch,
+            out=out,
+            plain=self._for_heads,
+            report=report,
+        )
+
+    def _plain(self, dataset: Dataset, recompress_crf: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        return plain_batches(dataset, self.store, self.run.clip, self.run.recipe.batch_size, recompress_crf)
+
+    def _for_heads(self) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from self._plain(self.batches.dataset)
+        if self.run.recipe.recompress_crf is not None:
+            yield from self._plain(self.batches.dataset, self.run.recipe.recompress_crf)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return max(1, round(self.batches.steps_per_epoch / self.run.recipe.accumulation))
+
+    def _batches_from(self, first: int) -> Generator[tuple[Tensor, Tensor], None, None]:
+        yield from prefetched(self.batches, first)
+
+
+def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda done, total: None) -> Ready:
+    """Decode what was never decoded (`report(done, total)`), split, build, and write or compare OUT/run.json.
+
+    Raises ValueError kin for whatever cannot be trained on or with, and where OUT holds another run; nothing is
+    written then.
+    """
+    device = _device(request.device)
+    dataset = read_dataset(request.data)
+    plan = find_plan(request.plan, dataset.num_classes)
+    recipe = _recipe(request, plan)
+    augmentation = replace(plan.augmentation, flip=request.flip) if request.flip else plan.augmentation
+    model = plan.model_plan(request.baseline)
+    network = build(model, recipe.seed)
+    starts = () if request.bundle is None else start_from_bundle(network, request.bundle)
+    starts += start_backbones(network, glance=request.glance_weights, focus=request.focus_weights)
+    _check_frozen(recipe, network, starts)
+    if plan.clip.source_short_side_px is None:
+        raise ValueError("the plan's clip rule has no source_short_side_px, which training on stored frames needs")
+    store = FrameStore(request.cache.expanduser(), plan.clip.source_short_side_px)
+    train = dataset.split("train")
+    train = store.fill(train, report=lambda done: report(done, len(train)))
+    learning, held_out = _learning_and_held_out(train, recipe, request.fold)
+    run = Run(
+        model=model,
+        clip=plan.clip,
+        labels=dataset.labels,
+        recipe=recipe,
+        augmentation=augmentation.to_dict(),
+        data=_data_used(request.data, train, learning, held_out),
+        starts=starts,
+        commit=code_commit(),
+    )
+    clip = replace(plan.clip, num_frames=recipe.training_frames or plan.clip.num_frames)
+    batches = Batches(learning, store, clip, augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced)
+    prepare(network, recipe.precision, device)
+    return Ready(_settled(request.out, run), network, batches, held_out, store)
+
+
+def num_folds(request: Request) -> int:
+    """Networks to train before the one on everything, which alone a baseline needs: it is not calibrated."""
+    any_number_of_classes = 2  # which the data need not be read for
+    return find_plan(request.plan, any_number_of_classes).recipe.folds if request.baseline is None else 0
+
+
+def _recipe(request: Request, plan: Plan) -> Recipe:
+    recipe = plan.recipe if request.seed is None else replace(plan.recipe, seed=request.seed)
+    if request.baseline is None:
+        return recipe
+    # A baseline has no policy.
+    return replace(recipe, stages=tuple(stage for stage in recipe.stages if stage.trains != ("policy",)))
+
+
+def _learning_and_held_out(train: Dataset, recipe: Recipe, fold: int | None) -> tuple[Dataset, Dataset]:
+    if not recipe.folds:
+        return hold_out_groups(train, recipe.held_out_share, recipe.seed)
+    folds = fold_groups(train, recipe.folds, recipe.seed)  # whoever trains on everything finds out first, too
+    return (train, train.subset(())) if fold is None else folds[fold]
+
+
+def plain_batches(
+    dataset: Dataset, store: FrameStore, spec: ClipSpec, batch_size: int, recompress_crf: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(clips_BTHWC, labels_B) as inference would see them, or as copies of that quality, in order."""
+    for first in range(0, len(dataset), batch_size):
+        samples = dataset.samples[first : first + batch_size]
+        clips_BTHWC = np.stack([store.clip(sample.path, spec, recompress_crf) for sample in samples])
+        yield torch.from_numpy(clips_BTHWC), torch.tensor([sample.label for sample in samples])
+
+
+def _device(name: str) -> torch.device:
+    if name.partition(":")[0] not in {"cpu", "cuda"}:
+        raise ValueError(f"device is {name!r}, but must be cpu or cuda")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used ({reason}); train on the cpu") from error
+    return torch.device(name)
+
+
+def _check_frozen(recipe: Recipe, network: Network, starts: tuple[Start, ...]) -> None:
+    """What never learns must be there, and have come from somewhere."""
+    modules = [name for name, _ in network.named_modules()]
+    for name in recipe.frozen:
+        part = name.split(".")[0]
+        if getattr(network, part, None) is None and part in PARTS:
+            continue  # a baseline without a glance has nothing of it to freeze
+        if name.removesuffix(".") not in modules:
+            raise ValueError(f"frozen names {name!r}, but the network has no such part; see those of --show-plan")
+    started = {start.part for start in starts}
+    for part in ("glance", "focus"):
+        if getattr(network, part, None) is None or started & {part, "all"}:
+            continue
+        learns = any(part in stage.trains for stage in recipe.stages)
+        if not learns or recipe.frozen_batch_norm or any(name.split(".")[0] == part for name in recipe.frozen):
+            raise ValueError(
+                f"the plan leaves {'layers of ' if learns else ''}the {part} network as built, and the weights are "
+                f"random: start it from a trained bundle (--bundle) or ImageNet weights (--{part}-weights), or take a "
+                "plan that trains all of it"
+            )
+
+
+def _settled(out: Path, run: Run) -> Run:
+    """The run as OUT has it: written now, or there already and the same."""
+    if not (out / RUN).exists():
+        out.mkdir(parents=True, exist_ok=True)
+        write_run(out, run)
+        return read_run(out)
+    there = read_run(out)
+    if differences := there.differences(run):
+        shown = "\n".join(f"  {line}" for line in differences[:10])
+        more = f"\n  and {len(differences) - 10} more" if len(differences) > 10 else ""
+        raise ValueError(
+            f"{out} holds a run of another configuration, which cannot go on with this one (there, and asked for):\n"
+            f"{shown}{more}\nAsk for the same, or train into another folder"
+        )
+    return there
+
+
+def _data_used(path: Path, train: Dataset, learning: Dataset, held_out: Dataset) -> DataUsed:
+    listing = sorted(
+        (relative(sample.path, path), train.labels[sample.label], sample.subject, sample.source)
+        for sample in train.samples
+    )
+    return DataUsed(
+        path=str(path.resolve()),
+        fingerprint=hashlib.sha256(repr(listing).encode()).hexdigest(),
+        training_files=tuple(sorted(relative(sample.path, path) for sample in learning.samples)),
+        held_out_files=tuple(sorted(relative(sample.path, path) for sample in held_out.samples)),
+        held_out_subjects=tuple(sorted({sample.subject for sample in held_out.samples if sample.subject})),
+    )

@@ -1,0 +1,143 @@
+"""Runs a model over a set of videos, all exits of each, and notes what it says and how long a step takes.
+
+Knows no score: what the answers are worth is arithmetic on `training.judge.observations`.
+
+Shape suffixes: N videos, K steps or cubes, B clips, T frames, C channels, h and w cells, 3 = (t, y, x).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+
+from fovea.errors import VideoError
+from models.adafocus.network import AdaFocusV3
+from models.adafocus.policy import Policy
+from models.recognizer import ClipSpec, Frames, Recognizer, StateT
+from training.data.dataset import Dataset, Unreadable
+from training.data.frames import FrameStore
+from training.judge.calibrate import observe
+from training.judge.observations import Observations
+
+NUM_TIMED = 12  # videos that each step is timed on, after one that warms up
+Random: TypeAlias = Literal["space-time", "space", "time"]
+"""Which coordinates of a cube are drawn at random; the others stay the learned policy's."""
+
+
+def observe_dataset(
+    recognizer: Recognizer[StateT],
+    dataset: Dataset,
+    store: FrameStore,
+    *,
+    classes_C: Sequence[str],
+    root: Path,
+    model: str,
+    digest: str = "",
+    split: str = "",
+    executor: str = "",
+    timed: bool = True,
+    batch_size: int = 8,
+) -> Observations:
+    """Every exit for every video. `classes_C` are the model's labels; the recognizer's temperatures must be 1.
+
+    Raises ValueError where the data has a label that the model does not know, and for no videos.
+    """
+    numbers = label_numbers(dataset, classes_C)
+    if not dataset.samples:
+        raise ValueError(f"there are no videos{f' in the split {split}' if split else ''}; name another split")
+    clips = [store.clip(sample.path, recognizer.clip_spec) for sample in dataset.samples[:NUM_TIMED]] if timed else []
+    seconds = seconds_per_step(recognizer, clips) if timed else (float("nan"),) * len(recognizer.costs)
+
+    def all_clips() -> Iterator[Frames]:
+        console = Console(stderr=True)
+        quiet = not console.is_terminal
+        for sample in track(dataset.samples, f"observing {model}", console=console, transient=True, disable=quiet):
+            yield store.clip(sample.path, recognizer.clip_spec)
+
+    return Observations(
+        model=model,
+        digest=digest,
+        split=split,
+        classes_C=tuple(classes_C),
+        paths_N=tuple(relative(sample.path, root) for sample in dataset.samples),
+        labels_N=np.array([numbers[sample.label] for sample in dataset.samples], np.int64),
+        groups_N=tuple(sample.subject or relative(sample.path, root) for sample in dataset.samples),
+        sources_N=tuple(sample.source for sample in dataset.samples),
+        log_probs_NKC=observe(recognizer, all_clips(), batch_size=batch_size).astype(np.float32),
+        costs_K=recognizer.costs,
+        seconds_K=seconds,
+        executor=executor,
+    )
+
+
+def readable(dataset: Dataset, store: FrameStore, spec: ClipSpec, *, max_unreadable_share: float = 0.1) -> Dataset:
+    """Decode every clip once; the data less what turns out unreadable. DatasetError where that is too much."""
+    unreadable = []
+    for sample in dataset.samples:
+        try:
+            store.clip(sample.path, spec)
+        except VideoError as error:
+            unreadable.append(Unreadable(sample.path, error.detail))
+    return dataset.without(unreadable, max_unreadable_share)
+
+
+def label_numbers(dataset: Dataset, classes_C: Sequence[str]) -> list[int]:
+    """The model's number of each of the data's labels. ValueError for one that occurs and that it does not know."""
+    used = {sample.label for sample in dataset.samples}
+    unknown = [label for number, label in enumerate(dataset.labels) if number in used and label not in classes_C]
+    if unknown:
+        raise ValueError(
+            f"the data has labels that the model was not trained on: {', '.join(unknown)}; it knows "
+            f"{', '.join(classes_C)}"
+        )
+    place = {label: number for number, label in enumerate(classes_C)}
+    return [place.get(label, -1) for label in dataset.labels]
+
+
+def relative(path: Path, root: Path) -> str:
+    """With forward slashes, from the data set's root (the folder, or the CSV's)."""
+    base = root.resolve() if root.is_dir() else root.resolve().parent
+    resolved = path.resolve()
+    return (resolved.relative_to(base) if resolved.is_relative_to(base) else resolved).as_posix()
+
+
+def seconds_per_step(recognizer: Recognizer[StateT], clips: Sequence[Frames]) -> tuple[float, ...]:
+    """Median wall-clock of each step, one video at a time, without decoding."""
+    taken_NK = []
+    for clip in [clips[0], *clips]:
+        taken = []
+        states: list[StateT] = []
+        for step in range(len(recognizer.costs)):
+            begin = time.perf_counter()
+            states = recognizer.focus(states) if step else recognizer.glance([clip])
+            taken.append(time.perf_counter() - begin)
+        taken_NK.append(taken)
+    return tuple(np.median(taken_NK[1:], axis=0).tolist())
+
+
+def randomise(network: AdaFocusV3, coordinates: Random, seed: int) -> None:
+    """From now on `network` draws these coordinates of its cubes uniformly, whatever it sees (Table 5's baselines)."""
+    if coordinates not in get_args(Random):
+        raise ValueError(f"cannot draw {coordinates!r} at random, only {', '.join(get_args(Random))}")
+    network.policy = RandomPolicy(network.policy, coordinates, seed)  # type: ignore[assignment]
+
+
+class RandomPolicy(nn.Module):
+    """In place of a policy. Positions follow from the seed and the number of clips seen before."""
+
+    def __init__(self, learned: Policy, coordinates: Random, seed: int) -> None:
+        super().__init__()
+        self.learned = learned
+        self._drawn = [name in coordinates.split("-") for name in ("time", "space", "space")]
+        self._rng = np.random.default_rng(seed)
+
+    def forward(self, maps_BTChw: Tensor) -> Any:
+        positions_BK3: Tensor = self.learned(maps_BTChw)
+        random_BK3 = torch.from_numpy(self._rng.random(tuple(positions_BK3.shape))).to(positions_BK3)
+        return torch.where(torch.tensor(self._drawn, device=positions_BK3.device), random_BK3, positions_BK3)

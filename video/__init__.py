@@ -1,0 +1,1 @@
+"""Bytes to frames. Knows av and numpy; no model, no HTTP, no state."""

@@ -1,0 +1,1 @@
+"""One camera: its packets to pictures on a time grid."""

@@ -1,0 +1,123 @@
+"""The values between a camera's ingest and everything else. Knows neither libav nor a model."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from video.clip import FrameRule, VideoLimits
+
+Mode: TypeAlias = Literal["all", "keyframes"]
+"""What is decoded: every frame, or keyframes alone."""
+
+
+class ErrorClass(StrEnum):
+    """Why a camera gives no pictures: one list for answers, events, metrics and back-off."""
+
+    DNS = "dns"  # its name does not resolve
+    ADDRESS = "address"  # its name resolves to an address that the policy refuses, or it sends to another one
+    REFUSED = "refused"  # nothing listens on the port
+    UNREACHABLE = "unreachable"  # no route, or nobody answers the connection
+    TIMEOUT = "timeout"  # it takes the connection, but does not answer in time
+    AUTH = "auth"  # 401 or 403: user name or password
+    NOT_FOUND = "not_found"  # 404; relays say so while a camera is away
+    TLS = "tls"  # the certificate does not verify, or there is no TLS
+    PROTOCOL = "protocol"  # what it says is no RTSP, or it refuses the transport
+    UNSUPPORTED = "unsupported"  # no video stream, or a codec that is not read here
+    LIMIT = "limit"  # its pictures are larger than allowed
+    ENDED = "ended"  # it closed the stream
+    STALLED = "stalled"  # it sends nothing any more
+    CRASHED = "crashed"  # the process that decoded it died or hung
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSource:
+    """Where to find a camera, its name resolved and found allowed."""
+
+    url: str = field(repr=False)  # with credentials, and the address in place of the name
+    host: str  # as asked for: what its certificate must be for
+    address: str
+    port: int
+    transport: str  # tcp or udp
+    ca_file: str | None = None  # rtsps: certificate authorities besides the system's
+    verify: bool = True  # rtsps: whether the certificate must be good
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long each stage may take."""
+
+    connect_s: float  # TCP
+    open_s: float  # RTSP, from OPTIONS to PLAY
+    stall_s: float  # without a byte, before a stream counts as lost
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Which pictures are wanted of a camera: one from each cell of a grid that starts with the first picture.
+
+    `cell_us`: a cell's length, as (numerator, denominator) in microseconds, so that it is exact.
+    """
+
+    rule: FrameRule  # `num_frames` plays no role here
+    cell_us: tuple[int, int]
+    limits: VideoLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The camera answered; pictures follow."""
+
+    codec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The camera's time jumped: cells count anew from the next one on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What ingest has done since the camera was opened."""
+
+    frames_decoded: int
+    frames_dropped: int  # damaged, or of a cell that is over
+    keyframe_interval_s: float | None  # None until two were seen
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of the grid is settled.
+
+    `picture` is the frame nearest to the cell's centre; None where the cell has none: the one before holds.
+    """
+
+    index: int
+    picture: "Picture | None"
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A frame as the model wants it. `frame_HWC` uint8 RGB; `view_B` float32, a row of `Clip.view_TB`."""
+
+    frame_HWC: NDArray[np.uint8]
+    view_B: NDArray[np.float32]
+    pts_s: float  # seconds of the epoch
+    captured_s: float  # monotonic clock, the same in all processes of a machine
+    width_px: int  # as displayed
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No more pictures until it is opened again. `detail` is for people, and free of credentials."""
+
+    error_class: ErrorClass
+    detail: str
+
+
+Message: TypeAlias = Opened | Broken | Cell | Lost

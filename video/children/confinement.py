@@ -1,0 +1,40 @@
+"""What every child process does about itself: limits, and reading its parent's words. Knows no video."""
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+
+from video.children import file_wire as wire
+
+_PR_SET_PDEATHSIG = 1
+
+
+def confine(address_space_bytes: int, niceness: int, parent_pid: int) -> None:
+    """Limits that hold whatever libav is talked into: memory, no core dump, no byte written to any file."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it closes the socket
+    for kind, wanted in (
+        (resource.RLIMIT_AS, address_space_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (limit, limit))
+    os.nice(niceness)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent_pid:  # it died before we asked to be told
+            raise SystemExit(1)
+
+
+def receive(connection: socket.socket) -> wire.Header | None:
+    """The next message; None when the parent has closed the socket."""
+    prefix = connection.recv(wire.LENGTH.size, socket.MSG_WAITALL)
+    if len(prefix) < wire.LENGTH.size:
+        return None
+    (length,) = wire.LENGTH.unpack(prefix)
+    text = connection.recv(length, socket.MSG_WAITALL)
+    return wire.unpack(text) if len(text) == length else None

@@ -1,0 +1,92 @@
+"""What the sandbox and its children say to each other: a length, a JSON object, raw bytes. Knows neither end.
+
+Never pickle: a child handles untrusted input, so its words are data, checked by whoever reads them.
+
+    parent > child   {"path", "rule", "limits"}
+    child > parent   {} once, when it is ready; {} when it begins with a request; then
+                     {"pts_s", "info", ...} + frames_THWC + view_TB, or {"error", "detail", "extra"}
+"""
+
+import json
+import struct
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from fovea import errors
+from video.clip import Clip, FrameRule, VideoInfo, VideoLimits
+
+LENGTH = struct.Struct("!I")
+MAX_HEADER_BYTES = 1 << 20
+
+Header = dict[str, Any]
+
+_COUNTS = ("width_px", "height_px", "frames_decoded", "frames_sampled")
+
+
+def pack(header: Header) -> bytes:
+    text = json.dumps(header).encode()
+    return LENGTH.pack(len(text)) + text
+
+
+def unpack(text: bytes) -> Header:
+    """The JSON object of a message; ValueError where it is none."""
+    header = json.loads(text)
+    if not isinstance(header, dict):
+        raise ValueError("a message is a JSON object")
+    return header
+
+
+def request(path: str, rule: FrameRule, limits: VideoLimits) -> Header:
+    return {"path": path, "rule": asdict(rule), "limits": asdict(limits)}
+
+
+def read_request(header: Header) -> tuple[str, FrameRule, VideoLimits]:
+    return header["path"], FrameRule(**header["rule"]), VideoLimits(**header["limits"])
+
+
+def answer(clip: Clip) -> tuple[Header, bytes]:
+    """(header, payload) of a decoded clip."""
+    payload = clip.frames_THWC.tobytes() + clip.view_TB.tobytes()
+    return {"pts_s": clip.pts_s, "info": asdict(clip.info)}, payload
+
+
+def payload_bytes(rule: FrameRule) -> int:
+    """Bytes that follow the header of a clip: the parent's own arithmetic, whatever the child says."""
+    return rule.num_frames * (rule.height_px * rule.width_px * 3 + 4 * 4)
+
+
+def read_answer(header: Header, payload: bytearray, rule: FrameRule) -> Clip:
+    """The Clip of a child's answer; ValueError, KeyError or TypeError where it is none."""
+    shape = rule.num_frames, rule.height_px, rule.width_px, 3
+    split = rule.num_frames * rule.height_px * rule.width_px * 3
+    pts_s = tuple(float(value) for value in header["pts_s"])
+    if len(pts_s) != rule.num_frames:
+        raise ValueError(f"{len(pts_s)} times for {rule.num_frames} frames")
+    return Clip(
+        frames_THWC=np.frombuffer(payload, np.uint8, split).reshape(shape),
+        pts_s=pts_s,
+        view_TB=np.frombuffer(payload, np.float32, offset=split).reshape(rule.num_frames, 4),
+        info=_info(header["info"]),
+    )
+
+
+def _info(said: Header) -> VideoInfo:
+    """Checked, because it goes into answers."""
+    for name, kind in (("duration_s", float), ("codec", str), *((name, int) for name in _COUNTS)):
+        if type(said[name]) is not kind:
+            raise TypeError(f"{name} is {type(said[name]).__name__}, not {kind.__name__}")
+    return VideoInfo(**said)
+
+
+def failure(error: errors.VideoError) -> Header:
+    return {"error": error.slug, "detail": error.detail, "extra": error.extra}
+
+
+def read_failure(header: Header) -> errors.VideoError:
+    """The child's error again; a VideoError of the kinds a child may raise, DecodeCrashed for anything else."""
+    kinds = (errors.VideoUnreadable, errors.NoVideoStream, errors.VideoLimitExceeded)
+    by_slug = {kind.slug: kind for kind in kinds}
+    kind = by_slug.get(header["error"], errors.DecodeCrashed)
+    return kind(str(header["detail"]), **header.get("extra", {}))

@@ -1,0 +1,228 @@
+"""Decoding in supervised child processes: a hang, a crash or a bomb costs its own request and nothing else.
+
+Knows neither what is in a video nor who asked. (The standard pools and Pebble's break as a whole when one worker is
+killed, hence a supervisor of our own: one socket and one tending task per child.)
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from pathlib import Path
+
+from fovea.errors import DecodeCrashed, DecodeTimeout, Draining, Unavailable
+from service.rate import Rate
+from video.children.file_process import DecodeProcess, ProcessLost
+from video.clip import Clip, FrameRule, VideoLimits
+
+_MAX_FAILED_STARTS = 5  # in a row; then those who wait are told, and trying goes on slowly
+_MAX_PAUSE_S = 10.0  # between tries
+_SHORT_LIFE_S = 1.0  # a child that ends sooner without having been asked anything counts as a failed start
+_SETTLE_S = 1.0  # that a child may go on with a video nobody waits for
+_MAX_LOST_CHILDREN = 3  # that one request may meet dead on arrival
+
+_log = logging.getLogger(__name__)
+
+
+class Sandbox:
+    """`num_children` decoding processes, each killed at `timeout_s` and replaced whenever it ends.
+
+    One event loop's; nothing of it is bound to a loop before `start`.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_children: int,
+        limits: VideoLimits,
+        timeout_s: float,
+        address_space_bytes: int,
+        recycle_after: int = 1000,
+        niceness: int = 5,
+    ) -> None:
+        self._num_children = num_children
+        self._limits = limits
+        self._timeout_s = timeout_s
+        self._address_space_bytes = address_space_bytes
+        self._recycle_after = recycle_after
+        self._niceness = niceness
+        self._children: set[DecodeProcess] = set()
+        self._free: deque[DecodeProcess] = deque()
+        self._waiters: deque[asyncio.Future[DecodeProcess]] = deque()
+        self._tending: list[asyncio.Task[None]] = []
+        self._settling: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+        self.num_running = 0
+        self.decode_rate = Rate()  # videos over one child's seconds, waiting not counted
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that wait for a free child."""
+        return sum(not waiter.done() for waiter in self._waiters)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the children that live."""
+        return [child.pid for child in self._children if not child.gone.is_set()]
+
+    async def start(self) -> None:
+        """Start the children and wait until they are ready. Raises Unavailable when none of them starts."""
+        assert not self._tending
+        first_tries = [asyncio.Event() for _ in range(self._num_children)]
+        self._tending = [asyncio.create_task(self._tend(tried)) for tried in first_tries]
+        try:
+            await asyncio.gather(*(tried.wait() for tried in first_tries))
+            if not self._children:
+                raise _unavailable()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """End all children and wait for them; whoever waits or decodes gets Draining."""
+        self._is_closed = True
+        self._fail_waiters(_draining())
+        tasks = [*self._tending, *self._settling]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def decode(self, path: Path, rule: FrameRule) -> Clip:
+        """The clip of the video at `path`, decoded by the next free child, first come first served.
+
+        Raises VideoUnreadable, NoVideoStream, VideoLimitExceeded, DecodeTimeout, DecodeCrashed; Draining once closed,
+        Unavailable where children do not start or do not live. Cancelled, the child has a second to finish before it
+        is killed.
+        """
+        for _ in range(_MAX_LOST_CHILDREN):
+            child = await self._free_child()
+            try:
+                return await self._ask(child, path, rule)
+            except ProcessLost as lost:
+                if self._is_closed:
+                    raise _draining() from None
+                if lost.began:
+                    _log.warning("decoding process %d died on a video", child.pid)
+                    raise DecodeCrashed(
+                        "the process that decoded this video died; the video may be damaged, "
+                        "re-encode it before sending it again"
+                    ) from None
+                # it had died idle, before it got the video: another one takes over
+        raise Unavailable("decoding processes die before they begin; try again", retry_after_s=1)
+
+    async def _ask(self, child: DecodeProcess, path: Path, rule: FrameRule) -> Clip:
+        self.num_running += 1
+        started_s = time.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                clip = await child.ask(path, rule, self._limits)
+            self.decode_rate.observe(1, time.monotonic() - started_s)
+            return clip
+        except TimeoutError:
+            child.kill()
+            raise DecodeTimeout(
+                f"decoding was ended after {self._timeout_s:g} s, the most a video may take; "
+                "send a shorter video or one of lower resolution",
+                limit_s=self._timeout_s,
+            ) from None
+        finally:
+            self.num_running -= 1
+            if not child.is_busy:
+                self._reuse(child)
+            elif not child.gone.is_set():
+                task = asyncio.create_task(self._settle(child))
+                self._settling.add(task)
+                task.add_done_callback(self._settling.discard)
+
+    async def _settle(self, child: DecodeProcess) -> None:
+        """The asker has left. Most videos are decoded sooner than a new child is started: give this one a moment.
+
+        Else whoever leaves at once, again and again, would have children killed at the price of a request.
+        """
+        try:
+            async with asyncio.timeout(_SETTLE_S):
+                await child.settle()
+        except (TimeoutError, ProcessLost):
+            child.kill()
+        else:
+            self._reuse(child)
+
+    def _reuse(self, child: DecodeProcess) -> None:
+        if child.num_asked >= self._recycle_after:
+            child.kill()
+        else:
+            self._offer(child)
+
+    async def _free_child(self) -> DecodeProcess:
+        if self._is_closed:
+            raise _draining()
+        while self._free:
+            child = self._free.popleft()
+            if not child.gone.is_set():
+                return child
+        waiter: asyncio.Future[DecodeProcess] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._offer(waiter.result())  # cancelled in the very moment a child became free
+            raise
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _offer(self, child: DecodeProcess) -> None:
+        """A child is free: to whoever waits longest."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(child)
+                return
+        self._free.append(child)
+
+    async def _tend(self, tried: asyncio.Event) -> None:
+        """Keep one child alive, forever. `tried` is set when it has started, or has failed to often enough."""
+        num_failed = 0
+        while True:
+            if num_failed:
+                await asyncio.sleep(min(_MAX_PAUSE_S, 0.05 * 2**num_failed))
+            try:
+                child = await DecodeProcess.start(
+                    address_space_bytes=self._address_space_bytes, niceness=self._niceness
+                )
+            except OSError as error:
+                num_failed += 1
+                _log.error("%s (failure %d in a row)", error, num_failed)
+                if num_failed >= _MAX_FAILED_STARTS:
+                    tried.set()
+                    if not self._children:
+                        self._fail_waiters(_unavailable())
+                continue
+            started_s = time.monotonic()
+            self._children.add(child)
+            tried.set()
+            self._offer(child)
+            try:
+                await child.gone.wait()
+            finally:
+                self._children.discard(child)
+                await child.end()
+            short = child.num_asked == 0 and time.monotonic() - started_s < _SHORT_LIFE_S
+            num_failed = num_failed + 1 if short else 0
+
+    def _fail_waiters(self, error: Exception) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+
+def _draining() -> Draining:
+    return Draining("the service is shutting down; send the request again to another replica", retry_after_s=1)
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(
+        "no video can be decoded now: the decoding processes do not start; the service's log says why", retry_after_s=10
+    )

@@ -1,0 +1,1 @@
+"""One video file: which of its frames to take, and their pixels."""
