@@ -18,15 +18,15 @@ import numpy as np
 
 from tests.clips import noise, write_clip
 from video.children.sandbox import Sandbox
-from video.clip import FrameRule, VideoLimits
+from video.clip import ClipRule, VideoLimits
 from video.file.decode import decode
 from video.file.picture import Painter
 from video.file.probe import scan
 
 ROUNDS = 5
 LIMITS = VideoLimits(duration_s=600.0, frame_pixels=3840 * 2160, frames=36_000)
-EXACT = FrameRule(num_frames=16, height_px=224, width_px=224, resize="letterbox")
-FEW = FrameRule(num_frames=8, height_px=224, width_px=224, resize="letterbox")  # a keyframe in each segment at GOP 25
+EXACT = ClipRule(num_frames=16, height_px=224, width_px=224, resize="letterbox")
+FEW = ClipRule(num_frames=8, height_px=224, width_px=224, resize="letterbox")  # a keyframe in each segment at GOP 25
 GOPS = (250, 25)
 
 

@@ -11,8 +11,8 @@ from rich.table import Column, Table
 from cli.terminal import make_console
 from fovea import Client, StreamOptions
 from fovea.stream_answers import ResultEvent, StateEvent
+from fovea.words import Decode, Emit
 from service.streams.address import CameraUrl
-from service.streams.status import Decode, Emit
 
 streams = typer.Typer(no_args_is_help=True, help="Cameras that a running service watches.")
 

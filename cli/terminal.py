@@ -55,8 +55,8 @@ def bundle_facts(bundle: "Bundle") -> dict[str, Any]:
         "task": bundle.task,
         "trained": bundle.trained,
         "labels": list(bundle.labels),
-        "least_gflops": bundle.costs_flops[0] / 1e9,
-        "largest_gflops": sum(bundle.costs_flops) / 1e9,
+        "least_gflops": bundle.step_flops[0] / 1e9,
+        "largest_gflops": sum(bundle.step_flops) / 1e9,
         "default_budget_gflops": bundle.default_budget_flops / 1e9,
         "paper_gflops": None if bundle.paper_flops is None else bundle.paper_flops / 1e9,
     }

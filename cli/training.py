@@ -120,7 +120,7 @@ def build(
 
     bundle, built = build_variant(variant, out, seed=seed)
     stderr.print(
-        f"{'built' if built else 'kept'} {bundle.folder}: {sum(bundle.costs_flops) / 1e9:.4g} GFLOPs at most, "
+        f"{'built' if built else 'kept'} {bundle.folder}: {sum(bundle.step_flops) / 1e9:.4g} GFLOPs at most, "
         "[yellow]UNTRAINED: its answers mean nothing"
     )
 

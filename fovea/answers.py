@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.engine.request import ExitReason
+from fovea.words import ExitReason
 
 
 class Value(BaseModel):

@@ -14,10 +14,10 @@ from fovea.calls import EVENTS, Call, stream_path
 from fovea.errors import FoveaError
 from fovea.problems import ServiceLost, parsed
 from fovea.stream_answers import ResultEvent, StateEvent, Stream
-from service.streams.status import StreamState
+from fovea.words import StreamState
 
 BEFORE_ALL = "0-0"  # smaller than every event's id
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 5.0
+FIRST_WAIT_S, MAX_WAIT_S = 0.25, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Resume:
         if time.monotonic() - self._heard_s > self._reconnect_for_s:
             raise error
         self._num_interruptions += 1
-        wait_s = min(FIRST_WAIT_S * 2.0 ** (self._num_interruptions - 1), LONGEST_WAIT_S)
+        wait_s = min(FIRST_WAIT_S * 2.0 ** (self._num_interruptions - 1), MAX_WAIT_S)
         return max(wait_s * random.uniform(0.5, 1), error.retry_after_s or 0)
 
     def ended(self) -> ServiceLost:

@@ -10,13 +10,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.answers import RecognitionAnswer, Value
-from service.api.recognitions.options import LONGEST_NAME, MOST_GFLOPS
-from service.streams.status import Decode, Emit, StreamState
-from video.camera.live import ErrorClass
+from fovea.words import MAX_GFLOPS, MAX_NAME, Decode, Emit, ErrorClass, StreamState
 
 Transport = Literal["tcp", "udp"]
 
-LONGEST_URL = 2048
+MAX_URL = 2048
 STREAM_ID = "str_01JD3M8Q4Z6X7V9T2S5R1P0N8K"
 EVENT_ID = "1764036000123-0"
 WHEN = "2026-11-25T02:00:00.123Z"
@@ -28,19 +26,19 @@ class NewStream(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
     url: str = Field(
-        max_length=LONGEST_URL,
+        max_length=MAX_URL,
         repr=False,
         description="rtsp:// or rtsps://, credentials before the host: rtsp://user:password@camera:554/path. "
         "They are never told again.",
         examples=["rtsp://user:password@192.168.1.20:554/stream1"],
     )
-    model: str = Field(default="auto", min_length=1, max_length=LONGEST_NAME, description="As for recognitions.")
-    task: str | None = Field(default=None, min_length=1, max_length=LONGEST_NAME, description="As for recognitions.")
+    model: str = Field(default="auto", min_length=1, max_length=MAX_NAME, description="As for recognitions.")
+    task: str | None = Field(default=None, min_length=1, max_length=MAX_NAME, description="As for recognitions.")
     budget_gflops: float | None = Field(
-        default=None, gt=0, le=MOST_GFLOPS, description="What a window may cost in the mean; absent: the model's own."
+        default=None, gt=0, le=MAX_GFLOPS, description="What a window may cost in the mean; absent: the model's own."
     )
     max_gflops: float | None = Field(
-        default=None, gt=0, le=MOST_GFLOPS, description="What one window may cost at most; absent: no ceiling."
+        default=None, gt=0, le=MAX_GFLOPS, description="What one window may cost at most; absent: no ceiling."
     )
     window_s: float = Field(default=4.0, gt=0, description="How much of the past a result looks at.", examples=[4.0])
     stride_s: float = Field(

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.recognizer import ClipSpec, Frames
+from models.recognizer import Frames
+from video.clip import ClipRule
 
 
 def answers(logits_BC: Tensor, temperatures_B: Sequence[float]) -> list[tuple[NDArray[np.float32], float]]:
@@ -28,10 +29,10 @@ def answers(logits_BC: Tensor, temperatures_B: Sequence[float]) -> list[tuple[ND
     return list(zip(probabilities_BC.cpu().numpy(), entropies, strict=True))
 
 
-def check_rule(clip_spec: ClipSpec, clip_size: tuple[int, int, int], temperatures: Sequence[float], exits: int) -> None:
+def check_rule(clip_rule: ClipRule, clip_size: tuple[int, int, int], temperatures: Sequence[float], exits: int) -> None:
     """ValueError where the clip rule or the temperatures do not fit a network that takes `clip_size` (frames, rows,
     columns) and answers `exits` times."""
-    given = (clip_spec.num_frames, clip_spec.height_px, clip_spec.width_px)
+    given = (clip_rule.num_frames, clip_rule.height_px, clip_rule.width_px)
     if given != clip_size:
         raise ValueError(
             f"the clip rule gives {given} (frames, rows, columns), but the network takes {clip_size}; they must agree"
@@ -48,7 +49,7 @@ def check_clip(clip_THWC: Frames, clip_size: tuple[int, int, int]) -> None:
     if clip_THWC.shape != wanted or clip_THWC.dtype != np.uint8:
         raise ValueError(
             f"a clip is {clip_THWC.dtype} {clip_THWC.shape}, but must be uint8 {wanted} (frames, rows, columns, RGB); "
-            f"sample and resize the video as `clip_spec` says"
+            f"sample and resize the video as `clip_rule` says"
         )
 
 

@@ -25,20 +25,20 @@ from models.bundle_format import (
     read_json,
 )
 from models.calibration import Calibration, calibration_files, read_calibration
-from models.families import ModelConfig, costs_flops, own_paper_flops, read_config
-from models.recognizer import ClipSpec
+from models.families import ModelConfig, own_paper_flops, read_config, step_flops
 from models.thresholds import BudgetGrid
+from video.clip import ClipRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
-    """A sound bundle. `digest` names its four files, byte for byte; `costs_flops[k]` is the price of step k."""
+    """A sound bundle. `digest` names its four files, byte for byte; `step_flops[k]` is the price of step k."""
 
     folder: Path
     digest: str
     manifest: Manifest
     config: ModelConfig
-    costs_flops: tuple[int, ...]
+    step_flops: tuple[int, ...]
     calibration: Calibration
 
     @property
@@ -72,15 +72,15 @@ class Bundle:
         return own_paper_flops(self.config)
 
     @property
-    def clip_spec(self) -> ClipSpec:
+    def clip_rule(self) -> ClipRule:
         rule = self.manifest.clip
         height_px, width_px = self.config.frame_size
-        return ClipSpec(self.config.num_frames, height_px, width_px, rule.resize, rule.source_short_side_px)
+        return ClipRule(self.config.num_frames, height_px, width_px, rule.resize, rule.source_short_side_px)
 
     @property
     def frontier(self) -> tuple[tuple[float, float], ...]:
         """Measured (mean FLOPs per video, accuracy) points, on data used neither for training nor for calibration."""
-        spent_K = [sum(self.costs_flops[: k + 1]) for k in range(len(self.costs_flops))]
+        spent_K = [sum(self.step_flops[: k + 1]) for k in range(len(self.step_flops))]
         points = []
         for point in self.manifest.measured.points:
             num_videos = sum(point.videos_by_last_step_K)
@@ -116,7 +116,7 @@ class Bundle:
             way_out = "the file is damaged or belongs to another bundle: fetch or build the bundle again"
             raise BundleError(folder, f"{MANIFEST}.weights_sha256", manifest.weights_sha256, rule, way_out)
         config = _read_config(folder, manifest)
-        costs = costs_flops(config)
+        costs = step_flops(config)
         calibration = read_calibration(folder, costs, config.num_classes)
         _check_budget(folder, manifest, costs)
         _check_measured(folder, manifest, len(costs))

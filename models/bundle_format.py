@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.recognizer import Resize
+from video.clip import Resize
 
 FORMAT: Literal[1] = 1
 MANIFEST = "bundle.json"
@@ -42,8 +42,8 @@ class Architecture(_Strict):
     config: dict[str, Any]  # its from_dict is as strict as this file
 
 
-class ClipRule(_Strict):
-    """How frames reach the size the architecture asks for; see `models.recognizer.ClipSpec`."""
+class Framing(_Strict):
+    """How frames reach the size that the architecture asks for: the rest of the clip rule (`video.clip.ClipRule`)."""
 
     sampling: Literal["uniform"]
     resize: Resize
@@ -89,7 +89,7 @@ class Description(_Strict):
     labels: tuple[str, ...] = Field(min_length=2)
     trained: bool
     architecture: Architecture
-    clip: ClipRule
+    clip: Framing
     default_budget_gflops: float = Field(gt=0)
     """B of Eq. 7 for a request that names none."""
     licence: str = Field(min_length=1)

@@ -62,12 +62,12 @@ def calibration_files(calibration: Calibration) -> dict[str, bytes]:
     }
 
 
-def read_calibration(folder: Path, costs_flops: Sequence[int], num_labels: int) -> Calibration:
+def read_calibration(folder: Path, step_flops: Sequence[int], num_labels: int) -> Calibration:
     """Read and check against the prices of today's code. Raises BundleError."""
     content = read_json(folder, CALIBRATION, CalibrationFile)
-    entropy_NK, correct_NK = _read_set(folder, len(costs_flops), num_labels)
-    _check_temperatures(folder, content.temperatures_K, len(costs_flops))
-    grid = _read_grid(folder, content.grid, entropy_NK, correct_NK, costs_flops)
+    entropy_NK, correct_NK = _read_set(folder, len(step_flops), num_labels)
+    _check_temperatures(folder, content.temperatures_K, len(step_flops))
+    grid = _read_grid(folder, content.grid, entropy_NK, correct_NK, step_flops)
     return Calibration(content.data, content.temperatures_K, entropy_NK, correct_NK, grid)
 
 
@@ -105,20 +105,20 @@ def _read_grid(
     solved: Sequence[SolvedBudget],
     entropy_NK: NDArray[np.float32],
     correct_NK: NDArray[np.bool_],
-    costs_flops: Sequence[int],
+    step_flops: Sequence[int],
 ) -> BudgetGrid:
     budgets = [point.budget_flops for point in solved]
-    least, full = costs_flops[0], sum(costs_flops)
+    least, full = step_flops[0], sum(step_flops)
     if budgets != sorted(set(budgets)) or (budgets[0], budgets[-1]) != (least, full):
         rule = f"budgets must rise from the price of a glance, {least}, to the full cost, {full}"
         raise BundleError(folder, f"{CALIBRATION}.grid budgets_flops", budgets, rule, _WAY_OUT)
     points = []
     for i, point in enumerate(solved):
         field = f"{CALIBRATION}.grid.{i}.thresholds_nats"
-        if len(point.thresholds_nats) != len(costs_flops) - 1:
-            rule = f"there must be {len(costs_flops) - 1}, one per step but the last"
+        if len(point.thresholds_nats) != len(step_flops) - 1:
+            rule = f"there must be {len(step_flops) - 1}, one per step but the last"
             raise BundleError(folder, field, point.thresholds_nats, rule, _WAY_OUT)
-        solution = evaluate(entropy_NK, correct_NK, costs_flops, point.thresholds_nats)
+        solution = evaluate(entropy_NK, correct_NK, step_flops, point.thresholds_nats)
         if solution.mean_cost_flops > point.budget_flops:
             rule = (
                 f"on the stored calibration set they cost {solution.mean_cost_flops:.0f} FLOPs on average, "

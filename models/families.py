@@ -8,17 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from models.adafocus.config import AdaFocusConfig
-from models.adafocus.costs import costs_flops as adafocus_costs_flops
+from models.adafocus.costs import step_flops as adafocus_step_flops
 from models.adafocus.network import AdaFocusV3
 from models.adafocus.network import build_network as build_adafocus
 from models.adafocus.recognizer import AdaFocusRecognizer
 from models.mobile_former.config import MobileFormerConfig
-from models.mobile_former.costs import cost_flops, paper_flops
+from models.mobile_former.costs import paper_flops
+from models.mobile_former.costs import step_flops as former_step_flops
 from models.mobile_former.network import VideoMobileFormer
 from models.mobile_former.network import build_network as build_mobile_former
 from models.mobile_former.recognizer import MobileFormerRecognizer
-from models.recognizer import ClipSpec, Recognizer
+from models.recognizer import Recognizer
 from models.runtime.base import Runtime
+from video.clip import ClipRule
 
 Family: TypeAlias = Literal["adafocus_v3", "video_mobile_former"]
 ModelConfig: TypeAlias = AdaFocusConfig | MobileFormerConfig
@@ -39,9 +41,9 @@ def build_network(config: ModelConfig, seed: int) -> ModelNetwork:
     return build_adafocus(config, seed) if isinstance(config, AdaFocusConfig) else build_mobile_former(config, seed)
 
 
-def costs_flops(config: ModelConfig) -> tuple[int, ...]:
-    """costs_K: multiply-adds of each step; a model of fixed cost has one."""
-    return adafocus_costs_flops(config) if isinstance(config, AdaFocusConfig) else (cost_flops(config),)
+def step_flops(config: ModelConfig) -> tuple[int, ...]:
+    """step_flops_K: multiply-adds of each step; a model of fixed cost has one."""
+    return adafocus_step_flops(config) if isinstance(config, AdaFocusConfig) else (former_step_flops(config),)
 
 
 def own_paper_flops(config: ModelConfig) -> int | None:
@@ -50,9 +52,9 @@ def own_paper_flops(config: ModelConfig) -> int | None:
 
 
 def make_recognizer(
-    network: ModelNetwork, clip_spec: ClipSpec, temperatures_K: Sequence[float], runtime: Runtime
+    network: ModelNetwork, clip_rule: ClipRule, temperatures_K: Sequence[float], runtime: Runtime
 ) -> Recognizer[Any]:
     """Raises ValueError where the clip rule or the temperatures do not fit the network."""
     if isinstance(network, AdaFocusV3):
-        return AdaFocusRecognizer(network, clip_spec, temperatures_K, runtime)
-    return MobileFormerRecognizer(network, clip_spec, temperatures_K, runtime)
+        return AdaFocusRecognizer(network, clip_rule, temperatures_K, runtime)
+    return MobileFormerRecognizer(network, clip_rule, temperatures_K, runtime)

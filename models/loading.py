@@ -4,6 +4,7 @@ Knows no service.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 
 from models.bundle import Bundle
 from models.bundle_format import WEIGHTS, BundleError, read_bytes
+from models.catalogue import available_models
 from models.checkpoints import CheckpointMismatch, load_strictly
 from models.families import ModelNetwork, build_network, make_recognizer
 from models.recognizer import Recognizer
@@ -23,10 +25,25 @@ class Model:
     recognizer: Recognizer[Any]
 
 
+def load_model(name_or_path: str | Path, *folders: Path, runtime: RuntimeConfig | None = None) -> Model:
+    """A bundle by its name among `available_models(*folders)`, or by the path of its folder.
+
+    Raises ValueError for an unknown name (the known ones are listed) and for a runtime that is not there, BundleError
+    for a bundle that is not sound.
+    """
+    folder = Path(name_or_path)
+    if isinstance(name_or_path, str) and folder.name == name_or_path:
+        known = available_models(*folders)
+        if name_or_path not in known:
+            raise ValueError(f"no model is called {name_or_path!r}; known are: {', '.join(known) or 'none'}")
+        folder = known[name_or_path]
+    return make_model(Bundle.read(folder.resolve()), runtime or RuntimeConfig())
+
+
 def make_model(bundle: Bundle, runtime: RuntimeConfig) -> Model:
     """Raises BundleError when the tensors do not fit the architecture, ValueError for a runtime that is not there."""
     temperatures = bundle.calibration.temperatures_K
-    recognizer = make_recognizer(load_network(bundle), bundle.clip_spec, temperatures, make_runtime(runtime))
+    recognizer = make_recognizer(load_network(bundle), bundle.clip_rule, temperatures, make_runtime(runtime))
     return Model(bundle, recognizer)
 
 

@@ -7,30 +7,15 @@ Shape suffixes: T frames, H rows, W columns, C colour channels (frames) or class
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from video.clip import ClipRule
+
 Frames: TypeAlias = NDArray[np.uint8]
-"""frames_THWC of one clip: uint8 RGB, sized as the recognizer's `ClipSpec` says."""
-
-Resize: TypeAlias = Literal["letterbox", "center_crop", "stretch"]
-
-
-@dataclass(frozen=True, slots=True)
-class ClipSpec:
-    """The clip rule of a bundle: which frames of a video it was trained on, and how they were brought to size.
-
-    A source is first brought to `source_short_side_px` (when set), the sharpness of the training data, and then to
-    `height_px` x `width_px` by `resize`. Frames are always sampled uniformly: one per equal segment of the video.
-    """
-
-    num_frames: int
-    height_px: int
-    width_px: int
-    resize: Resize
-    source_short_side_px: int | None = None
+"""frames_THWC of one clip: uint8 RGB, sized as the recognizer's `ClipRule` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +60,18 @@ StateT = TypeVar("StateT", bound=State)
 class Recognizer(Protocol[StateT]):
     """Batched by nature: rows of one focus batch may stand at different steps. Answers do not depend on the company.
 
-    `costs[k]` is the price of step k in multiply-adds, known before it is taken; a fixed-cost model has one entry and
-    takes no focus step.
+    `step_flops[k]` is the price of step k in multiply-adds, known before it is taken; a fixed-cost model has one entry
+    and takes no focus step.
     """
 
     @property
-    def clip_spec(self) -> ClipSpec: ...
+    def clip_rule(self) -> ClipRule: ...
 
     @property
-    def costs(self) -> tuple[int, ...]: ...
+    def step_flops(self) -> tuple[int, ...]: ...
 
     def glance(self, clips_THWC: Sequence[Frames]) -> list[StateT]:
-        """Look at whole clips. Raises ValueError when a clip is not shaped as `clip_spec` says."""
+        """Look at whole clips. Raises ValueError when a clip is not shaped as `clip_rule` says."""
         ...
 
     def focus(self, states: Sequence[StateT]) -> list[StateT]:

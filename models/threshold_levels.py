@@ -30,10 +30,10 @@ class Scored:
 
     levels: Ints  # shape K - 1
     correct: int
-    cost_flops: int
+    step_flops: int
 
     def beats(self, other: "Scored") -> bool:
-        return (self.correct, -self.cost_flops) > (other.correct, -other.cost_flops)
+        return (self.correct, -self.step_flops) > (other.correct, -other.step_flops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +49,23 @@ class RankedVideos:
     """The calibration set with entropies as ranks, so that the search is integer arithmetic."""
 
     def __init__(
-        self, entropy_NK: NDArray[np.float32], correct_NK: NDArray[np.bool_], costs_flops: Sequence[int]
+        self, entropy_NK: NDArray[np.float32], correct_NK: NDArray[np.bool_], step_flops: Sequence[int]
     ) -> None:
-        expected = (len(entropy_NK), len(costs_flops))
+        expected = (len(entropy_NK), len(step_flops))
         if entropy_NK.shape != expected or correct_NK.shape != expected or 0 in expected:
             raise ValueError(
                 f"entropies of shape {entropy_NK.shape} and correctness of shape {correct_NK.shape} do not fit "
-                f"{len(costs_flops)} prices: both need one row per video (at least one), one column per step"
+                f"{len(step_flops)} prices: both need one row per video (at least one), one column per step"
             )
         if entropy_NK.dtype != np.float32 or not ((entropy_NK >= 0) & (entropy_NK < ALWAYS_NATS)).all():
             raise ValueError(
                 "an entropy is negative, NaN, infinite or not float32: compute it with models.thresholds.entropy_nats"
             )
-        if min(costs_flops) <= 0:
-            raise ValueError(f"prices {tuple(costs_flops)} must all be above 0: they are multiply-adds of real work")
+        if min(step_flops) <= 0:
+            raise ValueError(f"prices {tuple(step_flops)} must all be above 0: they are multiply-adds of real work")
         self.num, self.num_steps = expected
         self.correct_NK = correct_NK.astype(np.int64)
-        self.spent_K = np.cumsum(np.asarray(costs_flops, dtype=np.int64))
+        self.spent_K = np.cumsum(np.asarray(step_flops, dtype=np.int64))
         ranked = [np.unique(entropy_NK[:, k], return_inverse=True) for k in range(self.num_steps - 1)]
         self._values = [values for values, _ in ranked]
         self.ranks = [ranks for _, ranks in ranked]

@@ -29,18 +29,18 @@ _LOG_P_RANGE = 12.0  # at p = e^-12 all videos leave at the glance, at e^12 none
 def solve_grid(
     entropy_NK: NDArray[np.float32],
     correct_NK: NDArray[np.bool_],
-    costs_flops: Sequence[int],
+    step_flops: Sequence[int],
     *,
     num_budgets: int = NUM_BUDGETS,
 ) -> BudgetGrid:
     """Thresholds for budgets evenly spaced from the price of a glance to the full cost.
 
     Guaranteed on the calibration set at every grid point: mean cost <= budget, accuracy not below `geometric`'s, and
-    not below that of any smaller budget. `costs_flops[k]` is the price of step k alone.
+    not below that of any smaller budget. `step_flops[k]` is the price of step k alone.
     Raises ValueError when the shapes disagree, the set is empty, an entropy is no entropy, or a step is free.
     """
     assert num_budgets >= 2, "a grid spans from the glance to the full cost"
-    videos = RankedVideos(entropy_NK, correct_NK, costs_flops)
+    videos = RankedVideos(entropy_NK, correct_NK, step_flops)
     least, full = int(videos.spent_K[0]), int(videos.spent_K[-1])
     budgets = sorted({least + (full - least) * i // (num_budgets - 1) for i in range(num_budgets)})
     limits = [budget * videos.num for budget in budgets]
@@ -50,19 +50,19 @@ def solve_grid(
     best = found[0]
     for budget, scored in zip(budgets, found, strict=True):
         best = scored if scored.beats(best) else best  # what a smaller budget allows, this one allows too
-        solution = evaluate(entropy_NK, correct_NK, costs_flops, videos.thresholds_nats(best.levels))
+        solution = evaluate(entropy_NK, correct_NK, step_flops, videos.thresholds_nats(best.levels))
         assert solution.mean_cost_flops <= budget, "the solver broke its budget"
         points.append(GridPoint(budget, solution))
     return BudgetGrid(tuple(points))
 
 
 def geometric(
-    entropy_NK: NDArray[np.float32], correct_NK: NDArray[np.bool_], costs_flops: Sequence[int], budget_flops: int
+    entropy_NK: NDArray[np.float32], correct_NK: NDArray[np.bool_], step_flops: Sequence[int], budget_flops: int
 ) -> Solution:
     """The classical answer (MSDNet, GFNet, AdaFocusV2): one parameter p for all thresholds, bisected to meet B."""
-    videos = RankedVideos(entropy_NK, correct_NK, costs_flops)
+    videos = RankedVideos(entropy_NK, correct_NK, step_flops)
     scored = _geometric(videos, budget_flops * videos.num)
-    return evaluate(entropy_NK, correct_NK, costs_flops, videos.thresholds_nats(scored.levels))
+    return evaluate(entropy_NK, correct_NK, step_flops, videos.thresholds_nats(scored.levels))
 
 
 def _within(limit: int) -> Choose:
@@ -123,15 +123,15 @@ def _search(videos: RankedVideos, limits: Sequence[int]) -> list[Scored]:
     found: list[Scored] = []
     for limit in limits:
         warm = _geometric(videos, limit)
-        below = [scored for scored in path if scored.cost_flops <= limit]
-        above = [scored for scored in path if scored.cost_flops > limit]
+        below = [scored for scored in path if scored.step_flops <= limit]
+        above = [scored for scored in path if scored.step_flops > limit]
         starts = [warm, *found[-1:]]
         starts += [max(below, key=lambda scored: scored.correct)] if below else []
-        starts += [min(above, key=lambda scored: scored.cost_flops)] if above else []
+        starts += [min(above, key=lambda scored: scored.step_flops)] if above else []
         polished = [videos.score(videos.rounds(start.levels, _within(limit))) for start in starts]
         best = warm
         for scored in polished:
-            if scored.cost_flops <= limit and scored.beats(best):
+            if scored.step_flops <= limit and scored.beats(best):
                 best = scored
         found.append(best)
     return found
@@ -145,7 +145,7 @@ def _lagrangian_path(videos: RankedVideos) -> list[Scored]:
     for price in prices.tolist():
         starts = [path[-1].levels, np.zeros_like(videos.always)]
         tried = [videos.score(videos.rounds(levels, _at_price(price))) for levels in starts]
-        path.append(max(tried, key=lambda scored: scored.correct - price * scored.cost_flops))
+        path.append(max(tried, key=lambda scored: scored.correct - price * scored.step_flops))
     return path
 
 
@@ -156,9 +156,9 @@ def _geometric(videos: RankedVideos, limit: int) -> Scored:
     for _ in range(_NUM_BISECTIONS):
         middle = (low + high) / 2
         scored = videos.score(_geometric_levels(videos, float(np.exp(middle))))
-        if scored.cost_flops <= limit:
+        if scored.step_flops <= limit:
             low = middle
-            best = max(best, scored, key=lambda s: s.cost_flops)
+            best = max(best, scored, key=lambda s: s.step_flops)
         else:
             high = middle
     return best

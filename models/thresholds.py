@@ -60,12 +60,12 @@ class Solution:
 def evaluate(
     entropy_NK: NDArray[np.float32],
     correct_NK: NDArray[np.bool_],
-    costs_flops: Sequence[int],
+    step_flops: Sequence[int],
     thresholds_nats: Sequence[float],
 ) -> Solution:
-    """What the thresholds give on these videos. `costs_flops[k]` is the price of step k alone."""
+    """What the thresholds give on these videos. `step_flops[k]` is the price of step k alone."""
     steps_N = exit_steps(entropy_NK, thresholds_nats)
-    spent_K = np.cumsum(np.asarray(costs_flops, dtype=np.int64))
+    spent_K = np.cumsum(np.asarray(step_flops, dtype=np.int64))
     num_videos = len(steps_N)
     correct = int(correct_NK[np.arange(num_videos), steps_N].sum())
     # Summed as integers: a mean that must not pass a budget has no room for rounding.

@@ -20,17 +20,17 @@ from service.api.models import routes as catalog
 from service.api.operation import health, http_metrics
 from service.api.pages import playground, problem_pages
 from service.api.recognitions import routes as recognitions
+from service.api.streams import routes as streams
 from service.api.streams.answers import Words
 from service.api.streams.events import Following
-from service.api.streams import routes as streams
 from service.engine.admission import Admission
 from service.engine.budget import FrontierPoint, GridPoint, Offer
 from service.engine.engine import Engine
 from service.engine.pipeline import Pipeline
 from service.engine.scheduler import Scheduler
 from service.ledger.base import State
-from service.ledger.memory import MemoryState
-from service.ledger.redis_ledger import RedisState
+from service.ledger.memory import MemoryLedger
+from service.ledger.redis_ledger import RedisLedger
 from service.metrics import Metrics
 from service.settings import Settings
 from service.streams.address import AddressPolicy
@@ -40,7 +40,7 @@ from service.streams.watcher import Parts, Terms
 from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
 from video.children.sandbox import Sandbox
-from video.clip import FrameRule, VideoLimits
+from video.clip import VideoLimits
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         address_space_bytes=settings.decode_address_space_bytes,
     )
     admission = Admission(
-        max_places=settings.max_queued_requests,
+        max_places=settings.max_decode_places,
         max_requests=settings.max_requests,
         max_flops=settings.max_queued_flops,
         num_decoders=num_decoders,
@@ -146,7 +146,7 @@ def load_models(settings: Settings) -> list[Model]:
     runtime = RuntimeConfig(
         name=settings.runtime,
         precision=settings.precision,
-        num_threads=settings.threads,
+        num_threads=settings.num_threads,
         cache_dir=settings.cache_dir,
     )
     found = available_models(*settings.bundles, shipped=settings.shipped_bundles)
@@ -172,15 +172,14 @@ def _limits(settings: Settings) -> VideoLimits:
 def _offer(model: Model) -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
-    spec = bundle.clip_spec
     return Offer(
         name=bundle.name,
         digest=bundle.digest,
         task=bundle.task,
         labels=bundle.labels,
         trained=bundle.trained,
-        frame_rule=FrameRule(spec.num_frames, spec.height_px, spec.width_px, spec.resize, spec.source_short_side_px),
-        costs_flops=model.recognizer.costs,
+        clip_rule=bundle.clip_rule,
+        step_flops=model.recognizer.step_flops,
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=tuple(
@@ -215,9 +214,9 @@ async def open_streams(settings: Settings, metrics: Metrics, pipeline: Pipeline)
     )
     state: State
     if settings.redis_url is None:
-        state = MemoryState(events_kept=settings.stream_events_kept)
+        state = MemoryLedger(events_kept=settings.stream_events_kept)
     else:
-        state = RedisState(settings.redis_url.get_secret_value(), events_kept=settings.stream_events_kept)
+        state = RedisLedger(settings.redis_url.get_secret_value(), events_kept=settings.stream_events_kept)
     rate = settings.stream_gflops_per_s
     parts = Parts(
         pipeline=pipeline,

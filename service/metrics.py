@@ -109,7 +109,7 @@ class Metrics:
         )
         self.decode_places_used = Gauge(
             "fovea_decode_places_used",
-            "Requests being uploaded or decoded; at FOVEA_MAX_QUEUED_REQUESTS more are refused.",
+            "Requests being uploaded or decoded; at FOVEA_MAX_DECODE_PLACES more are refused.",
             registry=registry,
         )
         self.reserved_flops = Gauge(
@@ -132,8 +132,8 @@ class Metrics:
             ["mode"],
             registry=registry,
         )
-        self.frames_dropped_total = Counter(
-            "fovea_frames_dropped_total", "Frames of cameras that were not used.", ["reason"], registry=registry
+        self.stream_frames_dropped_total = Counter(
+            "fovea_stream_frames_dropped_total", "Frames of cameras that were not used.", ["reason"], registry=registry
         )
         self.windows_dropped_total = Counter(
             "fovea_stream_windows_dropped_total",
@@ -141,8 +141,8 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
-        self.frame_age_seconds = Histogram(
-            "fovea_frame_age_seconds",
+        self.stream_frame_age_seconds = Histogram(
+            "fovea_stream_frame_age_seconds",
             "From the arrival of a window's newest picture to its result.",
             registry=registry,
             buckets=REQUEST_SECONDS,

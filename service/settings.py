@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     """What executes the networks; auto: torch on CUDA, OpenVINO on a CPU where it imports, else torch."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the heavy networks; auto: bf16 where the hardware multiplies it natively, else fp32."""
-    threads: int | None = Field(default=None, ge=1)
+    num_threads: int | None = Field(default=None, ge=1)
     """Cores the device thread uses on a CPU; None: all of them. 2 on a two-core machine."""
     cache_dir: Path = Path("~/.cache/fovea")
     """Where converted models are kept between starts; `~` is the home folder. Safe to delete."""
@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     upload_timeout_s: float = Field(default=120.0, gt=0)
     """Seconds from a request's start to its body's last byte. 256 MiB in 120 s needs 18 Mbit/s."""
     spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
-    """Where uploads lie while they are decoded: at most max_queued_requests x max_upload_bytes, 16 GiB by default."""
+    """Where uploads lie while they are decoded: at most max_decode_places x max_upload_bytes, 16 GiB by default."""
 
     max_duration_s: float = Field(default=600.0, gt=0)
     """Length of a video. 600 is ten minutes."""
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     max_frames: int = Field(default=36_000, ge=1)
     """Frames of a video. 36000 are ten minutes at 60 per second."""
 
-    max_queued_requests: int = Field(default=64, ge=1)
+    max_decode_places: int = Field(default=64, ge=1)
     """Videos being uploaded, waiting to be decoded or decoding; one more is 429. 64 at 20 ms are 1.3 s."""
     max_requests: int = Field(default=256, ge=1)
     """Requests admitted and not answered yet; one more is 429. Each holds a clip: 256 of 16 frames at 160 x 160 are

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.recognizer import ClipSpec, Cube, Frames
+from models.recognizer import Cube, Frames
+from video.clip import ClipRule
 
 LABELS = ("red", "green", "blue")
 COSTS = (100_000_000, 50_000_000, 30_000_000)  # glance, cube, cube: 0.1 + 0.05 + 0.03 GFLOPs
-SPEC = ClipSpec(num_frames=4, height_px=32, width_px=32, resize="stretch")
+SPEC = ClipRule(num_frames=4, height_px=32, width_px=32, resize="stretch")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class TinyState:
 class TinyRecognizer:
     """`before(kind)` is called in the engine's thread before each batch: it may block, or raise."""
 
-    clip_spec = SPEC
+    clip_rule = SPEC
     costs = COSTS
 
     def __init__(self, before: Callable[[str], None] = lambda kind: None) -> None:
@@ -102,7 +103,7 @@ def tiny_model(
         task="colours",
         labels=LABELS,
         trained=bool(frontier),
-        clip_spec=SPEC,
+        clip_rule=SPEC,
         default_budget_flops=180_000_000,
         grid=SimpleNamespace(points=(point(100_000_000, (9.0, 9.0)), point(180_000_000, thresholds))),
         frontier=frontier,

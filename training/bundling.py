@@ -17,10 +17,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from models.bundle import Bundle, write_bundle
-from models.bundle_format import Architecture, Card, ClipRule, Description, Measured, Provenance
+from models.bundle_format import Architecture, Card, Description, Framing, Measured, Provenance
 from models.calibration import Calibration
 from models.checkpoints import load_strictly
-from models.families import ModelNetwork, costs_flops, family_of, make_recognizer
+from models.families import ModelNetwork, family_of, make_recognizer, step_flops
 from models.runtime import RuntimeConfig, make_runtime
 from training.data.dataset import Dataset, Sample, read_dataset
 from training.data.folds import fold_folder
@@ -90,7 +90,7 @@ def bundle_run(
     root = data or Path(run.data.path)
     dataset = read_dataset(root)
     held_out = [(folder, _held_out(part, dataset, root)) for folder, part in _holding_out(run, run_folder)]
-    num_exits = len(costs_flops(network.config))
+    num_exits = len(step_flops(network.config))
     if (num_held_out := sum(len(part) for _, part in held_out)) < num_exits:
         raise ValueError(
             f"{num_held_out} held-out videos are fewer than the model's {num_exits} exits; thresholds solved on so "
@@ -112,7 +112,9 @@ def bundle_run(
         ]
     )
     before_K = _errors(seen, [1.0] * num_exits)
-    calibration = calibrate(seen.log_probs_NKC, seen.labels_N, seen.costs_K, data=_calibration_data(seen, root, run))
+    calibration = calibrate(
+        seen.log_probs_NKC, seen.labels_N, seen.step_flops_K, data=_calibration_data(seen, root, run)
+    )
     after_K = _errors(seen, calibration.temperatures_K)
     validation = [sample for sample in dataset.samples if sample.split == "val"]
     _check_fresh(run, validation, root)
@@ -123,7 +125,7 @@ def bundle_run(
         labels=run.labels,
         trained=True,
         architecture=Architecture(family=family_of(network.config), config=network.config.to_dict()),
-        clip=ClipRule(sampling="uniform", resize=run.clip.resize, source_short_side_px=run.clip.source_short_side_px),
+        clip=Framing(sampling="uniform", resize=run.clip.resize, source_short_side_px=run.clip.source_short_side_px),
         default_budget_gflops=told.default_budget_gflops or _default_budget_flops(seen, calibration) / 1e9,
         licence=told.licence,
         provenance=Provenance(
@@ -236,7 +238,7 @@ def _check_fresh(run: Run, validation: Sequence[Sample], root: Path) -> None:
 
 def _errors(seen: Observations, temperatures_K: list[float] | tuple[float, ...]) -> tuple[float, ...]:
     tempered_NKC = seen.tempered(temperatures_K)
-    return tuple(calibration_error(tempered_NKC[:, k], seen.labels_N) for k in range(len(seen.costs_K)))
+    return tuple(calibration_error(tempered_NKC[:, k], seen.labels_N) for k in range(len(seen.step_flops_K)))
 
 
 def _default_budget_flops(seen: Observations, calibration: Calibration) -> int:

@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from models.adafocus.classifier import MaxPoolClassifier
 from models.adafocus.config import compact
 from models.bundle import Bundle, write_bundle
-from models.bundle_format import MANIFEST, Architecture, BundleError, Card, ClipRule, Description, Provenance
-from models.families import ModelConfig, ModelNetwork, build_network, costs_flops, family_of, make_recognizer
+from models.bundle_format import MANIFEST, Architecture, BundleError, Card, Description, Framing, Provenance
+from models.families import ModelConfig, ModelNetwork, build_network, family_of, make_recognizer, step_flops
 from models.mobile_former.config import VARIANTS as FORMERS
 from models.mobile_former.network import Classifier
-from models.recognizer import ClipSpec
 from models.runtime import RuntimeConfig, make_runtime
 from training.data.synthetic import LABELS, TASK, synthetic_clips
 from training.judge.calibrate import calibrate, measure, observe
+from video.clip import ClipRule
 
 RECIPE = "untrained, recipe 2: seeded weights; batch norms and heads set on synthetic clips, no labels seen"
 LOGIT_SPREAD = 1.5  # standard deviation of each logit over videos: entropies over 4 labels then spread widely
@@ -69,12 +69,12 @@ def build_untrained(
 
 
 def _build(folder: Path, seed: int, config: ModelConfig, num_clips: int) -> Bundle:
-    clip = ClipRule(sampling="uniform", resize="letterbox", source_short_side_px=None)
-    spec = ClipSpec(config.num_frames, *config.frame_size, clip.resize)
+    clip = Framing(sampling="uniform", resize="letterbox", source_short_side_px=None)
+    spec = ClipRule(config.num_frames, *config.frame_size, clip.resize)
     network = build_network(config, seed)
     _spread_out(network, _clips(spec, min(num_clips, NUM_INITIAL_CLIPS), seed, _INITIAL))
     runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
-    recognizer = make_recognizer(network, spec, [1.0] * len(costs_flops(config)), runtime)
+    recognizer = make_recognizer(network, spec, [1.0] * len(step_flops(config)), runtime)
 
     def seen(stream: int) -> tuple[NDArray[np.float64], list[int], str]:
         pairs = list(synthetic_clips(spec, num_clips, _stream_seed(seed, stream)))
@@ -82,8 +82,8 @@ def _build(folder: Path, seed: int, config: ModelConfig, num_clips: int) -> Bund
         return observe(recognizer, (frames for frames, _ in pairs)), [label for _, label in pairs], data
 
     log_probs_NKC, labels_N, data = seen(_CALIBRATION)
-    ones = [1.0] * len(recognizer.costs)
-    calibration = calibrate(log_probs_NKC, labels_N, recognizer.costs, data=data, temperatures_K=ones)
+    ones = [1.0] * len(recognizer.step_flops)
+    calibration = calibrate(log_probs_NKC, labels_N, recognizer.step_flops, data=data, temperatures_K=ones)
     log_probs_NKC, labels_N, data = seen(_MEASURED)
     measured = measure(log_probs_NKC, labels_N, calibration, data=data)
     description = Description(
@@ -93,7 +93,7 @@ def _build(folder: Path, seed: int, config: ModelConfig, num_clips: int) -> Bund
         trained=False,
         architecture=Architecture(family=family_of(config), config=config.to_dict()),
         clip=clip,
-        default_budget_gflops=(recognizer.costs[0] + sum(recognizer.costs)) / 2 / 1e9,
+        default_budget_gflops=(recognizer.step_flops[0] + sum(recognizer.step_flops)) / 2 / 1e9,
         licence="Apache-2.0",
         provenance=Provenance(data="none", recipe=RECIPE, seed=seed, commit=None),
         card=Card(
@@ -131,7 +131,7 @@ def _stream_seed(seed: int, stream: int) -> int:
     return seed * 3 + stream
 
 
-def _clips(spec: ClipSpec, num_clips: int, seed: int, stream: int) -> Tensor:
+def _clips(spec: ClipRule, num_clips: int, seed: int, stream: int) -> Tensor:
     pairs = synthetic_clips(spec, num_clips, _stream_seed(seed, stream))
     return torch.from_numpy(np.stack([frames_THWC for frames_THWC, _ in pairs]))
 

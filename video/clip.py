@@ -13,7 +13,7 @@ Resize: TypeAlias = Literal["letterbox", "center_crop", "stretch"]
 
 
 @dataclass(frozen=True, slots=True)
-class FrameRule:
+class ClipRule:
     """Which frames to sample, and the size to bring them to.
 
     One frame is taken from each of `num_frames` equal segments of the video. A frame is first brought to

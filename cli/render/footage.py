@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovea.answers import Video
-from video.clip import FrameRule, VideoLimits
+from video.clip import ClipRule, VideoLimits
 from video.file.decode import Reading
 from video.file.probe import scan
 
-LEAST_WIDTH_PX, MOST_WIDTH_PX = 480, 1280  # letters must be legible on it, and the file no larger than it need be
-MOST_HEIGHT_PX = 960
+LEAST_WIDTH_PX, MAX_WIDTH_PX = 480, 1280  # letters must be legible on it, and the file no larger than it need be
+MAX_HEIGHT_PX = 960
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class Footage:
 
 def open_footage(path: Path, video: Video, limits: VideoLimits) -> Footage:
     """`video`: what the answer says of it. Raises VideoError kin."""
-    ratio = min(MOST_WIDTH_PX / video.width, MOST_HEIGHT_PX / video.height)
+    ratio = min(MAX_WIDTH_PX / video.width, MAX_HEIGHT_PX / video.height)
     ratio = min(ratio, max(1.0, LEAST_WIDTH_PX / video.width))
     width_px, height_px = (max(2, 2 * round(side * ratio / 2)) for side in (video.width, video.height))
-    rule = FrameRule(num_frames=1, height_px=height_px, width_px=width_px, resize="stretch")
+    rule = ClipRule(num_frames=1, height_px=height_px, width_px=width_px, resize="stretch")
     return Footage(Reading(str(path), scan(str(path), limits), rule, limits))

@@ -14,9 +14,9 @@ from models.flops import count_call_flops
 
 
 @cache
-def costs_flops(config: AdaFocusConfig) -> tuple[int, ...]:
-    """`costs[k]` of step k: the glance (global encoder, p_0's head), the first cube (policy, local encoder, head) and
-    the further cubes (local encoder, head). Auxiliary heads run in training only. Resizing is not a FLOP.
+def step_flops(config: AdaFocusConfig) -> tuple[int, ...]:
+    """`step_flops[k]` of step k: the glance (global encoder, p_0's head), the first cube (policy, local encoder, head)
+    and the further cubes (local encoder, head). Auxiliary heads run in training only. Resizing is not a FLOP.
     """
     with torch.device("meta"):
         network = AdaFocusV3(config).eval()

@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.adafocus.costs import costs_flops, glance_frame_flops
+from models.adafocus.costs import glance_frame_flops, step_flops
 from models.adafocus.cubes import cut, place_cubes
 from models.adafocus.network import AdaFocusV3, split_rows
 from models.answers import answers, cache_key, check_clip, check_rule
-from models.recognizer import ClipSpec, Cube, Frames, Shared
+from models.recognizer import Cube, Frames, Shared
 from models.runtime.base import Runtime
+from video.clip import ClipRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,16 +49,16 @@ class AdaFocusRecognizer:
     """
 
     def __init__(
-        self, network: AdaFocusV3, clip_spec: ClipSpec, temperatures: Sequence[float], runtime: Runtime
+        self, network: AdaFocusV3, clip_rule: ClipRule, temperatures: Sequence[float], runtime: Runtime
     ) -> None:
         config = network.config
         clip_size = (config.num_frames, *config.frame_size)
-        check_rule(clip_spec, clip_size, temperatures, config.max_cubes + 1)
+        check_rule(clip_rule, clip_size, temperatures, config.max_cubes + 1)
         self._config = config
-        self._clip_spec = clip_spec
+        self._clip_spec = clip_rule
         self._temperatures = tuple(temperatures)
         self._device = runtime.device
-        self._costs = costs_flops(config)
+        self._costs = step_flops(config)
         self._clip_size = clip_size
         glance_NHWC = torch.zeros(config.num_glance_frames, *config.frame_size, 3, dtype=torch.uint8)
         crops_NHWC = torch.zeros(*config.cube_size, 3, dtype=torch.uint8)
@@ -71,11 +72,11 @@ class AdaFocusRecognizer:
         self._classifier = copy.deepcopy(network.classifier).float().eval().to(self._device)
 
     @property
-    def clip_spec(self) -> ClipSpec:
+    def clip_rule(self) -> ClipRule:
         return self._clip_spec
 
     @property
-    def costs(self) -> tuple[int, ...]:
+    def step_flops(self) -> tuple[int, ...]:
         return self._costs
 
     @property

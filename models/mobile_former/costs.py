@@ -1,6 +1,6 @@
 """What one pass costs, in the two conventions that meet here. Knows no weights: prices follow from the configuration.
 
-`cost_flops` counts convolutions, linear layers and matrix products, as AdaFocusV3's tables and all budgets of Fovea do.
+`step_flops` counts convolutions, linear layers and matrix products, as AdaFocusV3's tables and all budgets of Fovea do.
 `paper_flops` is what the Video Mobile-Former paper's tables print: fvcore's count in evaluation mode, which adds two
 operations per element that enters a batch norm and five per element that enters a layer norm. It is larger by 2 to 5 %.
 """
@@ -18,7 +18,7 @@ _BATCH_NORM, _LAYER_NORM = 2, 5  # per element of the input
 
 
 @cache
-def cost_flops(config: MobileFormerConfig) -> int:
+def step_flops(config: MobileFormerConfig) -> int:
     """Multiply-adds of one clip."""
     return _counts(config)[0]
 

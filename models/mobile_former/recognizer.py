@@ -15,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from models.answers import answers, cache_key, check_clip, check_rule
-from models.mobile_former.costs import cost_flops
+from models.mobile_former.costs import step_flops
 from models.mobile_former.folding import fold
 from models.mobile_former.network import VideoMobileFormer
-from models.recognizer import ClipSpec, Cube, Frames
+from models.recognizer import Cube, Frames
 from models.runtime.base import Runtime
+from video.clip import ClipRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,14 +40,14 @@ class MobileFormerRecognizer:
     """
 
     def __init__(
-        self, network: VideoMobileFormer, clip_spec: ClipSpec, temperatures: Sequence[float], runtime: Runtime
+        self, network: VideoMobileFormer, clip_rule: ClipRule, temperatures: Sequence[float], runtime: Runtime
     ) -> None:
         config = network.config
         self._clip_size = (config.num_frames, *config.frame_size)
-        check_rule(clip_spec, self._clip_size, temperatures, exits=1)
-        self._clip_spec = clip_spec
+        check_rule(clip_rule, self._clip_size, temperatures, exits=1)
+        self._clip_spec = clip_rule
         self._temperature = temperatures[0]
-        self._cost = cost_flops(config)
+        self._cost = step_flops(config)
         frames_NHWC = torch.zeros(*self._clip_size, 3, dtype=torch.uint8)
         folded = fold(network.encoder)
         # Of what is converted: another way to fold must not find the conversion of the last one.
@@ -55,11 +56,11 @@ class MobileFormerRecognizer:
         self._classifier = copy.deepcopy(network.classifier).float().eval().to(runtime.device)
 
     @property
-    def clip_spec(self) -> ClipSpec:
+    def clip_rule(self) -> ClipRule:
         return self._clip_spec
 
     @property
-    def costs(self) -> tuple[int, ...]:
+    def step_flops(self) -> tuple[int, ...]:
         return (self._cost,)
 
     @torch.inference_mode()

@@ -9,7 +9,7 @@ import math
 from types import TracebackType
 
 from fovea.errors import Draining, Overloaded
-from service.rate import Rate
+from video.rate import Rate
 
 
 class Admission:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fovea.errors import BudgetTooSmall, UnknownModel
 from service.engine.request import Plan
-from video.clip import FrameRule
+from video.clip import ClipRule
 
 AUTO = "auto"
 
@@ -44,8 +44,8 @@ class Offer:
     task: str
     labels: tuple[str, ...]
     trained: bool
-    frame_rule: FrameRule
-    costs_flops: tuple[int, ...]  # price of each step
+    clip_rule: ClipRule
+    step_flops: tuple[int, ...]  # price of each step
     default_budget_flops: int
     grid: tuple[GridPoint, ...]
     frontier: tuple[FrontierPoint, ...] = ()
@@ -55,12 +55,12 @@ class Offer:
     @property
     def least_flops(self) -> int:
         """The cheapest answer: a glance."""
-        return self.costs_flops[0]
+        return self.step_flops[0]
 
     @property
     def full_flops(self) -> int:
         """Every step taken."""
-        return sum(self.costs_flops)
+        return sum(self.step_flops)
 
     def point_at(self, budget_flops: int) -> GridPoint:
         """The grid's last point that `budget_flops` (at least `least_flops`) pays for."""
@@ -96,10 +96,10 @@ def plan(options: Options, offers: Sequence[Offer], default: Offer) -> Plan:
             raise _too_small(name, flops, (offer,))
     return Plan(
         model=offer.name,
-        costs_flops=offer.costs_flops,
+        step_flops=offer.step_flops,
         thresholds_nats=offer.point_at(budget_flops).thresholds_nats,
         budget_flops=budget_flops,
-        ceiling_flops=options.max_flops,
+        max_flops=options.max_flops,
         deadline_ms=options.deadline_ms,
         top_k=options.top_k,
     )

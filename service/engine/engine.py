@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from fovea.errors import DeadlineBeforeGlance, Draining, FoveaError, InferenceFailed, RequestCancelled
+from fovea.words import ExitReason
 from models.recognizer import Recognizer, ReusesFrames, Shared, State
-from service.engine.request import CubeBox, ExitReason, Request, Reuse, Step
+from service.engine.request import CubeBox, Request, Reuse, Step
 from service.engine.scheduler import Batch, Kind, Scheduler, exit_reason, is_late
 from service.metrics import Metrics
-from service.rate import Rate
+from video.rate import Rate
 
 log = logging.getLogger(__name__)
 

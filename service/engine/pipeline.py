@@ -13,10 +13,11 @@ from pathlib import Path
 from ulid import ULID
 
 from fovea.errors import DeadlineBeforeGlance, UnknownModel
+from fovea.words import ExitReason
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer, Options, plan
 from service.engine.engine import Engine
-from service.engine.request import Event, ExitReason, Plan, Recognition, Request, Reuse, Source, Step, Timing
+from service.engine.request import Event, Plan, Recognition, Request, Reuse, Source, Step, Timing
 from service.metrics import Metrics
 from video.children.sandbox import Sandbox
 from video.clip import Clip
@@ -87,7 +88,7 @@ class Pipeline:
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
         try:
             async with asyncio.timeout(timeout_s):
-                clip = await self._sandbox.decode(path, self._offers[plan.model].frame_rule)
+                clip = await self._sandbox.decode(path, self._offers[plan.model].clip_rule)
         except TimeoutError as error:
             raise self._deadline_before_glance(plan) from error
         finally:

@@ -12,30 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovea.errors import FoveaError
+from fovea.words import ExitReason
 from video.clip import Clip, VideoInfo
-
-
-class ExitReason(StrEnum):
-    """Why a recognition stopped where it did, in the order in which they are checked (DESIGN: life of one video)."""
-
-    CONFIDENT = "confident"  # entropy at or below the step's threshold
-    CEILING = "ceiling"  # the next step would pass max_flops
-    DEADLINE = "deadline"  # out of time: the best answer so far
-    EXHAUSTED = "exhausted"  # no step left to take
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What one request may do, settled before anything is spent.
 
-    `costs_flops[k]` is the price of step k; `thresholds_nats[k]` is eta_k, one for every step but the last.
+    `step_flops[k]` is the price of step k; `thresholds_nats[k]` is eta_k, one for every step but the last.
     """
 
     model: str
-    costs_flops: tuple[int, ...]
+    step_flops: tuple[int, ...]
     thresholds_nats: tuple[float, ...]
     budget_flops: int  # B of Eq. 7: bounds the mean over videos, not this one
-    ceiling_flops: int | None  # bounds this one
+    max_flops: int | None  # bounds this one
     deadline_ms: int | None  # wall-clock from the end of the upload
     top_k: int
 
@@ -43,8 +35,8 @@ class Plan:
     def most_flops(self) -> int:
         """The most this request can spend: what admission reserves."""
         total = 0
-        for cost in self.costs_flops:
-            if self.ceiling_flops is not None and total + cost > self.ceiling_flops:
+        for cost in self.step_flops:
+            if self.max_flops is not None and total + cost > self.max_flops:
                 break
             total += cost
         return total
@@ -131,7 +123,7 @@ class Request:
 
     @property
     def next_cost_flops(self) -> int:
-        return self.plan.costs_flops[self.next_step] - (0 if self.steps else self.saved_flops)
+        return self.plan.step_flops[self.next_step] - (0 if self.steps else self.saved_flops)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.engine.request import ExitReason, Plan, Request, Source
+from fovea.words import ExitReason
+from service.engine.request import Plan, Request, Source
 
 
 class Kind(StrEnum):
@@ -108,11 +109,11 @@ def exit_reason(plan: Plan, step: int, entropy_nats: float, spent_flops: int, *,
     The order is part of the API: a confident answer is `confident` even if it also came late. Where no step is left
     there is nothing to be confident, short or late about: `exhausted`, as always for a fixed-cost model.
     """
-    if step + 1 == len(plan.costs_flops):
+    if step + 1 == len(plan.step_flops):
         return ExitReason.EXHAUSTED
     if entropy_nats <= plan.thresholds_nats[step]:
         return ExitReason.CONFIDENT
-    if plan.ceiling_flops is not None and spent_flops + plan.costs_flops[step + 1] > plan.ceiling_flops:
+    if plan.max_flops is not None and spent_flops + plan.step_flops[step + 1] > plan.max_flops:
         return ExitReason.CEILING
     if late:
         return ExitReason.DEADLINE

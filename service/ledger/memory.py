@@ -24,7 +24,7 @@ class _Stream:
     grown: asyncio.Event = field(default_factory=asyncio.Event)  # set and replaced with every event
 
 
-class MemoryState:
+class MemoryLedger:
     """`events_kept` of each stream. `wall` gives the time that ids are made of; it may jump."""
 
     def __init__(

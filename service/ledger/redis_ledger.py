@@ -18,17 +18,17 @@ from service.ledger.base import Event, Keeping, Record, fenced, free, id_key
 
 # redis-py's replies are typed for every protocol and encoding at once: `Any` here, checked by what is made of them.
 ANSWER_S = 2.0  # a Redis that takes longer counts as unreachable
-LONGEST_BLOCK_S = 2.0  # of one XREAD; waiting longer is several of them
+MAX_BLOCK_S = 2.0  # of one XREAD; waiting longer is several of them
 
 
-class RedisState:
+class RedisLedger:
     """`events_kept` of each stream. Raises Unavailable where Redis cannot be reached, and works again when it can."""
 
     def __init__(self, url: str, *, events_kept: int) -> None:
         # A write that is tried again might be done twice; a read may meet a connection that a restart has cut.
         self._writing = _client(url, num_retries=0, timeout_s=ANSWER_S)
         self._reading = _client(url, num_retries=1, timeout_s=ANSWER_S)
-        self._waiting = _client(url, num_retries=1, timeout_s=LONGEST_BLOCK_S + ANSWER_S)
+        self._waiting = _client(url, num_retries=1, timeout_s=MAX_BLOCK_S + ANSWER_S)
         self._events_kept = events_kept
 
     async def add(self, record: Record, limit: int) -> bool:
@@ -93,13 +93,13 @@ class RedisState:
         key, left_s = keys.events(stream), wait_s
         async with _translated():
             while True:
-                block_ms = _ms(min(left_s, LONGEST_BLOCK_S)) if left_s > 0 else None
+                block_ms = _ms(min(left_s, MAX_BLOCK_S)) if left_s > 0 else None
                 client = self._reading if block_ms is None else self._waiting
                 answer = await client.xread({key: after}, count=limit, block=block_ms)
                 if answer:
                     entries = answer[key][0] if isinstance(answer, dict) else answer[0][1]
                     return [Event(event_id, fields["name"], fields["data"]) for event_id, fields in entries]
-                left_s -= LONGEST_BLOCK_S
+                left_s -= MAX_BLOCK_S
                 if left_s <= 0:
                     return []
 

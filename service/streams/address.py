@@ -14,7 +14,7 @@ from typing import TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 from fovea.errors import InvalidOption
-from video.camera.live import ErrorClass
+from fovea.words import ErrorClass
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network

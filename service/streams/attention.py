@@ -5,11 +5,10 @@ Knows labels, entropies and keyframe intervals; no camera. Decoding is what a ca
 
 from dataclasses import dataclass
 
-from service.streams.status import Decode
-from video.camera.live import Mode
+from fovea.words import Decode, Mode
 
 QUIET_WINDOWS = 5  # in a row, before full decoding sleeps
-MOST_QUIET_WINDOWS = 80  # a sleep that is cut short doubles that number, up to here
+MAX_QUIET_WINDOWS = 80  # a sleep that is cut short doubles that number, up to here
 ENTROPY_CHANGE_NATS = 0.25  # against the mean of the quiet windows
 
 
@@ -56,7 +55,7 @@ class Attention:
         """Keyframes that look different from full decoding would wake it again and again: each time, wait longer."""
         if self.mode == "keyframes":
             short = self._asleep < 2 * self._needed
-            self._needed = min(2 * self._needed, MOST_QUIET_WINDOWS) if short else QUIET_WINDOWS
+            self._needed = min(2 * self._needed, MAX_QUIET_WINDOWS) if short else QUIET_WINDOWS
         self.mode, self._asleep = "all", 0
 
     def _count(self, sight: Sight) -> None:

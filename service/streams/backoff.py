@@ -7,7 +7,7 @@ person can mend waits longer from the start, and so does a wrong password: camer
 import random
 from dataclasses import dataclass, field
 
-from video.camera.live import ErrorClass
+from fovea.words import ErrorClass
 
 QUICK_S = (0.2, 0.4, 0.7)  # waits of an outage's beginning; the last one repeats
 QUICK_FOR_S = 30.0

@@ -6,10 +6,10 @@ from fractions import Fraction
 from typing import Literal
 
 from fovea.errors import InvalidOption
+from fovea.words import Decode, Emit
 from service.engine.budget import Options
 from service.ledger.base import Record
 from service.streams.address import CameraUrl
-from service.streams.status import Decode, Emit
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from ulid import ULID
 
 from fovea.errors import Overloaded, Unavailable
+from fovea.words import StreamState
 from service.ledger.base import Event, Fenced, Record, State
 from service.streams.address import AddressPolicy
-from service.streams.status import Status, StreamState
+from service.streams.status import Status
 from service.streams.subscription import Subscription, is_ours
 from service.streams.watcher import Parts, Watcher
 

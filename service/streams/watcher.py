@@ -13,18 +13,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from fovea.errors import FoveaError, Unavailable
+from fovea.words import Emit, ErrorClass, ExitReason, StreamState
 from service.engine.pipeline import Pipeline
-from service.engine.request import ExitReason, Recognition, Reuse
+from service.engine.request import Recognition, Reuse
 from service.ledger.base import Fenced, State
 from service.metrics import Metrics
 from service.streams.address import AddressPolicy, AddressRefused
 from service.streams.attention import Attention, Sight
 from service.streams.backoff import Backoff
 from service.streams.pool import Pool
-from service.streams.status import Counts, Emit, Look, Source, Status, StreamState, Trouble
+from service.streams.status import Counts, Look, Source, Status, Trouble
 from service.streams.subscription import Subscription
 from service.streams.windows import Window, Windows
-from video.camera.live import Broken, CameraSource, Cell, ErrorClass, Lost, Opened, Patience, Sampling
+from video.camera.live import Broken, CameraSource, Cell, Lost, Opened, Patience, Sampling
 from video.children.camera_process import CameraProcess
 from video.clip import VideoLimits
 
@@ -79,8 +80,8 @@ class Watcher:
         self.token = token
         self.counts = Counts()
         self._parts = parts
-        self._sampling = Sampling(offer.frame_rule, _cell_us(subscription), terms.limits)
-        self._windows = Windows(offer.frame_rule.num_frames, subscription.stride_cells, float(subscription.cell_s))
+        self._sampling = Sampling(offer.clip_rule, _cell_us(subscription), terms.limits)
+        self._windows = Windows(offer.clip_rule.num_frames, subscription.stride_cells, float(subscription.cell_s))
         self._attention = Attention(
             subscription.decode, window_s=subscription.window_s, least_keyframes=terms.least_keyframes
         )
@@ -198,7 +199,7 @@ class Watcher:
         counts, metrics, progress = self.counts, self._parts.metrics, cell.progress
         decoded, dropped = decoded_before + progress.frames_decoded, dropped_before + progress.frames_dropped
         metrics.stream_frames_decoded_total.labels(mode=progress.mode).inc(max(0, decoded - counts.frames_decoded))
-        metrics.frames_dropped_total.labels(reason="damaged").inc(max(0, dropped - counts.frames_dropped))
+        metrics.stream_frames_dropped_total.labels(reason="damaged").inc(max(0, dropped - counts.frames_dropped))
         counts.frames_decoded, counts.frames_dropped = decoded, dropped
         source = self.status.source
         if source is not None and cell.picture is not None:
@@ -248,7 +249,7 @@ class Watcher:
     async def _look(self, epoch: int, window: Window) -> None:
         counts, subscription = self.counts, self.subscription
         plan = self._parts.pipeline.plan(subscription.options())
-        granted = self._parts.pool.borrow(subscription.id, plan.costs_flops[0], plan.most_flops, time.monotonic())
+        granted = self._parts.pool.borrow(subscription.id, plan.step_flops[0], plan.most_flops, time.monotonic())
         if granted is None:
             self._drop("budget")
             return
@@ -266,7 +267,7 @@ class Watcher:
         age_s = time.monotonic() - window.captured_s
         counts.results += 1
         counts.spent_flops += spent_flops
-        self._parts.metrics.frame_age_seconds.observe(age_s)
+        self._parts.metrics.stream_frame_age_seconds.observe(age_s)
         look = Look(
             stream=subscription.id,
             epoch=epoch,

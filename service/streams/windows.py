@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from video.camera.live import Cell, Mode, Picture
+from fovea.words import Mode
+from video.camera.live import Cell, Picture
 from video.clip import Clip, VideoInfo
 
 FIRST_S = 0.5  # the first window of an epoch comes after that at the latest, however short and however long the stride

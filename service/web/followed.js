@@ -2,7 +2,7 @@
 
 import { h, percent, short } from "./dom.js";
 
-const MOST_RESULTS = 12;
+const MAX_RESULTS = 12;
 const TICK_MS = 250;
 
 export class Followed {
@@ -82,7 +82,7 @@ export class Followed {
     this.rows.prepend(h("tr", {},
       ...[clock(captured_at), label, `${exit.reason}, step ${exit.step}`, short(compute.spent_gflops), `${frame_age_s.toFixed(2)} s`]
         .map((text) => h("td", {}, text))));
-    while (this.rows.children.length > MOST_RESULTS) this.rows.lastChild.remove();
+    while (this.rows.children.length > MAX_RESULTS) this.rows.lastChild.remove();
   }
 
   /** By this machine's clock since the result came, so that two clocks need not agree. */

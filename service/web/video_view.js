@@ -5,7 +5,7 @@ import { Budget } from "./budget.js";
 import { bytes, h, problemCard } from "./dom.js";
 import { Run } from "./run.js";
 
-const MOST_RUNS = 2; // this budget beside the one before
+const MAX_RUNS = 2; // this budget beside the one before
 const DWELL_MS = 400; // least time between two steps on the page, so that one sees them come
 
 const at = (id) => document.getElementById(id);
@@ -89,7 +89,7 @@ async function ask() {
     at("progress").textContent = "";
     run = new Run(model, model.thresholds.budget_gflops, ceiling ? Number(ceiling) : null, chosen.url);
     at("runs").prepend(run.element);
-    while (at("runs").children.length > MOST_RUNS) at("runs").lastChild.remove();
+    while (at("runs").children.length > MAX_RUNS) at("runs").lastChild.remove();
     for (const video of at("runs").querySelectorAll("video")) video.currentTime = 0; // both from the start
     run.player.play();
   };

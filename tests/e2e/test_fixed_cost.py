@@ -34,8 +34,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     folder = tmp_path_factory.mktemp("bundles")
     fixed, _ = build_untrained(folder / FIXED, config=CONFIG, num_clips=8)
     dynamic, _ = build_untrained(folder / DYNAMIC, config=tiny_adafocus(len(LABELS)), num_clips=24)
-    assert dynamic.costs_flops[0] < fixed.costs_flops[0]
-    counts = [[0] * len(dynamic.costs_flops) for _ in range(2)]
+    assert dynamic.step_flops[0] < fixed.step_flops[0]
+    counts = [[0] * len(dynamic.step_flops) for _ in range(2)]
     counts[0][0] = counts[1][-1] = 10
     return {
         FIXED: called_trained(fixed, points=[{"videos_by_last_step_K": [10], "correct": 9}]),
@@ -58,7 +58,7 @@ def video() -> bytes:
 def test_answers_in_one_step_at_its_price_whatever_the_budget(
     served: Served, bundles: dict[str, Bundle], video: bytes
 ) -> None:
-    price = bundles[FIXED].costs_flops[0] / 1e9
+    price = bundles[FIXED].step_flops[0] / 1e9
     for query in (f"model={FIXED}", f"model={FIXED}&budget_gflops=100", f"model={FIXED}&max_gflops={price}"):
         answer = served.post(video, f"?{query}").json()
         assert answer["model"] == FIXED
@@ -71,7 +71,7 @@ def test_answers_in_one_step_at_its_price_whatever_the_budget(
 def test_below_its_price_it_refuses_and_names_it(
     served: Served, bundles: dict[str, Bundle], video: bytes, option: str
 ) -> None:
-    price = bundles[FIXED].costs_flops[0] / 1e9
+    price = bundles[FIXED].step_flops[0] / 1e9
     answer = served.post(video, f"?model={FIXED}&{option}={0.99 * price}")
     assert answer.status_code == 422
     assert answer.json()["least_gflops"] == price
@@ -81,7 +81,7 @@ def test_below_its_price_it_refuses_and_names_it(
 def test_auto_takes_it_where_the_budget_pays_for_it_and_the_dynamic_one_below(
     served: Served, bundles: dict[str, Bundle], video: bytes
 ) -> None:
-    price = bundles[FIXED].costs_flops[0] / 1e9
+    price = bundles[FIXED].step_flops[0] / 1e9
     assert served.post(video, f"?budget_gflops={price}").json()["model"] == FIXED
     assert served.post(video, f"?budget_gflops={0.99 * price}").json()["model"] == DYNAMIC
 
@@ -94,7 +94,7 @@ def test_events_are_one_step_and_the_result(served: Served, video: bytes) -> Non
 
 def test_its_page_shows_the_price_and_what_its_paper_would_call_it(served: Served, bundles: dict[str, Bundle]) -> None:
     page = served.client.get(f"/v1/models/{FIXED}").json()
-    assert page["least_gflops"] == page["full_gflops"] == bundles[FIXED].costs_flops[0] / 1e9
+    assert page["least_gflops"] == page["full_gflops"] == bundles[FIXED].step_flops[0] / 1e9
     assert page["paper_gflops"] == bundles[FIXED].paper_flops / 1e9 > page["full_gflops"]
     assert served.client.get(f"/v1/models/{DYNAMIC}").json()["paper_gflops"] is None
 
@@ -112,4 +112,4 @@ def test_a_short_video_repeats_its_frames_and_gets_the_label_of_a_long_one_of_th
 def test_metrics_count_it_like_any_other(served: Served, bundles: dict[str, Bundle], video: bytes) -> None:
     before = served.metric("fovea_flops_total", model=FIXED)
     served.post(video, f"?model={FIXED}")
-    assert served.metric("fovea_flops_total", model=FIXED) - before == bundles[FIXED].costs_flops[0]
+    assert served.metric("fovea_flops_total", model=FIXED) - before == bundles[FIXED].step_flops[0]

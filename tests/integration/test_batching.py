@@ -37,7 +37,7 @@ class Gated:
     def __init__(self, model: Model, gate: threading.Event) -> None:
         self._recognizer = model.recognizer
         self._gate = gate
-        self.clip_spec, self.costs = model.recognizer.clip_spec, model.recognizer.costs
+        self.clip_rule, self.step_flops = model.recognizer.clip_rule, model.recognizer.step_flops
 
     def glance(self, clips_THWC: Sequence[Any]) -> list[Any]:
         assert self._gate.wait(60)

@@ -14,15 +14,14 @@ from models.runtime import RuntimeConfig
 from tests.clips import moving_square, write_clip
 from tests.packing import packed
 from training.data.dataset import LIMITS
-from video.clip import FrameRule
 from video.file.decode import decode
 
 SHIPPED = sorted(available_models())
 ORIGINALS = Path(__file__).parents[3] / "shared" / "data" / "originals"
 """Full-size recordings of the val split, which are not ours to publish."""
 
-MOST_BYTES = {"adafocus-v3-compact": 12_000_000}
-MOST_MOVED = {24: 0.12, 30: 0.2}
+MAX_BYTES = {"adafocus-v3-compact": 12_000_000}
+MAX_MOVED = {24: 0.12, 30: 0.2}
 """Of a score, by the copy's crf: as the training data were packed, and visibly worse."""
 EXACT = RuntimeConfig(name="torch", precision="fp32", num_threads=1)
 
@@ -36,29 +35,27 @@ def test_a_bundle_that_ships_is_trained_small_and_tells_its_origin(name: str) ->
     folder = available_models()[name]
     bundle = Bundle.read(folder)
     assert bundle.trained
-    assert sum(file.stat().st_size for file in folder.iterdir()) <= MOST_BYTES.get(name, 50_000_000)
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= MAX_BYTES.get(name, 50_000_000)
     card = dict(bundle.card)
     assert "research use" in card["Training data"]
     assert "its val split: used neither for training nor for calibration" in card["Measured on"]
     assert re.search(r"held out .* by whole groups|trained likewise without its group", card["Calibrated on"])
     assert len(card["Licence"]) > 10
     assert bundle.manifest.provenance.commit
-    assert bundle.clip_spec.source_short_side_px == 160
+    assert bundle.clip_rule.source_short_side_px == 160
 
 
 def every_exit(recognizer: Recognizer, path: Path) -> Iterator[np.ndarray]:
-    spec = recognizer.clip_spec
-    rule = FrameRule(spec.num_frames, spec.height_px, spec.width_px, spec.resize, spec.source_short_side_px)
-    states = recognizer.glance([decode(str(path), rule, LIMITS).frames_THWC])
+    states = recognizer.glance([decode(str(path), recognizer.clip_rule, LIMITS).frames_THWC])
     yield states[0].probabilities_C
-    for _ in recognizer.costs[1:]:
+    for _ in recognizer.step_flops[1:]:
         states = recognizer.focus(states)
         yield states[0].probabilities_C
 
 
 def assert_alike(recognizer: Recognizer, source: Path, folder: Path) -> None:
-    """Copies get the same label at every exit, and scores within MOST_MOVED."""
-    for crf, most_moved in MOST_MOVED.items():
+    """Copies get the same label at every exit, and scores within MAX_MOVED."""
+    for crf, most_moved in MAX_MOVED.items():
         copy = packed(source, folder / f"{source.stem}-{crf}.mp4", crf=crf)
         for one, other in zip(every_exit(recognizer, source), every_exit(recognizer, copy), strict=True):
             assert one.argmax() == other.argmax(), (crf, one, other)

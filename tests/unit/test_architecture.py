@@ -36,7 +36,7 @@ def test_every_import_contract_holds() -> None:
     ("module", "forbidden_import", "contract"),
     [
         ("fovea/errors.py", "service.app", "The floors"),
-        ("models/recognizer.py", "service.rate", "The floors"),
+        ("models/recognizer.py", "service.metrics", "The floors"),
         ("models/recognizer.py", "fastapi", "Models know no service"),
         ("service/api/__init__.py", "torch", "HTTP, scheduling and decoding know no model"),
         ("video/clip.py", "pydantic", "Video is av and numpy only"),

@@ -5,7 +5,8 @@ import subprocess
 
 import numpy as np
 
-from service.engine.request import CubeBox, ExitReason, Plan, Recognition, Step, Timing
+from fovea.words import ExitReason
+from service.engine.request import CubeBox, Plan, Recognition, Step, Timing
 from service.metrics import Metrics
 from tests.conftest import require
 from video.clip import Clip, VideoInfo

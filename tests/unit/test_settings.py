@@ -19,10 +19,10 @@ def test_nothing_needs_to_be_set_and_only_this_machine_is_served() -> None:
 
 def test_variables_are_read_and_what_is_given_stands_before_them() -> None:
     os.environ.update(
-        FOVEA_PORT="9000", FOVEA_MAX_UPLOAD_BYTES="1000", FOVEA_BUNDLES=f"/a{os.pathsep}~/b", FOVEA_THREADS=""
+        FOVEA_PORT="9000", FOVEA_MAX_UPLOAD_BYTES="1000", FOVEA_BUNDLES=f"/a{os.pathsep}~/b", FOVEA_NUM_THREADS=""
     )
     read = Settings.read(port=9001)
-    assert (read.port, read.max_upload_bytes, read.threads) == (9001, 1000, None)
+    assert (read.port, read.max_upload_bytes, read.num_threads) == (9001, 1000, None)
     assert read.bundles == (Path("/a"), Path("~/b").expanduser())
 
 

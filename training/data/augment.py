@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.recognizer import ClipSpec, Frames
+from models.recognizer import Frames
 from training.data.footage import Footage
-from video.clip import FrameRule
+from video.clip import ClipRule
 from video.file.picture import Painter, place_in
 
 # (row, column) of a crop in quarters of the room it has: corners, edges, centre, and half-way between
@@ -96,7 +96,7 @@ MILD = Augmentation(scales=(1.0, 0.875), least_span=0.9, brightness=0.2, contras
 
 def augmented_clip(
     footage: Footage,
-    spec: ClipSpec,
+    spec: ClipRule,
     augmentation: Augmentation,
     rng: np.random.Generator,
     *,
@@ -134,9 +134,9 @@ def _frame_indices(
     return tuple(nearest.tolist())
 
 
-def _as_at_inference(frames_THWC: Frames, indices: tuple[int, ...], spec: ClipSpec) -> Frames:
-    """By the painter of `service.video`: bit for bit what it makes of the same pixels."""
-    painter = Painter(FrameRule(**asdict(spec)), None)
+def _as_at_inference(frames_THWC: Frames, indices: tuple[int, ...], spec: ClipRule) -> Frames:
+    """By the painter of `video`: bit for bit what it makes of the same pixels."""
+    painter = Painter(spec, None)
     painted = {
         index: painter.paint(av.VideoFrame.from_ndarray(np.ascontiguousarray(frames_THWC[index]), format="rgb24"))[0]
         for index in set(indices)
@@ -145,11 +145,11 @@ def _as_at_inference(frames_THWC: Frames, indices: tuple[int, ...], spec: ClipSp
 
 
 def _cropped(
-    frames_THWC: Frames, indices: tuple[int, ...], spec: ClipSpec, scales: tuple[float, ...], rng: np.random.Generator
+    frames_THWC: Frames, indices: tuple[int, ...], spec: ClipRule, scales: tuple[float, ...], rng: np.random.Generator
 ) -> Frames:
     """One window of the picture, brought to size: letterboxed where the rule is to letterbox, else stretched."""
     _, height, width, _ = frames_THWC.shape
-    rule = FrameRule(**asdict(spec))
+    rule = spec
     base = float(height), float(width)
     if spec.resize == "center_crop":
         ratio = min(height / spec.height_px, width / spec.width_px)

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.recognizer import ClipSpec
 from training.data.augment import Augmentation, augmented_clip
 from training.data.dataset import Dataset, DatasetError, Sample
 from training.data.frames import FrameStore
+from video.clip import ClipRule
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 """clips_BTHWC uint8, and targets_BC float32 whose rows sum to 1 (soft where mix-up is on)."""
@@ -37,7 +37,7 @@ class Batches:
         self,
         dataset: Dataset,
         store: FrameStore,
-        spec: ClipSpec,
+        spec: ClipRule,
         augmentation: Augmentation,
         batch_size: int,
         seed: int,

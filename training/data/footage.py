@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from models.recognizer import Frames
-from video.clip import FrameRule, VideoLimits
+from video.clip import ClipRule, VideoLimits
 from video.file.decode import Reading, decode
 from video.file.probe import scan
 from video.file.sampling import PacketFacts, choose, segment_centres
@@ -54,7 +54,7 @@ class Footage:
 
 def decode_footage(path: Path, short_side_px: int, limits: VideoLimits) -> Footage:
     """Every frame that comes out of the decoder, at most MAX_FRAMES evenly spread ones. Raises VideoError kin."""
-    source = decode(str(path), FrameRule(1, 2, 2, "stretch"), limits).info
+    source = decode(str(path), ClipRule(1, 2, 2, "stretch"), limits).info
     ratio = min(Fraction(1), Fraction(short_side_px, min(source.width_px, source.height_px)))
     height_px, width_px = (max(1, round(side * ratio)) for side in (source.height_px, source.width_px))
     track = scan(str(path), limits)
@@ -65,7 +65,7 @@ def decode_footage(path: Path, short_side_px: int, limits: VideoLimits) -> Foota
     else:
         count = min(count, MAX_FRAMES)
         centres, scale = segment_centres(track.start_pts, track.end_pts, count), 2 * count
-    rule = FrameRule(len(centres), height_px, width_px, "stretch", short_side_px)
+    rule = ClipRule(len(centres), height_px, width_px, "stretch", short_side_px)
     shots = {shot.pts: shot for shot in Reading(str(path), track, rule, limits).everything(centres, scale)}
     keys = {packet.pts for packet in track.packets if packet.is_key} if track.has_times else set()
     return Footage(

@@ -8,18 +8,17 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from fovea.errors import VideoError
-from models.recognizer import ClipSpec, Frames
+from models.recognizer import Frames
 from training.data.dataset import LIMITS, Dataset, Unreadable
 from training.data.footage import PARSING, Footage, decode_footage, read_footage, write_footage
 from training.data.recompress import recompress
-from video.clip import FrameRule
+from video.clip import ClipRule
 from video.file.decode import decode
 
 _LAYOUT = 1  # of the files; another number is another folder
@@ -55,17 +54,16 @@ class FrameStore:
         """When each of `frames` is shown, in seconds from the start of the video."""
         return self.footage(path).pts_s
 
-    def clip(self, path: Path, spec: ClipSpec, recompress_crf: int | None = None) -> Frames:
+    def clip(self, path: Path, spec: ClipRule, recompress_crf: int | None = None) -> Frames:
         """frames_THWC as the service decodes them for inference, whatever the store's short side, or as they are when
         compressed once more. Raises VideoError."""
-        rule = FrameRule(**asdict(spec))
-        named = repr(rule) if recompress_crf is None else f"{rule!r} crf {recompress_crf}"
+        named = repr(spec) if recompress_crf is None else f"{spec!r} crf {recompress_crf}"
         folder = self._clips / hashlib.blake2b(named.encode(), digest_size=8).hexdigest()
         stored = folder / f"{self._key(path)}.npy"
         if not stored.exists():
             if recompress_crf is None:
                 with _naming(path):
-                    made_THWC = decode(str(path), rule, LIMITS).frames_THWC
+                    made_THWC = decode(str(path), spec, LIMITS).frames_THWC
             else:
                 made_THWC = recompress(self.clip(path, spec), recompress_crf)
             _write_whole(stored, lambda file: np.save(file, made_THWC))

@@ -10,21 +10,22 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from models.recognizer import ClipSpec, Frames
+from models.recognizer import Frames
+from video.clip import ClipRule
 
 TASK = "synthetic-motion"
 LABELS = ("left", "right", "up", "down")
 _DIRECTIONS_YX = ((0, -1), (0, 1), (-1, 0), (1, 0))
 
 
-def synthetic_clips(spec: ClipSpec, num_clips: int, seed: int) -> Iterator[tuple[Frames, int]]:
+def synthetic_clips(spec: ClipRule, num_clips: int, seed: int) -> Iterator[tuple[Frames, int]]:
     """Pairs of (frames_THWC, label), each label as often as the next. Clip i depends on (seed, i) alone."""
     for i in range(num_clips):
         label = i % len(LABELS)
         yield _draw(spec, label, np.random.default_rng([seed, i])), label
 
 
-def _draw(spec: ClipSpec, label: int, rng: np.random.Generator) -> Frames:
+def _draw(spec: ClipRule, label: int, rng: np.random.Generator) -> Frames:
     """A square of one colour crosses a blotchy still background; size, speed, colours and noise vary."""
     height, width = spec.height_px, spec.width_px
     side = int(min(height, width) * rng.uniform(0.15, 0.35))

@@ -15,12 +15,12 @@ from models.backbones.config import BackboneConfig
 from models.families import Family, ModelConfig, family_of, read_config
 from models.mobile_former.config import MobileFormerConfig, former_1g, former_2g, former_5g, former_560m
 from models.mobile_former.config import compact as compact_former
-from models.recognizer import ClipSpec
 from training.data.augment import MILD, SMALL_SET, Augmentation
 from training.fit import mobile_former_recipes
 from training.fit.baselines import FullFrameConfig
 from training.fit.recipe import Rates, Recipe, Stage
 from training.fit.run import ModelPlan
+from video.clip import ClipRule
 
 Baseline: TypeAlias = Literal["tsn", "tsm", "tsn+", "tsm+"]
 
@@ -28,7 +28,7 @@ Baseline: TypeAlias = Literal["tsn", "tsm", "tsn+", "tsm+"]
 @dataclass(frozen=True, slots=True)
 class Plan:
     model: ModelConfig
-    clip: ClipSpec
+    clip: ClipRule
     recipe: Recipe
     augmentation: Augmentation
 
@@ -60,7 +60,7 @@ class Plan:
         try:
             return cls(
                 model=read_config(_family(values["family"]), {**values["model"], "num_classes": num_classes}),
-                clip=ClipSpec(**values["clip"]),
+                clip=ClipRule(**values["clip"]),
                 recipe=Recipe.from_dict(values["recipe"]),
                 augmentation=Augmentation.from_dict(values["augmentation"]),
             )
@@ -226,9 +226,9 @@ def _stages(epochs: int, policy_epochs: int, *, lr: float, policy_lr: float) -> 
     )
 
 
-def _clip(model: ModelConfig, source_short_side_px: int = 160) -> ClipSpec:
+def _clip(model: ModelConfig, source_short_side_px: int = 160) -> ClipRule:
     """Cropped to one aspect, since the shape of a frame must not hint at its class."""
-    return ClipSpec(model.num_frames, *model.frame_size, "center_crop", source_short_side_px)
+    return ClipRule(model.num_frames, *model.frame_size, "center_crop", source_short_side_px)
 
 
 PLANS: Mapping[str, Callable[[int], Plan]] = {

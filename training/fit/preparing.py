@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.recognizer import ClipSpec
 from training.data.batches import Batches, prefetched
 from training.data.dataset import Dataset, read_dataset
 from training.data.frames import FrameStore
@@ -25,6 +24,7 @@ from training.fit.recipe import PARTS, Recipe
 from training.fit.run import RUN, DataUsed, Run, Start, code_commit, read_run, write_run
 from training.fit.trainer import Report, Trainer
 from training.judge.observe import relative
+from video.clip import ClipRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def _learning_and_held_out(train: Dataset, recipe: Recipe, fold: int | None) -> 
 
 
 def plain_batches(
-    dataset: Dataset, store: FrameStore, spec: ClipSpec, batch_size: int, recompress_crf: int | None = None
+    dataset: Dataset, store: FrameStore, spec: ClipRule, batch_size: int, recompress_crf: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(clips_BTHWC, labels_B) as inference would see them, or as copies of that quality, in order."""
     for first in range(0, len(dataset), batch_size):

@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from models.recognizer import ClipSpec
 from training.fit.recipe import Recipe
+from video.clip import ClipRule
 
 FORMAT = 1
 RUN = "run.json"
@@ -76,7 +76,7 @@ class DataUsed:
 @dataclass(frozen=True, slots=True)
 class Run:
     model: ModelPlan
-    clip: ClipSpec
+    clip: ClipRule
     labels: tuple[str, ...]
     recipe: Recipe
     augmentation: dict[str, Any]
@@ -121,7 +121,7 @@ def read_run(folder: Path) -> Run:
         data, clip = values["data"], values["clip"]
         return Run(
             model=ModelPlan(**values["model"]),
-            clip=ClipSpec(**clip),
+            clip=ClipRule(**clip),
             labels=tuple(values["labels"]),
             recipe=Recipe.from_dict(values["recipe"]),
             augmentation=values["augmentation"],

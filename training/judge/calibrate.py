@@ -37,7 +37,7 @@ def observe(
     while clips := list(itertools.islice(remaining, batch_size)):
         states = recognizer.glance(clips)
         steps = [states]
-        for _ in recognizer.costs[1:]:
+        for _ in recognizer.step_flops[1:]:
             states = recognizer.focus(states)
             steps.append(states)
         probabilities_KNC = np.array([[state.probabilities_C for state in states] for states in steps], np.float64)
@@ -50,7 +50,7 @@ def observe(
 def calibrate(
     log_probs_NKC: NDArray[np.floating],
     labels_N: Sequence[int] | NDArray[np.integer],
-    costs_flops: Sequence[int],
+    step_flops: Sequence[int],
     *,
     data: str,
     temperatures_K: Sequence[float] | None = None,
@@ -71,7 +71,7 @@ def calibrate(
     if temperatures_K is None:
         temperatures_K = [fit_temperature(log_probs_NKC[:, k], labels) for k in range(num_steps)]
     entropy_NK, correct_NK = _outcomes(log_probs_NKC, labels, temperatures_K)
-    grid = solve_grid(entropy_NK, correct_NK, costs_flops, num_budgets=num_budgets)
+    grid = solve_grid(entropy_NK, correct_NK, step_flops, num_budgets=num_budgets)
     return Calibration(data, tuple(temperatures_K), entropy_NK, correct_NK, grid)
 
 

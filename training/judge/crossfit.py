@@ -92,15 +92,19 @@ def cross_fit(
 
 def _trials(seen: Observations, repeat: int, fold: int, fresh_N: NDArray[np.bool_]) -> list[Trial]:
     solved = calibrate(
-        seen.log_probs_NKC[~fresh_N], seen.labels_N[~fresh_N], seen.costs_K, data="cross-fit", num_budgets=NUM_BUDGETS
+        seen.log_probs_NKC[~fresh_N],
+        seen.labels_N[~fresh_N],
+        seen.step_flops_K,
+        data="cross-fit",
+        num_budgets=NUM_BUDGETS,
     )
     entropy_NK = seen.entropies(solved.temperatures_K)[fresh_N]
     correct_NK = seen.correct_NK[fresh_N]
     trials = []
     for point in solved.grid.points:
-        fresh = evaluate(entropy_NK, correct_NK, seen.costs_K, point.solution.thresholds_nats)
-        family = geometric(solved.entropy_NK, solved.correct_NK, seen.costs_K, point.budget_flops)
-        family_fresh = evaluate(entropy_NK, correct_NK, seen.costs_K, family.thresholds_nats)
+        fresh = evaluate(entropy_NK, correct_NK, seen.step_flops_K, point.solution.thresholds_nats)
+        family = geometric(solved.entropy_NK, solved.correct_NK, seen.step_flops_K, point.budget_flops)
+        family_fresh = evaluate(entropy_NK, correct_NK, seen.step_flops_K, family.thresholds_nats)
         trials.append(
             Trial(
                 repeat=repeat,

@@ -23,7 +23,7 @@ from models.bundle import Bundle
 from models.bundle_format import MANIFEST
 from models.families import make_recognizer
 from models.loading import load_network
-from models.recognizer import ClipSpec, Recognizer
+from models.recognizer import Recognizer
 from models.runtime import Runtime, RuntimeConfig, make_runtime
 from models.thresholds import BudgetGrid
 from training.bundling import REFERENCE, describe_recipe, load_run_network
@@ -39,6 +39,7 @@ from training.judge.pictures import choose, draw_looks, look
 from training.judge.plots import check_can_draw, draw_result
 from training.judge.results import Result, step_name, write_result
 from training.judge.scoring import Origin, score
+from video.clip import ClipRule
 
 OBSERVATIONS = "observations.npz"
 RANDOM: tuple[Random, ...] = ("space-time", "space", "time")
@@ -51,7 +52,7 @@ class Subject:
     name: str
     digest: str
     labels: tuple[str, ...]
-    spec: ClipSpec
+    spec: ClipRule
     recognizer: Recognizer[Any]
     temperatures_K: tuple[float, ...]
     grid: BudgetGrid | None
@@ -105,7 +106,7 @@ def evaluate(
     seen = observed(subject.recognizer, timed=True)
     seen.save(out / OBSERVATIONS)
     random: dict[Random, list[Observations]] = {}
-    if subject.bundle is not None and random_draws and len(subject.bundle.costs_flops) > 1:
+    if subject.bundle is not None and random_draws and len(subject.bundle.step_flops) > 1:
         for coordinates in RANDOM:
             draws = [_random_recognizer(subject.bundle, coordinates, seed, executor) for seed in range(random_draws)]
             random[coordinates] = [observed(recognizer, timed=False) for recognizer in draws]
@@ -164,11 +165,11 @@ def _draw_pictures(
 
 
 def _of_bundle(bundle: Bundle, runtime: Runtime) -> Subject:
-    recognizer = make_recognizer(load_network(bundle), bundle.clip_spec, [1.0] * len(bundle.costs_flops), runtime)
+    recognizer = make_recognizer(load_network(bundle), bundle.clip_rule, [1.0] * len(bundle.step_flops), runtime)
     origin = bundle.manifest.provenance
-    fixed = len(bundle.costs_flops) == 1
+    fixed = len(bundle.step_flops) == 1
     return Subject(
-        name=bundle.name, digest=bundle.digest, labels=bundle.labels, spec=bundle.clip_spec, recognizer=recognizer,
+        name=bundle.name, digest=bundle.digest, labels=bundle.labels, spec=bundle.clip_rule, recognizer=recognizer,
         temperatures_K=bundle.calibration.temperatures_K, grid=None if fixed else bundle.grid,
         default_budget_flops=None if fixed else bundle.default_budget_flops, bundle=bundle, trained=bundle.trained,
         seed=origin.seed, commit=origin.commit, recipe=origin.recipe,
@@ -179,4 +180,4 @@ def _random_recognizer(bundle: Bundle, coordinates: Random, seed: int, runtime: 
     network = load_network(bundle)
     assert isinstance(network, AdaFocusV3), "only cubes can be drawn at random"
     randomise(network, coordinates, seed)
-    return AdaFocusRecognizer(network, bundle.clip_spec, [1.0] * len(bundle.costs_flops), runtime)
+    return AdaFocusRecognizer(network, bundle.clip_rule, [1.0] * len(bundle.step_flops), runtime)

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from models.adafocus.encoders import FocusEncoder
 from models.adafocus.network import split_rows
-from models.recognizer import ClipSpec, Cube, Frames
+from models.recognizer import Cube, Frames
 from models.runtime import Network, Runtime
 from training.fit.baselines import FullFrame, full_frame_cost_flops
+from video.clip import ClipRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,14 +34,14 @@ class FixedState:
 class FixedRecognizer:
     """Satisfies `models.recognizer.Recognizer[FixedState]`. The network is copied: later changes are not seen."""
 
-    def __init__(self, network: FullFrame, clip_spec: ClipSpec, runtime: Runtime) -> None:
+    def __init__(self, network: FullFrame, clip_rule: ClipRule, runtime: Runtime) -> None:
         model = network.config.model
         self._indices = list(model.glance_indices)
         self._num_images = {
             "focus": model.num_focus_images(network.num_frames),
             "glance": network.num_frames,
         }
-        self._clip_spec = clip_spec
+        self._clip_spec = clip_rule
         self._costs = (full_frame_cost_flops(network.config),)
         self._pool = network.pool
         self._heads = {name: copy.deepcopy(head).float().eval() for name, head in network.classifier.items()}
@@ -55,11 +56,11 @@ class FixedRecognizer:
         }
 
     @property
-    def clip_spec(self) -> ClipSpec:
+    def clip_rule(self) -> ClipRule:
         return self._clip_spec
 
     @property
-    def costs(self) -> tuple[int, ...]:
+    def step_flops(self) -> tuple[int, ...]:
         return self._costs
 
     @torch.inference_mode()

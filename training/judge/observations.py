@@ -39,7 +39,7 @@ class Observations:
     groups_N: tuple[str, ...]
     sources_N: tuple[str, ...]
     log_probs_NKC: NDArray[np.float32]
-    costs_K: tuple[int, ...]
+    step_flops_K: tuple[int, ...]
     """Multiply-adds of step k alone."""
     seconds_K: tuple[float, ...]
     """Wall-clock of step k alone, one video at a time; NaN where it was not measured."""
@@ -53,7 +53,7 @@ class Observations:
             "labels": (len(self.labels_N), num_videos),
             "groups": (len(self.groups_N), num_videos),
             "sources": (len(self.sources_N), num_videos),
-            "costs": (len(self.costs_K), num_steps),
+            "costs": (len(self.step_flops_K), num_steps),
             "seconds": (len(self.seconds_K), num_steps),
             "classes": (len(self.classes_C), num_classes),
         }
@@ -79,7 +79,7 @@ class Observations:
     @property
     def spent_K(self) -> NDArray[np.int64]:
         """Multiply-adds of a video that stops after step k."""
-        return np.cumsum(np.asarray(self.costs_K, dtype=np.int64))
+        return np.cumsum(np.asarray(self.step_flops_K, dtype=np.int64))
 
     def tempered(self, temperatures_K: Sequence[float]) -> NDArray[np.float64]:
         """Normalised log_probs_NKC after the temperatures, as the service answers."""
@@ -120,7 +120,7 @@ class Observations:
         """The rows of all parts, which must agree in all else; seconds are the first part's."""
         first = parts[0]
         for part in parts[1:]:
-            if (part.model, part.classes_C, part.costs_K) != (first.model, first.classes_C, first.costs_K):
+            if (part.model, part.classes_C, part.step_flops_K) != (first.model, first.classes_C, first.step_flops_K):
                 raise ValueError(f"{part.model} and {first.model} differ in labels or costs; observe one model")
         values: dict[str, Any] = {field.name: getattr(first, field.name) for field in fields(cls)}
         for name in ("paths_N", "groups_N", "sources_N"):

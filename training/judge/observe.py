@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from fovea.errors import VideoError
 from models.adafocus.network import AdaFocusV3
 from models.adafocus.policy import Policy
-from models.recognizer import ClipSpec, Frames, Recognizer, StateT
+from models.recognizer import Frames, Recognizer, StateT
 from training.data.dataset import Dataset, Unreadable
 from training.data.frames import FrameStore
 from training.judge.calibrate import observe
 from training.judge.observations import Observations
+from video.clip import ClipRule
 
 NUM_TIMED = 12  # videos that each step is timed on, after one that warms up
 Random: TypeAlias = Literal["space-time", "space", "time"]
@@ -51,14 +52,14 @@ def observe_dataset(
     numbers = label_numbers(dataset, classes_C)
     if not dataset.samples:
         raise ValueError(f"there are no videos{f' in the split {split}' if split else ''}; name another split")
-    clips = [store.clip(sample.path, recognizer.clip_spec) for sample in dataset.samples[:NUM_TIMED]] if timed else []
-    seconds = seconds_per_step(recognizer, clips) if timed else (float("nan"),) * len(recognizer.costs)
+    clips = [store.clip(sample.path, recognizer.clip_rule) for sample in dataset.samples[:NUM_TIMED]] if timed else []
+    seconds = seconds_per_step(recognizer, clips) if timed else (float("nan"),) * len(recognizer.step_flops)
 
     def all_clips() -> Iterator[Frames]:
         console = Console(stderr=True)
         quiet = not console.is_terminal
         for sample in track(dataset.samples, f"observing {model}", console=console, transient=True, disable=quiet):
-            yield store.clip(sample.path, recognizer.clip_spec)
+            yield store.clip(sample.path, recognizer.clip_rule)
 
     return Observations(
         model=model,
@@ -70,13 +71,13 @@ def observe_dataset(
         groups_N=tuple(sample.subject or relative(sample.path, root) for sample in dataset.samples),
         sources_N=tuple(sample.source for sample in dataset.samples),
         log_probs_NKC=observe(recognizer, all_clips(), batch_size=batch_size).astype(np.float32),
-        costs_K=recognizer.costs,
+        step_flops_K=recognizer.step_flops,
         seconds_K=seconds,
         executor=executor,
     )
 
 
-def readable(dataset: Dataset, store: FrameStore, spec: ClipSpec, *, max_unreadable_share: float = 0.1) -> Dataset:
+def readable(dataset: Dataset, store: FrameStore, spec: ClipRule, *, max_unreadable_share: float = 0.1) -> Dataset:
     """Decode every clip once; the data less what turns out unreadable. DatasetError where that is too much."""
     unreadable = []
     for sample in dataset.samples:
@@ -113,7 +114,7 @@ def seconds_per_step(recognizer: Recognizer[StateT], clips: Sequence[Frames]) ->
     for clip in [clips[0], *clips]:
         taken = []
         states: list[StateT] = []
-        for step in range(len(recognizer.costs)):
+        for step in range(len(recognizer.step_flops)):
             begin = time.perf_counter()
             states = recognizer.focus(states) if step else recognizer.glance([clip])
             taken.append(time.perf_counter() - begin)

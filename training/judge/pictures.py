@@ -49,7 +49,7 @@ def look(recognizer: Recognizer[StateT], clip_THWC: Frames) -> list[StateT]:
     """The states of one clip after every step."""
     states = recognizer.glance([clip_THWC])
     steps = list(states)
-    for _ in recognizer.costs[1:]:
+    for _ in recognizer.step_flops[1:]:
         states = recognizer.focus(states)
         steps += states
     return steps

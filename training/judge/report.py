@@ -118,7 +118,7 @@ def _trade_off(main: Result, results: Mapping[str, Result]) -> str:
     rows = [[str(point.step), f"{point.gflops:.3g}", _ms(point.ms), *map(_top1, point.scores)] for point in main.depths]
     parts += ["\nA fixed number of cubes:\n", _table(["cubes", "GFLOPs", "ms", *sources], rows)]
     if default := main.default_point:
-        steps = range(len(main.costs_flops_K))
+        steps = range(len(main.step_flops))
         rows = [[one.source, *map(str, one.videos_by_last_step_K)] for one in default.exits]
         parts += [
             f"\nWhere videos leave at the default budget, {default.asked_gflops:.3g} GFLOPs:\n",

@@ -141,7 +141,7 @@ class Result(_Strict):
     executor: str
     machine: str
     classes_C: tuple[str, ...]
-    costs_flops_K: tuple[int, ...]
+    step_flops: tuple[int, ...]
     step_ms_K: tuple[float | None, ...]
     default_budget_gflops: float | None
     """None for a fixed-cost model, which has one exit and no budget."""

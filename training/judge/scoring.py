@@ -84,7 +84,7 @@ class Scoring:
         )
 
     def exits(self, steps_N: NDArray[np.intp]) -> tuple[Exits, ...]:
-        num_steps = len(self.seen.costs_K)
+        num_steps = len(self.seen.step_flops_K)
         return tuple(
             Exits(
                 source=source, videos_by_last_step_K=tuple(np.bincount(steps_N[rows_N], minlength=num_steps).tolist())
@@ -96,7 +96,7 @@ class Scoring:
         return statistics.mean_interval(values_N[self._rows[source]], self._resamples[source])
 
     def depths(self, temperatures_K: Sequence[float]) -> tuple[DepthPoint, ...]:
-        seen, ones = self.seen, [1.0] * len(self.seen.costs_K)
+        seen, ones = self.seen, [1.0] * len(self.seen.step_flops_K)
         before_NKC, after_NKC = seen.tempered(ones), seen.tempered(temperatures_K)
         return tuple(
             DepthPoint(
@@ -108,7 +108,7 @@ class Scoring:
                 calibration_error_before=statistics.calibration_error(before_NKC[:, k], seen.labels_N),
                 calibration_error_after=statistics.calibration_error(after_NKC[:, k], seen.labels_N),
             )
-            for k in range(len(seen.costs_K))
+            for k in range(len(seen.step_flops_K))
         )
 
     def budgets(self, grid: BudgetGrid, temperatures_K: Sequence[float]) -> tuple[BudgetPoint, ...]:
@@ -131,7 +131,7 @@ class Scoring:
 
     def random(self, draws: Mapping[Coordinates, Sequence[Observations]]) -> tuple[RandomPoint, ...]:
         """After 1, 2, 4... cubes and after all of them, on the same videos."""
-        last = len(self.seen.costs_K) - 1
+        last = len(self.seen.step_flops_K) - 1
         steps = sorted({2**i for i in range(8) if 2**i <= last} | {last} - {0})
         num_groups = self._resamples[POOLED].num_groups
         points = []
@@ -155,7 +155,7 @@ class Scoring:
         """Ours at all steps and at every budget, against all steps of `other`; paired by video."""
         seen, other = self.seen, other.in_order_of(self.seen)
         theirs_N, their_flops = other.correct_NK[:, -1], int(other.spent_K[-1])
-        last_N = np.full(seen.num_videos, len(seen.costs_K) - 1)
+        last_N = np.full(seen.num_videos, len(seen.step_flops_K) - 1)
         ways: list[tuple[str, float | None, NDArray[np.intp]]] = [("full", None, last_N)]
         entropy_NK = seen.entropies(temperatures_K)
         for point in grid.points if grid is not None else ():
@@ -205,9 +205,9 @@ def score(
 
     Raises ValueError when `others` or `random` are of other videos.
     """
-    temperatures = tuple(temperatures_K or [1.0] * len(seen.costs_K))
+    temperatures = tuple(temperatures_K or [1.0] * len(seen.step_flops_K))
     scored = Scoring(seen)
-    last_N = np.full(seen.num_videos, len(seen.costs_K) - 1)
+    last_N = np.full(seen.num_videos, len(seen.step_flops_K) - 1)
     confusions = [scored.confusion("full", last_N)]
     if grid is not None and default_budget_flops is not None:
         thresholds_nats = grid.at(default_budget_flops).thresholds_nats
@@ -226,7 +226,7 @@ def score(
         executor=seen.executor,
         machine=origin.machine,
         classes_C=seen.classes_C,
-        costs_flops_K=seen.costs_K,
+        step_flops=seen.step_flops_K,
         step_ms_K=tuple(_ms(seconds) for seconds in seen.seconds_K),
         default_budget_gflops=None if default_budget_flops is None else default_budget_flops / 1e9,
         depths=scored.depths(temperatures),
@@ -243,7 +243,7 @@ def _cross_fitted(seen: Observations) -> tuple[CrossFit | None, str]:
     """The check, or why there is none: few groups or videos."""
     num_groups = len(set(zip(seen.sources_N, seen.groups_N, strict=True)))
     num_folds = min(NUM_FOLDS, num_groups)
-    least = len(seen.costs_K)
+    least = len(seen.step_flops_K)
     if num_folds < 2:
         return None, f"{num_groups} group is too few to solve on some and spend on others"
     try:

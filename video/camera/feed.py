@@ -15,26 +15,15 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fovea.errors import VideoLimitExceeded
+from fovea.words import ErrorClass, Mode
 from video.camera.grid import Grid, Settled
-from video.camera.live import (
-    Broken,
-    CameraSource,
-    Cell,
-    ErrorClass,
-    Message,
-    Mode,
-    Opened,
-    Patience,
-    Picture,
-    Progress,
-    Sampling,
-)
+from video.camera.live import Broken, CameraSource, Cell, Message, Opened, Patience, Picture, Progress, Sampling
 from video.camera.rtsp import CameraLost, opened
 from video.camera.timeline import Timeline
 from video.file.picture import Painter
 from video.file.probe import MAX_ASPECT, check_size
 
-MOST_KEPT_BYTES = 8 * 2**20  # of the group of pictures that full decoding could start from
+MAX_KEPT_BYTES = 8 * 2**20  # of the group of pictures that full decoding could start from
 BLIND_S = 10.0  # that packets may come without any of them giving a picture
 LATE_S, CAUGHT_UP_S = 1.0, 0.3  # behind the camera: where frames begin to be left out, and where that ends
 NO_KEYFRAME_S = 10.0  # then decoding starts without: some cameras refresh in stripes and send none
@@ -168,7 +157,7 @@ class Feed:
         if self._mode == "keyframes" and (self._group or packet.is_keyframe):
             self._group.append(packet)
             self._group_bytes += packet.size
-            if self._group_bytes > MOST_KEPT_BYTES:  # then full decoding starts with the next keyframe
+            if self._group_bytes > MAX_KEPT_BYTES:  # then full decoding starts with the next keyframe
                 self._group, self._group_bytes = [], 0
 
     def _switch(self, mode: Mode) -> None:

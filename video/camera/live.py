@@ -1,35 +1,13 @@
 """The values between a camera's ingest and everything else. Knows neither libav nor a model."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from video.clip import FrameRule, VideoLimits
-
-Mode: TypeAlias = Literal["all", "keyframes"]
-"""What is decoded: every frame, or keyframes alone."""
-
-
-class ErrorClass(StrEnum):
-    """Why a camera gives no pictures: one list for answers, events, metrics and back-off."""
-
-    DNS = "dns"  # its name does not resolve
-    ADDRESS = "address"  # its name resolves to an address that the policy refuses, or it sends to another one
-    REFUSED = "refused"  # nothing listens on the port
-    UNREACHABLE = "unreachable"  # no route, or nobody answers the connection
-    TIMEOUT = "timeout"  # it takes the connection, but does not answer in time
-    AUTH = "auth"  # 401 or 403: user name or password
-    NOT_FOUND = "not_found"  # 404; relays say so while a camera is away
-    TLS = "tls"  # the certificate does not verify, or there is no TLS
-    PROTOCOL = "protocol"  # what it says is no RTSP, or it refuses the transport
-    UNSUPPORTED = "unsupported"  # no video stream, or a codec that is not read here
-    LIMIT = "limit"  # its pictures are larger than allowed
-    ENDED = "ended"  # it closed the stream
-    STALLED = "stalled"  # it sends nothing any more
-    CRASHED = "crashed"  # the process that decoded it died or hung
+from fovea.words import ErrorClass, Mode
+from video.clip import ClipRule, VideoLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +39,7 @@ class Sampling:
     `cell_us`: a cell's length, as (numerator, denominator) in microseconds, so that it is exact.
     """
 
-    rule: FrameRule  # `num_frames` plays no role here
+    rule: ClipRule  # `num_frames` plays no role here
     cell_us: tuple[int, int]
     limits: VideoLimits
 

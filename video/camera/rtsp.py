@@ -21,7 +21,8 @@ from av.error import (
 )
 from av.video.stream import VideoStream
 
-from video.camera.live import CameraSource, ErrorClass, Lost, Patience
+from fovea.words import ErrorClass
+from video.camera.live import CameraSource, Lost, Patience
 from video.clip import VideoLimits
 from video.file.probe import CODECS
 

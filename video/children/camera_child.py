@@ -9,8 +9,9 @@ import select
 import socket
 import sys
 
+from fovea.words import Mode
 from video.camera.feed import watch
-from video.camera.live import Cell, Message, Mode
+from video.camera.live import Cell, Message
 from video.children import camera_wire
 from video.children import file_wire as wire
 from video.children.confinement import confine, receive

@@ -5,7 +5,8 @@ import contextlib
 import socket
 import subprocess
 
-from video.camera.live import CameraSource, ErrorClass, Lost, Message, Mode, Patience, Sampling
+from fovea.words import ErrorClass, Mode
+from video.camera.live import CameraSource, Lost, Message, Patience, Sampling
 from video.children import camera_wire
 from video.children import file_wire as wire
 from video.children.file_process import START_TIMEOUT_S

@@ -8,22 +8,10 @@ from dataclasses import asdict
 
 import numpy as np
 
-from video.camera.live import (
-    Broken,
-    CameraSource,
-    Cell,
-    ErrorClass,
-    Lost,
-    Message,
-    Mode,
-    Opened,
-    Patience,
-    Picture,
-    Progress,
-    Sampling,
-)
+from fovea.words import ErrorClass, Mode
+from video.camera.live import Broken, CameraSource, Cell, Lost, Message, Opened, Patience, Picture, Progress, Sampling
 from video.children import file_wire as wire
-from video.clip import FrameRule, VideoLimits
+from video.clip import ClipRule, VideoLimits
 
 MODES: tuple[Mode, ...] = ("all", "keyframes")
 
@@ -34,11 +22,11 @@ def open_request(source: CameraSource, patience: Patience, sampling: Sampling, m
 
 def read_open_request(header: wire.Header) -> tuple[CameraSource, Patience, Sampling, Mode]:
     said = header["sampling"]
-    sampling = Sampling(FrameRule(**said["rule"]), tuple(said["cell_us"]), VideoLimits(**said["limits"]))
+    sampling = Sampling(ClipRule(**said["rule"]), tuple(said["cell_us"]), VideoLimits(**said["limits"]))
     return CameraSource(**header["open"]), Patience(**header["patience"]), sampling, header["mode"]
 
 
-def payload_bytes(rule: FrameRule) -> int:
+def payload_bytes(rule: ClipRule) -> int:
     """Bytes behind the header of a cell with a picture: the parent's own arithmetic, whatever the child says."""
     return rule.height_px * rule.width_px * 3 + 4 * 4
 
@@ -59,7 +47,7 @@ def pack(message: Message) -> bytes:
             return header + picture.frame_HWC.tobytes() + picture.view_B.tobytes()
 
 
-def unpack(header: wire.Header, payload: bytes, rule: FrameRule) -> Message:
+def unpack(header: wire.Header, payload: bytes, rule: ClipRule) -> Message:
     """The child's message; ValueError, KeyError or TypeError where it is none: a child is not trusted."""
     if "opened" in header:
         return Opened(str(header["opened"]["codec"])[:32])

@@ -9,7 +9,7 @@ from pathlib import Path
 from fovea.errors import VideoError
 from video.children import file_wire as wire
 from video.children.spawning import spawn
-from video.clip import Clip, FrameRule, VideoLimits
+from video.clip import Clip, ClipRule, VideoLimits
 
 START_TIMEOUT_S = 30.0  # importing av and numpy takes 0.2 s on an idle machine
 
@@ -64,7 +64,7 @@ class DecodeProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    async def ask(self, path: Path, rule: FrameRule, limits: VideoLimits) -> Clip:
+    async def ask(self, path: Path, rule: ClipRule, limits: VideoLimits) -> Clip:
         """Decode `path` there. Raises the VideoError the child answers, or ProcessLost.
 
         Left early (cancelled, timed out), it stays busy: let it `settle`, or kill it.

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fovea import errors
-from video.clip import Clip, FrameRule, VideoInfo, VideoLimits
+from video.clip import Clip, ClipRule, VideoInfo, VideoLimits
 
 LENGTH = struct.Struct("!I")
 MAX_HEADER_BYTES = 1 << 20
@@ -38,12 +38,12 @@ def unpack(text: bytes) -> Header:
     return header
 
 
-def request(path: str, rule: FrameRule, limits: VideoLimits) -> Header:
+def request(path: str, rule: ClipRule, limits: VideoLimits) -> Header:
     return {"path": path, "rule": asdict(rule), "limits": asdict(limits)}
 
 
-def read_request(header: Header) -> tuple[str, FrameRule, VideoLimits]:
-    return header["path"], FrameRule(**header["rule"]), VideoLimits(**header["limits"])
+def read_request(header: Header) -> tuple[str, ClipRule, VideoLimits]:
+    return header["path"], ClipRule(**header["rule"]), VideoLimits(**header["limits"])
 
 
 def answer(clip: Clip) -> tuple[Header, bytes]:
@@ -52,12 +52,12 @@ def answer(clip: Clip) -> tuple[Header, bytes]:
     return {"pts_s": clip.pts_s, "info": asdict(clip.info)}, payload
 
 
-def payload_bytes(rule: FrameRule) -> int:
+def payload_bytes(rule: ClipRule) -> int:
     """Bytes that follow the header of a clip: the parent's own arithmetic, whatever the child says."""
     return rule.num_frames * (rule.height_px * rule.width_px * 3 + 4 * 4)
 
 
-def read_answer(header: Header, payload: bytearray, rule: FrameRule) -> Clip:
+def read_answer(header: Header, payload: bytearray, rule: ClipRule) -> Clip:
     """The Clip of a child's answer; ValueError, KeyError or TypeError where it is none."""
     shape = rule.num_frames, rule.height_px, rule.width_px, 3
     split = rule.num_frames * rule.height_px * rule.width_px * 3

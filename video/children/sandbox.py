@@ -11,9 +11,9 @@ from collections import deque
 from pathlib import Path
 
 from fovea.errors import DecodeCrashed, DecodeTimeout, Draining, Unavailable
-from service.rate import Rate
 from video.children.file_process import DecodeProcess, ProcessLost
-from video.clip import Clip, FrameRule, VideoLimits
+from video.clip import Clip, ClipRule, VideoLimits
+from video.rate import Rate
 
 _MAX_FAILED_STARTS = 5  # in a row; then those who wait are told, and trying goes on slowly
 _MAX_PAUSE_S = 10.0  # between tries
@@ -88,7 +88,7 @@ class Sandbox:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def decode(self, path: Path, rule: FrameRule) -> Clip:
+    async def decode(self, path: Path, rule: ClipRule) -> Clip:
         """The clip of the video at `path`, decoded by the next free child, first come first served.
 
         Raises VideoUnreadable, NoVideoStream, VideoLimitExceeded, DecodeTimeout, DecodeCrashed; Draining once closed,
@@ -111,7 +111,7 @@ class Sandbox:
                 # it had died idle, before it got the video: another one takes over
         raise Unavailable("decoding processes die before they begin; try again", retry_after_s=1)
 
-    async def _ask(self, child: DecodeProcess, path: Path, rule: FrameRule) -> Clip:
+    async def _ask(self, child: DecodeProcess, path: Path, rule: ClipRule) -> Clip:
         self.num_running += 1
         started_s = time.monotonic()
         try:

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from fovea.errors import VideoLimitExceeded, VideoUnreadable
-from video.clip import Clip, FrameRule, VideoInfo, VideoLimits
+from video.clip import Clip, ClipRule, VideoInfo, VideoLimits
 from video.file.picture import Painter
 from video.file.probe import MAX_ASPECT, Track, broken_off, check_size, opened, packets_of, scan
 from video.file.sampling import Run, choose, plan_runs, segment_centres
@@ -39,7 +39,7 @@ class Reading:
 
     path: str
     track: Track
-    rule: FrameRule
+    rule: ClipRule
     limits: VideoLimits
     num_decoded: int = 0
     painter: Painter = field(init=False)
@@ -160,7 +160,7 @@ class Reading:
         return _Shot(pts, *self.painter.paint(frame), displayed)
 
 
-def decode(path: str, rule: FrameRule, limits: VideoLimits) -> Clip:
+def decode(path: str, rule: ClipRule, limits: VideoLimits) -> Clip:
     """Sample `rule.num_frames` frames of the video at `path`.
 
     Two readings of the file: packets' times alone, then only the groups of pictures that hold the chosen frames,
@@ -176,7 +176,7 @@ def decode(path: str, rule: FrameRule, limits: VideoLimits) -> Clip:
         raise VideoUnreadable(f"the video cannot be decoded ({error.strerror}); re-encode it as H.264 in mp4") from None
 
 
-def _decode(path: str, rule: FrameRule, limits: VideoLimits) -> Clip:
+def _decode(path: str, rule: ClipRule, limits: VideoLimits) -> Clip:
     track = scan(path, limits)
     reading = Reading(path, track, rule, limits)
     shots = _selected_shots(reading) if track.has_times else None

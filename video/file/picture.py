@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from video.clip import FrameRule
+from video.clip import ClipRule
 
 # The same on every machine, and exact: without FULL_CHR_H_INT libav halves the colour resolution of its *output* and
 # darkens it by two levels. Shrinking much, averaging areas is nearest to the mean of the source pixels (58 dB against
@@ -57,7 +57,7 @@ class Placement:
 class Painter:
     """Turns frames into pixels by one rule. Not thread-safe: it keeps its scalers."""
 
-    def __init__(self, rule: FrameRule, pixel_aspect: Fraction | None) -> None:
+    def __init__(self, rule: ClipRule, pixel_aspect: Fraction | None) -> None:
         self._rule = rule
         self._pixel_aspect = pixel_aspect if pixel_aspect else Fraction(1)
         self._to_source, self._to_frame = VideoReformatter(), VideoReformatter()
@@ -96,7 +96,7 @@ def displayed_size(width: int, height: int, pixel_aspect: Fraction, orientation:
     return (size[1], size[0]) if orientation.transpose else size
 
 
-def place_in(source: tuple[int, int], rule: FrameRule) -> Placement:
+def place_in(source: tuple[int, int], rule: ClipRule) -> Placement:
     """Where the displayed picture of size `source` (width, height) goes in the clip frame."""
     width, height = rule.width_px, rule.height_px
     if rule.resize == "stretch":
@@ -109,7 +109,7 @@ def place_in(source: tuple[int, int], rule: FrameRule) -> Placement:
     return Placement(scaled[0], scaled[1], (width - scaled[0]) // 2, (height - scaled[1]) // 2)
 
 
-def view_of(place: Placement, rule: FrameRule) -> NDArray[np.float32]:
+def view_of(place: Placement, rule: ClipRule) -> NDArray[np.float32]:
     """`Clip.view_TB`'s row: the region of the displayed source that the clip frame shows, normalised."""
     return np.array(
         [
@@ -160,7 +160,7 @@ def _orient(picture_HWC: NDArray[np.uint8], orientation: Orientation) -> NDArray
     return picture_HWC[:: -1 if orientation.flip_y else 1, :: -1 if orientation.flip_x else 1]
 
 
-def _lay(picture_HWC: NDArray[np.uint8], place: Placement, rule: FrameRule) -> NDArray[np.uint8]:
+def _lay(picture_HWC: NDArray[np.uint8], place: Placement, rule: ClipRule) -> NDArray[np.uint8]:
     """Cut what reaches beyond the clip frame; black where the picture does not reach."""
     frame_HWC = np.zeros((rule.height_px, rule.width_px, 3), np.uint8)
     to_rows, from_rows = _overlap(place.top_px, place.height_px, rule.height_px)

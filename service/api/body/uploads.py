@@ -33,9 +33,9 @@ from fovea.errors import (
 log = logging.getLogger(__name__)
 
 VIDEO = "video"  # the name of the part that holds it
-LONGEST_FIELD_BYTES = 1024
+MAX_FIELD_BYTES = 1024
 WRITE_BYTES = 2**20  # what is held of an upload before it is written
-MOST_FIELDS = 16  # more than there are options
+MAX_FIELDS = 16  # more than there are options
 
 
 class Upload(Protocol):
@@ -154,8 +154,8 @@ class MultipartUpload:
                 return fields
             if part.filename is not None:
                 raise InvalidUpload(f"the file is in a part named {part.name!r}; name it {VIDEO!r}")
-            if len(fields) == MOST_FIELDS:
-                raise InvalidUpload(f"there are more than {MOST_FIELDS} fields; there are not that many options")
+            if len(fields) == MAX_FIELDS:
+                raise InvalidUpload(f"there are more than {MAX_FIELDS} fields; there are not that many options")
             fields.append((part.name, await self._text(part)))
         raise InvalidUpload(f"the form has no part named {VIDEO!r}; put the file there, after the options")
 
@@ -174,10 +174,8 @@ class MultipartUpload:
         value = b""
         while isinstance(chunk := await self._next(), bytes):
             value += chunk
-            if len(value) > LONGEST_FIELD_BYTES:
-                raise InvalidOption(
-                    f"option {part.name!r} is longer than {LONGEST_FIELD_BYTES} bytes", option=part.name
-                )
+            if len(value) > MAX_FIELD_BYTES:
+                raise InvalidOption(f"option {part.name!r} is longer than {MAX_FIELD_BYTES} bytes", option=part.name)
         try:
             return value.decode()
         except UnicodeDecodeError:

@@ -41,7 +41,7 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
         exit=Exit(reason=recognition.exit_reason, step=last.step, entropy_nats=round(last.entropy_nats, 6)),
         compute=Compute(
             budget_gflops=plan.budget_flops / 1e9,
-            max_gflops=None if plan.ceiling_flops is None else plan.ceiling_flops / 1e9,
+            max_gflops=None if plan.max_flops is None else plan.max_flops / 1e9,
             spent_gflops=recognition.spent_flops / 1e9,
             steps=[_step_taken(step, recognition.clip, offer) for step in recognition.steps],
         ),
@@ -126,9 +126,9 @@ def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDeta
     return ModelDetail(
         **dict(model_summary(offer, default=default)),
         labels=list(offer.labels),
-        step_gflops=[cost / 1e9 for cost in offer.costs_flops],
+        step_gflops=[cost / 1e9 for cost in offer.step_flops],
         paper_gflops=None if offer.paper_flops is None else offer.paper_flops / 1e9,
-        num_frames=offer.frame_rule.num_frames,
+        num_frames=offer.clip_rule.num_frames,
         frontier=[FrontierPoint(gflops=p.mean_cost_flops / 1e9, accuracy=p.accuracy) for p in offer.frontier],
         thresholds=Thresholds(
             budget_gflops=budget_flops / 1e9,

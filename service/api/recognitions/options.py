@@ -10,12 +10,11 @@ from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from fovea.errors import InvalidOption
+from fovea.words import MAX_GFLOPS, MAX_NAME
 from service.engine.budget import Options
 
-MOST_GFLOPS = 10**9  # a second of the largest machines; anything beyond is a slip
-LONGEST_NAME = 128
-LONGEST_NUMBER = 64
-EXACT = Context(prec=LONGEST_NUMBER + 16)  # the 28 digits of the default would round a long ceiling up
+MAX_NUMBER = 64
+EXACT = Context(prec=MAX_NUMBER + 16)  # the 28 digits of the default would round a long ceiling up
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +34,12 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
     ),
     "task": ({"type": "string"}, "Label list to answer with; absent: the default model's.", None),
     "budget_gflops": (
-        {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_GFLOPS},
+        {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_GFLOPS},
         "What an answer may cost in the mean over videos (B of Eq. 7); absent: the model's default.",
         1.2,
     ),
     "max_gflops": (
-        {"type": "number", "exclusiveMinimum": 0, "maximum": MOST_GFLOPS},
+        {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_GFLOPS},
         "What this one answer may cost at most; no step starts that would pass it.",
         2.0,
     ),
@@ -79,8 +78,8 @@ def flops_option(name: str, values: Mapping[str, str]) -> int | None:
     if text is None:
         return None
     gflops = _decimal(text)
-    if gflops is None or not gflops.is_finite() or not 0 < gflops <= MOST_GFLOPS:
-        raise _broken(name, text, f"must be a number of GFLOPs above 0 and at most {MOST_GFLOPS:g}, such as 1.2")
+    if gflops is None or not gflops.is_finite() or not 0 < gflops <= MAX_GFLOPS:
+        raise _broken(name, text, f"must be a number of GFLOPs above 0 and at most {MAX_GFLOPS:g}, such as 1.2")
     return int(EXACT.multiply(gflops, Decimal(10**9)))
 
 
@@ -96,13 +95,13 @@ def _count(name: str, values: Mapping[str, str], most: int) -> int | None:
 
 def _name(name: str, values: Mapping[str, str]) -> str | None:
     text = values.get(name)
-    if text is not None and not (0 < len(text) <= LONGEST_NAME and text.isprintable()):
-        raise _broken(name, text, f"must be a name of 1 to {LONGEST_NAME} printable characters, or be left out")
+    if text is not None and not (0 < len(text) <= MAX_NAME and text.isprintable()):
+        raise _broken(name, text, f"must be a name of 1 to {MAX_NAME} printable characters, or be left out")
     return text
 
 
 def _decimal(text: str) -> Decimal | None:
-    if not text.isascii() or "_" in text or len(text) > LONGEST_NUMBER:
+    if not text.isascii() or "_" in text or len(text) > MAX_NUMBER:
         return None
     try:
         return Decimal(text.strip())

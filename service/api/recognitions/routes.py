@@ -16,9 +16,9 @@ from service.api.body.uploads import VIDEO, open_upload, save, spooled
 from service.api.edge.negotiation import preferred
 from service.api.edge.parts import metrics_of, pipeline_of, request_id_of, settings_of
 from service.api.operation.accounting import Account
+from service.api.recognitions import events as sse
 from service.api.recognitions.answers import recognition_answer
 from service.api.recognitions.options import OPTIONS, Ceilings, parse_options
-from service.api.recognitions import events as sse
 from service.engine.pipeline import Decoded, Pipeline
 from service.engine.request import Recognition
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from pydantic import BaseModel
 
 from fovea import stream_answers as schemas
+from fovea.words import Decode, StreamState
 from service.api.recognitions.answers import recognition_answer
 from service.engine.pipeline import Pipeline
-from service.streams.status import Counts, Decode, Look, Source, Status, StreamState, Trouble
+from service.streams.status import Counts, Look, Source, Status, Trouble
 from service.streams.subscription import Subscription
 
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from sse_starlette import ServerSentEvent
 
 from fovea.errors import InvalidOption, Overloaded, Unavailable
+from fovea.words import StreamState
 from service.ledger.base import Event, State, id_key
-from service.streams.status import StreamState
 
 BEFORE_ALL = "0-0"
 SLICE_S = 1.0  # how soon a follower notices that the service shuts down

@@ -8,13 +8,13 @@ from ulid import ULID
 
 from fovea.errors import InvalidOption
 from fovea.stream_answers import NewStream
+from fovea.words import ErrorClass
 from service.api.recognitions.options import flops_option
 from service.engine.budget import Options
 from service.engine.pipeline import Pipeline
 from service.settings import Settings
 from service.streams.address import AddressPolicy, AddressRefused, CameraUrl
 from service.streams.subscription import Subscription, stride_cells
-from video.camera.live import ErrorClass
 
 LEAST_CELL_S = 0.01  # a hundred pictures a second; no camera sends more
 
@@ -41,7 +41,7 @@ async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, polic
         )
     )
     offer = pipeline.offer(plan.model)
-    num_frames = offer.frame_rule.num_frames
+    num_frames = offer.clip_rule.num_frames
     _check_lengths(asked, num_frames, settings)
     await _check_address(url, policy)
     return Subscription(
@@ -51,7 +51,7 @@ async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, polic
         task=offer.task,
         num_frames=num_frames,
         budget_flops=plan.budget_flops,
-        max_flops=plan.ceiling_flops,
+        max_flops=plan.max_flops,
         window_s=asked.window_s,
         stride_cells=stride_cells(asked.stride_s, asked.window_s, num_frames),
         top_k=asked.top_k,

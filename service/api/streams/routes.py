@@ -20,7 +20,7 @@ from service.streams.subscription import Subscription, is_ours
 from service.streams.supervisor import Supervisor
 
 JSON = "application/json"
-LARGEST_BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 
 router = APIRouter(tags=["streams"])
 
@@ -64,7 +64,7 @@ async def subscribe(request: Request, response: Response) -> Stream:
         raise Draining("the service is shutting down; subscribe at another replica", retry_after_s=1)
     if request.query_params:
         raise InvalidOption("options of a stream go into the body, as JSON: queries are logged, passwords with them")
-    body = Body(request, max_bytes=LARGEST_BODY_BYTES, timeout_s=settings.upload_timeout_s)
+    body = Body(request, max_bytes=MAX_BODY_BYTES, timeout_s=settings.upload_timeout_s)
     text = b""
     while chunk := await body.read():
         text += chunk

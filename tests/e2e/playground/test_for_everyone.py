@@ -21,7 +21,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "dark": {"color_scheme": "dark"},
     "phone": {"viewport": PHONE, "color_scheme": "light"},
 }
-MOST_BYTES = 60_000
+MAX_BYTES = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ async def test_the_whole_page_weighs_less_than_a_small_picture(served: Served, o
     assert {"/web/style.css", "/web/main.js", "/web/player.js"} <= paths
     files = {path: len(served.client.get(path).content) for path in {"/", *paths} if path == "/" or "/web/" in path}
     print(f"the page: {sum(files.values())} bytes in {len(files)} files")
-    assert 10_000 < sum(files.values()) < MOST_BYTES
+    assert 10_000 < sum(files.values()) < MAX_BYTES
 
 
 async def test_the_api_s_own_page_works_without_the_internet(served: Served, open_page: OpenPage) -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from fovea.errors import NoVideoStream, VideoError, VideoLimitExceeded, VideoUnreadable
 from tests.clips import cached_clip, frozen, moving_square, noise, write_audio, write_clip
-from video.clip import FrameRule, VideoLimits
+from video.clip import ClipRule, VideoLimits
 from video.file.decode import decode
 
 LIMITS = VideoLimits(duration_s=60.0, frame_pixels=1920 * 1080, frames=2000)
-RULE = FrameRule(num_frames=8, height_px=96, width_px=96, resize="letterbox")
+RULE = ClipRule(num_frames=8, height_px=96, width_px=96, resize="letterbox")
 
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nother.mp4\n#EXT-X-ENDLIST\n"
 DASH = (

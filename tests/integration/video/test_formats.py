@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.clips import Frozen, cached_clip, frozen, moving_square, noise, read_number
-from video.clip import Clip, FrameRule, VideoLimits
+from video.clip import Clip, ClipRule, VideoLimits
 from video.file.decode import decode
 from video.file.picture import Painter
 
@@ -106,8 +106,8 @@ FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-def rule(num_frames: int) -> FrameRule:
-    return FrameRule(num_frames=num_frames, height_px=96, width_px=128, resize="letterbox")
+def rule(num_frames: int) -> ClipRule:
+    return ClipRule(num_frames=num_frames, height_px=96, width_px=128, resize="letterbox")
 
 
 def numbers(clip: Clip) -> list[int]:

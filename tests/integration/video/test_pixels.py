@@ -14,17 +14,15 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from tests.clips import Frozen, cached_clip, corner_square, noise, read_box, solid, write_clip
-from video.clip import FrameRule, Resize, VideoLimits
+from video.clip import ClipRule, Resize, VideoLimits
 from video.file.decode import decode
 
 LIMITS = VideoLimits(duration_s=60.0, frame_pixels=1920 * 1080, frames=2000)
 SQUARE = (0.25, 0.125, 0.25, 0.125)  # what `corner_square` draws: x, y, w, h of the coded picture
 
 
-def rule(
-    resize: Resize = "stretch", width: int = 160, height: int = 120, short_side_px: int | None = None
-) -> FrameRule:
-    return FrameRule(2, height, width, resize, short_side_px)
+def rule(resize: Resize = "stretch", width: int = 160, height: int = 120, short_side_px: int | None = None) -> ClipRule:
+    return ClipRule(2, height, width, resize, short_side_px)
 
 
 def square_in_source(frame_HWC: NDArray[np.uint8], view_B: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -170,7 +168,7 @@ def change_of_size(path: Path, *, second: tuple[int, int]) -> Path:
 
 def test_a_change_of_size_in_mid_stream_keeps_every_frame_whole(tmp_path: Path) -> None:
     path = change_of_size(tmp_path / "both.ts", second=(160, 240))
-    clip = decode(str(path), FrameRule(8, 120, 160, "letterbox"), LIMITS)
+    clip = decode(str(path), ClipRule(8, 120, 160, "letterbox"), LIMITS)
     assert len({tuple(view) for view in clip.view_TB.tolist()}) == 2
     for frame_HWC, view_B in zip(clip.frames_THWC, clip.view_TB, strict=True):
         np.testing.assert_allclose(square_in_source(frame_HWC, view_B), SQUARE, atol=0.03)

@@ -17,11 +17,11 @@ from fovea.errors import DecodeCrashed, DecodeTimeout, Draining, Unavailable, Vi
 from tests.clips import cached_clip, noise
 from video.children.file_process import DecodeProcess, ProcessLost
 from video.children.sandbox import Sandbox
-from video.clip import FrameRule, VideoLimits
+from video.clip import ClipRule, VideoLimits
 from video.file.decode import decode
 
 LIMITS = VideoLimits(duration_s=60.0, frame_pixels=1920 * 1080, frames=2000)
-RULE = FrameRule(num_frames=8, height_px=96, width_px=96, resize="letterbox")
+RULE = ClipRule(num_frames=8, height_px=96, width_px=96, resize="letterbox")
 GOOD = "good.mp4"
 
 Open = Callable[..., Awaitable[Sandbox]]
@@ -84,7 +84,7 @@ async def test_a_bad_video_is_refused_and_the_child_goes_on(opened: Open, tmp_pa
 
 async def test_a_child_killed_at_work_fails_its_own_request_alone(opened: Open) -> None:
     sandbox = await opened(num_children=2)
-    slow = FrameRule(num_frames=200, height_px=400, width_px=400, resize="stretch")  # more than a second of scaling
+    slow = ClipRule(num_frames=200, height_px=400, width_px=400, resize="stretch")  # more than a second of scaling
     before = set(sandbox.pids)
     victim = psutil.Process(sandbox.pids[0])
     idle_s = victim.cpu_times().user
@@ -206,7 +206,7 @@ async def test_requests_are_served_in_the_order_they_came(opened: Open) -> None:
 async def test_a_decoder_that_wants_too_much_memory_is_told_so_and_survives(opened: Open) -> None:
     sandbox = await opened(address_space_bytes=300 * 2**20)
     pids = sandbox.pids
-    huge = FrameRule(num_frames=64, height_px=2000, width_px=2000, resize="stretch")
+    huge = ClipRule(num_frames=64, height_px=2000, width_px=2000, resize="stretch")
     with pytest.raises(VideoLimitExceeded, match="300 MiB of memory"):
         await sandbox.decode(cached_clip(GOOD), huge)
     await sandbox.decode(cached_clip(GOOD), RULE)

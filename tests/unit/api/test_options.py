@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fovea.errors import InvalidOption
-from service.api.recognitions.options import MOST_GFLOPS, OPTIONS, Ceilings, parse_options
+from fovea.words import MAX_GFLOPS
+from service.api.recognitions.options import OPTIONS, Ceilings, parse_options
 from service.engine.budget import Options
 
 ODD = ["", " ", "much", "1,2", "1_000", "٣", "0x10", "9" * 1000]
@@ -33,7 +34,7 @@ def test_scientific_notation_is_a_number_too() -> None:
     assert parsed(budget_gflops="1.5e-1").budget_flops == 150_000_000
 
 
-@given(st.decimals(min_value=Decimal("1e-12"), max_value=MOST_GFLOPS, allow_nan=False, places=12))
+@given(st.decimals(min_value=Decimal("1e-12"), max_value=MAX_GFLOPS, allow_nan=False, places=12))
 @example(Decimal("0." + "9" * 60))
 def test_gflops_become_whole_flops_rounded_down(gflops: Decimal) -> None:
     flops = parsed(max_gflops=f"{gflops}").max_flops

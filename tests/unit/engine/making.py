@@ -28,10 +28,10 @@ def a_plan(
     """Never confident before the last step, unless `thresholds` say otherwise."""
     return Plan(
         model=model,
-        costs_flops=costs,
+        step_flops=costs,
         thresholds_nats=thresholds if thresholds is not None else (-1.0,) * (len(costs) - 1),
         budget_flops=sum(costs),
-        ceiling_flops=ceiling,
+        max_flops=ceiling,
         deadline_ms=deadline_ms,
         top_k=5,
     )
@@ -46,7 +46,7 @@ def a_request(
     seed: int = 0,
 ) -> Request:
     request = Request(plan or a_plan(), a_clip(seed), deadline_s, emit)
-    request.steps += [a_step(step, request.plan.costs_flops[step]) for step in range(steps_taken)]
+    request.steps += [a_step(step, request.plan.step_flops[step]) for step in range(steps_taken)]
     return request
 
 

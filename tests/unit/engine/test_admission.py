@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fovea.errors import Draining, Overloaded
 from service.engine.admission import Admission
-from service.rate import Rate
+from video.rate import Rate
 
 
 def an_admission(

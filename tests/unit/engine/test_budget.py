@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fovea.errors import BudgetTooSmall, UnknownModel
 from service.api.recognitions.options import Ceilings, parse_options
 from service.engine.budget import FrontierPoint, GridPoint, Offer, Options, plan
-from video.clip import FrameRule
+from video.clip import ClipRule
 
 
 def an_offer(
@@ -30,7 +30,7 @@ def an_offer(
         for k, (budget, _) in enumerate(points)
     )
     frontier = tuple(FrontierPoint(budget, accuracy) for budget, accuracy in points)
-    rule = FrameRule(num_frames=4, height_px=8, width_px=8, resize="stretch")
+    rule = ClipRule(num_frames=4, height_px=8, width_px=8, resize="stretch")
     return Offer(name, "sha256:0", task, ("a", "b"), trained, rule, costs, default, grid, frontier)
 
 
@@ -51,7 +51,7 @@ class TestANamedModel:
 
     def test_with_a_ceiling_alone_keeps_the_default_budget(self):
         settled = plan(Options(model="dynamic", max_flops=110), [DYNAMIC], DYNAMIC)
-        assert (settled.budget_flops, settled.ceiling_flops) == (140, 110)
+        assert (settled.budget_flops, settled.max_flops) == (140, 110)
 
     @pytest.mark.parametrize("option", ["budget_flops", "max_flops"])
     def test_below_a_glance_is_refused_naming_the_least_price(self, option):
@@ -65,7 +65,7 @@ class TestANamedModel:
             plan(Options(model="odd", max_flops=100), [odd], odd)
         told = str(refusal.value).rpartition("at least ")[2]
         options = parse_options([("model", "odd"), ("max_gflops", told)], Ceilings(top_k=1, deadline_ms=1))
-        assert plan(options, [odd], odd).ceiling_flops == 123_456_449
+        assert plan(options, [odd], odd).max_flops == 123_456_449
 
     def test_that_is_not_loaded_is_refused_naming_the_loaded_ones(self):
         with pytest.raises(UnknownModel, match=r"'resnet'.*dynamic, fixed"):

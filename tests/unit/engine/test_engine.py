@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from fovea.errors import DeadlineBeforeGlance, Draining, InferenceFailed, RequestCancelled
-from models.recognizer import ClipSpec, Cube, Frames
+from fovea.words import ExitReason
+from models.recognizer import Cube, Frames
 from service.engine.engine import Engine
-from service.engine.request import Event, ExitReason, Request, Step
+from service.engine.request import Event, Request, Step
 from service.engine.scheduler import Scheduler
 from service.metrics import Metrics
+from video.clip import ClipRule
 
 from .making import COSTS, CUBE, GLANCE, a_plan, a_request
 
@@ -36,7 +38,7 @@ class KnownState:
 class KnownRecognizer:
     """Entropy falls by 0.25 nats a step from what the clip's first byte says. Notes every batch it is given."""
 
-    clip_spec = ClipSpec(2, 4, 4, "stretch")
+    clip_rule = ClipRule(2, 4, 4, "stretch")
     costs = COSTS
 
     def __init__(self, broken_batches: Sequence[int] = ()) -> None:

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.request import ExitReason, Request, Source
+from fovea.words import ExitReason
+from service.engine.request import Request, Source
 from service.engine.scheduler import Kind, Scheduler, exit_reason
 
 from .making import COSTS, CUBE, GLANCE, a_plan, a_request, a_step

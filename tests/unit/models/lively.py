@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from models.adafocus.config import AdaFocusConfig, tiny
 from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
-from models.recognizer import ClipSpec, Frames, Recognizer
+from models.recognizer import Frames, Recognizer
 from models.runtime.base import Runtime
+from video.clip import ClipRule
 
 FRAME_CUBES = tiny()
 CLIP_CUBES = replace(
@@ -69,15 +70,15 @@ def lively_network(config: AdaFocusConfig, seed: int = 0) -> AdaFocusV3:
     return network
 
 
-def clip_spec(config: AdaFocusConfig) -> ClipSpec:
-    return ClipSpec(config.num_frames, *config.frame_size, "letterbox")
+def clip_rule(config: AdaFocusConfig) -> ClipRule:
+    return ClipRule(config.num_frames, *config.frame_size, "letterbox")
 
 
 def recognizer_of(
     config: AdaFocusConfig, runtime: Runtime | EagerRuntime | None = None, temperature: float = 1.0
 ) -> AdaFocusRecognizer:
     temperatures = [temperature] * (config.max_cubes + 1)
-    return AdaFocusRecognizer(lively_network(config), clip_spec(config), temperatures, runtime or EagerRuntime())
+    return AdaFocusRecognizer(lively_network(config), clip_rule(config), temperatures, runtime or EagerRuntime())
 
 
 def clips(config: AdaFocusConfig, count: int, seed: int = 0) -> list[Frames]:
@@ -88,7 +89,7 @@ def clips(config: AdaFocusConfig, count: int, seed: int = 0) -> list[Frames]:
 def run_alone(recognizer: Recognizer[AdaFocusState], clip_THWC: Frames) -> list[AdaFocusState]:
     """Every state of one clip, all steps."""
     states = recognizer.glance([clip_THWC])
-    while len(states) < len(recognizer.costs):
+    while len(states) < len(recognizer.step_flops):
         states += recognizer.focus(states[-1:])
     return states
 

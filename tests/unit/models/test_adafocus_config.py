@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.adafocus.config import AdaFocusConfig, clip_cubes, compact, frame_cubes, tiny
-from models.adafocus.costs import costs_flops
+from models.adafocus.costs import step_flops
 from models.adafocus.network import build_network
 from models.backbones.config import BackboneConfig
 
@@ -34,7 +34,7 @@ def test_paper_size_models_have_the_papers_numbers() -> None:
 
 def test_the_compact_model_is_small_enough_for_two_cores() -> None:
     config = compact(50)
-    glance, _, cube, *_ = costs_flops(config)
+    glance, _, cube, *_ = step_flops(config)
     assert glance < 0.45e9
     assert cube < 0.1e9
     assert max(config.classifier_hidden, *config.policy_hidden) <= 512
@@ -105,4 +105,4 @@ def test_a_network_follows_from_configuration_and_seed_and_leaves_the_random_sta
 def test_every_backbone_serves_as_focus_network() -> None:
     for name in ("mobilenet_v2", "resnet18", "resnet34", "resnet50"):
         config = replace(tiny(), focus=BackboneConfig(name))
-        assert len(costs_flops(config)) == config.max_cubes + 1
+        assert len(step_flops(config)) == config.max_cubes + 1

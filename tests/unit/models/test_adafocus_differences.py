@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.adafocus.config import AdaFocusConfig
-from models.adafocus.costs import costs_flops
+from models.adafocus.costs import step_flops
 from models.flops import count_call_flops
 from models.recognizer import Frames
 from tests.unit.models.lively import DIFFERENCE_CUBES, STATISTICS_CLIP_CUBES, clips, lively_network
@@ -54,6 +54,6 @@ def test_a_cube_of_three_frames_costs_two_images() -> None:
         for config in (STATISTICS_CLIP_CUBES, DIFFERENCE_CUBES)
     )
     assert 3 * differences == 2 * frames
-    saved = [a - b for a, b in zip(costs_flops(STATISTICS_CLIP_CUBES), costs_flops(DIFFERENCE_CUBES), strict=True)]
+    saved = [a - b for a, b in zip(step_flops(STATISTICS_CLIP_CUBES), step_flops(DIFFERENCE_CUBES), strict=True)]
     assert saved[0] == 0
     assert saved[2] == frames - differences

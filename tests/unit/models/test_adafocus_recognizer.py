@@ -13,7 +13,6 @@ from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut
 from models.adafocus.network import build_network
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
-from models.recognizer import ClipSpec
 from models.runtime import RuntimeConfig, make_runtime
 from tests.unit.models.lively import (
     CLIP_CUBES,
@@ -22,12 +21,13 @@ from tests.unit.models.lively import (
     POOLED_CLIP_CUBES,
     EagerRuntime,
     assert_same,
-    clip_spec,
+    clip_rule,
     clips,
     lively_network,
     recognizer_of,
     run_alone,
 )
+from video.clip import ClipRule
 
 
 def test_the_fixture_is_lively_enough_for_the_tests_below_to_mean_something() -> None:
@@ -180,7 +180,7 @@ def test_no_clips_and_no_states_are_no_work() -> None:
 def test_later_changes_of_the_network_are_not_seen() -> None:
     network = lively_network(FRAME_CUBES)
     torch_runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
-    recognizer = AdaFocusRecognizer(network, clip_spec(FRAME_CUBES), [1.0] * 4, torch_runtime)
+    recognizer = AdaFocusRecognizer(network, clip_rule(FRAME_CUBES), [1.0] * 4, torch_runtime)
     (clip_THWC,) = clips(FRAME_CUBES, 1)
     before = run_alone(recognizer, clip_THWC)
     with torch.no_grad():
@@ -196,7 +196,7 @@ def test_later_changes_of_the_network_are_not_seen() -> None:
 @pytest.mark.parametrize("config", FORMS)
 def test_each_step_costs_what_torch_counts_while_it_runs(config: AdaFocusConfig) -> None:
     recognizer = recognizer_of(config)
-    assert all(type(cost) is int for cost in recognizer.costs)
+    assert all(type(cost) is int for cost in recognizer.step_flops)
     (clip_THWC,) = clips(config, 1)
 
     def counted(step: Callable[[], Sequence[AdaFocusState]]) -> tuple[int, Sequence[AdaFocusState]]:
@@ -205,8 +205,8 @@ def test_each_step_costs_what_torch_counts_while_it_runs(config: AdaFocusConfig)
         return counter.get_total_flops() // 2, states
 
     counted_flops, states = counted(lambda: recognizer.glance([clip_THWC]))
-    assert counted_flops == recognizer.costs[0]
-    for cost in recognizer.costs[1:]:
+    assert counted_flops == recognizer.step_flops[0]
+    for cost in recognizer.step_flops[1:]:
         counted_flops, states = counted(lambda states=states: recognizer.focus(states))  # type: ignore[misc]
         assert counted_flops == cost
 
@@ -214,7 +214,7 @@ def test_each_step_costs_what_torch_counts_while_it_runs(config: AdaFocusConfig)
 def test_only_the_first_cube_pays_for_the_policy_and_every_batch_is_one_run() -> None:
     runtime = EagerRuntime()
     recognizer = recognizer_of(FRAME_CUBES, runtime)
-    _, first, *further = recognizer.costs
+    _, first, *further = recognizer.step_flops
     assert {first - cost for cost in further} == {first - further[0]}
     assert first > further[0]
     states = recognizer.glance(clips(FRAME_CUBES, 3))
@@ -245,7 +245,7 @@ def test_broken_weights_are_an_error_not_an_answer() -> None:
     network = lively_network(FRAME_CUBES)
     with torch.no_grad():
         network.classifier.glance_head.bias.fill_(math.nan)  # type: ignore[union-attr]
-    recognizer = AdaFocusRecognizer(network, clip_spec(FRAME_CUBES), [1.0] * 4, EagerRuntime())  # type: ignore[arg-type]
+    recognizer = AdaFocusRecognizer(network, clip_rule(FRAME_CUBES), [1.0] * 4, EagerRuntime())  # type: ignore[arg-type]
     with pytest.raises(FloatingPointError, match="not finite"):
         recognizer.glance(clips(FRAME_CUBES, 1))
 
@@ -268,14 +268,14 @@ def test_a_state_with_no_step_left_is_refused() -> None:
 @pytest.mark.parametrize(
     ("spec", "temperatures", "said"),
     [
-        (ClipSpec(5, 64, 64, "stretch"), [1.0] * 4, "clip rule gives"),
-        (ClipSpec(6, 64, 32, "stretch"), [1.0] * 4, "clip rule gives"),
-        (ClipSpec(6, 64, 64, "stretch"), [1.0] * 3, "4 exits"),
-        (ClipSpec(6, 64, 64, "stretch"), [1.0, 1.0, 0.0, 1.0], "above 0"),
-        (ClipSpec(6, 64, 64, "stretch"), [1.0, 1.0, math.nan, 1.0], "finite"),
+        (ClipRule(5, 64, 64, "stretch"), [1.0] * 4, "clip rule gives"),
+        (ClipRule(6, 64, 32, "stretch"), [1.0] * 4, "clip rule gives"),
+        (ClipRule(6, 64, 64, "stretch"), [1.0] * 3, "4 exits"),
+        (ClipRule(6, 64, 64, "stretch"), [1.0, 1.0, 0.0, 1.0], "above 0"),
+        (ClipRule(6, 64, 64, "stretch"), [1.0, 1.0, math.nan, 1.0], "finite"),
     ],
 )
-def test_parts_that_do_not_fit_the_network_are_refused(spec: ClipSpec, temperatures: list[float], said: str) -> None:
+def test_parts_that_do_not_fit_the_network_are_refused(spec: ClipRule, temperatures: list[float], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         AdaFocusRecognizer(lively_network(FRAME_CUBES), spec, temperatures, EagerRuntime())  # type: ignore[arg-type]
 
@@ -284,7 +284,7 @@ def test_a_key_names_the_weights_and_the_shape() -> None:
     def keys(config: AdaFocusConfig, seed: int) -> list[str]:
         runtime = EagerRuntime()
         network = build_network(config, seed)
-        AdaFocusRecognizer(network, clip_spec(config), [1.0] * (config.max_cubes + 1), runtime)  # type: ignore[arg-type]
+        AdaFocusRecognizer(network, clip_rule(config), [1.0] * (config.max_cubes + 1), runtime)  # type: ignore[arg-type]
         return runtime.keys
 
     first = keys(FRAME_CUBES, 0)

@@ -18,11 +18,12 @@ from torch import nn
 from models.adafocus.config import AdaFocusConfig, clip_cubes, frame_cubes, tiny
 from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
-from models.recognizer import ClipSpec, Frames
+from models.recognizer import Frames
 from models.runtime import Runtime, RuntimeConfig, make_runtime
 from models.runtime.torch_runtime import fold_batch_norms
 from models.threshold_solver import solve_grid
 from models.thresholds import evaluate
+from video.clip import ClipRule
 
 FRAME_CUBES = tiny()
 CLIP_CUBES = replace(
@@ -119,7 +120,7 @@ def runtime(kind: tuple[str, str]) -> Runtime:
 @cache
 def recognizer(form: str, kind: tuple[str, str], *, tempered: bool = True) -> AdaFocusRecognizer:
     config = CONFIGS[form]
-    spec = ClipSpec(config.num_frames, *config.frame_size, resize="stretch")
+    spec = ClipRule(config.num_frames, *config.frame_size, resize="stretch")
     scale = temperatures(form) if tempered else (1.0,) * (config.max_cubes + 1)
     return AdaFocusRecognizer(settled_network(form), spec, scale, runtime(kind))
 
@@ -127,7 +128,7 @@ def recognizer(form: str, kind: tuple[str, str], *, tempered: bool = True) -> Ad
 def trajectories(recognizer: AdaFocusRecognizer, clips_THWC: list[Frames]) -> list[list[AdaFocusState]]:
     """Every step of every clip, all clips in one batch."""
     steps = [recognizer.glance(clips_THWC)]
-    while len(steps) < len(recognizer.costs):
+    while len(steps) < len(recognizer.step_flops):
         steps.append(recognizer.focus(steps[-1]))
     return [list(states) for states in zip(*steps, strict=True)]
 
@@ -195,7 +196,7 @@ def measured(form: str, kind: tuple[str, str]) -> Measured:
 def test_thresholds_solved_in_fp32_cost_the_same_within_a_hundredth_in_bf16(form: str, name: str) -> None:
     fp32, bf16 = measured(form, (name, "fp32")), measured(form, (name, "bf16"))
     correct_NK = fp32.labels_NK == fp32.labels_NK[:, -1:]  # the last answer stands for the truth
-    costs = recognizer(form, (name, "fp32")).costs
+    costs = recognizer(form, (name, "fp32")).step_flops
     ratios = np.array(
         [
             evaluate(bf16.entropy_NK, correct_NK, costs, point.solution.thresholds_nats).mean_cost_flops

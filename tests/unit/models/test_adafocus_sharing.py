@@ -117,7 +117,7 @@ def test_what_is_saved_is_what_torch_does_not_count(shift: int) -> None:
     num_new = recognizer.num_new_frames(Shared(keys_T, memory))
     spent = counted(lambda: glance_at(recognizer, frames_NHWC, keys_T, memory))
     assert recognizer.frame_flops is not None
-    assert spent == recognizer.costs[0] - (GLANCE_FRAMES - num_new) * recognizer.frame_flops
+    assert spent == recognizer.step_flops[0] - (GLANCE_FRAMES - num_new) * recognizer.frame_flops
 
 
 def test_remembered_features_keep_no_batch_alive() -> None:

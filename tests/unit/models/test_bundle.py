@@ -59,16 +59,16 @@ class TestASoundBundle:
     def test_says_what_the_service_needs(self, sound):
         bundle = Bundle.read(sound)
         assert (bundle.name, bundle.task, bundle.labels, bundle.trained) == ("tiny", "synthetic-motion", LABELS, False)
-        assert bundle.clip_spec.num_frames == bundle.config.num_frames
-        assert bundle.grid.least_flops == bundle.costs_flops[0]
-        assert bundle.grid.full_flops == sum(bundle.costs_flops)
+        assert bundle.clip_rule.num_frames == bundle.config.num_frames
+        assert bundle.grid.least_flops == bundle.step_flops[0]
+        assert bundle.grid.full_flops == sum(bundle.step_flops)
         assert bundle.grid.least_flops < bundle.default_budget_flops < bundle.grid.full_flops
         assert dict(bundle.card)["Licence"] == "Apache-2.0"
 
     def test_has_a_frontier_between_the_price_of_a_glance_and_the_full_cost(self, sound):
         bundle = Bundle.read(sound)
-        assert bundle.frontier[0][0] == bundle.costs_flops[0]
-        assert all(flops <= sum(bundle.costs_flops) and 0 <= accuracy <= 1 for flops, accuracy in bundle.frontier)
+        assert bundle.frontier[0][0] == bundle.step_flops[0]
+        assert all(flops <= sum(bundle.step_flops) and 0 <= accuracy <= 1 for flops, accuracy in bundle.frontier)
 
     def test_reads_back_the_calibration_set_whatever_its_memory_layout(self, sound, tmp_path):
         written = Bundle.read(sound)
@@ -288,5 +288,5 @@ class TestFindingModels:
         by_name = load_model("tiny", copy.parent, runtime=TORCH)
         by_path = load_model(copy, runtime=TORCH)
         assert by_name.bundle.digest == by_path.bundle.digest
-        assert by_name.recognizer.costs == by_name.bundle.costs_flops
-        assert by_name.recognizer.clip_spec == by_name.bundle.clip_spec
+        assert by_name.recognizer.step_flops == by_name.bundle.step_flops
+        assert by_name.recognizer.clip_rule == by_name.bundle.clip_rule

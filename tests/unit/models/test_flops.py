@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.adafocus.config import clip_cubes, frame_cubes
-from models.adafocus.costs import costs_flops
+from models.adafocus.costs import step_flops
 from models.backbones.build import build_backbone
 from models.backbones.config import BackboneConfig, BackboneName
 from models.flops import count_call_flops, count_flops
@@ -30,7 +30,7 @@ R50_224 = backbone_flops("resnet50", 224)
         pytest.param(backbone_flops("resnet50", 128), 1.3346, id="ResNet-50, a crop of 128"),
         pytest.param(8 * R50_224, 32.7, id="TSM"),
         pytest.param(8 * R50_224 + 8 * MN2_224, 35.1, id="TSM+"),
-        pytest.param(sum(costs_flops(clip_cubes(174))[:2]), 18.5, id="AdaFocusV2, glance, policy and one clip cube"),
+        pytest.param(sum(step_flops(clip_cubes(174))[:2]), 18.5, id="AdaFocusV2, glance, policy and one clip cube"),
         pytest.param(18 * MN2_224, 5.39, id="the floor of 18 glance frames"),
     ],
 )
@@ -40,7 +40,7 @@ def test_published_figures_are_met_within_half_a_percent(flops: int, published_g
 
 
 def test_a_cube_of_the_paper_size_model_is_its_crop_plus_a_small_head() -> None:
-    glance, first, second, *_ = costs_flops(frame_cubes(200, cube=96))
+    glance, first, second, *_ = step_flops(frame_cubes(200, cube=96))
     assert 0 < glance - 18 * MN2_224 < 0.1e9
     assert 0 < second - backbone_flops("resnet50", 96) < 0.02e9
     assert first - second == pytest.approx(76e6, rel=0.01)  # the policy

@@ -8,16 +8,17 @@ import pytest
 import torch
 
 from models.mobile_former.config import mobile3d, tiny
-from models.mobile_former.costs import cost_flops
+from models.mobile_former.costs import step_flops
 from models.mobile_former.folding import fold
 from models.mobile_former.network import VideoMobileFormer, build_network
 from models.mobile_former.recognizer import MobileFormerRecognizer, MobileFormerState
-from models.recognizer import ClipSpec, Frames
+from models.recognizer import Frames
 from models.runtime import Runtime, RuntimeConfig, make_runtime
+from video.clip import ClipRule
 
 CONFIGS = {"former": tiny(), "mobile3d": mobile3d(tiny())}
 TINY = CONFIGS["former"]
-SPEC = ClipSpec(TINY.num_frames, *TINY.frame_size, "letterbox")
+SPEC = ClipRule(TINY.num_frames, *TINY.frame_size, "letterbox")
 # Largest error of an encoder's features against fp32 torch, relative to the largest feature.
 TOLERANCES = {("torch", "fp32"): 1e-4, ("openvino", "fp32"): 1e-4, ("torch", "bf16"): 5e-2, ("openvino", "bf16"): 5e-2}
 
@@ -80,8 +81,8 @@ def probabilities(states: Sequence[MobileFormerState]) -> np.ndarray:
 
 
 def test_takes_one_step_at_the_price_of_the_configuration() -> None:
-    assert recognizer().costs == (cost_flops(TINY),)
-    assert recognizer().clip_spec == SPEC
+    assert recognizer().step_flops == (step_flops(TINY),)
+    assert recognizer().clip_rule == SPEC
     (state,) = recognizer().glance(clips(1))
     assert (state.step, state.cube) == (0, None)
     with pytest.raises(ValueError, match="no step left: a Video Mobile-Former looks once"):
@@ -144,11 +145,11 @@ def test_a_clip_that_breaks_the_rule_is_an_error_that_says_both_shapes(clip: Fra
 @pytest.mark.parametrize(
     ("spec", "temperatures", "message"),
     [
-        (ClipSpec(16, 32, 40, "letterbox"), [1.0], r"gives \(16, 32, 40\).* takes \(8, 32, 40\)"),
+        (ClipRule(16, 32, 40, "letterbox"), [1.0], r"gives \(16, 32, 40\).* takes \(8, 32, 40\)"),
         (SPEC, [1.0, 1.0], "2 temperatures were given, but there are 1 exits"),
         (SPEC, [0.0], "must be finite and above 0"),
     ],
 )
-def test_what_does_not_fit_the_network_is_refused(spec: ClipSpec, temperatures: list[float], message: str) -> None:
+def test_what_does_not_fit_the_network_is_refused(spec: ClipRule, temperatures: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MobileFormerRecognizer(settled("former"), spec, temperatures, runtime())

@@ -26,7 +26,7 @@ from fovea.answers import (
     Video,
 )
 from fovea.errors import VideoUnreadable
-from service.engine.request import ExitReason
+from fovea.words import ExitReason
 from tests.clips import read_number, solid, write_clip
 from video.clip import VideoLimits
 

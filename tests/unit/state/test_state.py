@@ -8,8 +8,8 @@ import redis
 
 from fovea.errors import Unavailable
 from service.ledger.base import Event, Fenced, Record, State, id_key
-from service.ledger.memory import MemoryState
-from service.ledger.redis_ledger import RedisState
+from service.ledger.memory import MemoryLedger
+from service.ledger.redis_ledger import RedisLedger
 from tests.redis_server import RedisServer, redis_server
 
 LEASE_S = 30.0
@@ -25,12 +25,12 @@ def server() -> Iterator[RedisServer]:
 @pytest.fixture(params=["memory", "redis"])
 async def state(request: pytest.FixtureRequest) -> AsyncIterator[State]:
     if request.param == "memory":
-        state: State = MemoryState(events_kept=KEPT)
+        state: State = MemoryLedger(events_kept=KEPT)
     else:
         server = request.getfixturevalue("server")
         with redis.Redis.from_url(server.url) as client:
             client.flushall()
-        state = RedisState(server.url, events_kept=KEPT)
+        state = RedisLedger(server.url, events_kept=KEPT)
     yield state
     await state.close()
 
@@ -163,7 +163,7 @@ def test_ids_rise_in_memory_though_the_clock_is_put_back() -> None:
     times = iter([1000.0, 900.0, 900.0, 1000.5])
 
     async def ids() -> list[str]:
-        state = MemoryState(events_kept=KEPT, wall=lambda: next(times))
+        state = MemoryLedger(events_kept=KEPT, wall=lambda: next(times))
         await state.add(Record("a", ""), 1)
         await state.take("a", "token", LEASE_S)
         return [await state.append("a", "token", "result", "{}") for _ in range(4)]
@@ -174,7 +174,7 @@ def test_ids_rise_in_memory_though_the_clock_is_put_back() -> None:
 async def test_a_restarted_redis_gets_back_what_holders_have() -> None:
     """Persistence off: it comes back empty."""
     with redis_server() as server:
-        ours, theirs = (RedisState(server.url, events_kept=KEPT) for _ in range(2))
+        ours, theirs = (RedisLedger(server.url, events_kept=KEPT) for _ in range(2))
         record = Record("a", "rtsp://user:secret@camera/")
         await ours.add(record, 10)
         await ours.take("a", "token-1", LEASE_S)

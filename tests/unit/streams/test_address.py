@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fovea.errors import InvalidOption
+from fovea.words import ErrorClass
 from service.streams.address import AddressPolicy, AddressRefused, CameraUrl
-from video.camera.live import ErrorClass
 
 PUBLIC_AND_PRIVATE = ["192.168.1.20", "10.0.0.5", "172.16.3.4", "93.184.216.34", "fd12:3456::1", "2001:4860::8888"]
 REFUSED = [

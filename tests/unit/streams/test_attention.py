@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.streams.attention import ENTROPY_CHANGE_NATS, MOST_QUIET_WINDOWS, QUIET_WINDOWS, Attention, Sight
-from service.streams.status import Decode
+from fovea.words import Decode
+from service.streams.attention import ENTROPY_CHANGE_NATS, MAX_QUIET_WINDOWS, QUIET_WINDOWS, Attention, Sight
 
 QUIET = Sight("empty street", 0.2, settled=True)
 
@@ -67,13 +67,13 @@ def test_a_sleep_that_is_cut_short_needs_twice_as_long_a_quiet_the_next_time() -
     assert needed[0] == QUIET_WINDOWS
     assert needed[1] == 2 * QUIET_WINDOWS + 1  # the first one differs from the news before it
     assert needed == sorted(needed)
-    assert needed[-1] <= MOST_QUIET_WINDOWS + 1
+    assert needed[-1] <= MAX_QUIET_WINDOWS + 1
 
 
 def test_after_a_long_sleep_it_is_as_quick_as_ever() -> None:
     watching = attention()
     for _ in range(3):
-        show(watching, QUIET, 10 * MOST_QUIET_WINDOWS)
+        show(watching, QUIET, 10 * MAX_QUIET_WINDOWS)
         assert watching.mode == "keyframes"
         show(watching, Sight("car", 0.2, settled=True))
     assert show(watching, QUIET, QUIET_WINDOWS + 1) == "keyframes"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fovea.words import ErrorClass
 from service.streams.backoff import QUICK_FOR_S, SLOW, STEADY_S, Backoff
-from video.camera.live import ErrorClass
 
 CAP_S, AUTH_S = 15.0, 120.0
 

@@ -30,7 +30,7 @@ def draw(
         groups_N=tuple(f"group{g}" for g in group_N),
         sources_N=tuple(SOURCES[s] for s in source_N),
         log_probs_NKC=(sharpness * logits_NKC).astype(np.float32),
-        costs_K=tuple(costs),
+        step_flops_K=tuple(costs),
         seconds_K=tuple(cost / 1e4 for cost in costs),
         executor="none",
     )

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from models.adafocus.config import AdaFocusConfig, tiny
-from models.recognizer import ClipSpec
 from training.data.synthetic import LABELS, synthetic_clips
 from training.fit.networks import Network, build
 from training.fit.precision import prepare
 from training.fit.recipe import Recipe, Stage
 from training.fit.run import BEST, LAST, METRICS, ModelPlan
 from training.fit.trainer import StepReport, Trainer
+from video.clip import ClipRule
 
 MODEL = replace(tiny(len(LABELS)), max_cubes=2)
 SAVING = Recipe((Stage(2, "random"),), batch_size=4, precision="fp32", interpolate_random=False)
@@ -29,7 +29,7 @@ SAVING = Recipe((Stage(2, "random"),), batch_size=4, precision="fp32", interpola
 
 def clips(model: AdaFocusConfig, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """(clips_BTHWC, labels_B)."""
-    spec = ClipSpec(model.num_frames, *model.frame_size, "stretch")
+    spec = ClipRule(model.num_frames, *model.frame_size, "stretch")
     frames, labels = zip(*synthetic_clips(spec, count, seed), strict=True)
     return torch.from_numpy(np.stack(frames)), torch.tensor(labels)
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.recognizer import ClipSpec
 from training.data.augment import SMALL_SET, Augmentation, augmented_clip
 from training.data.footage import Footage
+from video.clip import ClipRule
 
-SPEC = ClipSpec(4, 24, 32, "center_crop")
+SPEC = ClipRule(4, 24, 32, "center_crop")
 ALL = replace(SMALL_SET, flip=("*",), erasing=1.0)
 
 

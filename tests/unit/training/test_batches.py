@@ -11,15 +11,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.recognizer import ClipSpec
 from tests.clips import cached_clip, solid
 from training.data.augment import SMALL_SET, Augmentation
 from training.data.batches import Batches, mix_up, prefetched
 from training.data.dataset import Dataset, DatasetError, Sample
 from training.data.frames import FrameStore
+from video.clip import ClipRule
 
 PLAIN = Augmentation()
-SPEC = ClipSpec(4, 24, 32, "center_crop", 48)
+SPEC = ClipRule(4, 24, 32, "center_crop", 48)
 LABELS = ("cctv_fight", "tennis_serve", "ut_hug")
 
 

@@ -51,7 +51,7 @@ class TestTheBundle:
         assert available_models(folder.parent)["mine"] == folder
         bundle = Bundle.read(folder)
         assert (bundle.digest, bundle.trained, bundle.labels) == (bundled.bundle.digest, True, LABELS)
-        assert (bundle.task, bundle.manifest.licence, bundle.clip_spec) == ("strokes", "MIT", CLIP)
+        assert (bundle.task, bundle.manifest.licence, bundle.clip_rule) == ("strokes", "MIT", CLIP)
 
     def test_answers_with_the_entropies_it_was_calibrated_on_though_its_weights_are_in_fp16(self, bundled, data, cache):
         folder = bundled.bundle.folder

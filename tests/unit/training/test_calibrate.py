@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from models.adafocus.config import tiny
 from models.adafocus.network import build_network
 from models.adafocus.recognizer import AdaFocusRecognizer
-from models.recognizer import ClipSpec
 from models.runtime import RuntimeConfig, make_runtime
 from models.thresholds import entropy_nats, evaluate, log_softmax
 from training.data.synthetic import LABELS, synthetic_clips
@@ -22,9 +21,10 @@ from training.judge.calibrate import (
     measure,
     observe,
 )
+from video.clip import ClipRule
 
 CONFIG = tiny(len(LABELS))
-SPEC = ClipSpec(CONFIG.num_frames, *CONFIG.frame_size, "letterbox")
+SPEC = ClipRule(CONFIG.num_frames, *CONFIG.frame_size, "letterbox")
 COSTS = (10, 5, 5)
 
 
@@ -47,7 +47,7 @@ class TestObserving:
         clips = [frames_THWC for frames_THWC, _ in synthetic_clips(SPEC, 5, seed=1)]
         model = recognizer([1.0] * 4)
         by_two, by_eight = (observe(model, clips, batch_size=size) for size in (2, 8))
-        assert by_two.shape == (5, len(model.costs), len(LABELS))
+        assert by_two.shape == (5, len(model.step_flops), len(LABELS))
         np.testing.assert_allclose(np.exp(by_two).sum(axis=2), 1, atol=1e-6)
         np.testing.assert_allclose(by_two, by_eight, atol=1e-5)
 
@@ -56,7 +56,9 @@ class TestObserving:
         clips, labels_N = [frames for frames, _ in pairs], [label for _, label in pairs]
         temperatures = [0.5, 1.0, 2.0, 0.1]
         plain = recognizer([1.0] * 4)
-        calibration = calibrate(observe(plain, clips), labels_N, plain.costs, data="d", temperatures_K=temperatures)
+        calibration = calibrate(
+            observe(plain, clips), labels_N, plain.step_flops, data="d", temperatures_K=temperatures
+        )
         tempered = recognizer(temperatures)
         states = tempered.glance(clips)
         for k in range(4):

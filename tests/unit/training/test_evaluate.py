@@ -41,7 +41,7 @@ def evaluated(place):
 def test_a_bundle_is_scored_with_its_own_thresholds_and_random_cubes(place, evaluated):
     result = evaluated["mine"]
     assert (result.model, result.split, result.data) == ("mine", "val", "strokes")
-    assert (len(result.depths), len(result.costs_flops_K)) == (3, 3)
+    assert (len(result.depths), len(result.step_flops)) == (3, 3)
     assert {point.coordinates for point in result.random} == {"space-time", "space", "time"}
     assert result.budgets[0].mean_gflops.value == pytest.approx(result.depths[0].gflops)
     assert all(step_ms > 0 for step_ms in result.step_ms_K)

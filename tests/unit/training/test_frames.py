@@ -5,7 +5,7 @@ import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,18 +13,17 @@ import numpy as np
 import pytest
 
 from fovea.errors import VideoError, VideoUnreadable
-from models.recognizer import ClipSpec
 from tests.clips import cached_clip, corner_square, frozen, noise, read_box, read_number
 from training.data import frames as frames_module
 from training.data.augment import Augmentation, augmented_clip
 from training.data.dataset import LIMITS, Dataset, DatasetError, Sample
 from training.data.footage import MAX_FRAMES
 from training.data.frames import FrameStore
-from video.clip import FrameRule
+from video.clip import ClipRule
 from video.file.decode import decode
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
-SPEC = ClipSpec(8, 96, 128, "center_crop", 120)
+SPEC = ClipRule(8, 96, 128, "center_crop", 120)
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def store(tmp_path):
 
 def served(path, spec):
     """What the service decodes for inference."""
-    return decode(str(path), FrameRule(**asdict(spec)), LIMITS)
+    return decode(str(path), spec, LIMITS)
 
 
 def unaugmented(store, path, spec):
@@ -116,7 +115,7 @@ class TestTrainingSeesWhatInferenceSees:
         for folder in sorted((SHARED / "val").iterdir())[::3]:
             path = sorted(folder.glob("*.mp4"))[0]
             for resize in ("center_crop", "letterbox", "stretch"):
-                spec = ClipSpec(16, 120, 156, resize, 120)
+                spec = ClipRule(16, 120, 156, resize, 120)
                 np.testing.assert_array_equal(unaugmented(store, path, spec), served(path, spec).frames_THWC)
 
 

@@ -11,7 +11,6 @@ import torch
 from models.bundle import Bundle
 from models.mobile_former.config import VARIANTS, mobile3d, tiny
 from models.mobile_former.network import VideoMobileFormer
-from models.recognizer import ClipSpec
 from models.runtime import RuntimeConfig
 from tests.unit.training.trained import make_data
 from training.bundling import Told, bundle_run
@@ -24,6 +23,7 @@ from training.fit.run import BEST, LAST, ModelPlan, read_run
 from training.judge.evaluate import evaluate
 from training.untrained import VARIANTS as BUILDABLE
 from training.untrained import build_untrained, build_variant
+from video.clip import ClipRule
 
 MODEL = replace(tiny(2), dropout=0.1)
 RECIPE = replace(
@@ -36,7 +36,7 @@ RECIPE = replace(
     training_frames=4,
     label_smoothing=0.0,
 )
-PLAN = Plan(MODEL, ClipSpec(8, *MODEL.frame_size, "center_crop", 64), RECIPE, Augmentation(random_frames=True))
+PLAN = Plan(MODEL, ClipRule(8, *MODEL.frame_size, "center_crop", 64), RECIPE, Augmentation(random_frames=True))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -116,11 +116,11 @@ def bundled(trained: Path, data: Path, cache: Path, tmp_path_factory: pytest.Tem
 
 class TestTheBundle:
     def test_has_one_exit_at_a_fixed_price_and_says_where_it_comes_from(self, bundled: Bundle) -> None:
-        assert len(bundled.costs_flops) == len(bundled.grid.points) == len(bundled.frontier) == 1
-        assert bundled.default_budget_flops == bundled.costs_flops[0]
+        assert len(bundled.step_flops) == len(bundled.grid.points) == len(bundled.frontier) == 1
+        assert bundled.default_budget_flops == bundled.step_flops[0]
         assert bundled.grid.points[0].solution.thresholds_nats == ()
         assert bundled.paper_flops is not None
-        assert bundled.paper_flops > bundled.costs_flops[0]
+        assert bundled.paper_flops > bundled.step_flops[0]
         origin = bundled.manifest.provenance
         assert "research use" in origin.data
         assert origin.recipe.startswith("6 epochs, rate 0.003; on 4 frames of a clip; adamw")
@@ -132,7 +132,7 @@ class TestTheBundle:
             bundled.folder, data, tmp_path / "result", split="val", cache=cache, num_pictures=1, runtime=one_thread
         )
         assert (len(result.depths), result.budgets, result.random, result.cross_fit) == (1, (), (), None)
-        assert result.depths[0].gflops == pytest.approx(bundled.costs_flops[0] / 1e9)
+        assert result.depths[0].gflops == pytest.approx(bundled.step_flops[0] / 1e9)
         assert bundled.frontier[0][1] == pytest.approx(result.depths[0].scores[0].top1.value)
 
     def test_starts_another_run_of_its_family_and_no_other(self, bundled: Bundle, data: Path, tmp_path: Path) -> None:

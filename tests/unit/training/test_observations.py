@@ -22,7 +22,17 @@ def test_come_back_from_a_file_as_they_were(tmp_path):
     again = Observations.load(tmp_path / "deep" / "seen.npz")
     np.testing.assert_array_equal(again.log_probs_NKC, seen.log_probs_NKC)
     np.testing.assert_array_equal(again.labels_N, seen.labels_N)
-    for name in ("model", "split", "classes_C", "paths_N", "groups_N", "sources_N", "costs_K", "seconds_K", "executor"):
+    for name in (
+        "model",
+        "split",
+        "classes_C",
+        "paths_N",
+        "groups_N",
+        "sources_N",
+        "step_flops_K",
+        "seconds_K",
+        "executor",
+    ):
         assert getattr(again, name) == getattr(seen, name), name
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["seen.npz"]
 
@@ -46,7 +56,7 @@ def test_a_missing_file_and_another_format_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"costs_K": (1, 2)}, "2 costs do not fit"),
+        ({"step_flops_K": (1, 2)}, "2 costs do not fit"),
         ({"classes_C": CLASSES[:2]}, "2 classes do not fit"),
         ({"labels_N": np.full(96, 4)}, "labels must lie in 0..3"),
         ({"log_probs_NKC": np.full((96, 4, 4), np.nan, np.float32)}, "finite"),
@@ -78,7 +88,7 @@ class TestJoined:
 
     def test_of_other_costs_are_refused(self):
         seen = draw(num_videos=4)
-        dearer = replace(reordered(seen, [2, 3]), costs_K=tuple(2 * cost for cost in seen.costs_K))
+        dearer = replace(reordered(seen, [2, 3]), step_flops_K=tuple(2 * cost for cost in seen.step_flops_K))
         with pytest.raises(ValueError, match="differ in labels or costs"):
             Observations.joined([reordered(seen, [0, 1]), dearer])
 

@@ -45,7 +45,7 @@ class TestADataSet:
         seen = observe_dataset(model, part, store, classes_C=LABELS, root=data, model="tiny", split="val")
         assert seen.log_probs_NKC.shape == (6, 3, 2)
         assert seen.paths_N[0] == "val/drift0.mp4"
-        assert (seen.groups_N[0], seen.sources_N[0], seen.costs_K) == ("val0", "near", model.costs)
+        assert (seen.groups_N[0], seen.sources_N[0], seen.step_flops_K) == ("val0", "near", model.step_flops)
         assert all(seconds > 0 for seconds in seen.seconds_K)
         states = model.glance([store.clip(sample.path, CLIP) for sample in part.samples])
         np.testing.assert_allclose(
@@ -97,7 +97,7 @@ class TestABaseline:
         with torch.no_grad():
             wanted = network(torch.from_numpy(np.stack(clips))).logits_BEC[:, 0].softmax(dim=1)
         np.testing.assert_allclose(said, wanted, atol=1e-5)
-        assert model.costs == (full_frame_cost_flops(config),)
+        assert model.step_flops == (full_frame_cost_flops(config),)
         assert 0 <= model.glance(clips)[0].entropy_nats <= np.log(2)
 
     def test_takes_no_further_step(self):

@@ -12,7 +12,6 @@ import torch
 
 from models.adafocus.config import tiny
 from models.adafocus.network import build_network
-from models.recognizer import ClipSpec
 from tests.clips import solid, write_clip
 from tests.unit.training.trained import CLIP as TRAINED_CLIP
 from tests.unit.training.trained import MODEL as TRAINED
@@ -26,11 +25,12 @@ from training.fit.preparing import Ready, Request, make_ready
 from training.fit.recipe import Recipe, Stage
 from training.fit.run import BEST, METRICS, RUN, read_run
 from training.untrained import build_untrained
+from video.clip import ClipRule
 
 MODEL = replace(tiny(2), dropout=0.0)
 PLAN = Plan(
     model=MODEL,
-    clip=ClipSpec(MODEL.num_frames, *MODEL.frame_size, "center_crop", 64),
+    clip=ClipRule(MODEL.num_frames, *MODEL.frame_size, "center_crop", 64),
     recipe=Recipe(
         (Stage(1, "random", ("glance", "focus", "classifier")), Stage(1, "learned", ("policy",))),
         batch_size=4,

@@ -8,10 +8,10 @@ import pytest
 from models.adafocus.config import tiny
 from models.bundle import Bundle
 from models.bundle_format import BundleError
-from models.recognizer import ClipSpec
 from models.thresholds import exit_steps
 from training.data.synthetic import LABELS, synthetic_clips
 from training.untrained import build_untrained
+from video.clip import ClipRule
 
 CONFIG = tiny(len(LABELS))
 
@@ -69,7 +69,7 @@ def test_a_trained_bundle_is_never_replaced(built, tmp_path, damaged):
 
 
 class TestSyntheticMotion:
-    SPEC = ClipSpec(8, 64, 48, "letterbox")
+    SPEC = ClipRule(8, 64, 48, "letterbox")
 
     def test_has_each_label_as_often_and_depends_on_the_seed_alone(self):
         first, again, other = (list(synthetic_clips(self.SPEC, 8, seed)) for seed in (5, 5, 6))

@@ -6,16 +6,16 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from models.adafocus.config import tiny
-from models.recognizer import ClipSpec
 from tests.clips import moving_square, noise, write_clip
 from training.fit.baselines import FullFrameConfig
 from training.fit.networks import build
 from training.fit.recipe import Recipe, Stage
 from training.fit.run import BEST, DONE, DataUsed, ModelPlan, Run, write_run
+from video.clip import ClipRule
 
 LABELS = ("drift", "square")
 MODEL = replace(tiny(2), max_cubes=2)
-CLIP = ClipSpec(MODEL.num_frames, *MODEL.frame_size, "letterbox", source_short_side_px=64)
+CLIP = ClipRule(MODEL.num_frames, *MODEL.frame_size, "letterbox", source_short_side_px=64)
 RECIPE = Recipe((Stage(2),), seed=4)
 
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video.clip import FrameRule, Resize
+from video.clip import ClipRule, Resize
 from video.file.picture import Orientation, Placement, displayed_size, place_in, view_of
 
 
-def rule(resize: Resize, width: int = 96, height: int = 96) -> FrameRule:
-    return FrameRule(num_frames=1, height_px=height, width_px=width, resize=resize)
+def rule(resize: Resize, width: int = 96, height: int = 96) -> ClipRule:
+    return ClipRule(num_frames=1, height_px=height, width_px=width, resize=resize)
 
 
 def test_letterbox_keeps_all_of_a_wide_picture_between_bars() -> None:

@@ -5,9 +5,9 @@ import pytest
 
 from fovea.errors import DecodeCrashed, NoVideoStream, VideoError, VideoLimitExceeded
 from video.children import file_wire as wire
-from video.clip import Clip, FrameRule, VideoInfo, VideoLimits
+from video.clip import Clip, ClipRule, VideoInfo, VideoLimits
 
-RULE = FrameRule(num_frames=2, height_px=4, width_px=6, resize="stretch", source_short_side_px=160)
+RULE = ClipRule(num_frames=2, height_px=4, width_px=6, resize="stretch", source_short_side_px=160)
 LIMITS = VideoLimits(duration_s=10.0, frame_pixels=1000, frames=100)
 
 

@@ -1,0 +1,67 @@
+"""The words of the API: each list of names that an answer, an event or a metric may hold, and the largest values.
+
+Knows no HTTP and no answer: the floors above speak in these words, too.
+"""
+
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+MAX_GFLOPS = 10**9  # a second of the largest machines; anything beyond is a slip
+MAX_NAME = 128
+
+
+class ExitReason(StrEnum):
+    """Why a recognition stopped where it did, in the order in which they are checked (DESIGN: life of one video)."""
+
+    CONFIDENT = "confident"  # entropy at or below the step's threshold
+    CEILING = "ceiling"  # the next step would pass max_flops
+    DEADLINE = "deadline"  # out of time: the best answer so far
+    EXHAUSTED = "exhausted"  # no step left to take
+
+
+class StreamState(StrEnum):
+    """What is being done about a camera at the moment."""
+
+    WAITING = "waiting"  # no replica has taken it up yet
+    CONNECTING = "connecting"  # being opened for the first time
+    LIVE = "live"  # pictures arrive
+    RECONNECTING = "reconnecting"  # lost or not to be had; `error` says why and when it is tried again
+    DELETED = "deleted"  # unsubscribed, or its lease ran out; the last event of a stream
+
+
+class Emit(StrEnum):
+    """Which results become events."""
+
+    RESULT = "result"  # all of them
+    CHANGE = "change"  # those whose best label differs from that of the one before
+
+
+class Decode(StrEnum):
+    """Which frames of a camera are decoded."""
+
+    AUTO = "auto"  # keyframes while nothing happens and enough of them fall in a window, else all
+    ALL = "all"
+    KEYFRAMES = "keyframes"
+
+
+Mode: TypeAlias = Literal["all", "keyframes"]
+"""What is decoded: every frame, or keyframes alone."""
+
+
+class ErrorClass(StrEnum):
+    """Why a camera gives no pictures: one list for answers, events, metrics and back-off."""
+
+    DNS = "dns"  # its name does not resolve
+    ADDRESS = "address"  # its name resolves to an address that the policy refuses, or it sends to another one
+    REFUSED = "refused"  # nothing listens on the port
+    UNREACHABLE = "unreachable"  # no route, or nobody answers the connection
+    TIMEOUT = "timeout"  # it takes the connection, but does not answer in time
+    AUTH = "auth"  # 401 or 403: user name or password
+    NOT_FOUND = "not_found"  # 404; relays say so while a camera is away
+    TLS = "tls"  # the certificate does not verify, or there is no TLS
+    PROTOCOL = "protocol"  # what it says is no RTSP, or it refuses the transport
+    UNSUPPORTED = "unsupported"  # no video stream, or a codec that is not read here
+    LIMIT = "limit"  # its pictures are larger than allowed
+    ENDED = "ended"  # it closed the stream
+    STALLED = "stalled"  # it sends nothing any more
+    CRASHED = "crashed"  # the process that decoded it died or hung
