@@ -39,7 +39,7 @@ class KnownRecognizer:
     """Entropy falls by 0.25 nats a step from what the clip's first byte says. Notes every batch it is given."""
 
     clip_rule = ClipRule(2, 4, 4, "stretch")
-    costs = COSTS
+    step_flops = COSTS
 
     def __init__(self, broken_batches: Sequence[int] = ()) -> None:
         self.batches: list[tuple[int, ...]] = []  # the steps of each batch's rows
