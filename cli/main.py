@@ -20,7 +20,6 @@ from cli.streams import streams as streams_commands
 from cli.training import commands as training_commands
 from fovea.errors import FoveaError
 from service.settings import Settings, SettingsError
-from video.clip import VideoLimits
 
 if TYPE_CHECKING:
     from fovea import Options
@@ -134,11 +133,7 @@ async def _classify(
 def _draw(path: Path, answer: "RecognitionAnswer", out: Path) -> None:
     from cli.render import render
 
-    settings = Settings.read()
-    limits = VideoLimits(
-        duration_s=settings.max_duration_s, frame_pixels=settings.max_frame_pixels, frames=settings.max_frames
-    )
-    render(path, answer, out, limits)
+    render(path, answer, out, Settings.read().video_limits())
     stderr.print(f"drew {out}")
 
 

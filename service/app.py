@@ -40,7 +40,6 @@ from service.streams.watcher import Parts, Terms
 from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
 from video.children.sandbox import Sandbox
-from video.clip import VideoLimits
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +110,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
     )
     sandbox = Sandbox(
         num_children=num_decoders,
-        limits=_limits(settings),
+        limits=settings.video_limits(),
         timeout_s=settings.decode_timeout_s,
         address_space_bytes=settings.decode_address_space_bytes,
     )
@@ -163,12 +162,6 @@ def load_models(settings: Settings) -> list[Model]:
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
 
 
-def _limits(settings: Settings) -> VideoLimits:
-    return VideoLimits(
-        duration_s=settings.max_duration_s, frame_pixels=settings.max_frame_pixels, frames=settings.max_frames
-    )
-
-
 def _offer(model: Model) -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
@@ -205,7 +198,7 @@ async def open_streams(settings: Settings, metrics: Metrics, pipeline: Pipeline)
         patience=Patience(
             settings.stream_connect_timeout_s, settings.stream_open_timeout_s, settings.stream_stall_timeout_s
         ),
-        limits=_limits(settings),
+        limits=settings.video_limits(),
         backoff_cap_s=settings.stream_backoff_cap_s,
         auth_retry_s=settings.stream_auth_retry_s,
         least_keyframes=settings.stream_keyframes_per_window,

@@ -15,6 +15,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from video.clip import VideoLimits
+
 log = logging.getLogger(__name__)
 
 PREFIX = "FOVEA_"
@@ -163,6 +165,10 @@ class Settings(BaseSettings):
     @property
     def max_batch_flops(self) -> int:
         return int(self.max_batch_gflops * 1e9)
+
+    def video_limits(self) -> VideoLimits:
+        """What a video may cost at most before it is refused."""
+        return VideoLimits(duration_s=self.max_duration_s, frame_pixels=self.max_frame_pixels, frames=self.max_frames)
 
     @classmethod
     def read(cls, **given: object) -> "Settings":

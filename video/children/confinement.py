@@ -1,13 +1,10 @@
-"""What every child process does about itself: limits, and reading its parent's words. Knows no video."""
+"""What every child process does about itself: limits. Knows no video and no message."""
 
 import ctypes
 import os
 import resource
 import signal
-import socket
 import sys
-
-from video.children import file_wire as wire
 
 _PR_SET_PDEATHSIG = 1
 
@@ -28,13 +25,3 @@ def confine(address_space_bytes: int, niceness: int, parent_pid: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent_pid:  # it died before we asked to be told
             raise SystemExit(1)
-
-
-def receive(connection: socket.socket) -> wire.Header | None:
-    """The next message; None when the parent has closed the socket."""
-    prefix = connection.recv(wire.LENGTH.size, socket.MSG_WAITALL)
-    if len(prefix) < wire.LENGTH.size:
-        return None
-    (length,) = wire.LENGTH.unpack(prefix)
-    text = connection.recv(length, socket.MSG_WAITALL)
-    return wire.unpack(text) if len(text) == length else None

@@ -1,41 +1,19 @@
-"""What the sandbox and its children say to each other: a length, a JSON object, raw bytes. Knows neither end.
+"""What the sandbox and a decoding child say to each other, as `messages` with raw bytes behind. Knows neither end.
 
-Never pickle: a child handles untrusted input, so its words are data, checked by whoever reads them.
-
-    parent > child   {"path", "rule", "limits"}
-    child > parent   {} once, when it is ready; {} when it begins with a request; then
-                     {"pts_s", "info", ...} + frames_THWC + view_TB, or {"error", "detail", "extra"}
+parent > child   {"path", "rule", "limits"}
+child > parent   {} once, when it is ready; {} when it begins with a request; then
+                 {"pts_s", "info", ...} + frames_THWC + view_TB, or {"error", "detail", "extra"}
 """
 
-import json
-import struct
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
 from fovea import errors
+from video.children.messages import Header
 from video.clip import Clip, ClipRule, VideoInfo, VideoLimits
 
-LENGTH = struct.Struct("!I")
-MAX_HEADER_BYTES = 1 << 20
-
-Header = dict[str, Any]
-
 _COUNTS = ("width_px", "height_px", "frames_decoded", "frames_sampled")
-
-
-def pack(header: Header) -> bytes:
-    text = json.dumps(header).encode()
-    return LENGTH.pack(len(text)) + text
-
-
-def unpack(text: bytes) -> Header:
-    """The JSON object of a message; ValueError where it is none."""
-    header = json.loads(text)
-    if not isinstance(header, dict):
-        raise ValueError("a message is a JSON object")
-    return header
 
 
 def request(path: str, rule: ClipRule, limits: VideoLimits) -> Header:
