@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from httpx_sse import ServerSentEvent
 
-from fovea.calls import EVENTS, Call, stream_path
-from fovea.errors import FoveaError
-from fovea.problems import ServiceLost, parsed
+from fovea._calls import EVENTS, Call, stream_path
+from fovea._problems import parsed
+from fovea.errors import FoveaError, ServiceLost
 from fovea.stream_answers import ResultEvent, StateEvent, Stream
 from fovea.words import StreamState
 
