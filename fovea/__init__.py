@@ -41,10 +41,10 @@ __all__ = [
     "NoVideoStream",
     "NotAcceptable",
     "NotReady",
-    "Options",
     "Overloaded",
     "Prediction",
     "RecognitionAnswer",
+    "RecognitionOptions",
     "RequestCancelled",
     "ResultEvent",
     "ServerProblem",
@@ -93,7 +93,7 @@ _HOMES = (
 if TYPE_CHECKING:
     from fovea._async_client import AsyncClient
     from fovea._async_streams import AsyncStreams
-    from fovea._calls import Options, StreamOptions, VideoInput
+    from fovea._calls import RecognitionOptions, StreamOptions, VideoInput
     from fovea._client import Client
     from fovea._resume import StreamEvent
     from fovea._streams import Streams

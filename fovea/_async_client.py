@@ -10,7 +10,7 @@ import httpx
 from httpx_sse import EventSource
 
 from fovea._async_streams import AsyncStreams
-from fovea._calls import EVENTS, JSON, Call, Options, VideoInput, recognition
+from fovea._calls import EVENTS, JSON, Call, RecognitionOptions, VideoInput, recognition
 from fovea._problems import connection_errors, error_of, parsed
 from fovea._retry import Retry
 from fovea._steps import StepReader
@@ -37,13 +37,13 @@ class AsyncClient:
         self._http = httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(timeout_s, connect=10), headers=headers)
         self.streams = AsyncStreams(url, self._asked)
 
-    async def recognize(self, video: VideoInput, **options: Unpack[Options]) -> RecognitionAnswer:
+    async def recognize(self, video: VideoInput, **options: Unpack[RecognitionOptions]) -> RecognitionAnswer:
         """What happens in the video. Raises the errors of `fovea.errors`."""
         async with self._asked(recognition(video, options, accept=JSON)) as response:
             return parsed(RecognitionAnswer, await response.aread(), self.url)
 
     async def recognize_steps(
-        self, video: VideoInput, **options: Unpack[Options]
+        self, video: VideoInput, **options: Unpack[RecognitionOptions]
     ) -> AsyncGenerator[StepEvent | RecognitionAnswer, None]:
         """Every step as it is taken, then the answer. Closing the iterator (`aclosing`) cancels the rest."""
         async with self._asked(recognition(video, options, accept=EVENTS)) as response:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, TypeAlias, TypedDict
+from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
 from urllib.parse import quote
+
+from fovea.words import Decode, Emit
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -19,7 +21,7 @@ VideoInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, or an open binary file."""
 
 
-class Options(TypedDict, total=False):
+class RecognitionOptions(TypedDict, total=False):
     """Options of a recognition, as the API names them; what is left out, the service decides."""
 
     model: str
@@ -41,10 +43,10 @@ class StreamOptions(TypedDict, total=False):
     stride_s: float
     top_k: int
     min_score: float
-    on: str
+    on: Emit | Literal["result", "change"]
     ttl_s: float
-    decode: str
-    transport: str
+    decode: Decode | Literal["auto", "all", "keyframes"]
+    transport: Literal["tcp", "udp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def _readable(video: VideoInput | None) -> Iterator[dict[str, tuple[str, BinaryI
                 yield {"video": (UNNAMED, whole)}
 
 
-def recognition(video: VideoInput, options: Options, *, accept: str) -> Call:
+def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) -> Call:
     """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
     query = {name: str(value) for name, value in options.items() if value is not None}
     return Call("POST", "/v1/recognitions", accept, query, video=video)

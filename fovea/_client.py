@@ -9,7 +9,7 @@ from typing import Self, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from fovea._calls import EVENTS, JSON, Call, Options, VideoInput, recognition
+from fovea._calls import EVENTS, JSON, Call, RecognitionOptions, VideoInput, recognition
 from fovea._problems import connection_errors, error_of, parsed
 from fovea._retry import Retry
 from fovea._steps import StepReader
@@ -37,12 +37,14 @@ class Client:
         self._http = httpx.Client(base_url=url, timeout=httpx.Timeout(timeout_s, connect=10), headers=headers)
         self.streams = Streams(url, self._asked)
 
-    def recognize(self, video: VideoInput, **options: Unpack[Options]) -> RecognitionAnswer:
+    def recognize(self, video: VideoInput, **options: Unpack[RecognitionOptions]) -> RecognitionAnswer:
         """What happens in the video. Raises the errors of `fovea.errors`."""
         with self._asked(recognition(video, options, accept=JSON)) as response:
             return parsed(RecognitionAnswer, response.read(), self.url)
 
-    def recognize_steps(self, video: VideoInput, **options: Unpack[Options]) -> Iterator[StepEvent | RecognitionAnswer]:
+    def recognize_steps(
+        self, video: VideoInput, **options: Unpack[RecognitionOptions]
+    ) -> Iterator[StepEvent | RecognitionAnswer]:
         """Every step as it is taken, then the answer. Closing the iterator cancels the rest."""
         with self._asked(recognition(video, options, accept=EVENTS)) as response:
             reader = StepReader(self.url)

@@ -58,7 +58,9 @@ def parsed(kind: type[Answer], text: str | bytes, url: str) -> Answer:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        raise ServerProblem(f"{url} answered what is no {kind.__name__}; is it a Fovea service, and as new?") from error
+        raise ServerProblem(
+            f"{url} did not answer with a {kind.__name__}; is it a Fovea service, and as new as this client?"
+        ) from error
 
 
 def problem_in(data: str, url: str) -> FoveaError:

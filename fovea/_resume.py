@@ -87,4 +87,4 @@ class Resume:
 
     def ended(self) -> ServiceLost:
         """The connection closed in good order, and the stream's last event had not come: the service shuts down."""
-        return ServiceLost(f"{self._url} ended the events of {self._stream}, which goes on")
+        return ServiceLost(f"{self._url} ended the events of {self._stream}, but not the stream; follow it again")

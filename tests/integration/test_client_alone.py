@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import tarfile
 import venv
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ class Stranger:
     def run(self, program: str, *arguments: object) -> str:
         """What the program, a file of the project, prints."""
         (self.project / "app.py").write_text(program)
-        command = [self.python, "app.py", *map(str, arguments)]
+        command: list[str | Path] = [self.python, "app.py", *map(str, arguments)]
         done = subprocess.run(
             command, cwd=self.project, env=bare_environment(), capture_output=True, text=True, timeout=200, check=False
         )
@@ -91,8 +90,9 @@ def link(distributions: dict[str, Distribution], folder: Path) -> None:
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
     folder = tmp_path_factory.mktemp("stranger")
     source = copytree(ROOT / "fovea", folder / "source", ignore=ignore_patterns("__pycache__", "build", "*.egg-info"))
-    with tarfile.open(build("build_sdist", source, folder / "sdist")) as sdist:
-        sdist.extractall(folder / "unpacked", filter="data")
+    (folder / "unpacked").mkdir()
+    sdist = build("build_sdist", source, folder / "sdist")
+    subprocess.run(["tar", "-xzf", sdist, "-C", folder / "unpacked"], check=True)
     (unpacked,) = (folder / "unpacked").iterdir()
     wheel = build("build_wheel", unpacked, folder / "wheel")
 
@@ -102,8 +102,8 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
     (site,) = (folder / "venv").glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(f"{folder / 'dependencies'}\n")
     # Nothing can be fetched: this fails where the wheel declares a dependency besides those.
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-index", wheel]
-    subprocess.run(pip, env=bare_environment(), check=True)
+    quietly = ("--disable-pip-version-check", "--quiet", "--no-index")
+    subprocess.run([python, "-m", "pip", "install", *quietly, wheel], env=bare_environment(), check=True)
 
     project = folder / "project"
     (project / "service").mkdir(parents=True)
@@ -235,6 +235,7 @@ async def ask_async() -> fovea.ExitReason:
     assert mypy(stranger, program) == []
     assert mypy(stranger, readme_example(0, "http://service")) == []
     assert mypy(stranger, readme_example(1, "http://service")) == []
+    assert mypy(stranger, f'import fovea\nclient = fovea.Client("http://service")\n{readme_example(2, "")}') == []
 
 
 def test_a_strict_type_checker_sees_what_is_wrong(stranger: Stranger) -> None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 import fovea
 from fovea import errors
 
-ASKED_WITH = {"AsyncClient", "AsyncStreams", "Client", "Options", "StreamOptions", "Streams", "VideoInput"}
+ASKED_WITH = {"AsyncClient", "AsyncStreams", "Client", "RecognitionOptions", "StreamOptions", "Streams", "VideoInput"}
 
 
 def public_methods(owner: type) -> Iterator[Callable[..., Any]]:
