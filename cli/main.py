@@ -22,7 +22,7 @@ from fovea.errors import FoveaError
 from service.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from fovea import Options
+    from fovea import RecognitionOptions
     from fovea.answers import RecognitionAnswer
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -94,7 +94,7 @@ def classify(
         "deadline_ms": deadline_ms,
         "top_k": top_k,
     }
-    given = cast("Options", {name: value for name, value in options.items() if value is not None})
+    given = cast("RecognitionOptions", {name: value for name, value in options.items() if value is not None})
     num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, drawing=render))
     if num_failed:
         stderr.print(f"[red]{num_failed} of {len(files)} videos could not be recognised")
@@ -102,7 +102,7 @@ def classify(
 
 
 async def _classify(
-    files: list[Path], options: "Options", *, as_json: bool, server: str | None, drawing: Path | None
+    files: list[Path], options: "RecognitionOptions", *, as_json: bool, server: str | None, drawing: Path | None
 ) -> int:
     """Ask for one video after the other, print each answer as it comes; the number of videos that failed."""
     from cli.asking import ask_here, ask_server

@@ -114,8 +114,7 @@ def _named(options: Options, offers: Sequence[Offer]) -> Offer:
                     "leave `task` out, or choose model `auto`"
                 )
             return offer
-    known = ", ".join(sorted(offer.name for offer in offers))
-    raise UnknownModel(f"model {options.model!r} is not loaded here; choose `auto` or one of: {known}")
+    raise UnknownModel.not_loaded(options.model, [AUTO, *sorted(offer.name for offer in offers)])
 
 
 def _or_default(options: Options, offer: Offer) -> int:
@@ -156,10 +155,4 @@ def _cheapest_best(options: Options, budget_flops: int, offers: Sequence[Offer],
 
 def _too_small(option: str, flops: int, offers: Sequence[Offer]) -> BudgetTooSmall:
     cheapest = min(offers, key=lambda offer: offer.least_flops)
-    least_gflops = cheapest.least_flops / 1e9  # told in full: rounded, it might be refused again
-    return BudgetTooSmall(
-        f"{option}={flops / 1e9} is below the {least_gflops} GFLOPs that a glance of {cheapest.name} costs; "
-        f"ask for at least {least_gflops}",
-        option=option,
-        least_gflops=least_gflops,
-    )
+    return BudgetTooSmall.below_glance(option, flops / 1e9, cheapest.name, cheapest.least_flops / 1e9)

@@ -59,7 +59,7 @@ class Engine:
             if not self._ended:
                 self._inbox.put(request)
                 return
-        self._leave(request, _too_late())
+        self._leave(request, Draining.cut_off("video"))
 
     def stop(self, timeout_s: float | None = None) -> None:
         """End the thread. Requests still inside are answered with Draining: let them finish first."""
@@ -167,7 +167,7 @@ class Engine:
                     self._scheduler.add([request])
             batch = self._scheduler.schedule()
             for request in batch.requests if batch is not None else ():
-                self._leave(request, _too_late())
+                self._leave(request, Draining.cut_off("video"))
 
 
 def _glance(recognizer: Recognizer[State], requests: Sequence[Request]) -> list[State]:
@@ -194,16 +194,10 @@ def _step_of(request: Request, state: State) -> Step:
     )
 
 
-def _too_late() -> Draining:
-    return Draining(
-        "the service shut down before this video was done; send it again to another replica", retry_after_s=1
-    )
-
-
 def _farewell(request: Request) -> ExitReason | FoveaError:
     """What to tell a request that leaves between steps: it was cancelled, or its deadline passed."""
     if request.cancelled:
-        return RequestCancelled("the client left before the answer was complete")
+        return RequestCancelled.before_answer()
     if request.steps:
         return ExitReason.DEADLINE
     return DeadlineBeforeGlance(f"the deadline of {request.plan.deadline_ms} ms passed before the glance was done")

@@ -63,7 +63,7 @@ class Pipeline:
     def offer(self, name: str) -> Offer:
         """The loaded model of that name. Raises UnknownModel."""
         if name not in self._offers:
-            raise UnknownModel(f"model {name!r} is not loaded here; there are: {', '.join(sorted(self._offers))}")
+            raise UnknownModel.not_loaded(name, sorted(self._offers))
         return self._offers[name]
 
     def plan(self, options: Options) -> Plan:

@@ -81,7 +81,7 @@ class Sandbox:
     async def close(self) -> None:
         """End all children and wait for them; whoever waits or decodes gets Draining."""
         self._is_closed = True
-        self._fail_waiters(_draining())
+        self._fail_waiters(Draining.refused())
         tasks = [*self._tending, *self._settling]
         for task in tasks:
             task.cancel()
@@ -101,7 +101,7 @@ class Sandbox:
                 return await self._ask(child, path, rule)
             except ProcessLost as lost:
                 if self._is_closed:
-                    raise _draining() from None
+                    raise Draining.refused() from None
                 if lost.began:
                     _log.warning("decoding process %d died on a video", child.pid)
                     raise DecodeCrashed(
@@ -156,7 +156,7 @@ class Sandbox:
 
     async def _free_child(self) -> DecodeProcess:
         if self._is_closed:
-            raise _draining()
+            raise Draining.refused()
         while self._free:
             child = self._free.popleft()
             if not child.gone.is_set():
@@ -216,10 +216,6 @@ class Sandbox:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(error)
-
-
-def _draining() -> Draining:
-    return Draining("the service is shutting down; send the request again to another replica", retry_after_s=1)
 
 
 def _unavailable() -> Unavailable:

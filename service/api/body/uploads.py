@@ -74,7 +74,7 @@ class Body:
             except TimeoutError:
                 raise UploadTimeout(
                     f"the body was not complete after {self._timeout_s:g} s ({self._num_bytes} bytes came); "
-                    "send a smaller file, or from closer by"
+                    "send a smaller file, or use a faster connection"
                 ) from None
             if message["type"] == "http.disconnect":
                 raise RequestCancelled(f"the client left after {self._num_bytes} bytes of the body")

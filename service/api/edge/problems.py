@@ -4,6 +4,7 @@ import logging
 import math
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from fovea import errors
+from fovea.answers import Problem
 from fovea.errors import FoveaError
 from service.api.body.lingering import LingeringClose
 from service.api.edge.parts import request_id_of
@@ -82,6 +84,19 @@ def response_to(error: FoveaError, request_id: str, *, status: int | None = None
     problem = problem_of(error, request_id, status=status)
     headers = {} if error.retry_after_s is None else {"Retry-After": str(math.ceil(error.retry_after_s))}
     return JSONResponse(problem, answer_to(error).status if status is None else status, headers, MEDIA_TYPE)
+
+
+def refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's `responses` for problems: `refusals(s404="no such model")`."""
+    retry = {"Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}}
+    return {
+        int(status[1:]): {
+            "description": meaning,
+            "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+            **({"headers": retry} if status in {"s429", "s503"} else {}),
+        }
+        for status, meaning in meanings.items()
+    }
 
 
 async def _on_fovea_error(request: Request, error: Exception) -> JSONResponse:

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from fovea.answers import RecognitionAnswer, refusals
+from fovea.answers import RecognitionAnswer
 from fovea.errors import RequestCancelled
 from service.api.body.uploads import VIDEO, open_upload, save, spooled
 from service.api.edge.negotiation import preferred
 from service.api.edge.parts import metrics_of, pipeline_of, request_id_of, settings_of
+from service.api.edge.problems import refusals
 from service.api.operation.accounting import Account
 from service.api.recognitions import events as sse
 from service.api.recognitions.answers import recognition_answer
@@ -125,7 +126,7 @@ async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -
     try:
         await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise RequestCancelled("the client left before the answer was complete")
+            raise RequestCancelled.before_answer()
         return task.result()
     finally:
         task.cancel()

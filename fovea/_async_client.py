@@ -1,4 +1,4 @@
-"""The client for asyncio: `sync_client`, awaited. Knows the same and no more."""
+"""The client for asyncio: `_client`, awaited. Knows the same and no more."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -9,12 +9,12 @@ from typing import Self, Unpack
 import httpx
 from httpx_sse import EventSource
 
+from fovea._async_streams import AsyncStreams
+from fovea._calls import EVENTS, JSON, Call, RecognitionOptions, VideoInput, recognition
+from fovea._problems import connection_errors, error_of, parsed
+from fovea._retry import Retry
+from fovea._steps import StepReader
 from fovea.answers import RecognitionAnswer, StepEvent
-from fovea.async_streams import AsyncStreams
-from fovea.calls import EVENTS, JSON, Call, Options, Video, recognition
-from fovea.patience import Patience
-from fovea.problems import connection_errors, error_of, parsed
-from fovea.steps import StepReader
 
 
 class AsyncClient:
@@ -37,13 +37,13 @@ class AsyncClient:
         self._http = httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(timeout_s, connect=10), headers=headers)
         self.streams = AsyncStreams(url, self._asked)
 
-    async def recognize(self, video: Video, **options: Unpack[Options]) -> RecognitionAnswer:
-        """What happens in the video. Raises FoveaError kin; see `problems`."""
+    async def recognize(self, video: VideoInput, **options: Unpack[RecognitionOptions]) -> RecognitionAnswer:
+        """What happens in the video. Raises the errors of `fovea.errors`."""
         async with self._asked(recognition(video, options, accept=JSON)) as response:
             return parsed(RecognitionAnswer, await response.aread(), self.url)
 
     async def recognize_steps(
-        self, video: Video, **options: Unpack[Options]
+        self, video: VideoInput, **options: Unpack[RecognitionOptions]
     ) -> AsyncGenerator[StepEvent | RecognitionAnswer, None]:
         """Every step as it is taken, then the answer. Closing the iterator (`aclosing`) cancels the rest."""
         async with self._asked(recognition(video, options, accept=EVENTS)) as response:
@@ -56,7 +56,7 @@ class AsyncClient:
     @asynccontextmanager
     async def _asked(self, call: Call) -> AsyncIterator[httpx.Response]:
         """A successful answer, its body not read yet."""
-        patience = Patience(self._retry_for_s)
+        retry = Retry(self._retry_for_s)
         with call.sendable() as arguments, connection_errors(self.url):
             while True:
                 response = await self._http.send(self._http.build_request(**arguments), stream=True)
@@ -67,7 +67,7 @@ class AsyncClient:
                     await response.aread()
                 finally:
                     await response.aclose()
-                await asyncio.sleep(patience.before_retry_s(error_of(response)))
+                await asyncio.sleep(retry.wait_s(error_of(response)))
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -5,7 +5,7 @@ import random
 from fovea.errors import DeadlineBeforeGlance, FoveaError
 
 
-class Patience:
+class Retry:
     """One call's waiting time, spent as the service's own `Retry-After` says.
 
     Only an answer that carries it is asked again (429 and 503): the service gives those before it has done any work, so
@@ -13,15 +13,15 @@ class Patience:
     not: the work may have been done.
     """
 
-    def __init__(self, most_s: float) -> None:
-        self._left_s = most_s
+    def __init__(self, max_wait_s: float) -> None:
+        self._left_s = max_wait_s
 
-    def before_retry_s(self, error: FoveaError) -> float:
-        """Seconds to wait. Raises `error` where asking again is no use, or takes longer than there is patience."""
+    def wait_s(self, error: FoveaError) -> float:
+        """Seconds to wait. Raises `error` where asking again is no use, or where that is longer than there is left."""
         if error.retry_after_s is None or isinstance(error, DeadlineBeforeGlance):
             raise error
-        wait_s = max(1.0, error.retry_after_s)
-        if wait_s > self._left_s:
+        told_s = max(1.0, error.retry_after_s)
+        if told_s > self._left_s:
             raise error
-        self._left_s -= wait_s
-        return wait_s * random.uniform(1, 1.25)  # those refused together do not come back together
+        self._left_s -= told_s
+        return told_s * random.uniform(1, 1.25)  # those refused together do not come back together

@@ -1,4 +1,4 @@
-"""The client that waits. Knows which calls there are; how each is written and read is `calls` and `problems`."""
+"""The client that waits. Knows which calls there are; how each is written and read is `_calls` and `_problems`."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -9,12 +9,12 @@ from typing import Self, Unpack
 import httpx
 from httpx_sse import EventSource
 
+from fovea._calls import EVENTS, JSON, Call, RecognitionOptions, VideoInput, recognition
+from fovea._problems import connection_errors, error_of, parsed
+from fovea._retry import Retry
+from fovea._steps import StepReader
+from fovea._streams import Streams
 from fovea.answers import RecognitionAnswer, StepEvent
-from fovea.calls import EVENTS, JSON, Call, Options, Video, recognition
-from fovea.patience import Patience
-from fovea.problems import connection_errors, error_of, parsed
-from fovea.steps import StepReader
-from fovea.sync_streams import Streams
 
 
 class Client:
@@ -37,12 +37,14 @@ class Client:
         self._http = httpx.Client(base_url=url, timeout=httpx.Timeout(timeout_s, connect=10), headers=headers)
         self.streams = Streams(url, self._asked)
 
-    def recognize(self, video: Video, **options: Unpack[Options]) -> RecognitionAnswer:
-        """What happens in the video. Raises FoveaError kin; see `problems`."""
+    def recognize(self, video: VideoInput, **options: Unpack[RecognitionOptions]) -> RecognitionAnswer:
+        """What happens in the video. Raises the errors of `fovea.errors`."""
         with self._asked(recognition(video, options, accept=JSON)) as response:
             return parsed(RecognitionAnswer, response.read(), self.url)
 
-    def recognize_steps(self, video: Video, **options: Unpack[Options]) -> Iterator[StepEvent | RecognitionAnswer]:
+    def recognize_steps(
+        self, video: VideoInput, **options: Unpack[RecognitionOptions]
+    ) -> Iterator[StepEvent | RecognitionAnswer]:
         """Every step as it is taken, then the answer. Closing the iterator cancels the rest."""
         with self._asked(recognition(video, options, accept=EVENTS)) as response:
             reader = StepReader(self.url)
@@ -54,7 +56,7 @@ class Client:
     @contextmanager
     def _asked(self, call: Call) -> Iterator[httpx.Response]:
         """A successful answer, its body not read yet."""
-        patience = Patience(self._retry_for_s)
+        retry = Retry(self._retry_for_s)
         with call.sendable() as arguments, connection_errors(self.url):
             while True:
                 response = self._http.send(self._http.build_request(**arguments), stream=True)
@@ -65,7 +67,7 @@ class Client:
                     response.read()
                 finally:
                     response.close()
-                time.sleep(patience.before_retry_s(error_of(response)))
+                time.sleep(retry.wait_s(error_of(response)))
 
     def close(self) -> None:
         self._http.close()

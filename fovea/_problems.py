@@ -1,10 +1,4 @@
-"""From what a service answered to the error it stands for. Knows answers, and not who asked.
-
-FoveaError
-├── (all of fovea.errors)   what the service raised, raised again here: the problem's `type` says which
-├── ServerProblem             a problem that this version does not know, or an answer that is none of Fovea's
-└── ServiceLost               no answer: not reached, gone in mid-answer, or silent for too long
-"""
+"""From what a service answered to the error it stands for: the problem's `type` says which. Knows not who asked."""
 
 import json
 from collections.abc import Iterator
@@ -14,26 +8,12 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from fovea.errors import FoveaError, every_kind
+from fovea.errors import FoveaError, ServerProblem, ServiceLost, every_kind
 
 PROBLEM = "application/problem+json"
 RETRIED_STATUSES = frozenset({429, 503})
 
 Answer = TypeVar("Answer", bound=BaseModel)
-
-
-class ServerProblem(FoveaError):
-    """What a service answered, where nothing more is known of it."""
-
-    slug = "server-problem"
-    title = "The service refused"
-
-
-class ServiceLost(FoveaError):
-    """The connection failed, before the answer or within it."""
-
-    slug = "service-lost"
-    title = "The service did not answer"
 
 
 _KINDS = {f"/problems/{kind.slug}": kind for kind in every_kind() if kind is not FoveaError}
@@ -78,7 +58,9 @@ def parsed(kind: type[Answer], text: str | bytes, url: str) -> Answer:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        raise ServerProblem(f"{url} answered what is no {kind.__name__}; is it a Fovea service, and as new?") from error
+        raise ServerProblem(
+            f"{url} did not answer with a {kind.__name__}; is it a Fovea service, and as new as this client?"
+        ) from error
 
 
 def problem_in(data: str, url: str) -> FoveaError:

@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, TypeAlias, TypedDict
+from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
 from urllib.parse import quote
+
+from fovea.words import Decode, Emit
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
 UNNAMED = "video"  # what a video without a file name is called in the form
 
-Video: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO  # a path, the bytes themselves, or an open binary file
+VideoInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+"""A path, the bytes themselves, or an open binary file."""
 
 
-class Options(TypedDict, total=False):
+class RecognitionOptions(TypedDict, total=False):
     """Options of a recognition, as the API names them; what is left out, the service decides."""
 
     model: str
@@ -40,10 +43,10 @@ class StreamOptions(TypedDict, total=False):
     stride_s: float
     top_k: int
     min_score: float
-    on: str
+    on: Emit | Literal["result", "change"]
     ttl_s: float
-    decode: str
-    transport: str
+    decode: Decode | Literal["auto", "all", "keyframes"]
+    transport: Literal["tcp", "udp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Mapping[str, object] | None = None
-    video: Video | None = None
+    video: VideoInput | None = None
 
     @contextmanager
     def sendable(self) -> Iterator[dict[str, Any]]:
@@ -76,7 +79,7 @@ class Call:
 
 
 @contextmanager
-def _readable(video: Video | None) -> Iterator[dict[str, tuple[str, BinaryIO]] | None]:
+def _readable(video: VideoInput | None) -> Iterator[dict[str, tuple[str, BinaryIO]] | None]:
     """A path is opened and closed again; a file of the caller's stays open. A pipe is read to its end first, so that
     its length can be announced and it can be sent again."""
     match video:
@@ -97,7 +100,7 @@ def _readable(video: Video | None) -> Iterator[dict[str, tuple[str, BinaryIO]] |
                 yield {"video": (UNNAMED, whole)}
 
 
-def recognition(video: Video, options: Options, *, accept: str) -> Call:
+def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) -> Call:
     """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
     query = {name: str(value) for name, value in options.items() if value is not None}
     return Call("POST", "/v1/recognitions", accept, query, video=video)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from httpx_sse import ServerSentEvent
 
-from fovea.calls import EVENTS, Call, stream_path
-from fovea.errors import FoveaError
-from fovea.problems import ServiceLost, parsed
+from fovea._calls import EVENTS, Call, stream_path
+from fovea._problems import parsed
+from fovea.errors import FoveaError, ServiceLost
 from fovea.stream_answers import ResultEvent, StateEvent, Stream
 from fovea.words import StreamState
 
@@ -87,4 +87,4 @@ class Resume:
 
     def ended(self) -> ServiceLost:
         """The connection closed in good order, and the stream's last event had not come: the service shuts down."""
-        return ServiceLost(f"{self._url} ended the events of {self._stream}, which goes on")
+        return ServiceLost(f"{self._url} ended the events of {self._stream}, but not the stream; follow it again")

@@ -2,8 +2,9 @@
 
 from httpx_sse import ServerSentEvent
 
+from fovea._problems import parsed, problem_in
 from fovea.answers import RecognitionAnswer, StepEvent
-from fovea.problems import ServiceLost, parsed, problem_in
+from fovea.errors import ServiceLost
 
 
 class StepReader:

@@ -1,4 +1,4 @@
-"""Cameras through the client for asyncio: `sync_streams`, awaited. Knows the same and no more."""
+"""Cameras through the client for asyncio: `_streams`, awaited. Knows the same and no more."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -8,15 +8,15 @@ from typing import Unpack
 import httpx
 from httpx_sse import EventSource
 
-from fovea.calls import STREAMS, Call, StreamOptions, stream_path, subscription
-from fovea.errors import Unavailable
-from fovea.problems import ServiceLost, parsed
-from fovea.resume import Resume, StreamEvent
+from fovea._calls import STREAMS, Call, StreamOptions, stream_path, subscription
+from fovea._problems import parsed
+from fovea._resume import Resume, StreamEvent
+from fovea.errors import ServiceLost, Unavailable
 from fovea.stream_answers import Stream, StreamList
 
 
 class AsyncStreams:
-    """`AsyncClient.streams`. Raises FoveaError kin, as all of the client does."""
+    """`AsyncClient.streams`. Raises the errors of `fovea.errors`."""
 
     def __init__(self, url: str, asked: Callable[[Call], AbstractAsyncContextManager[httpx.Response]]) -> None:
         self._url = url
