@@ -135,6 +135,11 @@ class Stream(Value):
 
 class StreamList(Value):
     streams: list[Stream]
+    unreadable: list[str] = Field(
+        default_factory=list,
+        description="Ids of streams that another version of Fovea has subscribed, which this one cannot read.",
+        examples=[[]],
+    )
 
 
 class Window(Value):

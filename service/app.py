@@ -21,22 +21,22 @@ from service.api.operation import health, http_metrics
 from service.api.pages import playground, problem_pages
 from service.api.recognitions import routes as recognitions
 from service.api.streams import routes as streams
-from service.api.streams.answers import Words
 from service.api.streams.events import Following
 from service.engine.admission import Admission
 from service.engine.budget import FrontierPoint, GridPoint, Offer
 from service.engine.engine import Engine
 from service.engine.pipeline import Pipeline
 from service.engine.scheduler import Scheduler
-from service.ledger.base import State
-from service.ledger.memory import MemoryLedger
+from service.ledger.base import Ledger, LedgerRefused
 from service.ledger.redis_ledger import RedisLedger
+from service.ledger.sqlite import SqliteLedger
 from service.metrics import Metrics
 from service.settings import Settings
 from service.streams.address import AddressPolicy
+from service.streams.ingest import Terms
 from service.streams.pool import Pool
 from service.streams.supervisor import Supervisor
-from service.streams.watcher import Parts, Terms
+from service.streams.watcher import Parts
 from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
 from video.children.sandbox import Sandbox
@@ -85,12 +85,16 @@ async def _open(
     app: FastAPI, stack: contextlib.AsyncExitStack, settings: Settings, metrics: Metrics, load: Loader
 ) -> None:
     try:
+        ledger = await stack.enter_async_context(open_ledger(settings))
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
-        app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline))
+        app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline, ledger))
         app.state.pipeline = pipeline
         log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))
+    except LedgerRefused as error:
+        log.error("the service could not start: %s", error)
+        app.state.load_error = str(error)
     except Exception as error:  # the task's edge: `/readyz` tells, and the log holds the trace
-        log.exception("the models could not be loaded")
+        log.exception("the service could not start")
         app.state.load_error = str(error)
 
 
@@ -191,7 +195,22 @@ def _offer(model: Model) -> Offer:
 
 
 @contextlib.asynccontextmanager
-async def open_streams(settings: Settings, metrics: Metrics, pipeline: Pipeline) -> AsyncIterator[Supervisor]:
+async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
+    """What outlives a request: in Redis where replicas share it, else in a file. Raises LedgerRefused."""
+    redis_url = settings.redis_url
+    ledger: Ledger
+    ledger = SqliteLedger(settings.state_dir) if redis_url is None else RedisLedger(redis_url.get_secret_value())
+    try:
+        await ledger.open()
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+@contextlib.asynccontextmanager
+async def open_streams(
+    settings: Settings, metrics: Metrics, pipeline: Pipeline, ledger: Ledger
+) -> AsyncIterator[Supervisor]:
     """Look after the subscribed cameras with this pipeline; hand them over on the way out."""
     terms = Terms(
         policy=AddressPolicy(settings.stream_allowed_networks),
@@ -205,25 +224,18 @@ async def open_streams(settings: Settings, metrics: Metrics, pipeline: Pipeline)
         ca_file=None if settings.stream_ca_file is None else str(settings.stream_ca_file),
         verify=settings.stream_tls_verify,
     )
-    state: State
-    if settings.redis_url is None:
-        state = MemoryLedger(events_kept=settings.stream_events_kept)
-    else:
-        state = RedisLedger(settings.redis_url.get_secret_value(), events_kept=settings.stream_events_kept)
     rate = settings.stream_gflops_per_s
     parts = Parts(
         pipeline=pipeline,
-        state=state,
+        book=ledger.book("stream", events_kept=settings.stream_events_kept),
         pool=Pool(None if rate is None else rate * 1e9),
         metrics=metrics,
-        wording=Words(pipeline),
         terms=terms,
         start_process=partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes),
     )
-    supervisor = Supervisor(state, parts, lease_s=settings.stream_lease_s, max_streams=settings.max_streams)
+    supervisor = Supervisor(parts, lease_s=settings.stream_lease_s, max_streams=settings.max_streams)
     supervisor.start()
     try:
         yield supervisor
     finally:
         await supervisor.close()
-        await state.close()

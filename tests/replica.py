@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from types import TracebackType
 from typing import Any
@@ -22,7 +23,9 @@ class Replica:
 
     def __init__(self, port: int, settings: dict[str, Any]) -> None:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
-        self._command = [sys.executable, "-m", "tests.replica", str(port), json.dumps(settings)]
+        self._state = tempfile.TemporaryDirectory(prefix="fovea-state-")  # outlives a restart, and ends with the test
+        chosen = {"state_dir": self._state.name} | settings
+        self._command = [sys.executable, "-m", "tests.replica", str(port), json.dumps(chosen)]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -78,6 +81,7 @@ class Replica:
         self.client.close()
         if self.is_alive:
             self.kill()
+        self._state.cleanup()
 
 
 def main(port: str, settings: str) -> None:

@@ -1,6 +1,6 @@
 """Which cameras this replica watches: takes leases, keeps them, gives them up. Knows no HTTP and no camera.
 
-Alone (memory state) it takes every stream. Beside others it takes its share, and what a dead replica's lease leaves.
+Alone it takes every stream. Beside others it takes its share, and what a dead replica's lease leaves.
 """
 
 import asyncio
@@ -13,10 +13,11 @@ from ulid import ULID
 
 from fovea.errors import Overloaded, Unavailable
 from fovea.words import StreamState
-from service.ledger.base import Event, Fenced, Record, State
+from service.ledger.base import Book, Record
+from service.streams import records
 from service.streams.address import AddressPolicy
 from service.streams.status import Status
-from service.streams.subscription import Subscription, is_ours
+from service.streams.subscription import Subscription
 from service.streams.watcher import Parts, Watcher
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,7 @@ class _Held:
 class Supervisor:
     """After `lease_s` of silence others take a replica's streams over; leases are renewed four times as often."""
 
-    def __init__(self, state: State, parts: Parts, *, lease_s: float, max_streams: int) -> None:
-        self.state = state
+    def __init__(self, parts: Parts, *, lease_s: float, max_streams: int) -> None:
         self._parts = parts
         self._lease_s = lease_s
         self._max_streams = max_streams
@@ -42,6 +42,11 @@ class Supervisor:
         self._nudged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._reachable = True
+        self._unreadable: set[str] = set()  # ids that the log has told of
+
+    @property
+    def book(self) -> Book:
+        return self._parts.book
 
     @property
     def held(self) -> frozenset[str]:
@@ -66,7 +71,8 @@ class Supervisor:
 
     async def subscribe(self, subscription: Subscription) -> None:
         """Raises Overloaded where there are as many streams as there may be, Unavailable."""
-        if not await self.state.add(subscription.record(), self._max_streams):
+        record = records.subscription_record(subscription)
+        if await self.book.add(record, self._max_streams) == "full":
             raise Overloaded(
                 f"{self._max_streams} streams are subscribed already, the most there may be; "
                 "delete one first, or raise FOVEA_MAX_STREAMS",
@@ -78,7 +84,7 @@ class Supervisor:
     async def unsubscribe(self, stream: str) -> bool:
         """False where there is no such stream. Its followers are told."""
         last = Status(StreamState.DELETED, time.time(), None, 0, "all", None)
-        removed = await self.state.remove(stream, Event("", "state", self._parts.wording.state(stream, last)))
+        removed = await self.book.remove(stream, records.note_of(last))
         if removed:
             log.info("stream %s: deleted", stream)
             await self._stop(stream)
@@ -105,12 +111,12 @@ class Supervisor:
                     await self._nudged.wait()
 
     async def _tick(self) -> None:
-        replicas = await self.state.present(self._replica, self._lease_s)
+        replicas = await self.book.present(self._replica, "", self._lease_s)
         for stream, held in list(self._held.items()):
             await self._keep(stream, held)
-        records = await self.state.records()
-        share = -(-len(records) // len(replicas))
-        for record in records:
+        kept = await self.book.records()
+        share = -(-len(kept) // len(replicas))
+        for record in kept:
             if record.id not in self._held and len(self._held) < share:
                 await self._take(record)
         if len(self._held) > share and len(replicas) > 1:  # one a turn, so that a new replica is not swamped
@@ -118,7 +124,8 @@ class Supervisor:
 
     async def _keep(self, stream: str, held: _Held) -> None:
         """Renew the lease, say where the stream stands, and end it where nobody reads it any more."""
-        keeping = await self.state.keep(held.record, held.watcher.token, self._lease_s)
+        journal = held.watcher.journal
+        keeping = await self.book.keep(held.record, journal.token, self._lease_s, journal.report())
         if keeping != "kept":
             log.info("stream %s is %s", stream, "held elsewhere" if keeping == "lost" else keeping)
             await self._stop(stream)
@@ -126,24 +133,25 @@ class Supervisor:
         if held.task.done():  # fenced off for a moment, or a bug, which the log tells of
             await self._stop(stream, hand_over=True)
             return
-        with contextlib.suppress(Fenced):
-            await held.watcher.report()
         ttl_s = held.watcher.subscription.ttl_s
-        if ttl_s is not None and await self.state.unread_s(stream) > ttl_s:
+        if ttl_s is not None and await self.book.unread_s(stream) > ttl_s:
             log.info("stream %s: nobody has read it for %g s", stream, ttl_s)
             await self.unsubscribe(stream)
 
     async def _take(self, record: Record) -> None:
-        if not is_ours(record):
+        try:
+            subscription = records.subscription_of(record)
+        except records.OtherVersion as error:
+            if record.id not in self._unreadable:
+                self._unreadable.add(record.id)
+                log.warning("stream %s is left alone: %s", record.id, error)
             return
-        subscription = Subscription.of(record)
         if subscription.model not in {offer.name for offer in self._parts.pipeline.catalogue}:
             return  # only others have loaded it: theirs to take
         token = f"{self._replica}:{ULID()}"
-        if not await self.state.take(record.id, token, self._lease_s):
+        if not await self.book.take(record.id, token, self._lease_s):
             return
-        report = await self.state.status(record.id)
-        epoch = 0 if report is None else self._parts.wording.epoch_of(report)
+        epoch = records.epoch_of(await self.book.report(record.id))
         watcher = Watcher(subscription, token, self._parts, epoch=epoch)
         task = asyncio.create_task(self._watch(watcher))
         self._held[record.id] = _Held(watcher, record, task)
@@ -162,5 +170,5 @@ class Supervisor:
         await asyncio.wait([held.task])
         if hand_over:
             with contextlib.suppress(Unavailable):
-                await held.watcher.hand_over()
-                await self.state.give_up(stream, held.watcher.token)
+                await held.watcher.journal.hand_over()
+                await self.book.give_up(stream, held.watcher.journal.token)

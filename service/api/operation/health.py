@@ -27,7 +27,7 @@ async def livez(request: Request) -> Liveness:
 )
 async def readyz(request: Request) -> Readiness:
     if request.app.state.load_error is not None:
-        raise NotReady(f"the models could not be loaded: {request.app.state.load_error}", retry_after_s=30)
+        raise NotReady(f"the service could not start: {request.app.state.load_error}", retry_after_s=30)
     pipeline = pipeline_of(request)
     if pipeline.admission.draining:
         raise Draining.refused()
