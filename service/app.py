@@ -16,17 +16,18 @@ from fastapi import FastAPI
 from models import Model, available_models, load_model
 from models.runtime import RuntimeConfig
 from service.api.edge import problems
-from service.api.models import routes as catalog
+from service.api.models import routes as model_routes
 from service.api.operation import health, http_metrics
 from service.api.pages import playground, problem_pages
-from service.api.recognitions import routes as recognitions
-from service.api.streams import routes as streams
+from service.api.recognitions import routes as recognition_routes
+from service.api.streams import routes as stream_routes
 from service.api.streams.answers import Words
 from service.api.streams.events import Following
 from service.engine.admission import Admission
-from service.engine.budget import FrontierPoint, GridPoint, Offer
+from service.engine.budget import MeasuredPoint, Offer
 from service.engine.engine import Engine
-from service.engine.pipeline import Pipeline
+from service.engine.lanes import Lane
+from service.engine.pipeline import Lanes, Pipeline
 from service.engine.scheduler import Scheduler
 from service.ledger.base import State
 from service.ledger.memory import MemoryLedger
@@ -40,7 +41,6 @@ from service.streams.watcher import Parts, Terms
 from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
 from video.children.sandbox import Sandbox
-from video.clip import VideoLimits
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.load_error = None  # filled when they cannot be
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
     problems.install(app)
-    for part in (recognitions, streams, catalog, health, problem_pages):
+    for part in (recognition_routes, stream_routes, model_routes, health, problem_pages):
         app.include_router(part.router)
     playground.install(app)
     return app
@@ -105,13 +105,12 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         Scheduler(
             max_batch_flops=settings.max_batch_flops,
             max_batch_size=settings.max_batch_size,
-            camera_share=settings.camera_share,
         ),
         metrics,
     )
     sandbox = Sandbox(
         num_children=num_decoders,
-        limits=_limits(settings),
+        limits=settings.video_limits,
         timeout_s=settings.decode_timeout_s,
         address_space_bytes=settings.decode_address_space_bytes,
     )
@@ -131,6 +130,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         yield Pipeline(
             offers=[_offer(model) for model in loaded],
             engine=engine,
+            lanes=Lanes(Lane("upload", 1 - settings.camera_share), Lane("camera", settings.camera_share)),
             sandbox=sandbox,
             admission=admission,
             metrics=metrics,
@@ -163,12 +163,6 @@ def load_models(settings: Settings) -> list[Model]:
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
 
 
-def _limits(settings: Settings) -> VideoLimits:
-    return VideoLimits(
-        duration_s=settings.max_duration_s, frame_pixels=settings.max_frame_pixels, frames=settings.max_frames
-    )
-
-
 def _offer(model: Model) -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
@@ -182,17 +176,9 @@ def _offer(model: Model) -> Offer:
         step_flops=model.recognizer.step_flops,
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
-        grid=tuple(
-            GridPoint(
-                point.budget_flops,
-                point.solution.thresholds_nats,
-                point.solution.mean_cost_flops,
-                point.solution.accuracy,
-            )
-            for point in bundle.grid.points
-        ),
+        grid=bundle.grid.points,
         # what random weights reach by chance is no measurement of a model
-        frontier=tuple(FrontierPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
+        frontier=tuple(MeasuredPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
         card=bundle.card,
     )
 
@@ -205,7 +191,7 @@ async def open_streams(settings: Settings, metrics: Metrics, pipeline: Pipeline)
         patience=Patience(
             settings.stream_connect_timeout_s, settings.stream_open_timeout_s, settings.stream_stall_timeout_s
         ),
-        limits=_limits(settings),
+        limits=settings.video_limits,
         backoff_cap_s=settings.stream_backoff_cap_s,
         auth_retry_s=settings.stream_auth_retry_s,
         least_keyframes=settings.stream_keyframes_per_window,

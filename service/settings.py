@@ -15,6 +15,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from video.clip import VideoLimits
+
 log = logging.getLogger(__name__)
 
 PREFIX = "FOVEA_"
@@ -155,6 +157,10 @@ class Settings(BaseSettings):
         if value is not None and not value.is_dir():
             raise ValueError("must be a folder that exists; make it, or leave the variable out to offer no clips")
         return value
+
+    @property
+    def video_limits(self) -> VideoLimits:
+        return VideoLimits(duration_s=self.max_duration_s, frame_pixels=self.max_frame_pixels, frames=self.max_frames)
 
     @property
     def max_queued_flops(self) -> int:

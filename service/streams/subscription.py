@@ -7,7 +7,7 @@ from typing import Literal
 
 from fovea.errors import InvalidOption
 from fovea.words import Decode, Emit
-from service.engine.budget import Options
+from service.engine.budget import RecognitionOptions
 from service.ledger.base import Record
 from service.streams.address import CameraUrl
 
@@ -42,8 +42,10 @@ class Subscription:
     def stride_s(self) -> float:
         return float(self.stride_cells * self.cell_s)
 
-    def options(self) -> Options:
-        return Options(model=self.model, budget_flops=self.budget_flops, max_flops=self.max_flops, top_k=self.top_k)
+    def options(self) -> RecognitionOptions:
+        return RecognitionOptions(
+            model=self.model, budget_flops=self.budget_flops, max_flops=self.max_flops, top_k=self.top_k
+        )
 
     def record(self) -> Record:
         """With the password: for the state, and nothing else."""

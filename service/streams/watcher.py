@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from fovea.errors import FoveaError, Unavailable
 from fovea.words import Emit, ErrorClass, ExitReason, StreamState
+from models.recognizer import Shared
 from service.engine.pipeline import Pipeline
-from service.engine.request import Recognition, Reuse
+from service.engine.request import Recognition
 from service.ledger.base import Fenced, State
 from service.metrics import Metrics
 from service.streams.address import AddressPolicy, AddressRefused
@@ -260,7 +261,7 @@ class Watcher:
         spent_flops = 0
         try:
             clip = window.clip(self._codec, counts.frames_decoded - self._told[0])
-            recognition = await self._parts.pipeline.look(plan, clip, Reuse(window.keys_T, self._memory))
+            recognition = await self._parts.pipeline.look(plan, clip, Shared(window.keys_T, self._memory))
             spent_flops = recognition.spent_flops
         finally:
             self._parts.pool.settle(subscription.id, spent_flops)

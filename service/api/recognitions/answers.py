@@ -24,8 +24,9 @@ from fovea.answers import (
     TimingMs,
     Video,
 )
+from models.recognizer import Cube
 from service.engine.budget import Offer
-from service.engine.request import CubeBox, Recognition, Step
+from service.engine.request import Recognition, Step
 from video.clip import Clip
 
 
@@ -88,7 +89,7 @@ def _step_taken(step: Step, clip: Clip, offer: Offer) -> StepTaken:
     )
 
 
-def cube_place(cube: CubeBox, clip: Clip) -> CubePlace:
+def cube_place(cube: Cube, clip: Clip) -> CubePlace:
     """Where the cube lies in the source: its times, and the smallest box that holds it in all of its frames.
 
     Frames show different regions only where the resolution changes in mid-stream. Letterbox bars are no part of the
@@ -133,9 +134,9 @@ def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDeta
         thresholds=Thresholds(
             budget_gflops=budget_flops / 1e9,
             solved_for_gflops=point.budget_flops / 1e9,
-            entropy_nats=list(point.thresholds_nats),
-            mean_gflops=point.mean_cost_flops / 1e9,
-            accuracy=point.accuracy,
+            entropy_nats=list(point.solution.thresholds_nats),
+            mean_gflops=point.solution.mean_cost_flops / 1e9,
+            accuracy=point.solution.accuracy,
         ),
         card=dict(offer.card),
     )
