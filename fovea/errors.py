@@ -1,4 +1,4 @@
-"""Every error Fovea raises on purpose. Knows no HTTP: `service.api.edge.problems` alone maps these to status codes.
+"""Every error Fovea raises on purpose. Knows no HTTP: `service.api.edge.statuses` alone maps these to status codes.
 
 FoveaError
 ├── InvalidRequest            the caller asked for something that cannot be

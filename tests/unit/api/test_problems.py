@@ -7,7 +7,8 @@ import pytest
 
 from fovea import errors
 from fovea.errors import FoveaError
-from service.api.edge.problems import ANSWERS, answer_to, problem_of, response_to
+from service.api.edge.problems import problem_of, response_to
+from service.api.edge.statuses import ANSWERS, answer_to
 
 EVERY_ERROR = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, FoveaError)]
 
