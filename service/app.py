@@ -10,11 +10,10 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from models import Model, available_models, load_model
-from models.runtime import RuntimeConfig
 from service.api.edge import problems
 from service.api.models import routes as model_routes
 from service.api.operation import health, http_metrics
@@ -42,9 +41,12 @@ from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
 from video.children.sandbox import Sandbox
 
+if TYPE_CHECKING:
+    from models import Model
+
 log = logging.getLogger(__name__)
 
-Loader = Callable[[Settings], Sequence[Model]]
+Loader = Callable[[Settings], Sequence["Model"]]
 
 
 def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
@@ -141,8 +143,14 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         await sandbox.close()
 
 
-def load_models(settings: Settings) -> list[Model]:
-    """Every bundle that can be found: the default first, then trained ones. Raises ValueError when there is none."""
+def load_models(settings: Settings) -> list["Model"]:
+    """Every bundle that can be found: the default first, then trained ones. Raises ValueError when there is none.
+
+    Brings torch, which takes seconds to import: not before it is needed, so that the service listens at once.
+    """
+    from models import available_models, load_model
+    from models.runtime import RuntimeConfig
+
     runtime = RuntimeConfig(
         name=settings.runtime,
         precision=settings.precision,
@@ -163,7 +171,7 @@ def load_models(settings: Settings) -> list[Model]:
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
 
 
-def _offer(model: Model) -> Offer:
+def _offer(model: "Model") -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
     return Offer(
