@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli import terminal
 from cli.evaluation import commands as evaluation_commands
 from cli.streams import streams as streams_commands
 from cli.training import commands as training_commands
 from fovea.errors import FoveaError
-from service.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from fovea import RecognitionOptions
@@ -41,7 +40,7 @@ def main() -> None:
     """The console script: errors of the user's making are a sentence, not a traceback."""
     try:
         cli()
-    except (SettingsError, FoveaError, ValueError) as error:
+    except (FoveaError, ValueError) as error:
         stderr.print(f"[red]fovea: {error}")
         sys.exit(2)
 
@@ -56,6 +55,7 @@ def serve(
 ) -> None:
     """Serve recognitions over HTTP until SIGTERM; then finish what was admitted, and stop."""
     from service import server
+    from service.settings import Settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
@@ -109,9 +109,14 @@ async def _classify(
 
     num_failed = 0
     progress = Progress(
-        TextColumn("recognising"), *Progress.get_default_columns()[1:2], MofNCompleteColumn(), TimeElapsedColumn(),
-        console=stderr, disable=len(files) == 1 or not stderr.is_terminal, transient=True,
-    )  # fmt: skip
+        TextColumn("recognising"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=stderr,
+        disable=len(files) == 1 or not stderr.is_terminal,
+        transient=True,
+    )
     async with ask_server(server, options) if server is not None else ask_here(options) as ask:
         with progress:
             for path in progress.track(files):
@@ -132,6 +137,7 @@ async def _classify(
 
 def _draw(path: Path, answer: "RecognitionAnswer", out: Path) -> None:
     from cli.render import render
+    from service.settings import Settings
 
     render(path, answer, out, Settings.read().video_limits())
     stderr.print(f"drew {out}")
@@ -142,6 +148,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="JSON instead of
     """List the bundles that `serve` would load: task, labels, prices, and whether they are trained."""
     from models import available_models
     from models.bundle import Bundle
+    from service.settings import Settings
 
     settings = Settings.read()
     found = available_models(*settings.bundles, shipped=settings.shipped_bundles)

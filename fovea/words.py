@@ -11,7 +11,7 @@ MAX_NAME = 128
 
 
 class ExitReason(StrEnum):
-    """Why a recognition stopped where it did, in the order in which they are checked."""
+    """Why a recognition stopped where it did, in the order in which they are checked (docs/ARCHITECTURE.md)."""
 
     CONFIDENT = "confident"  # entropy at or below the step's threshold
     CEILING = "ceiling"  # the next step would pass max_flops

@@ -10,22 +10,22 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from models import Model, available_models, load_model
-from models.runtime import RuntimeConfig
 from service.api.edge import problems
-from service.api.models import routes as catalog
+from service.api.models import routes as model_routes
 from service.api.operation import health, http_metrics
 from service.api.pages import playground, problem_pages
-from service.api.recognitions import routes as recognitions
-from service.api.streams import routes as streams
+from service.api.recognitions import routes as recognition_routes
+from service.api.streams import routes as stream_routes
 from service.api.streams.events import Following
 from service.engine.admission import Admission
-from service.engine.budget import FrontierPoint, GridPoint, Offer
+from service.engine.budget import MeasuredPoint, Offer
 from service.engine.engine import Engine
-from service.engine.pipeline import Pipeline
+from service.engine.lanes import Lane
+from service.engine.pipeline import Lanes, Pipeline
 from service.engine.scheduler import Scheduler
 from service.ledger.base import Ledger, LedgerRefused
 from service.ledger.redis_ledger import RedisLedger
@@ -41,9 +41,12 @@ from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
 from video.children.sandbox import Sandbox
 
+if TYPE_CHECKING:
+    from models import Model
+
 log = logging.getLogger(__name__)
 
-Loader = Callable[[Settings], Sequence[Model]]
+Loader = Callable[[Settings], Sequence["Model"]]
 
 
 def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
@@ -75,7 +78,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.load_error = None  # filled when they cannot be
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
     problems.install(app)
-    for part in (recognitions, streams, catalog, health, problem_pages):
+    for part in (recognition_routes, stream_routes, model_routes, health, problem_pages):
         app.include_router(part.router)
     playground.install(app)
     return app
@@ -108,7 +111,6 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         Scheduler(
             max_batch_flops=settings.max_batch_flops,
             max_batch_size=settings.max_batch_size,
-            camera_share=settings.camera_share,
         ),
         metrics,
     )
@@ -134,6 +136,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         yield Pipeline(
             offers=[_offer(model) for model in loaded],
             engine=engine,
+            lanes=Lanes(Lane("upload", 1 - settings.camera_share), Lane("camera", settings.camera_share)),
             sandbox=sandbox,
             admission=admission,
             metrics=metrics,
@@ -144,8 +147,14 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         await sandbox.close()
 
 
-def load_models(settings: Settings) -> list[Model]:
-    """Every bundle that can be found: the default first, then trained ones. Raises ValueError when there is none."""
+def load_models(settings: Settings) -> list["Model"]:
+    """Every bundle that can be found: the default first, then trained ones. Raises ValueError when there is none.
+
+    Brings torch, which takes seconds to import: not before it is needed, so that the service listens at once.
+    """
+    from models import available_models, load_model
+    from models.runtime import RuntimeConfig
+
     runtime = RuntimeConfig(
         name=settings.runtime,
         precision=settings.precision,
@@ -166,7 +175,7 @@ def load_models(settings: Settings) -> list[Model]:
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
 
 
-def _offer(model: Model) -> Offer:
+def _offer(model: "Model") -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
     return Offer(
@@ -179,17 +188,9 @@ def _offer(model: Model) -> Offer:
         step_flops=model.recognizer.step_flops,
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
-        grid=tuple(
-            GridPoint(
-                point.budget_flops,
-                point.solution.thresholds_nats,
-                point.solution.mean_cost_flops,
-                point.solution.accuracy,
-            )
-            for point in bundle.grid.points
-        ),
+        grid=bundle.grid.points,
         # what random weights reach by chance is no measurement of a model
-        frontier=tuple(FrontierPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
+        frontier=tuple(MeasuredPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
         card=bundle.card,
     )
 

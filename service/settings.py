@@ -20,7 +20,8 @@ from video.clip import VideoLimits
 log = logging.getLogger(__name__)
 
 PREFIX = "FOVEA_"
-NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS"})  # read elsewhere: by the tests
+NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS", "FOVEA_SERVER"})  # read elsewhere: by the tests, by the client
+RENAMED = {"FOVEA_MAX_QUEUED_REQUESTS": "FOVEA_MAX_DECODE_PLACES", "FOVEA_THREADS": "FOVEA_NUM_THREADS"}
 
 
 class SettingsError(ValueError):
@@ -195,11 +196,13 @@ class Settings(BaseSettings):
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
-    """A sentence for each FOVEA_* variable that is no setting, with the likeliest one meant."""
+    """A sentence for each FOVEA_* variable that is no setting, with its new name or the likeliest one meant."""
     known = {PREFIX + field.upper() for field in Settings.model_fields}
     sentences = []
     for name in sorted(names):
-        if name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
+        if name in RENAMED:
+            sentences.append(f"{name} is not read any more: it is called {RENAMED[name]} now; rename it")
+        elif name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
             close = difflib.get_close_matches(name, known, n=1)
             sentences.append(f"{name} is no setting of Fovea" + (f"; is {close[0]} meant?" if close else ""))
     return sentences

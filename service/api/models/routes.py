@@ -6,7 +6,7 @@ from fovea.answers import ModelDetail, ModelList
 from fovea.errors import BudgetTooSmall, InvalidOption, UnknownModel
 from service.api.edge.parts import pipeline_of, request_id_of
 from service.api.edge.problems import refusals, response_to
-from service.api.recognitions.answers import model_detail, model_summary
+from service.api.models.answers import model_detail, model_summary
 from service.api.recognitions.options import OPTIONS, flops_option
 
 router = APIRouter(tags=["models"])

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request, Response
 
 from fovea.errors import Draining, InvalidOption, Unavailable, UnknownStream
 from fovea.stream_answers import NewStream, Stream, StreamList
-from service.api.body.uploads import Body
+from service.api.body.body import Body
+from service.api.edge import sse
 from service.api.edge.parts import pipeline_of, request_id_of, settings_of, supervisor_of
 from service.api.edge.problems import refusals
-from service.api.recognitions import events as sse
 from service.api.streams.answers import stream_answer
 from service.api.streams.events import Following, follow
 from service.api.streams.options import parse_new_stream, settle

@@ -6,7 +6,8 @@ import pytest
 
 from fovea import errors
 from fovea.errors import FoveaError, every_kind
-from service.api.edge.problems import ANSWERS, answer_to, problem_of, response_to
+from service.api.edge.problems import problem_of, response_to
+from service.api.edge.statuses import ANSWERS, answer_to
 
 EVERY_ERROR = every_kind()
 
