@@ -58,6 +58,11 @@ class MaxPoolClassifier(nn.Module):
         logits_BC: Tensor = self.step_heads(self.dropout(features_BD), steps)
         return logits_BC
 
+    def logits_at(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
+        """`step_logits` for inference, of rows that all stand at `step`, whole, of shape (1,)."""
+        features_BD = torch.cat((memory_BM, glance_BG), dim=1) if self.glance_features else memory_BM
+        return self.step_heads.at(features_BD, step)
+
 
 class FramePool(nn.Module):
     """features_BTD to pooled_BF, F = `width` * D: the mean over frames; for a linear head the same as that of logits.
@@ -114,6 +119,11 @@ class AverageClassifier(nn.Module):
         cubes_BC = memory_BM / memory_BM.new_tensor(steps)[:, None]
         return glance_BG + cubes_BC if self.glance_features else cubes_BC
 
+    def logits_at(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
+        """`step_logits` for inference, of rows that all stand at `step`, whole, of shape (1,)."""
+        # glance_BG stays an argument of what is converted, also where it says nothing.
+        return glance_BG * float(self.glance_features) + memory_BM / step
+
 
 class JointClassifier(nn.Module):
     """Linear heads, one per exit, on the pooled features of the glance beside the mean of those of the cubes so far."""
@@ -154,6 +164,11 @@ class JointClassifier(nn.Module):
         cubes_BM = memory_BM / memory_BM.new_tensor(steps)[:, None]
         return torch.cat((cubes_BM, glance_BG), dim=1) if self.glance_features else cubes_BM
 
+    def logits_at(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
+        """`step_logits` for inference, of rows that all stand at `step`, whole, of shape (1,)."""
+        cubes_BM = memory_BM / step
+        return self.step_heads.at(torch.cat((cubes_BM, glance_BG), dim=1) if self.glance_features else cubes_BM, step)
+
 
 Classifier = MaxPoolClassifier | AverageClassifier | JointClassifier
 
@@ -175,6 +190,11 @@ class StepHeads(nn.Module):
             logits = F.linear(features_BD[rows], self.weight_KCD[step - 1], self.bias_KC[step - 1])
             logits_BC = logits_BC.index_copy(0, rows, logits)
         return logits_BC
+
+    def at(self, features_BD: Tensor, step: Tensor) -> Tensor:
+        """logits_BC by the head of `step`, of shape (1,): free of data-dependent Python, so that it can be converted."""
+        weight_CD = self.weight_KCD.index_select(0, step - 1).squeeze(0)
+        return F.linear(features_BD, weight_CD, self.bias_KC.index_select(0, step - 1).squeeze(0))
 
 
 def build_classifier(config: AdaFocusConfig, glance_features: int, focus_features: int) -> Classifier:
