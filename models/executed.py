@@ -1,4 +1,7 @@
-"""A network made executable, with its prices: all that a recognizer needs. Knows no architecture, and loads no torch."""
+"""A network made executable, with its prices: all that a recognizer needs.
+
+Knows no architecture, and loads no torch.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,12 +1,11 @@
-"""From a network's parts to an executable one, by a runtime; and its prices, counted. Needs torch; knows no family."""
+"""From a network's parts to an executable one, by a runtime. Needs torch; knows no family."""
 
 from collections.abc import Mapping
 
 from models.answers import cache_key
 from models.executed import Executed
-from models.families import find_family
 from models.family import ModelConfig
-from models.prices import Prices
+from models.prices import count_prices
 from models.runtime.base import Runtime
 from models.runtime.parts import Part
 
@@ -19,13 +18,3 @@ def execute(parts: Mapping[str, Part], config: ModelConfig, runtime: Runtime) ->
         for name, part in parts.items()
     }
     return Executed(functions, runtime.arrays, count_prices(config))
-
-
-def count_prices(config: ModelConfig) -> Prices:
-    """By running every part on tensors without data."""
-    family = find_family(config.family)
-    return Prices(
-        step_flops=family.step_flops(config),
-        frame_flops=None if family.frame_flops is None else family.frame_flops(config),
-        paper_flops=None if family.paper_flops is None else family.paper_flops(config),
-    )

@@ -83,7 +83,8 @@ class FramePool(nn.Module):
         features_BTD = (features_BTD + _LEAST_FEATURE).sqrt()
         mean_BD = features_BTD.mean(dim=1)
         deviation_BD = (features_BTD.var(dim=1, correction=0) + _LEAST_VARIANCE).sqrt()
-        distance_BD = features_BTD.diff(dim=1).abs().mean(dim=1)
+        # Written out: OpenVINO converts no `diff`.
+        distance_BD = (features_BTD[:, 1:] - features_BTD[:, :-1]).abs().mean(dim=1)
         return torch.cat((mean_BD, deviation_BD, distance_BD), dim=1)
 
 
@@ -192,7 +193,7 @@ class StepHeads(nn.Module):
         return logits_BC
 
     def at(self, features_BD: Tensor, step: Tensor) -> Tensor:
-        """logits_BC by the head of `step`, of shape (1,): free of data-dependent Python, so that it can be converted."""
+        """logits_BC by the head of `step`, of shape (1,): no Python that depends on data, so that it can be converted."""
         weight_CD = self.weight_KCD.index_select(0, step - 1).squeeze(0)
         return F.linear(features_BD, weight_CD, self.bias_KC.index_select(0, step - 1).squeeze(0))
 

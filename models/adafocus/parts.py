@@ -34,7 +34,7 @@ class First(nn.Module):
 
     def forward(self, maps_BTChw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         glance_BG = self.classifier.remember_glance(maps_BTChw.mean(dim=(3, 4)))
-        memory_BM = glance_BG.new_zeros(glance_BG.shape[0], self.classifier.memory_size)
+        memory_BM = torch.zeros_like(glance_BG[:, :1]).repeat(1, self.classifier.memory_size)
         return glance_BG, memory_BM, self.classifier.glance_logits(glance_BG)
 
 
