@@ -193,7 +193,7 @@ class StepHeads(nn.Module):
         return logits_BC
 
     def at(self, features_BD: Tensor, step: Tensor) -> Tensor:
-        """logits_BC by the head of `step`, of shape (1,): no Python that depends on data, so that it can be converted."""
+        """logits_BC by the head of `step`, of shape (1,): no Python depends on data, so that it can be converted."""
         weight_CD = self.weight_KCD.index_select(0, step - 1).squeeze(0)
         return F.linear(features_BD, weight_CD, self.bias_KC.index_select(0, step - 1).squeeze(0))
 

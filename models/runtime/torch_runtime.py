@@ -23,7 +23,7 @@ def hold_torch_threads(num_threads: int) -> None:
 def tensors_on(device: torch.device) -> Arrays:
     """Arrays that are tensors on `device`."""
     return Arrays(
-        stack=torch.stack,
+        stack=lambda rows: torch.stack(list(rows)),
         copy=torch.clone,
         integer=lambda value: torch.tensor([value], device=device),
         to_numpy=lambda tensor: tensor.cpu().numpy(),
