@@ -13,7 +13,7 @@ from typing import Any
 from models.bundle import Bundle
 from models.families import find_family
 from models.loading import load_network
-from models.prepared import ConvertedPart, Prepared
+from models.prepared import ConvertedPart, Prepared, identity_of
 from models.preparing import REFUSED
 from models.prices import count_prices
 from models.runtime.converting import convert
@@ -34,7 +34,8 @@ def make_prepared(folder: Path, openvino: Any) -> Prepared:
         converted[name] = ConvertedPart(convert(openvino, part), part.heavy)
         took_s = time.monotonic() - started
         _log.info("%s: converted %s (%d of %d) in %.1f s", bundle.name, name, number, len(parts), took_s)
-    return Prepared(count_prices(bundle.config), converted)
+    identity = identity_of(bundle.manifest, openvino.get_version())
+    return Prepared(identity, count_prices(bundle.config), converted)
 
 
 def main(arguments: list[str]) -> int:

@@ -86,7 +86,10 @@ def _load_prepared(folder: Path, prepared: Prepared, runtime: OpenVinoRuntime) -
     bundle = Bundle.read(folder, prepared.prices)
     light = find_family(bundle.config.family).light
     assert light is not None
-    functions = {name: runtime.load(part.converted, heavy=part.heavy) for name, part in prepared.parts.items()}
+    functions = {
+        name: runtime.load(part.converted, heavy=part.heavy, identity=f"{prepared.identity} {name}")
+        for name, part in prepared.parts.items()
+    }
     executed = Executed(functions, runtime.arrays, prepared.prices)
     temperatures = bundle.calibration.temperatures_K
     return Model(bundle, light.make_recognizer(bundle.config, bundle.clip_rule, temperatures, executed))

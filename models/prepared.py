@@ -25,12 +25,15 @@ class ConvertedPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
+    """`identity` is what `identity_of` says."""
+
+    identity: str
     prices: Prices
     parts: Mapping[str, ConvertedPart]
 
     def to_bytes(self) -> bytes:
         sizes = {name: [len(part.converted), part.heavy] for name, part in self.parts.items()}
-        header = json.dumps({"prices": asdict(self.prices), "parts": sizes}).encode()
+        header = json.dumps({"identity": self.identity, "prices": asdict(self.prices), "parts": sizes}).encode()
         return b"".join(
             (len(header).to_bytes(_LENGTH_BYTES, "little"), header, *(part.converted for part in self.parts.values()))
         )
@@ -45,7 +48,7 @@ class Prepared:
             parts[name] = ConvertedPart(content[start : start + size], heavy)
             start += size
         prices = header["prices"]
-        return cls(Prices(**prices | {"step_flops": tuple(prices["step_flops"])}), parts)
+        return cls(header["identity"], Prices(**prices | {"step_flops": tuple(prices["step_flops"])}), parts)
 
 
 def identity_of(manifest: Manifest, openvino_version: str) -> str:

@@ -86,7 +86,7 @@ def _run_child(arguments: Sequence[str]) -> None:
         child = subprocess.Popen(
             [sys.executable, "-m", "models.converter", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},  # torch's threads would gain nothing here
         )  # fmt: skip
         with child:
             assert child.stdout is not None

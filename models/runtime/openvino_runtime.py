@@ -3,6 +3,7 @@
 Knows no architecture, and calls nobody: OpenVINO's telemetry is shut out before OpenVINO is imported.
 """
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from models.runtime.parts import Part
+
+_log = logging.getLogger(__name__)
 
 
 class OpenVinoRuntime:
@@ -53,24 +56,13 @@ class OpenVinoRuntime:
         version: str = self._openvino.get_version()
         return version
 
-    def load(self, converted: bytes, *, heavy: bool) -> Function:
+    def load(self, converted: bytes, *, heavy: bool, identity: str | None = None) -> Function:
         """A function of numpy's arrays from what `convert` made; heavy ones in `precision`, others in fp32.
 
-        Where it was converted for a fixed number of rows, a multiple of these runs one after the other.
+        Where it was converted for a fixed number of rows, a multiple of these runs one after the other. `identity`
+        names what is converted: what was compiled of it is kept in the cache, for this CPU alone.
         """
-        model = self._core.read_model(*split(converted))
-        compiled = self._core.compile_model(
-            model,
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY",
-                "NUM_STREAMS": 1,
-                "INFERENCE_NUM_THREADS": self.num_threads if heavy else 1,
-                # Decode children share these cores: the scheduler must be free to move us.
-                "ENABLE_CPU_PINNING": False,
-                "INFERENCE_PRECISION_HINT": "bf16" if heavy and self.precision == "bf16" else "f32",
-            },
-        )
+        compiled = self._compile(converted, heavy, identity if self._cache else None)
         request = compiled.create_infer_request()
         num_outputs = len(compiled.outputs)
         make_tensor = self._openvino.Tensor
@@ -93,6 +85,28 @@ class OpenVinoRuntime:
             return np.concatenate([run(rows[start : start + num_rows]) for start in range(0, len(rows), num_rows)])
 
         return run_one_by_one
+
+    def _compile(self, converted: bytes, heavy: bool, identity: str | None) -> Any:
+        properties = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": self.num_threads if heavy else 1,
+            # Decode children share these cores: the scheduler must be free to move us.
+            "ENABLE_CPU_PINNING": False,
+            "INFERENCE_PRECISION_HINT": "bf16" if heavy and self.precision == "bf16" else "f32",
+        }
+        if identity is None or self._cache is None:
+            return self._core.compile_model(self._core.read_model(*split(converted)), "CPU", properties)
+        cpu = [self._core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+        name = repr(("compiled", identity, cpu, sorted(properties.items())))
+        if kept := self._cache.load(name):
+            try:
+                return self._core.import_model(kept, "CPU", properties)
+            except RuntimeError as error:
+                _log.warning("what OpenVINO compiled earlier it does not read any more, compiling anew: %s", error)
+        compiled = self._core.compile_model(self._core.read_model(*split(converted)), "CPU", properties)
+        self._cache.store(name, compiled.export_model().getvalue())
+        return compiled
 
     def execute(self, part: "Part", *, key: str) -> Function:
         from models.runtime.converting import row_shapes  # noqa: PLC0415  # a part is torch's already
