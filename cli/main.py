@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli import terminal
+from cli.demo.command import demo_camera
 from cli.evaluation import commands as evaluation_commands
 from cli.streams import streams as streams_commands
 from cli.training import commands as training_commands
@@ -29,6 +30,7 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 cli.add_typer(training_commands)
 cli.add_typer(evaluation_commands)
 cli.add_typer(streams_commands, name="streams")
+cli.command("demo-camera")(demo_camera)
 
 
 @cli.callback()

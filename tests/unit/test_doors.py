@@ -111,6 +111,7 @@ NOUNS = {
     "form": Unknown(imported=("python_multipart", "service.api.body.multipart")),
     "camera": CAMERA,
     "cameras": CAMERA,
+    "RTSP": Unknown(imported=("video.camera", "cli.demo.server")),
     "libav": Unknown(loaded=("av",)),
     "engine": Unknown(imported=("service.engine.engine",)),
     "service": Unknown(imported=("service",)),
