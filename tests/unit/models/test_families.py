@@ -77,7 +77,7 @@ def test_a_single_pass_with_logits_that_are_not_finite_is_an_error() -> None:
         clip_size=(1, 8, 8),
         clip_rule=ClipRule(1, 8, 8, "stretch"),
         temperatures=[1.0],
-        flops=1,
+        step_flops=(1,),
     )
     with pytest.raises(FloatingPointError, match="logits are not finite"):
         recognizer.glance([np.zeros((1, 8, 8, 3), np.uint8)])
