@@ -1,5 +1,6 @@
 """`fovea demo-camera`: a camera to try streams with, for users rather than for tests."""
 
+import itertools
 import signal
 import subprocess
 import sys
