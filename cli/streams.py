@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from cli.terminal import make_console
 from fovea import Client, StreamOptions
-from fovea.stream_answers import ResultEvent, StateEvent
+from fovea.stream_answers import GapEvent, ResultEvent, StateEvent
 from fovea.words import Decode, Emit
 from service.streams.address import CameraUrl
 
@@ -127,7 +127,9 @@ def rm(
         client.streams.delete(stream)
 
 
-def _line(told: StateEvent | ResultEvent) -> str:
+def _line(told: StateEvent | ResultEvent | GapEvent) -> str:
+    if isinstance(told, GapEvent):
+        return f"[bold]gap[/bold]: what came after {told.after} and before {told.before} is forgotten"
     if isinstance(told, StateEvent):
         error = told.error
         why = "" if error is None else f": {error.detail} ({error.error_class}, attempt {error.attempts})"
