@@ -6,12 +6,14 @@ from contextlib import ExitStack
 
 import psutil
 import pytest
+import redis as redis_client
 
 from fovea.calls import new_stream_id
 from tests.cameras import Camera, camera
 from tests.proxy import proxy
 from tests.redis_server import RedisServer, redis_server
 from tests.replica import Replica
+from tests.serving import serving
 from tests.streaming import PATIENCE_S, Follower, following, free_port, ids_rise, subscribe
 
 from .conftest import FPS, LOOPBACK, footage
@@ -217,6 +219,23 @@ def test_a_create_that_may_have_come_through_is_asked_again_and_makes_one_stream
     refused = first.client.post("/v1/streams", json=body)
     assert (refused.status_code, refused.json()["option"]) == (422, "id")
     assert "was deleted a short time ago" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("redis://:secret@127.0.0.1:{port}/0", "Redis refuses the user or password of FOVEA_REDIS_URL"),
+        ("http://:secret@127.0.0.1:{port}/0", "FOVEA_REDIS_URL is no URL of a Redis"),
+        ("redis://:right@127.0.0.1:{port}/99", "Redis at FOVEA_REDIS_URL refuses"),
+    ],
+)
+def test_a_redis_that_is_of_no_use_is_told_at_start(own_redis: RedisServer, url: str, sentence: str) -> None:
+    with redis_client.Redis.from_url(own_redis.url) as client:
+        client.config_set("requirepass", "right")
+    with serving(redis_url=url.format(port=own_redis.port), ready=False) as service:
+        wait_until(lambda: sentence in service.client.get("/readyz").text)
+        answer = service.client.get("/readyz")
+        assert (answer.status_code, "secret" in answer.text) == (503, False)
 
 
 def test_a_replica_that_ends_hands_its_cameras_over_at_once(own_redis: RedisServer, cam: Camera) -> None:
