@@ -17,7 +17,7 @@ from fovea.words import Decode, Emit
 
 if TYPE_CHECKING:
     from fovea import StreamOptions
-    from fovea.stream_answers import ResultEvent, StateEvent
+    from fovea.stream_answers import GapEvent, ResultEvent, StateEvent
 
 streams = typer.Typer(no_args_is_help=True, help="Cameras that a running service watches.")
 
@@ -140,9 +140,11 @@ def rm(
         client.streams.delete(stream)
 
 
-def _line(told: "StateEvent | ResultEvent") -> str:
-    from fovea.stream_answers import StateEvent
+def _line(told: "StateEvent | ResultEvent | GapEvent") -> str:
+    from fovea.stream_answers import GapEvent, StateEvent
 
+    if isinstance(told, GapEvent):
+        return f"[bold]gap[/bold]: what came after {told.after} and before {told.before} is forgotten"
     if isinstance(told, StateEvent):
         error = told.error
         why = "" if error is None else f": {error.detail} ({error.error_class}, attempt {error.attempts})"

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     """GFLOP/s of this replica that all its cameras share; None: no bound. 20 cameras at 0.5 a second each need 10."""
     max_streams: int = Field(default=64, ge=1)
     """Cameras subscribed, over all replicas; one more is 429. Each has a process of its own, of about 53 MiB."""
+    max_replica_streams: int | None = Field(default=None, ge=1)
+    """Cameras that this replica watches; None: 16 per core it may use where replicas share a Redis, else all of
+    max_streams. So the first of several replicas to start does not take more than it can."""
     max_stream_followers: int = Field(default=256, ge=1)
     """Clients that follow events of this replica; one more is 429. With Redis each holds a connection to it."""
     max_window_s: float = Field(default=120.0, gt=0)

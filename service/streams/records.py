@@ -15,6 +15,7 @@ from fovea.errors import InvalidOption
 from fovea.words import Decode, Emit
 from service.ledger.base import Event, Note, Record
 from service.streams.address import CameraUrl
+from service.streams.shares import Replica
 from service.streams.status import Report, Result, Status
 from service.streams.subscription import Subscription
 
@@ -23,6 +24,7 @@ VERSION = 1
 T = TypeVar("T")
 
 _REPORT, _STATUS, _RESULT = TypeAdapter(Report), TypeAdapter(Status), TypeAdapter(Result)
+_REPLICA = TypeAdapter(Replica)
 
 
 class OtherVersion(ValueError):
@@ -80,6 +82,15 @@ def told_by(event: Event) -> Status | Result:
         case "result":
             return _value(_RESULT, event.data)
     raise OtherVersion(f"event {event.id} is called {event.name[:40]!r}")
+
+
+def replica_text(replica: Replica) -> str:
+    return _text(_REPLICA, replica)
+
+
+def replica_of(text: str) -> Replica:
+    """Raises OtherVersion."""
+    return _value(_REPLICA, text)
 
 
 def _text(kind: TypeAdapter[T], value: T, **outside: object) -> str:

@@ -45,7 +45,7 @@ async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, polic
     _check_lengths(asked, num_frames, settings)
     await _check_address(url, policy)
     return Subscription(
-        id=f"str_{ULID()}",
+        id=asked.id or f"str_{ULID()}",
         url=url,
         model=plan.model,
         task=offer.task,

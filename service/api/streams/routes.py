@@ -69,8 +69,8 @@ async def subscribe(request: Request, response: Response) -> Stream:
     text = b""
     while chunk := await body.read():
         text += chunk
-    subscription = await settle(parse_new_stream(text), pipeline, settings, supervisor.policy)
-    await supervisor.subscribe(subscription)
+    asked = await settle(parse_new_stream(text), pipeline, settings, supervisor.policy)
+    subscription = await supervisor.subscribe(asked)
     response.headers["Location"] = f"/v1/streams/{subscription.id}"
     return await _answer(supervisor, subscription)
 
@@ -121,7 +121,7 @@ async def unsubscribe(request: Request, stream: str) -> None:
     openapi_extra=_LAST_ID,
     responses={
         200: {
-            "description": "`result` and `state` events, until the stream is deleted.",
+            "description": "`result`, `state` and `gap` events, until the stream is deleted.",
             # No schema: OpenAPI 3.1 has none for a stream of events.
             "content": {sse.MEDIA_TYPE: {"example": _EVENTS_EXAMPLE}},
         },
