@@ -47,6 +47,9 @@ class VideoInfo:
     codec: str
     frames_decoded: int  # frames that came out of the decoder
     frames_sampled: int  # distinct frames among the clip's
+    frames_damaged: int = 0  # of those that were to be decoded: refused or called damaged by the decoder, not sampled
+    frames_missing: int = 0  # that the file speaks of, and that are not there
+    clock_breaks: int = 0  # times that the file's clock restarted or jumped; the clip's own runs on
 
 
 @dataclass(frozen=True, slots=True)
