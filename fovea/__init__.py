@@ -33,6 +33,7 @@ __all__ = [
     "ExitReason",
     "FoveaError",
     "Frames",
+    "GapEvent",
     "InferenceFailed",
     "InvalidOption",
     "InvalidRequest",
@@ -140,6 +141,7 @@ if TYPE_CHECKING:
     )
     from fovea.stream_answers import (
         Frames,
+        GapEvent,
         ResultEvent,
         StateEvent,
         Stream,

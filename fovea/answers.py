@@ -77,6 +77,18 @@ class Video(Value):
     codec: str = Field(examples=["h264"])
     frames_decoded: int = Field(examples=[61])
     frames_sampled: int = Field(description="Distinct frames that the model saw.", examples=[16])
+    frames_damaged: int = Field(
+        default=0, description="Found damaged while decoding; the model did not see them.", examples=[0]
+    )
+    frames_missing: int = Field(
+        default=0, description="Frames that the file speaks of, and that are not there.", examples=[0]
+    )
+    clock_breaks: int = Field(
+        default=0,
+        description="Times that the file's clock restarted or jumped, as in recordings appended to each other; all "
+        "times told here run on.",
+        examples=[0],
+    )
 
 
 class TimingMs(Value):

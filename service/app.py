@@ -7,7 +7,6 @@ engine's thread are gone before the process is.
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -39,6 +38,7 @@ from service.streams.supervisor import Supervisor
 from service.streams.watcher import Parts
 from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
+from video.children.capacity import num_children, num_cores
 from video.children.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ async def _open(
 async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
     """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
     loaded = await asyncio.to_thread(load or load_models, settings)
-    num_decoders = settings.decode_children or len(os.sched_getaffinity(0))
+    num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
     engine = Engine(
         {model.bundle.name: model.recognizer for model in loaded},
         Scheduler(
@@ -179,7 +179,7 @@ def load_models(settings: Settings) -> list["Model"]:
 
 def _usual_capacity(settings: Settings) -> int:
     """Cameras of one replica: alone it has to watch them all."""
-    return settings.max_streams if settings.redis_url is None else CAMERAS_PER_CORE * len(os.sched_getaffinity(0))
+    return settings.max_streams if settings.redis_url is None else CAMERAS_PER_CORE * num_cores()
 
 
 def _offer(model: "Model") -> Offer:

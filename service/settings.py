@@ -54,11 +54,12 @@ class Settings(BaseSettings):
     """Where converted models are kept between starts; `~` is the home folder. Safe to delete."""
 
     decode_children: int | None = Field(default=None, ge=1)
-    """Decoding processes; None: one per core this process may use. 2 decode two videos at once."""
+    """Decoding processes; None: one per core of this machine or container, as far as half of its memory holds them. 2
+    decode two videos at once."""
     decode_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds one video may take to decode before its process is killed. Ten minutes of 720p keyframes take about 2."""
-    decode_address_space_bytes: int = Field(default=2 * 2**30, ge=2**28)
-    """Address space of a decoding process. 2 GiB: a 4K H.264 decoder with 16 reference frames needs about 0.4 GiB."""
+    decode_address_space_bytes: int = Field(default=768 * 2**20, ge=2**28)
+    """Address space of a decoding process. 768 MiB decode 4K H.264 and HEVC in 10 bits."""
 
     max_upload_bytes: int = Field(default=256 * 2**20, ge=1)
     """Bytes of a request body. 256 MiB is about 7 minutes of 5 Mbit/s video."""

@@ -5,12 +5,20 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_FIRST_TO_DIE = 1000
 
 
 def confine(address_space_bytes: int, niceness: int, parent_pid: int) -> None:
-    """Limits that hold whatever libav is talked into: memory, no core dump, no byte written to any file."""
+    """Limits that hold whatever libav is talked into: memory, no core dump, no byte written to any file.
+
+    Where the machine runs out of memory, it is a child that the kernel ends, not the service.
+    """
+    with suppress(OSError):  # not everywhere is there one to write to
+        Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_DIE))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it closes the socket
     for kind, wanted in (
         (resource.RLIMIT_AS, address_space_bytes),

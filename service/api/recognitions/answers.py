@@ -49,6 +49,9 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
             codec=video.codec,
             frames_decoded=video.frames_decoded,
             frames_sampled=video.frames_sampled,
+            frames_damaged=video.frames_damaged,
+            frames_missing=video.frames_missing,
+            clock_breaks=video.clock_breaks,
         ),
         timing_ms=TimingMs(
             upload=_ms(timing.upload_s),
