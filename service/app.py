@@ -201,7 +201,9 @@ def _offer(model: Model) -> Offer:
 async def open_streams(settings: Settings, metrics: Metrics, pipeline: Pipeline) -> AsyncIterator[Supervisor]:
     """Look after the subscribed cameras with this pipeline; hand them over on the way out."""
     terms = Terms(
-        policy=AddressPolicy(settings.stream_allowed_networks),
+        policy=AddressPolicy(
+            settings.stream_allowed_networks, settings.stream_ports, private=not settings.listens_beyond_loopback
+        ),
         patience=Patience(
             settings.stream_connect_timeout_s, settings.stream_open_timeout_s, settings.stream_stall_timeout_s
         ),

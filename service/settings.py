@@ -8,7 +8,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -114,7 +114,10 @@ class Settings(BaseSettings):
     stream_auth_retry_s: float = Field(default=120.0, gt=0)
     """Wait after a refused password. 120: cameras that lock an account after 5 failures in a minute do not."""
     stream_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
-    """Networks that cameras may be in though they would be refused, separated by commas: 127.0.0.0/8,::1/128."""
+    """Networks that cameras may be in though they would be refused, separated by commas: 127.0.0.0/8,::1/128. Where
+    `host` is no loopback address, private networks are: name yours, 192.168.1.0/24."""
+    stream_ports: Annotated[tuple[tuple[int, int], ...], NoDecode] = ((322, 322), (554, 554), (1024, 65535))
+    """Ports that cameras may be at, and ranges of them, separated by commas: 322,554,1024-65535."""
     stream_ca_file: Path | None = None
     """Certificate authorities (PEM) for rtsps:// beside the system's; a camera's own certificate will do."""
     stream_tls_verify: bool = True
@@ -141,6 +144,31 @@ class Settings(BaseSettings):
     @classmethod
     def _split_networks(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("stream_ports", mode="before")
+    @classmethod
+    def _split_ports(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        ranges = [part.partition("-") for part in value.split(",") if part.strip()]
+        return tuple((first, last if dash else first) for first, dash, last in ranges)
+
+    @field_validator("stream_ports", mode="after")
+    @classmethod
+    def _check_ports(cls, value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        for first, last in value:
+            if not 1 <= first <= last <= 65535:
+                raise ValueError(f"{first}-{last}: ports are from 1 to 65535, the first of a range before its last")
+        return value
+
+    @property
+    def listens_beyond_loopback(self) -> bool:
+        if self.host == "localhost":
+            return False
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:  # a name
+            return True
 
     @field_validator("bundles", "cache_dir", "spool_dir", "playground_clips", mode="after")
     @classmethod
