@@ -245,6 +245,7 @@ async def open_streams(
         pool=Pool(None if rate is None else rate * 1e9),
         metrics=metrics,
         terms=terms,
+        camera_metrics=settings.camera_metrics,
         start_process=partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes),
     )
     supervisor = Supervisor(

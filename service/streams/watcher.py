@@ -19,6 +19,7 @@ from service.streams.look import Look
 from service.streams.pool import Pool
 from service.streams.status import Status
 from service.streams.subscription import Subscription
+from video.camera.live import Picture
 from video.children.camera_process import CameraProcess
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Parts:
     metrics: Metrics
     terms: Terms
     start_process: Callable[[], Awaitable[CameraProcess]]
+    camera_metrics: bool = False
 
 
 class Watcher:
@@ -45,7 +47,8 @@ class Watcher:
         """`epoch` and `last_id`: those to go on from."""
         self.subscription = subscription
         status = Status(StreamState.CONNECTING, time.time(), None, epoch, "all", None)
-        self.journal = Journal(subscription.id, token, parts.book, parts.metrics, status, last_id=last_id)
+        name = (subscription.name or "") if parts.camera_metrics else None
+        self.journal = Journal(subscription.id, token, parts.book, parts.metrics, status, last_id=last_id, name=name)
         self._look = Look(
             subscription,
             pipeline=parts.pipeline,
@@ -62,6 +65,11 @@ class Watcher:
             metrics=parts.metrics,
             offer=self._look.offer,
         )
+
+    @property
+    def picture(self) -> Picture | None:
+        """The middle one of the latest window."""
+        return self._look.picture
 
     async def run(self) -> None:
         with self.journal.counted():
