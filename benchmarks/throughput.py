@@ -23,7 +23,7 @@ import httpx
 import psutil
 
 from service.app import open_pipeline
-from service.engine.budget import Options
+from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
 from service.engine.request import Recognition
 from service.metrics import Metrics
@@ -84,7 +84,7 @@ def _cpu_seconds(service: psutil.Process) -> dict[str, float]:
 
 def ask_pipeline(pipeline: Pipeline) -> Ask:
     async def ask(path: Path) -> dict[str, float]:
-        plan = pipeline.plan(Options())
+        plan = pipeline.plan(RecognitionOptions())
         with pipeline.admit(plan) as ticket:
             async for event in pipeline.recognize(path, plan, ticket):
                 answer = event

@@ -15,10 +15,13 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from video.clip import VideoLimits
+
 log = logging.getLogger(__name__)
 
 PREFIX = "FOVEA_"
-NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS"})  # read elsewhere: by the tests
+NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS", "FOVEA_SERVER"})  # read elsewhere: by the tests, by the client
+RENAMED = {"FOVEA_MAX_QUEUED_REQUESTS": "FOVEA_MAX_DECODE_PLACES", "FOVEA_THREADS": "FOVEA_NUM_THREADS"}
 
 
 class SettingsError(ValueError):
@@ -51,11 +54,12 @@ class Settings(BaseSettings):
     """Where converted models are kept between starts; `~` is the home folder. Safe to delete."""
 
     decode_children: int | None = Field(default=None, ge=1)
-    """Decoding processes; None: one per core this process may use. 2 decode two videos at once."""
+    """Decoding processes; None: one per core of this machine or container, as far as half of its memory holds them. 2
+    decode two videos at once."""
     decode_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds one video may take to decode before its process is killed. Ten minutes of 720p keyframes take about 2."""
-    decode_address_space_bytes: int = Field(default=2 * 2**30, ge=2**28)
-    """Address space of a decoding process. 2 GiB: a 4K H.264 decoder with 16 reference frames needs about 0.4 GiB."""
+    decode_address_space_bytes: int = Field(default=768 * 2**20, ge=2**28)
+    """Address space of a decoding process. 768 MiB decode 4K H.264 and HEVC in 10 bits."""
 
     max_upload_bytes: int = Field(default=256 * 2**20, ge=1)
     """Bytes of a request body. 256 MiB is about 7 minutes of 5 Mbit/s video."""
@@ -174,6 +178,10 @@ class Settings(BaseSettings):
     def max_batch_flops(self) -> int:
         return int(self.max_batch_gflops * 1e9)
 
+    def video_limits(self) -> VideoLimits:
+        """What a video may cost at most before it is refused."""
+        return VideoLimits(duration_s=self.max_duration_s, frame_pixels=self.max_frame_pixels, frames=self.max_frames)
+
     @classmethod
     def read(cls, **given: object) -> "Settings":
         """The settings of this process's environment, and `given` above it.
@@ -195,11 +203,13 @@ class Settings(BaseSettings):
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
-    """A sentence for each FOVEA_* variable that is no setting, with the likeliest one meant."""
+    """A sentence for each FOVEA_* variable that is no setting, with its new name or the likeliest one meant."""
     known = {PREFIX + field.upper() for field in Settings.model_fields}
     sentences = []
     for name in sorted(names):
-        if name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
+        if name in RENAMED:
+            sentences.append(f"{name} is not read any more: it is called {RENAMED[name]} now; rename it")
+        elif name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
             close = difflib.get_close_matches(name, known, n=1)
             sentences.append(f"{name} is no setting of Fovea" + (f"; is {close[0]} meant?" if close else ""))
     return sentences

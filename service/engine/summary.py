@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fovea.words import ExitReason
+from models.recognizer import Cube
 from service.engine.budget import Offer
-from service.engine.request import CubeBox, Recognition, Step, Timing
+from service.engine.request import Recognition, Step, Timing
 from video.clip import Clip, VideoInfo
 
 
@@ -96,7 +97,7 @@ def _likeliest(probabilities_C: NDArray[np.float32], labels: tuple[str, ...], to
     return [Scored(labels[i], round(float(probabilities_C[i]), 6)) for i in order]
 
 
-def place(cube: CubeBox, clip: Clip) -> Place:
+def place(cube: Cube, clip: Clip) -> Place:
     """Frames show different regions only where the resolution changes in mid-stream.
 
     Letterbox bars are no part of the source: what reaches into them is cut off.

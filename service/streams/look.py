@@ -12,8 +12,9 @@ from typing import Any
 
 from fovea.errors import FoveaError, Unavailable
 from fovea.words import Emit, ExitReason
+from models.recognizer import Shared
 from service.engine.pipeline import Pipeline
-from service.engine.request import Plan, Recognition, Reuse
+from service.engine.request import Plan, Recognition
 from service.engine.summary import summarise
 from service.ledger.base import Fenced
 from service.metrics import Metrics
@@ -112,7 +113,7 @@ class Look:
         counts, spent_flops = self._journal.counts, 0
         try:
             clip = due.window.clip(due.codec, counts.frames_decoded - self._before.frames_decoded)
-            recognition = await self._pipeline.look(plan, clip, Reuse(due.window.keys_T, self._memory))
+            recognition = await self._pipeline.look(plan, clip, Shared(due.window.keys_T, self._memory))
             spent_flops = recognition.spent_flops
         finally:
             self._pool.settle(self._subscription.id, spent_flops)

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Literal
 
 from fovea.words import Decode, Emit
-from service.engine.budget import Options
+from service.engine.budget import RecognitionOptions
 from service.streams.address import CameraUrl
 
 
@@ -42,8 +42,10 @@ class Subscription:
     def stride_s(self) -> float:
         return float(self.stride_cells * self.cell_s)
 
-    def options(self) -> Options:
-        return Options(model=self.model, budget_flops=self.budget_flops, max_flops=self.max_flops, top_k=self.top_k)
+    def options(self) -> RecognitionOptions:
+        return RecognitionOptions(
+            model=self.model, budget_flops=self.budget_flops, max_flops=self.max_flops, top_k=self.top_k
+        )
 
 
 def cell_s(window_s: float, num_frames: int) -> Fraction:

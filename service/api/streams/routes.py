@@ -7,12 +7,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from fovea.answers import refusals
 from fovea.errors import Draining, InvalidOption, Unavailable, UnknownStream
 from fovea.stream_answers import NewStream, Stream, StreamList
-from service.api.body.uploads import Body
+from service.api.body.body import Body
+from service.api.edge import sse
 from service.api.edge.parts import pipeline_of, request_id_of, settings_of, supervisor_of
-from service.api.recognitions import events as sse
+from service.api.edge.problems import refusals
 from service.api.streams.answers import stream_answer
 from service.api.streams.events import Following, follow
 from service.api.streams.options import parse_new_stream, settle
@@ -63,7 +63,7 @@ async def subscribe(request: Request, response: Response) -> Stream:
     """Nothing is waited for: whether the camera can be reached is told by its state, and by `/events`."""
     settings, pipeline, supervisor = settings_of(request), pipeline_of(request), supervisor_of(request)
     if pipeline.admission.draining:
-        raise Draining("the service is shutting down; subscribe at another replica", retry_after_s=1)
+        raise Draining.refused()
     if request.query_params:
         raise InvalidOption("options of a stream go into the body, as JSON: queries are logged, passwords with them")
     body = Body(request, max_bytes=MAX_BODY_BYTES, timeout_s=settings.upload_timeout_s)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from fovea import AsyncClient, Client, StreamEvent
-from fovea.calls import new_stream_id
+from fovea._calls import new_stream_id
 from fovea.errors import InvalidOption, UnknownStream
 from fovea.stream_answers import GapEvent, ResultEvent, StateEvent, Stream
 from tests.cable import cable_to

@@ -8,7 +8,7 @@ import psutil
 import pytest
 import redis as redis_client
 
-from fovea.calls import new_stream_id
+from fovea._calls import new_stream_id
 from tests.cameras import Camera, camera
 from tests.proxy import proxy
 from tests.redis_server import RedisServer, redis_server

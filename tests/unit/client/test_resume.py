@@ -5,9 +5,8 @@ import json
 import pytest
 from httpx_sse import ServerSentEvent
 
-from fovea.errors import NotReady
-from fovea.problems import ServiceLost
-from fovea.resume import BEFORE_ALL, MAX_WAIT_S, Resume
+from fovea._resume import BEFORE_ALL, MAX_WAIT_S, Resume
+from fovea.errors import NotReady, ServiceLost
 
 LOST = ServiceLost("gone")
 STATE = {
