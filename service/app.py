@@ -34,6 +34,7 @@ from service.settings import Settings
 from service.streams.address import AddressPolicy
 from service.streams.ingest import Terms
 from service.streams.pool import Pool
+from service.streams.sharing import SharedCameras
 from service.streams.supervisor import Supervisor
 from service.streams.watcher import Parts
 from video.camera.live import Patience
@@ -240,7 +241,9 @@ async def open_streams(
         metrics=metrics,
         terms=terms,
         camera_metrics=settings.camera_metrics,
-        start_process=partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes),
+        start_process=SharedCameras(
+            partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes)
+        ).start,
     )
     supervisor = Supervisor(
         parts,

@@ -17,10 +17,10 @@ from service.streams.ingest import Ingest, Terms
 from service.streams.journal import Journal
 from service.streams.look import Look
 from service.streams.pool import Pool
+from service.streams.sharing import Process
 from service.streams.status import Status
 from service.streams.subscription import Subscription
 from video.camera.live import Picture
-from video.children.camera_process import CameraProcess
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Parts:
     pool: Pool
     metrics: Metrics
     terms: Terms
-    start_process: Callable[[], Awaitable[CameraProcess]]
+    start_process: Callable[[], Awaitable[Process]]
     camera_metrics: bool = False
 
 

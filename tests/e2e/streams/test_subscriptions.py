@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -214,6 +215,35 @@ def test_a_snapshot_is_the_cameras_latest_picture(watching: Served, cam: Camera)
     assert abs((datetime.now(UTC) - taken).total_seconds()) < 60
     watching.client.delete(f"/v1/streams/{stream}")
     assert watching.client.get(f"/v1/streams/{stream}/snapshot").status_code == 404
+
+
+def test_one_camera_subscribed_twice_is_opened_once_and_each_ends_for_itself(cam: Camera) -> None:
+    with serving(stream_allowed_networks=LOOPBACK) as service:
+        first, second = (subscribe(service.client, cam.url(), decode="all", stride_s=stride) for stride in (0.5, 1.0))
+        with (
+            following(service.client, first, "0-0") as one,
+            following(service.client, second, "0-0") as two,
+        ):
+            for follower in (one, two):
+                heard = follower.wait_for_result(lambda data: not data["window"]["partial"])
+                window = heard.data["window"]
+                assert window["end_s"] - window["start_s"] == 2.0
+            assert len(camera_processes()) == 1
+            other = subscribe(service.client, cam.url(), window_s=4.0)  # other cells
+            with following(service.client, other, "0-0") as three:
+                three.wait_for_result()
+            assert len(camera_processes()) == 2
+            service.client.delete(f"/v1/streams/{first}")
+            for _ in range(3):
+                two.wait_for_result()
+        service.client.delete(f"/v1/streams/{second}")
+        service.client.delete(f"/v1/streams/{other}")
+        assert camera_processes() == []
+
+
+def camera_processes() -> list[int]:
+    family = psutil.Process().children(recursive=True)
+    return [one.pid for one in family if "camera_child" in " ".join(one.cmdline())]
 
 
 def test_without_a_picture_there_is_no_snapshot(watching: Served) -> None:
