@@ -159,7 +159,9 @@ def run(series: Series, file: Path) -> list[Point]:
         streams: list[str] = []
         for wanted in series.cameras:
             while len(streams) < wanted:
-                url = cam.url(path=f"/cam{len(streams) % MOUNTS}")
+                url = cam.url(
+                    path=f"/cam{len(streams) % MOUNTS}", credentials=f"n{len(streams)}:x"
+                )  # else they would share
                 asked = {"window_s": WINDOW_S, "stride_s": STRIDE_S, "decode": series.decode} | budget
                 streams.append(subscribe(client, url, **asked))
                 time.sleep(0.2)  # a process starts for each

@@ -39,6 +39,8 @@ class StreamOptions(TypedDict, total=False):
     """Options of a subscription besides its address; see `fovea.stream_answers.NewStream`."""
 
     id: str
+    name: str
+    labels: dict[str, str]
     model: str
     task: str
     budget_gflops: float

@@ -5,7 +5,7 @@ first picture of an epoch.
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,13 @@ from fovea.words import MAX_GFLOPS, MAX_NAME, Decode, Emit, ErrorClass, StreamSt
 Transport = Literal["tcp", "udp"]
 
 MAX_URL = 2048
+MAX_CAMERA_NAME = 64
+MAX_LABELS = 16
+PRINTABLE = "^[^\\x00-\\x1f\\x7f]*$"
+
+LabelKey = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
+LabelValue = Annotated[str, Field(max_length=256, pattern=PRINTABLE)]
+
 STREAM_ID_PATTERN = "^str_[0-7][0-9A-HJKMNP-TV-Z]{25}$"
 STREAM_ID = "str_01JD3M8Q4Z6X7V9T2S5R1P0N8K"
 EVENT_ID = "1764036000123-0"
@@ -39,6 +46,20 @@ class NewStream(BaseModel):
         description="rtsp:// or rtsps://, credentials before the host: rtsp://user:password@camera:554/path. "
         "They are never told again.",
         examples=["rtsp://user:password@192.168.1.20:554/stream1"],
+    )
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_CAMERA_NAME,
+        pattern=PRINTABLE,
+        description="What people call the camera; its metrics are by that name where FOVEA_CAMERA_METRICS is set.",
+        examples=["front door"],
+    )
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        max_length=MAX_LABELS,
+        description="Kept and told back as they are; for the client's own use.",
+        examples=[{"site": "north"}],
     )
     model: str = Field(default="auto", min_length=1, max_length=MAX_NAME, description="As for recognitions.")
     task: str | None = Field(default=None, min_length=1, max_length=MAX_NAME, description="As for recognitions.")
@@ -133,6 +154,8 @@ class Stream(Value):
     """A subscription and where it stands."""
 
     id: str = Field(examples=[STREAM_ID])
+    name: str | None = Field(default=None, description="As subscribed.", examples=["front door"])
+    labels: dict[str, str] = Field(default_factory=dict, examples=[{"site": "north"}])
     url: str = Field(description="Without credentials.", examples=["rtsp://***@192.168.1.20:554/stream1"])
     model: str = Field(description="`auto` is settled when subscribing.", examples=["adafocus-v3-compact"])
     task: str = Field(examples=["sports-actions"])

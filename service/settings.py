@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     """GFLOP/s of this replica that all its cameras share; None: no bound. 20 cameras at 0.5 a second each need 10."""
     max_streams: int = Field(default=64, ge=1)
     """Cameras subscribed, over all replicas; one more is 429. Each has a process of its own, of about 53 MiB."""
+    camera_metrics: bool = False
+    """Whether each camera has a metric of its own, by its name: fovea_camera_up, so that one that is down can be an
+    alert. At most max_streams series."""
     max_replica_streams: int | None = Field(default=None, ge=1)
     """Cameras that this replica watches; None: 16 per core it may use where replicas share a Redis, else all of
     max_streams. So the first of several replicas to start does not take more than it can."""

@@ -15,11 +15,11 @@ from service.streams.address import AddressPolicy, AddressRefused
 from service.streams.attention import Attention, Sight
 from service.streams.backoff import Backoff
 from service.streams.journal import Journal
+from service.streams.sharing import Process
 from service.streams.status import Source, Trouble
 from service.streams.subscription import Subscription
 from service.streams.windows import Window, Windows
 from video.camera.live import Broken, CameraSource, Cell, Lost, Opened, Patience, Sampling
-from video.children.camera_process import CameraProcess
 from video.clip import ClipRule, VideoLimits
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Ingest:
         rule: ClipRule,
         terms: Terms,
         *,
-        start_process: Callable[[], Awaitable[CameraProcess]],
+        start_process: Callable[[], Awaitable[Process]],
         journal: Journal,
         metrics: Metrics,
         offer: Callable[[Window, str], None],
@@ -65,7 +65,7 @@ class Ingest:
             subscription.decode, window_s=subscription.window_s, least_keyframes=terms.least_keyframes
         )
         self._backoff = Backoff(terms.backoff_cap_s, terms.auth_retry_s)
-        self._process: CameraProcess | None = None
+        self._process: Process | None = None
         journal.show(mode=self._attention.mode)
 
     async def run(self) -> None:
@@ -107,7 +107,7 @@ class Ingest:
         process.open(self._source(address), self._terms.patience, self._sampling, self._attention.mode)
         return await self._listen(process)
 
-    async def _running_process(self) -> CameraProcess:
+    async def _running_process(self) -> Process:
         if self._process is not None and not self._process.is_alive:
             await self._process.end()
             self._process = None
@@ -119,7 +119,7 @@ class Ingest:
         url, transport, terms = self._subscription.url, self._subscription.transport, self._terms
         return CameraSource(url.pinned(address), url.host, address, url.port, transport, terms.ca_file, terms.verify)
 
-    async def _listen(self, process: CameraProcess) -> Lost:
+    async def _listen(self, process: Process) -> Lost:
         """Take in what the camera shows until it is lost."""
         counts = self._journal.counts
         before = counts.frames_decoded, counts.frames_dropped

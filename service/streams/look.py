@@ -24,6 +24,7 @@ from service.streams.pool import Pool
 from service.streams.status import Counts, Result
 from service.streams.subscription import Subscription
 from service.streams.windows import Window
+from video.camera.live import Picture
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +58,12 @@ class Look:
         self._memory: dict[int, Any] = {}  # glance features of the latest window's frames; the engine's
         self._latest: asyncio.Queue[_Due] = asyncio.Queue(1)
         self._before = Counts()  # as of the result before
+        self.picture: Picture | None = None  # the middle one of the latest window
         self._told_label: tuple[str | None] | None = None  # of the result told last; None: none was
 
     def offer(self, window: Window, codec: str) -> None:
         """Look at this one next, whatever else waits."""
+        self.picture = window.pictures_T[len(window.pictures_T) // 2]
         if not self._latest.empty():
             self._latest.get_nowait()
             self._drop("busy")

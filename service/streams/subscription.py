@@ -1,6 +1,7 @@
 """A subscription: which camera, and what to make of it. Knows neither camera nor HTTP."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
@@ -29,6 +30,8 @@ class Subscription:
     decode: Decode
     transport: Literal["tcp", "udp"]
     created_s: float  # wall-clock
+    name: str | None = None  # what people call the camera
+    labels: Mapping[str, str] = field(default_factory=dict)  # the client's own
 
     @property
     def cell_s(self) -> Fraction:

@@ -19,6 +19,8 @@ def stream_answer(
     ttl_s = subscription.ttl_s
     return schemas.Stream(
         id=subscription.id,
+        name=subscription.name,
+        labels=dict(subscription.labels),
         url=str(subscription.url),
         model=subscription.model,
         task=subscription.task,

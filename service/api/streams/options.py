@@ -61,6 +61,8 @@ async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, polic
         decode=asked.decode,
         transport=asked.transport,
         created_s=time.time(),
+        name=asked.name,
+        labels=asked.labels,
     )
 
 
