@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.answers import RecognitionAnswer, Value
-from fovea.words import MAX_GFLOPS, MAX_NAME, Decode, Emit, ErrorClass, StreamState
+from fovea.words import MAX_GFLOPS, MAX_NAME, Clock, ClockUsed, Decode, Emit, ErrorClass, StreamState
 
 Transport = Literal["tcp", "udp"]
 
@@ -89,6 +89,29 @@ class NewStream(BaseModel):
         description="auto: keyframes alone while the scene is quiet and enough of them fall in a window, else all.",
     )
     transport: Transport = Field(default="tcp", description="How RTP travels.")
+    clock: Clock = Field(
+        default=Clock.AUTO,
+        description="Whose time pictures get. auto: the camera's, until it is found to run wrong; then, and with "
+        "`arrival`, the time when they reach the service.",
+    )
+    connect_timeout_s: float | None = Field(
+        default=None, gt=0, le=60, description="For the TCP connection; absent: the service's."
+    )
+    open_timeout_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=120,
+        description="From then on until it plays; absent: the service's. A relay that starts its source needs longer.",
+        examples=[15.0],
+    )
+    stall_timeout_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=600,
+        description="Without a picture, before it counts as lost; absent: the service's. Longer than the camera's "
+        "pictures are apart.",
+        examples=[15.0],
+    )
 
 
 class StreamError(Value):
@@ -104,7 +127,10 @@ class StreamVideo(Value):
     width: int = Field(examples=[1280])
     height: int = Field(examples=[720])
     codec: str = Field(examples=["h264"])
-    keyframe_interval_s: float | None = Field(description="null until two were seen.", examples=[1.0])
+    keyframe_interval_s: float | None = Field(
+        description="null until two were seen, and where none can be decoded alone.", examples=[1.0]
+    )
+    clock: ClockUsed = Field(description="Whose time its pictures get now.", examples=["camera"])
 
 
 class StreamStatus(Value):
@@ -169,6 +195,10 @@ class Stream(Value):
     on: Emit
     decode: Decode = Field(description="As asked; `status.decode` is what is done.")
     transport: Transport
+    clock: Clock = Field(description="As asked; `status.video.clock` is whose time is used.")
+    connect_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[None])
+    open_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[15.0])
+    stall_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[None])
     ttl_s: float | None = Field(examples=[None])
     created_at: datetime = Field(examples=[WHEN])
     expires_at: datetime | None = Field(description="Without a further read; null without ttl_s.", examples=[None])

@@ -73,6 +73,7 @@ class ErrorClass(StrEnum):
     BUSY = "busy"  # 453 or 503: it has no room for one more viewer, or is still starting
     TLS = "tls"  # the certificate does not verify, or there is no TLS
     PROTOCOL = "protocol"  # what it says is no RTSP, or it refuses the transport
+    BLIND = "blind"  # it plays, but its next keyframe is to come; nobody hangs up meanwhile
     UNSUPPORTED = "unsupported"  # no video stream, or a codec that is not read here
     LIMIT = "limit"  # its pictures are larger than allowed
     ENDED = "ended"  # it closed the stream

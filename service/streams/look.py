@@ -20,6 +20,7 @@ from service.ledger.base import Fenced
 from service.metrics import Metrics
 from service.streams.attention import Sight
 from service.streams.journal import Journal
+from service.streams.pace import Pace
 from service.streams.pool import Pool
 from service.streams.status import Counts, Result
 from service.streams.subscription import Subscription
@@ -57,6 +58,7 @@ class Look:
         self._metrics = metrics
         self._memory: dict[int, Any] = {}  # glance features of the latest window's frames; the engine's
         self._latest: asyncio.Queue[_Due] = asyncio.Queue(1)
+        self._pace = Pace(subscription.stride_s)
         self._before = Counts()  # as of the result before
         self.picture: Picture | None = None  # the middle one of the latest window
         self._told_label: tuple[str | None] | None = None  # of the result told last; None: none was
@@ -74,7 +76,9 @@ class Look:
         self._pool.join(self._subscription.id, time.monotonic())
         try:
             while True:
+                await asyncio.sleep(self._pace.wait_s(time.monotonic()))
                 due = await self._latest.get()
+                self._pace.take(time.monotonic())
                 try:
                     await self._look(due, attend)
                 except Fenced:

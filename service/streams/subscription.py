@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
-from fovea.words import Decode, Emit
+from fovea.words import Clock, Decode, Emit
 from service.engine.budget import RecognitionOptions
 from service.streams.address import CameraUrl
 
@@ -31,6 +31,10 @@ class Subscription:
     transport: Literal["tcp", "udp"]
     created_s: float  # wall-clock
     name: str | None = None  # what people call the camera
+    clock: Clock = Clock.AUTO
+    connect_timeout_s: float | None = None  # None: the replica's, as the two below
+    open_timeout_s: float | None = None
+    stall_timeout_s: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)  # the client's own
 
     @property

@@ -40,7 +40,8 @@ from video.file.probe import MAX_ASPECT, check_size
 
 MAX_KEPT_BYTES = 8 * 2**20  # of the group of pictures that full decoding could start from
 BLIND_S, BLIND_PACKETS = 10.0, 10  # that packets may come without any of them giving a picture
-LATE_S, CAUGHT_UP_S = 1.0, 0.3  # without having caught up: where frames begin to be left out, and where that ends
+LATE_S, LATE_PACKETS, CAUGHT_UP_S = 1.0, 25, 0.3  # without having caught up: where frames begin to be left out; its end
+PATIENT = 4  # times that, where the next picture to begin with is far
 MISSED_S = 1.0  # of silence before a break: what came meanwhile may be lost, and pictures refer to it
 OVERDUE = 2.5  # keyframe distances without a keyframe, after which all is decoded
 
@@ -87,7 +88,7 @@ class Feed:
         self._group_bytes = 0
         self._is_late = False  # packets come faster than they can be decoded: keyframes alone, until that is over
         self._arrived_s = self._caught_up_s = self._seen_s = time.monotonic()  # latest packet, awaited one, picture
-        self._unseen = 0  # packets since the latest picture
+        self._unseen = self._unawaited = 0  # packets since the latest picture, since the latest awaited one
         self._has_faith = False  # libav takes pictures for damaged that are not
         self._blind: Blind | None = Blind(self._context, self._limits, self._seen_s)
 
@@ -124,8 +125,9 @@ class Feed:
 
     def _note_time(self, arrival: Arrival) -> None:
         packet, now_s = arrival.packet, arrival.arrived_s
+        self._unawaited += 1
         if arrival.was_awaited:
-            self._caught_up_s = now_s
+            self._caught_up_s, self._unawaited = now_s, 0
         silence_s, self._arrived_s = now_s - self._arrived_s, now_s
         camera_s = None if packet.pts is None else packet.pts * self._time_base
         if not self._clock.take(camera_s, now_s, arrival.was_awaited):
@@ -162,9 +164,11 @@ class Feed:
     def _note_lateness(self, packet: "Packet[VideoStream]", now_s: float) -> None:
         """Results must be fresh: what cannot be decoded in time is left out, not queued up."""
         late_s = now_s - self._caught_up_s
+        is_near = self._keyframes_do and (self._keyframe_interval_s or 0.0) <= PATIENT * LATE_S
+        times = 1 if is_near else PATIENT
         if self._blind is not None or self._mode != "all":
             self._is_late = False
-        elif not self._is_late and late_s > LATE_S:
+        elif not self._is_late and late_s > times * LATE_S and self._unawaited > times * LATE_PACKETS:
             self._is_late = True
             self._context.flush_buffers()
         elif self._is_late and late_s < CAUGHT_UP_S:
