@@ -1,7 +1,7 @@
 """Looks up names in threads of its own, bounded in number: a name whose servers are silent makes no other one wait.
 
 `getaddrinfo` cannot be stopped; it may take half a minute. So one lookup a name at a time, whoever asks; and names that
-took too long the last time are looked up beside the others, not before them. Knows no camera and no policy.
+took too long the last time are looked up beside the others, not before them. Knows no camera.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Where no camera is, or none should be looked for: special addresses of IPv4 and IPv6, and this machine's own.
 
-Knows no URL and no setting.
+Knows no camera.
 
 Sources: the IANA special-purpose address registries (RFC 6890 and what followed); for metadata services the
 documentation of each provider.
