@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from service.api.body.spool import sweep
 from service.api.edge import problems
 from service.api.edge.guard import Guard
 from service.api.edge.heads import Heads
@@ -101,6 +102,8 @@ async def _open(
     app: FastAPI, stack: contextlib.AsyncExitStack, settings: Settings, metrics: Metrics, load: Loader
 ) -> None:
     try:
+        if num_swept := await asyncio.to_thread(sweep, settings.spool_dir):
+            log.info("removed %d uploads that a killed process left in %s", num_swept, settings.spool_dir)
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
         app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline))
         app.state.pipeline = pipeline

@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import os
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +25,7 @@ from fovea.errors import (
     UploadTimeout,
     UploadTooLarge,
 )
-from service.api.body.spool import save, spooled
+from service.api.body.spool import save, spooled, sweep
 from service.api.body.uploads import Upload, open_upload
 
 BOUNDARY = "----limit"
@@ -284,3 +286,17 @@ def test_nor_is_a_spool_folder_that_cannot_be_used() -> None:
         pass
     assert refusal.value.retry_after_s
     assert "/dev" not in str(refusal.value), "what lies where is no client's business"
+
+
+def test_uploads_of_a_killed_process_are_swept_and_those_of_a_living_one_are_not(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, sys; from service.api.body.spool import spooled\n"
+        "with spooled(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    (tmp_path / "notes.upload").write_text("somebody else's")
+    with spooled(tmp_path) as living:
+        assert len(list(tmp_path.glob("fovea-*.upload"))) == 2
+        assert sweep(tmp_path) == 1
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.name, "notes.upload"])
+    assert sweep(tmp_path / "nowhere") == 0
