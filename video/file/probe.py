@@ -24,7 +24,7 @@ FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
 # libav's decoder names (two of them for AV1).
 CODECS = (
     "h264,hevc,vp8,vp9,av1,libdav1d,mpeg4,mpeg2video,mpeg1video,mjpeg,prores,dnxhd,ffv1,h263,flv,"
-    "msmpeg4v2,msmpeg4,wmv1,wmv2,wmv3,vc1,theora"
+    "msmpeg4v1,msmpeg4v2,msmpeg4,wmv1,wmv2,wmv3,vc1,theora"
 )
 
 # Major brands of ISO/IEC 23008-12: libav opens them as a video of one frame, or of one for each tile.
