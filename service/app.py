@@ -169,9 +169,11 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
 def load_models(settings: Settings) -> list["Model"]:
     """Every bundle that can be found: the default first, then trained ones. Raises ValueError when there is none.
 
-    Brings torch, which takes seconds to import: not before it is needed, so that the service listens at once.
+    Brings OpenVINO, or torch, which takes seconds to import: not before it is needed, so that the service listens at
+    once.
     """
-    from models import available_models, load_model
+    from models import available_models
+    from models.loading import load_models as load_bundles
     from models.runtime import RuntimeConfig
 
     runtime = RuntimeConfig(
@@ -190,7 +192,7 @@ def load_models(settings: Settings) -> list["Model"]:
             f"no bundle in {', '.join(map(str, settings.bundles))}; point FOVEA_BUNDLES at yours, or let those that "
             "ship be served: FOVEA_SHIPPED_BUNDLES=true"
         )
-    models = [load_model(folder, runtime=runtime) for folder in found.values()]
+    models = load_bundles(found.values(), runtime)
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
 
 
