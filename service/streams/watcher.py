@@ -259,7 +259,8 @@ class Watcher:
         reused = len(set(window.keys_T) & self._memory.keys())
         spent_flops = 0
         try:
-            clip = window.clip(self._codec, counts.frames_decoded - self._told[0])
+            num_crops = self._sampling.rule.num_crops
+            clip = window.clip(self._codec, counts.frames_decoded - self._told[0], num_crops)
             recognition = await self._parts.pipeline.look(plan, clip, Reuse(window.keys_T, self._memory))
             spent_flops = recognition.spent_flops
         finally:

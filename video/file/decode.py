@@ -20,7 +20,7 @@ from fovea.errors import VideoLimitExceeded, VideoUnreadable
 from video.clip import Clip, ClipRule, VideoInfo, VideoLimits
 from video.file.picture import Painter
 from video.file.probe import MAX_ASPECT, Track, broken_off, check_size, opened, packets_of, scan
-from video.file.sampling import Run, choose, plan_runs, segment_centres
+from video.file.sampling import Run, choose, middle, plan_runs, segment_centres
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def _decode(path: str, rule: ClipRule, limits: VideoLimits) -> Clip:
     shots = _selected_shots(reading) if track.has_times else None
     if shots is None:
         scale = 2 * rule.num_frames
-        shots = reading.everything(segment_centres(track.start_pts, track.end_pts, rule.num_frames), scale)
+        shots = reading.everything(segment_centres(*_stretch(reading), rule.num_frames), scale)
     width_px, height_px = shots[0].displayed
     return Clip(
         frames_THWC=np.stack([shot.frame_HWC for shot in shots]),
@@ -196,13 +196,21 @@ def _decode(path: str, rule: ClipRule, limits: VideoLimits) -> Clip:
             frames_decoded=reading.num_decoded,
             frames_sampled=len({shot.pts for shot in shots}),
         ),
+        num_crops=rule.num_crops,
     )
+
+
+def _stretch(reading: Reading) -> tuple[int, int]:
+    """[start, end) in ticks that frames are taken from: the whole video, or the rule's window in its middle."""
+    track, window_s = reading.track, reading.rule.window_s
+    ticks = None if window_s is None else round(window_s / track.time_base)
+    return middle(track.start_pts, track.end_pts, ticks)
 
 
 def _selected_shots(reading: Reading) -> list[_Shot] | None:
     """The chosen frames by decoding no more than they need; None where one of them did not come out."""
     track = reading.track
-    choice = choose(track.packets, track.start_pts, track.end_pts, reading.rule.num_frames)
+    choice = choose(track.packets, *_stretch(reading), reading.rule.num_frames)
     try:
         shots = reading.selected(plan_runs(track.packets, choice.targets))
     except MemoryError:
