@@ -69,23 +69,21 @@ class Block(nn.Module):
         self.mlp_out = nn.Linear(config.mlp_dim, dim)
 
     def forward(self, tokens_BSD: Tensor) -> Tensor:
-        class_B1D, patches_BPD = tokens_BSD[:, :1], tokens_BSD[:, 1:]
         for step in self.patch_steps:
+            patches_BPD = tokens_BSD[:, 1:]
             patches_BPD = patches_BPD + self._dropped(step(patches_BPD))
-        if self.grouping.num_groups == 1:
-            found_BSD = self.attention(self.norm(tokens_BSD))
-            tokens_BSD = tokens_BSD + self._dropped(found_BSD)
-        else:
-            found_BSD = self._last_step(class_B1D, patches_BPD)
-            tokens_BSD = torch.cat((class_B1D, patches_BPD), dim=1) + self._dropped(found_BSD)
+            tokens_BSD = torch.cat((tokens_BSD[:, :1], patches_BPD), dim=1)
+        tokens_BSD = tokens_BSD + self._dropped(self._last_step(tokens_BSD))
         hidden_BSM = F.gelu(self.mlp_in(self.mlp_norm(tokens_BSD)))
         return tokens_BSD + self._dropped(self.mlp_out(hidden_BSM))
 
-    def _last_step(self, class_B1D: Tensor, patches_BPD: Tensor) -> Tensor:
+    def _last_step(self, tokens_BSD: Tensor) -> Tensor:
         """The class token joins every group, and what they tell it is averaged."""
-        num_groups, dim = self.grouping.num_groups, class_B1D.shape[-1]
-        classes_N1D = class_B1D.expand(-1, num_groups, -1).reshape(-1, 1, dim)
-        groups_NLD = torch.cat((classes_N1D, self.grouping.split(patches_BPD)), dim=1)
+        num_groups, dim = self.grouping.num_groups, tokens_BSD.shape[-1]
+        if num_groups == 1:
+            return self.attention(self.norm(tokens_BSD))  # type: ignore[no-any-return]
+        classes_N1D = tokens_BSD[:, :1].expand(-1, num_groups, -1).reshape(-1, 1, dim)
+        groups_NLD = torch.cat((classes_N1D, self.grouping.split(tokens_BSD[:, 1:])), dim=1)
         found_NLD = self.attention(self.norm(groups_NLD))
         mean_B1D = found_NLD[:, 0].reshape(-1, num_groups, dim).mean(dim=1, keepdim=True)
         return torch.cat((mean_B1D, self.grouping.join(found_NLD[:, 1:])), dim=1)

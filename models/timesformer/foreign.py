@@ -19,6 +19,12 @@ from models.timesformer.network import TimeSformer
 
 WRAPPERS = re.compile(r"^(?:module\.|model\.)+")
 HEAD_DIM = 64  # of every published TimeSformer
+SCHEMES: dict[LayoutName, tuple[Scheme, ...]] = {
+    "official": ("divided", "joint", "space"),
+    "huggingface": ("divided", "joint", "space"),
+    "mmaction2": ("divided",),
+    "mmaction2_one_attention": ("joint", "space"),
+}
 _BLOCK_NUMBER = re.compile(r"(?<=blocks\.)\d+(?=\.)")
 
 
@@ -80,11 +86,9 @@ def fit_to(found: Found, *, num_frames: int | None, view_size: tuple[int, int] |
 
 def under_their_names(network: TimeSformer, layout: LayoutName) -> dict[str, Tensor]:
     """The network's tensors as that project has them, shapes included. ValueError for a scheme it does not have."""
-    scheme = network.config.scheme
-    wanted = ("divided",) if layout == "mmaction2" else ("joint", "space")
-    known: Iterable[Scheme] = ("divided", "joint", "space") if layout in ("official", "huggingface") else wanted
+    scheme, known = network.config.scheme, SCHEMES[layout]
     if scheme not in known:
-        raise ValueError(f"the scheme {scheme} was never released: {layout} has {', '.join(known)}")
+        raise ValueError(f"{layout} has no scheme {scheme}, only {', '.join(known)}; export it to another format")
     leading = {"encoder.embedding.class_D": 2, "encoder.embedding.position_SD": 1, "encoder.embedding.time_TD": 1}
     return {
         foreign_name(name, layout): tensor.detach().reshape((1,) * leading.get(name, 0) + tuple(tensor.shape)).clone()

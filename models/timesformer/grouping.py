@@ -63,17 +63,15 @@ class Grouping:
 def grouping(step: StepName, num_frames: int, grid: tuple[int, int]) -> Grouping:
     """Of clips of `num_frames` frames of `grid` (rows, columns) patches; local and global need even numbers."""
     frames, (rows, columns) = num_frames, grid
-    if step == "joint":
-        return Grouping((frames * rows * columns,), (), (1,))
-    if step == "space":
-        return Grouping((frames, rows * columns), (1,), (2,))
-    if step == "time":
-        return Grouping((frames, rows * columns), (2,), (1,))
-    if step == "width":
-        return Grouping((frames * rows, columns), (1,), (2,))
-    if step == "height":
-        return Grouping((frames, rows, columns), (1, 3), (2,))
-    if step == "local":  # four quarters of the picture, through all frames
-        return Grouping((frames, 2, rows // 2, 2, columns // 2), (2, 4), (1, 3, 5))
-    # global: every second frame, row and column, from each of the eight places to start
-    return Grouping((frames // 2, 2, rows // 2, 2, columns // 2, 2), (2, 4, 6), (1, 3, 5))
+    groupings: dict[StepName, Grouping] = {
+        "joint": Grouping((frames * rows * columns,), (), (1,)),
+        "space": Grouping((frames, rows * columns), (1,), (2,)),
+        "time": Grouping((frames, rows * columns), (2,), (1,)),
+        "width": Grouping((frames * rows, columns), (1,), (2,)),
+        "height": Grouping((frames, rows, columns), (1, 3), (2,)),
+        # the four quarters of the picture, through all frames
+        "local": Grouping((frames, 2, rows // 2, 2, columns // 2), (2, 4), (1, 3, 5)),
+        # every second frame, row and column, from each of the eight places to start
+        "global": Grouping((frames // 2, 2, rows // 2, 2, columns // 2, 2), (2, 4, 6), (1, 3, 5)),
+    }
+    return groupings[step]

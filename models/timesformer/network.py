@@ -99,8 +99,8 @@ class TimeSformer(nn.Module):
         shape = tuple(views_BTHWC.shape)
         if shape[1:] != wanted or 0 in shape or views_BTHWC.dtype != torch.uint8:
             raise ValueError(
-                f"views are {views_BTHWC.dtype} {shape}, but must be torch.uint8 (clips, {', '.join(map(str, wanted))}): "
-                f"frames, rows and columns of one view, RGB; sample and resize the video first"
+                f"views are {views_BTHWC.dtype} {shape}, but must be torch.uint8 (clips, *{wanted}): frames, rows and "
+                f"columns of one view, RGB; sample and resize the video first"
             )
 
 
