@@ -144,13 +144,13 @@ def _draw(path: Path, answer: "RecognitionAnswer", out: Path) -> None:
 
 @cli.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False) -> None:
-    """List the bundles that `serve` would load: task, labels, prices, and whether they are trained."""
+    """List the bundles that `serve` would load: task, labels, prices as the files say, and whether they are trained."""
     from models import available_models
-    from models.bundle import Bundle
+    from models.listing import read_listing
 
     settings = Settings.read()
     found = available_models(*settings.bundles, shipped=settings.shipped_bundles)
-    bundles = [Bundle.read(folder) for folder in found.values()]
+    bundles = [read_listing(folder) for folder in found.values()]
     if as_json:
         typer.echo(json.dumps([terminal.bundle_facts(bundle) for bundle in bundles]))
     else:

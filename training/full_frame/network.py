@@ -9,7 +9,7 @@ Shape suffixes: B clips, T frames, H rows, W columns, C classes or colour channe
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +20,39 @@ from models.adafocus.encoders import FocusEncoder, GlanceEncoder
 from models.adafocus.network import Exits, check_clips, split_rows
 from models.flops import count_call_flops
 
+TITLE = "full-frame baseline"
+NAMES = ("tsn", "tsm", "tsn+", "tsm+")
+
 
 @dataclass(frozen=True, slots=True)
 class FullFrameConfig:
     """The baseline of one AdaFocus model: its frames (those of its glance), sizes, backbones and normalisation."""
 
+    family: ClassVar[str] = "full_frame"
+    """Its name in `training.families`."""
     model: AdaFocusConfig
     temporal_shift: bool
     with_glance: bool
+
+    @property
+    def num_classes(self) -> int:
+        return self.model.num_classes
+
+    @property
+    def num_frames(self) -> int:
+        """Of a clip: which of them are looked at, the model's glance says."""
+        return self.model.num_frames
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        return self.model.frame_size
+
+    @classmethod
+    def named(cls, model: AdaFocusConfig, name: str) -> "FullFrameConfig":
+        """The baseline `name` of `model`; ValueError for a name that is none."""
+        if name not in NAMES:
+            raise ValueError(f"baseline is {name!r}, but must be one of {', '.join(NAMES)}")
+        return cls(model, temporal_shift=name.startswith("tsm"), with_glance=name.endswith("+"))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -64,6 +89,10 @@ class FullFrame(nn.Module):
             heads["glance"] = nn.Linear(self.pool.width * self.glance.num_features, model.num_classes)
         self.classifier = nn.ModuleDict(heads)
 
+    def heads(self) -> dict[str, nn.Linear]:
+        """By the name of the network whose features they are given."""
+        return {name: head for name, head in self.classifier.items() if isinstance(head, nn.Linear)}
+
     def forward(self, clips_BTHWC: Tensor) -> Exits:
         """`logits_BEC` with E = 1; the auxiliary logits are those of each network alone."""
         logits = {
@@ -95,15 +124,22 @@ class FullFrame(nn.Module):
         return pooled_BF
 
 
-def full_frame_cost_flops(config: FullFrameConfig) -> int:
-    """Multiply-adds a clip."""
+def build_network(config: FullFrameConfig, seed: int) -> FullFrame:
+    """On the CPU, in eval mode; the weights follow from (config, seed); torch's own random numbers stay as they are."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return FullFrame(config).eval()
+
+
+def step_flops(config: FullFrameConfig) -> tuple[int]:
+    """Multiply-adds a clip, in the one step that there is."""
     with torch.device("meta"):
         network = FullFrame(config).eval()
         frames_NHWC = torch.empty(network.num_frames, *config.model.frame_size, 3, dtype=torch.uint8)
-        cost = count_call_flops(network.focus.maps, frames_NHWC, network.num_frames)
+        flops = count_call_flops(network.focus.maps, frames_NHWC, network.num_frames)
         head = network.pool.width * config.model.num_classes
-        cost += head * network.focus.num_features
+        flops += head * network.focus.num_features
         if network.glance is not None:
-            cost += count_call_flops(network.glance, frames_NHWC)
-            cost += head * network.glance.num_features
-    return cost
+            flops += count_call_flops(network.glance, frames_NHWC)
+            flops += head * network.glance.num_features
+    return (flops,)
