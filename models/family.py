@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.recognizer import Recognizer
 from models.runtime.base import Runtime
-from video.clip import ClipRule
+from video.clip import ClipRule, Resize
 
 
 class ModelConfig(Protocol):
@@ -76,6 +76,8 @@ class Family(Generic[ConfigT, NetworkT]):
     """Every linear layer that gives an exit's logits, in the order in which a forward pass comes to it."""
     variants: Mapping[str, Callable[[int], ConfigT]] = field(default_factory=dict)
     """What `fovea build` offers by name: the configuration for a number of classes."""
+    resize: Resize = "letterbox"
+    """How pictures are brought to a model's frame size where nobody trained it to be otherwise."""
     paper_flops: Callable[[ConfigT], int] | None = None
     """What the family's own paper would print for a whole pass; None where it counts as our prices do."""
     loaders: Mapping[str, Callable[[NetworkT, Mapping[str, Tensor]], None]] = field(default_factory=dict)

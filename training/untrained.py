@@ -72,9 +72,9 @@ def build_untrained(
 
 
 def _build(folder: Path, seed: int, config: ModelConfig, num_clips: int) -> Bundle:
-    clip = Framing(sampling="uniform", resize="letterbox", source_short_side_px=None)
-    clip_rule = ClipRule(config.num_frames, *config.frame_size, clip.resize)
     family = find_family(config.family)
+    clip = Framing(sampling="uniform", resize=family.resize, source_short_side_px=None)
+    clip_rule = ClipRule(config.num_frames, *config.frame_size, clip.resize)
     network = family.build_network(config, seed)
     _spread_out(network, family.heads(network), _clips(clip_rule, min(num_clips, NUM_INITIAL_CLIPS), seed, _INITIAL))
     runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))

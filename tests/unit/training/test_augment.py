@@ -37,7 +37,7 @@ def ramps(height=48, width=64, count=8):
     return footage_of(np.broadcast_to(picture_HWC, (count, height, width, 3)).copy())
 
 
-def clip(footage, augmentation, seed=0, clip_rule=SPEC, **how):
+def clip(footage, augmentation, seed=0, spec=SPEC, **how):
     return augmented_clip(footage, spec, augmentation, np.random.default_rng(seed), **how)
 
 
@@ -132,14 +132,14 @@ class TestCrops:
 
     def test_of_a_letterboxed_clip_keep_its_bars(self):
         spec = replace(SPEC, resize="letterbox")
-        (frame_HWC, *_) = clip(ramps(32, 64), Augmentation(scales=(1.0,)), clip_rule=spec)  # twice as wide as high: 16 rows
+        (frame_HWC, *_) = clip(ramps(32, 64), Augmentation(scales=(1.0,)), spec=spec)  # twice as wide as high: 16 rows
         assert not frame_HWC[:4].any()
         assert not frame_HWC[-4:].any()
         assert (frame_HWC[4:-4, :, 2] > 70).all()
 
     def test_of_a_stretched_clip_may_show_all_of_it(self):
         spec = replace(SPEC, resize="stretch")
-        (frame_HWC, *_) = clip(ramps(24, 64), Augmentation(scales=(1.0,)), clip_rule=spec)
+        (frame_HWC, *_) = clip(ramps(24, 64), Augmentation(scales=(1.0,)), spec=spec)
         assert frame_HWC[12, 0, 0] < 10
         assert frame_HWC[12, -1, 0] > 245
 

@@ -35,7 +35,7 @@ def store(tmp_path_factory):
     return FrameStore(tmp_path_factory.mktemp("cache"), 48)
 
 
-def batches_of(dataset, store, augmentation=PLAIN, batch_size=4, seed=0, balanced=True, clip_rule=SPEC):
+def batches_of(dataset, store, augmentation=PLAIN, batch_size=4, seed=0, balanced=True, spec=SPEC):
     return Batches(dataset, store, spec, augmentation, batch_size, seed, balanced)
 
 
@@ -131,7 +131,7 @@ class TestWhatDoesNotFit:
     def test_a_store_of_another_sharpness_than_inference(self, dataset, store):
         for short_side_px in (None, 40):
             with pytest.raises(ValueError, match=r"short side 48.*another sharpness than inference"):
-                batches_of(dataset, store, clip_rule=replace(SPEC, source_short_side_px=short_side_px))
+                batches_of(dataset, store, spec=replace(SPEC, source_short_side_px=short_side_px))
 
     def test_a_pattern_to_flip_that_no_label_meets(self, dataset, store):
         with pytest.raises(ValueError, match=r"flip names 'cct_\*', but no label is like that"):
