@@ -113,10 +113,11 @@ def _print_bundled(bundled: "Bundled") -> None:
         )  # fmt: skip
     stderr.print(f"calibrated on {calibration.data} (the figures below are of these videos)")
     _print_table(table)
-    (flops, accuracy) = bundle.frontier[-1]
+    (flops, accuracy), measured = bundle.frontier[-1], bundle.manifest.measured
+    assert measured is not None, "calibration measures"
     stderr.print(
         f"{bundle.folder}: {bundle.digest}\ndefault budget {bundle.default_budget_flops / 1e9:.4g} GFLOPs; at the "
-        f"largest, {flops / 1e9:.4g} GFLOPs on average and top-1 {accuracy:.3f} on {bundle.manifest.measured.data}"
+        f"largest, {flops / 1e9:.4g} GFLOPs on average and top-1 {accuracy:.3f} on {measured.data}"
     )
 
 

@@ -16,6 +16,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 
 from cli import terminal
 from cli.evaluation import commands as evaluation_commands
+from cli.importing import commands as importing_commands
 from cli.streams import streams as streams_commands
 from cli.training import commands as training_commands
 from fovea.errors import FoveaError
@@ -30,6 +31,7 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 cli.add_typer(training_commands)
 cli.add_typer(evaluation_commands)
+cli.add_typer(importing_commands)
 cli.add_typer(streams_commands, name="streams")
 
 

@@ -80,12 +80,7 @@ def bundle_run(
     `data`: where the run's data lies now, if it has moved. Its val split, if there is one, gives the measured figures.
     Raises ValueError for a run that cannot become a bundle; nothing is left behind then.
     """
-    if not _NAME.fullmatch(out.name):
-        raise ValueError(
-            f"a bundle cannot be called {out.name!r}: small letters, digits, '.', '_' and '-' only; rename --out"
-        )
-    if out.exists() and not replace:
-        raise ValueError(f"{out} exists already and is not overwritten; remove it, choose another, or say --replace")
+    check_name(out, overwrite=replace)
     run = read_run(run_folder)
     network = _halved_network(run, run_folder)
     root = data or Path(run.data.path)
@@ -148,6 +143,16 @@ def bundle_run(
     weights = halved(network.state_dict())
     bundle = write_bundle(out.parent, description, weights, calibration, replace=replace)
     return Bundled(bundle, seen, before_K, after_K)
+
+
+def check_name(out: Path, *, overwrite: bool) -> None:
+    """ValueError where no bundle can be written to `out`: before anything takes long."""
+    if not _NAME.fullmatch(out.name):
+        raise ValueError(
+            f"a bundle cannot be called {out.name!r}: small letters, digits, '.', '_' and '-' only; rename --out"
+        )
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists already and is not overwritten; remove it, choose another, or say --replace")
 
 
 def load_run_network(run: Run, folder: Path) -> nn.Module:

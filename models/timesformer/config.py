@@ -3,11 +3,12 @@
 Sizes are (rows, columns) in pixels; a grid is (rows, columns) in patches.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, TypeAlias, get_args
+from functools import partial
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
-from models.normalize import ChannelOrder
+from models.channels import ChannelOrder
 
 Scheme: TypeAlias = Literal["space", "joint", "divided", "local_global", "axial"]
 """Figure 2 of the paper, from left to right."""
@@ -19,6 +20,7 @@ NUM_VIEWS = 3  # left, centre, right; of upright pictures top, centre, bottom
 class TimeSformerConfig:
     """The paper's Base unless told otherwise. Raises ValueError naming the value, the rule and the way out."""
 
+    family: ClassVar[str] = "timesformer"
     num_classes: int
     scheme: Scheme = "divided"
     num_frames: int = 8
@@ -120,6 +122,19 @@ def tiny(num_classes: int = 5, scheme: Scheme = "divided") -> TimeSformerConfig:
         mlp_dim=64,
         drop_path=0.0,
     )
+
+
+VARIANTS: Mapping[str, Callable[[int], TimeSformerConfig]] = {
+    "timesformer-base": base,
+    "timesformer-hr": high_resolution,
+    "timesformer-l": long_range,
+    "timesformer-base-space": partial(with_scheme, scheme="space"),
+    "timesformer-base-joint": partial(with_scheme, scheme="joint"),
+    "timesformer-base-local-global": partial(with_scheme, scheme="local_global"),
+    "timesformer-base-axial": partial(with_scheme, scheme="axial"),
+    "timesformer-compact": compact,
+}
+"""By the name that their bundles have."""
 
 
 def _check_numbers(config: TimeSformerConfig) -> None:

@@ -85,22 +85,28 @@ class TimeSformer(nn.Module):
                 assert isinstance(module.fc, nn.Linear)
                 nn.init.zeros_(module.fc.weight)
 
-    def forward(self, views_BTHWC: Tensor) -> Tensor:
-        """logits_BC of uint8 views of the configuration's frames and view size.
+    def forward(self, clips_BTHWC: Tensor) -> Tensor:
+        """logits_BC of uint8 clips of the configuration's frames: of one view, or, where a frame is as wide as all of
+        them, summed over the views.
 
         Raises ValueError for another shape or type.
         """
-        self._check(views_BTHWC)
-        logits_BC: Tensor = self.classifier(self.encoder(views_BTHWC.flatten(0, 1)))
+        self._check(clips_BTHWC)
+        rows, columns = self.config.view_size
+        num_views = clips_BTHWC.shape[3] // columns
+        views_BVTHWC = torch.unflatten(clips_BTHWC, 3, (num_views, columns)).movedim(3, 1)
+        features_XD = self.encoder(views_BVTHWC.reshape(-1, rows, columns, 3))  # X = B * V
+        logits_BC = torch.unflatten(self.classifier(features_XD), 0, (-1, num_views)).sum(dim=1)
         return logits_BC
 
-    def _check(self, views_BTHWC: Tensor) -> None:
-        wanted = (self.config.num_frames, *self.config.view_size, 3)
-        shape = tuple(views_BTHWC.shape)
-        if shape[1:] != wanted or 0 in shape or views_BTHWC.dtype != torch.uint8:
+    def _check(self, clips_BTHWC: Tensor) -> None:
+        frames, (rows, columns) = self.config.num_frames, self.config.view_size
+        shape = tuple(clips_BTHWC.shape)
+        taken = [(frames, rows, columns, 3), (frames, *self.config.frame_size, 3)]
+        if shape[1:] not in taken or 0 in shape or clips_BTHWC.dtype != torch.uint8:
             raise ValueError(
-                f"views are {views_BTHWC.dtype} {shape}, but must be torch.uint8 (clips, *{wanted}): frames, rows and "
-                f"columns of one view, RGB; sample and resize the video first"
+                f"clips are {clips_BTHWC.dtype} {shape}, but must be torch.uint8 (clips, {frames}, {rows}, {columns} "
+                f"or {taken[1][2]}, 3): frames, rows and columns of one view or of all, RGB; sample and resize first"
             )
 
 

@@ -136,7 +136,7 @@ def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDeta
             solved_for_gflops=point.budget_flops / 1e9,
             entropy_nats=list(point.thresholds_nats),
             mean_gflops=point.mean_cost_flops / 1e9,
-            accuracy=point.accuracy,
+            accuracy=point.accuracy if offer.calibrated else None,
         ),
         card=dict(offer.card),
     )

@@ -314,8 +314,17 @@ def test_what_cannot_be_built_is_refused_by_name(changes: dict[str, object], mes
 def test_a_view_of_another_shape_is_refused() -> None:
     network = build_network(tiny(), 0)
     for wrong in (torch.zeros(1, 5, 32, 32, 3, dtype=torch.uint8), torch.zeros(1, 4, 32, 32, 3)):
-        with pytest.raises(ValueError, match="frames, rows and columns of one view"):
+        with pytest.raises(ValueError, match="frames, rows and columns of one view or of all"):
             network(wrong)
+
+
+def test_of_whole_frames_the_logits_are_the_sum_over_their_views() -> None:
+    config = tiny()
+    network = lively(config)
+    parts = [views(config, seed=seed) for seed in range(3)]
+    with torch.no_grad():
+        wanted = sum(network(part) for part in parts)
+        torch.testing.assert_close(network(torch.cat(parts, dim=3)), wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_stochastic_depth_leaves_additions_out_in_training_alone_and_keeps_their_mean() -> None:
