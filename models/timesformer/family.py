@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from models.family import Family, Head
 from models.timesformer.config import VARIANTS, TimeSformerConfig
 from models.timesformer.costs import step_flops
+from models.timesformer.image_vit import start_from_image_vit
 from models.timesformer.network import TimeSformer, build_network
 from models.timesformer.recognizer import TimeSformerRecognizer
 
@@ -25,4 +26,5 @@ FAMILY = Family(
     heads=_heads,
     variants=VARIANTS,
     resize="three_crops",
+    loaders={"glance": start_from_image_vit},
 )

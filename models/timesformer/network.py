@@ -85,6 +85,11 @@ class TimeSformer(nn.Module):
                 assert isinstance(module.fc, nn.Linear)
                 nn.init.zeros_(module.fc.weight)
 
+    @property
+    def glance(self) -> Encoder:
+        """The part that looks, at the centre view first: what an image ViT's weights are for."""
+        return self.encoder
+
     def forward(self, clips_BTHWC: Tensor) -> Tensor:
         """logits_BC of uint8 clips of the configuration's frames: of one view, or, where a frame is as wide as all of
         them, summed over the views.
