@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.adafocus.config import compact
 from models.bundle import Bundle, write_bundle
 from models.bundle_format import MANIFEST, Architecture, BundleError, Card, Description, Framing, Measured, Provenance
 from models.calibration import Calibration, not_calibrated
@@ -62,13 +61,12 @@ def build_variant(name: str, parent: Path, *, seed: int = 0) -> tuple[Bundle, bo
 
 
 def build_untrained(
-    folder: Path, *, seed: int = 0, config: ModelConfig | None = None, num_clips: int = NUM_CLIPS
+    folder: Path, *, config: ModelConfig, seed: int = 0, num_clips: int = NUM_CLIPS
 ) -> tuple[Bundle, bool]:
     """The bundle in `folder`, and whether it was built now: an intact one of the same recipe, seed and shape is kept.
 
     The same arguments give the same digest on one machine. Raises ValueError where a trained bundle stands.
     """
-    config = config or compact(len(LABELS))
     if standing := _standing(folder, seed, config):
         return standing, False
     with _one_thread():

@@ -51,5 +51,5 @@ def make_recognizer(
         clip_size=clip_size,
         clip_rule=clip_rule,
         temperatures=temperatures,
-        flops=step_flops(config),
+        step_flops=step_flops(config),
     )
