@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.recognizer import Cube
 from service.api.recognitions.answers import cube_place
-from service.engine.request import CubeBox
 from tests.clips import cached_clip, moving_square, noise
 from video.children.file_wire import answer, payload_bytes, read_answer, read_request, request
 from video.clip import Clip, ClipRule, VideoLimits
@@ -60,7 +60,7 @@ def test_each_crop_tells_where_it_lies_in_the_source(
 ) -> None:
     clip = decoded(size)
     for number, wanted in enumerate(boxes):
-        box = cube_place(CubeBox(0, 0, 96 * number, 2, 96, 96), clip).box
+        box = cube_place(Cube(0, 0, 96 * number, 2, 96, 96), clip).box
         np.testing.assert_allclose((box.x, box.y, box.w, box.h), wanted, atol=1e-5)
 
 
