@@ -82,12 +82,16 @@ class OpenVinoRuntime:
         """OpenVINO's fp32 form of `module`, serialised: its compiler treats a model just converted slightly otherwise
         than the same model read back, and a cached one must give the same answers as a fresh one."""
         frozen = copy.deepcopy(module).cpu().eval().requires_grad_(False)
-        twice = torch.cat((example, example)).cpu()  # tracing a single clip may fix that number
+        # Tracing a single clip may fix that number: where it is free, there are two.
+        rows = (example if shape[0] == len(example) else torch.cat((example, example))).cpu()
         with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-            # OpenVINO traces with torch.jit; torch.export works as well, but takes more than twice as long.
+            # OpenVINO traces with torch.jit; torch.export works as well, but takes more than twice as long. It would
+            # have torch check its trace as well, and run the module three times more: so it is traced here.
             warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
+            with torch.no_grad():
+                traced = torch.jit.trace(frozen, rows, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
             model = self._openvino.convert_model(
-                frozen, example_input=twice, input=[(self._openvino.PartialShape(list(shape)), self._openvino.Type.u8)]
+                traced, input=[(self._openvino.PartialShape(list(shape)), self._openvino.Type.u8)]
             )
             xml = Path(folder, "model.xml")
             self._openvino.save_model(model, xml, compress_to_fp16=False)
