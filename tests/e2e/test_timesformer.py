@@ -3,6 +3,7 @@ way from an imported bundle to one with budgets."""
 
 import json
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 
 import numpy as np
@@ -187,3 +188,23 @@ def test_an_imported_bundle_gets_budgets_from_labelled_videos(tmp_path: Path) ->
     other = import_checkpoint(str(source), tmp_path / "labels.txt", tmp_path / "other", ASKED).bundle
     with pytest.raises(ValueError, match="labels that the model was not trained on"):
         calibrate_bundle(other.folder, data, cache=tmp_path / "cache")
+
+
+def test_a_request_that_alone_exceeds_the_queue_is_admitted_where_it_is_alone(bundles: Path) -> None:
+    price = sum(Bundle.read(bundles / OFFICIAL).step_flops) / 1e9
+    with serving(
+        load=load_models, bundles=(bundles / OFFICIAL,), runtime="torch", num_threads=1, default_model=OFFICIAL,
+        max_queued_gflops=price / 10, max_batch_gflops=price / 100,
+    ) as small:  # fmt: skip
+        answer = small.post(video().read_bytes(), f"?model={OFFICIAL}")
+        assert answer.status_code == 200
+        assert answer.json()["compute"]["spent_gflops"] == price
+        # of two at once one may have to wait: then it is told at once, with what it may need
+        with futures.ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(small.post, video().read_bytes(), f"?model={OFFICIAL}") for _ in range(4)]
+            answers = [one.result() for one in asked]
+        assert {one.status_code for one in answers} <= {200, 429}
+        for refused in (one for one in answers if one.status_code == 429):
+            assert f"this request may need {price:.3g}" in refused.json()["detail"]
+            assert int(refused.headers["Retry-After"]) >= 1
+        assert any(one.status_code == 200 for one in answers)
