@@ -85,7 +85,7 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -
         offer = _named(options, offers)
         budget_flops = _or_default(options, offer)
     if not offer.calibrated and options.budget_flops is not None and options.budget_flops < offer.full_flops:
-        raise _not_calibrated(options.budget_flops, offer)
+        raise below_all_steps(options.budget_flops, offer)
     for name, flops in (("budget_gflops", options.budget_flops), ("max_gflops", options.max_flops)):
         if flops is not None and flops < offer.least_flops:
             raise _too_small(name, flops, (offer,))
@@ -156,7 +156,8 @@ def _left_out(task: str, offers: Sequence[Offer]) -> str:
     return f"; not calibrated, so that `auto` takes none of them: {', '.join(names)}" if names else ""
 
 
-def _not_calibrated(flops: int, offer: Offer) -> BudgetTooSmall:
+def below_all_steps(flops: int, offer: Offer) -> BudgetTooSmall:
+    """The refusal of a budget that a model without calibration cannot keep to."""
     least_gflops = offer.full_flops / 1e9
     return BudgetTooSmall(
         f"budget_gflops={flops / 1e9} is below the {least_gflops} GFLOPs of all steps of {offer.name}, which is not "

@@ -154,6 +154,8 @@ def test_what_is_not_calibrated_promises_no_budget_and_auto_never_takes_it(serve
     assert refusal.status_code == 422
     assert refusal.json()["least_gflops"] == full
     assert "not calibrated" in refusal.json()["detail"]
+    shown = served.client.get(f"/v1/models/{OFFICIAL}?budget_gflops={0.9 * full}")
+    assert (shown.status_code, shown.json()["least_gflops"]) == (422, full)
     assert served.post(video().read_bytes(), "?task=labels&budget_gflops=1000").status_code == 422
     detail = served.client.get(f"/v1/models/{OFFICIAL}").json()
     assert detail["frontier"] == []
