@@ -210,6 +210,7 @@ def _offer(model: "Model") -> Offer:
         task=bundle.task,
         labels=bundle.labels,
         trained=bundle.trained,
+        calibrated=bundle.calibrated,
         clip_rule=bundle.clip_rule,
         step_flops=model.recognizer.step_flops,
         paper_flops=bundle.paper_flops,
