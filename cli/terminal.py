@@ -13,9 +13,9 @@ if TYPE_CHECKING:  # importing them for real would slow `fovea --help` down
 WIDE = 160  # columns where nobody's terminal says how many
 
 
-def print_recognition(path: Path, answer: "RecognitionAnswer", console: Console | None = None) -> None:
+def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
     """One video's answer, and the steps that led to it."""
-    console = console or make_console()
+    console = make_console()
     console.print(f"\n[bold]{path}[/bold]  {', '.join(f'{one.label} {one.score:.2f}' for one in answer.predictions)}")
     if not answer.trained:
         console.print(f"[yellow]{answer.model} is untrained: its labels mean nothing[/yellow]")
@@ -62,9 +62,9 @@ def bundle_facts(bundle: "Listing") -> dict[str, Any]:
     }
 
 
-def print_bundles(bundles: list["Listing"], console: Console | None = None) -> None:
+def print_bundles(bundles: list["Listing"]) -> None:
     """One line a bundle."""
-    console = console or make_console()
+    console = make_console()
     table = Table("model", "task", "trained", "labels", "least GFLOPs", "largest", "default budget", box=None)
     for bundle in bundles:
         facts = bundle_facts(bundle)

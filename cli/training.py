@@ -118,7 +118,7 @@ def _train_one(request: "TrainRequest", stop: Callable[[], bool], *, again: bool
 
 @commands.command()
 def build(
-    variant: Annotated[str, typer.Argument(help="Such as video-mobile-former-2g; a wrong name lists them all.")],
+    variant: Annotated[str, typer.Argument(help="Such as adafocus-v3-paper-frame-cubes; a wrong name lists them all.")],
     out: Annotated[Path, typer.Option(help="The folder of bundles to build it in, as VARIANT-untrained.")] = (
         Path("var/bundles")
     ),

@@ -20,6 +20,7 @@ __all__ = [
     "Box",
     "BudgetTooSmall",
     "Client",
+    "Clock",
     "Compute",
     "CubePlace",
     "DeadlineBeforeGlance",
@@ -33,6 +34,7 @@ __all__ = [
     "ExitReason",
     "FoveaError",
     "Frames",
+    "GapEvent",
     "InferenceFailed",
     "InvalidOption",
     "InvalidRequest",
@@ -140,6 +142,7 @@ if TYPE_CHECKING:
     )
     from fovea.stream_answers import (
         Frames,
+        GapEvent,
         ResultEvent,
         StateEvent,
         Stream,
@@ -149,7 +152,7 @@ if TYPE_CHECKING:
         StreamVideo,
         Window,
     )
-    from fovea.words import Decode, Emit, ErrorClass, ExitReason, StreamState
+    from fovea.words import Clock, Decode, Emit, ErrorClass, ExitReason, StreamState
 else:  # a type checker that saw this function would take any misspelt name for an object
 
     def __getattr__(name: str) -> object:

@@ -1,7 +1,9 @@
 """What is asked of a service, as values: both clients send these. Knows no socket and no answer."""
 
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,10 +13,11 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
 from urllib.parse import quote
 
-from fovea.words import Decode, Emit
+from fovea.words import Clock, Decode, Emit
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 UNNAMED = "video"  # what a video without a file name is called in the form
 
 VideoInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
@@ -35,6 +38,9 @@ class RecognitionOptions(TypedDict, total=False):
 class StreamOptions(TypedDict, total=False):
     """Options of a subscription besides its address; see `fovea.stream_answers.NewStream`."""
 
+    id: str
+    name: str
+    labels: dict[str, str]
     model: str
     task: str
     budget_gflops: float
@@ -47,6 +53,10 @@ class StreamOptions(TypedDict, total=False):
     ttl_s: float
     decode: Decode | Literal["auto", "all", "keyframes"]
     transport: Literal["tcp", "udp"]
+    clock: Clock | Literal["auto", "camera", "arrival"]
+    connect_timeout_s: float
+    open_timeout_s: float
+    stall_timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,15 @@ def stream_path(stream: str) -> str:
 
 
 def subscription(url: str, options: StreamOptions) -> Call:
-    """`POST /v1/streams`. The address goes into the body, since queries are logged and passwords with them."""
+    """`POST /v1/streams`. The address goes into the body, since queries are logged and passwords with them.
+
+    The id is made here: the call may be sent again, whatever became of it, and no second stream is made.
+    """
     given = {name: value for name, value in options.items() if value is not None}
-    return Call("POST", STREAMS, json={"url": url, **given})
+    return Call("POST", STREAMS, json={"id": new_stream_id(), "url": url, **given})
+
+
+def new_stream_id() -> str:
+    """`str_` and a ULID: 48 bits of time in milliseconds, 80 of chance, in Crockford's base 32."""
+    number = time.time_ns() // 10**6 << 80 | secrets.randbits(80)
+    return "str_" + "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))

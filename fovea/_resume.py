@@ -1,7 +1,7 @@
 """Where a follower of a stream stands, and how it goes on after an interruption. Knows no connection.
 
-An event's id is noted when the event is handed on, and what comes after it is asked for again: nothing is lost and
-nothing comes twice, however often the connection breaks or the service is restarted.
+An event's id is noted when the event is handed on, and what comes after it is asked for again: nothing comes twice,
+however often the connection breaks or the service is restarted. What the service itself has forgotten is told as a gap.
 """
 
 import random
@@ -13,7 +13,7 @@ from httpx_sse import ServerSentEvent
 from fovea._calls import EVENTS, Call, stream_path
 from fovea._problems import parsed
 from fovea.errors import FoveaError, ServiceLost
-from fovea.stream_answers import ResultEvent, StateEvent, Stream
+from fovea.stream_answers import GapEvent, ResultEvent, StateEvent, Stream
 from fovea.words import StreamState
 
 BEFORE_ALL = "0-0"  # smaller than every event's id
@@ -24,13 +24,19 @@ FIRST_WAIT_S, MAX_WAIT_S = 0.25, 5.0
 class StreamEvent:
     """What a stream told."""
 
-    id: str | None  # resumes after it; None: the present state, which has no place in the order of events
-    data: StateEvent | ResultEvent
+    id: str | None  # resumes after it; None: the present state or a gap, which have no place in the order of events
+    data: StateEvent | ResultEvent | GapEvent
 
     @property
     def name(self) -> str:
         """As the event is called on the wire."""
-        return "state" if isinstance(self.data, StateEvent) else "result"
+        match self.data:
+            case StateEvent():
+                return "state"
+            case ResultEvent():
+                return "result"
+            case GapEvent():
+                return "gap"
 
     @property
     def is_last(self) -> bool:
@@ -72,6 +78,8 @@ class Resume:
                 data: StateEvent | ResultEvent = parsed(StateEvent, event.data, self._url)
             case "result":
                 data = parsed(ResultEvent, event.data, self._url)
+            case "gap":
+                return StreamEvent(None, parsed(GapEvent, event.data, self._url))
             case _:
                 return None
         self._last_id = event_id or self._last_id

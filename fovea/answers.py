@@ -77,6 +77,18 @@ class Video(Value):
     codec: str = Field(examples=["h264"])
     frames_decoded: int = Field(examples=[61])
     frames_sampled: int = Field(description="Distinct frames that the model saw.", examples=[16])
+    frames_damaged: int = Field(
+        default=0, description="Found damaged while decoding; the model did not see them.", examples=[0]
+    )
+    frames_missing: int = Field(
+        default=0, description="Frames that the file speaks of, and that are not there.", examples=[0]
+    )
+    clock_breaks: int = Field(
+        default=0,
+        description="Times that the file's clock restarted or jumped, as in recordings appended to each other; all "
+        "times told here run on.",
+        examples=[0],
+    )
 
 
 class TimingMs(Value):
@@ -131,7 +143,7 @@ class Thresholds(Value):
     solved_for_gflops: float = Field(description="The solved budget that holds for it.", examples=[1.2])
     entropy_nats: list[float] = Field(examples=[[0.42, 0.61]])
     mean_gflops: float = Field(examples=[1.18])
-    accuracy: float = Field(examples=[0.82])
+    accuracy: float | None = Field(description="Null where nothing was calibrated.", examples=[0.82])
 
 
 class ModelSummary(Value):

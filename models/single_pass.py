@@ -46,14 +46,14 @@ class SinglePassRecognizer:
         clip_size: tuple[int, int, int],
         clip_rule: ClipRule,
         temperatures: Sequence[float],
-        flops: int,
+        step_flops: tuple[int, ...],
     ) -> None:
         check_rule(clip_rule, clip_size, temperatures, exits=1)
         self._title = title
         self._clip_size = clip_size
         self._clip_rule = clip_rule
         self._temperature = temperatures[0]
-        self._step_flops = (flops,)
+        self._step_flops = step_flops
         self._logits = make_logits()
 
     @property

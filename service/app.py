@@ -7,14 +7,17 @@ engine's thread are gone before the process is.
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
+from service.api.body.spool import sweep
 from service.api.edge import problems
+from service.api.edge.guard import Guard
+from service.api.edge.heads import Heads
 from service.api.models import routes as model_routes
 from service.api.operation import health, http_metrics
 from service.api.pages import playground, problem_pages
@@ -35,16 +38,20 @@ from service.settings import Settings
 from service.streams.address import AddressPolicy
 from service.streams.ingest import Terms
 from service.streams.pool import Pool
+from service.streams.sharing import SharedCameras
 from service.streams.supervisor import Supervisor
 from service.streams.watcher import Parts
 from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
+from video.children.capacity import num_children, num_cores
 from video.children.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from models import Model
 
 log = logging.getLogger(__name__)
+
+CAMERAS_PER_CORE = 16  # decision 0009 carried 14 with every frame decoded, 48 of quiet scenes
 
 Loader = Callable[[Settings], Sequence["Model"]]
 
@@ -76,6 +83,16 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.supervisor = None  # at the same time
     app.state.following = Following()
     app.state.load_error = None  # filled when they cannot be
+    app.add_middleware(Heads)  # each is inside of the next
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-ID", "Retry-After", "Location"],
+        )
+    app.add_middleware(Guard, hosts=(settings.host, *settings.allowed_hosts), origins=settings.allowed_origins)
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
     problems.install(app)
     for part in (recognition_routes, stream_routes, model_routes, health, problem_pages):
@@ -88,6 +105,8 @@ async def _open(
     app: FastAPI, stack: contextlib.AsyncExitStack, settings: Settings, metrics: Metrics, load: Loader
 ) -> None:
     try:
+        if num_swept := await asyncio.to_thread(sweep, settings.spool_dir):
+            log.info("removed %d uploads that a killed process left in %s", num_swept, settings.spool_dir)
         ledger = await stack.enter_async_context(open_ledger(settings))
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
         app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline, ledger))
@@ -104,7 +123,7 @@ async def _open(
 @contextlib.asynccontextmanager
 async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
     """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
-    num_decoders = settings.decode_children or len(os.sched_getaffinity(0))
+    num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
     sandbox = Sandbox(
         num_children=num_decoders,
         limits=settings.video_limits(),
@@ -190,6 +209,11 @@ def load_models(settings: Settings) -> list["Model"]:
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
 
 
+def _usual_capacity(settings: Settings) -> int:
+    """Cameras of one replica: alone it has to watch them all."""
+    return settings.max_streams if settings.redis_url is None else CAMERAS_PER_CORE * num_cores()
+
+
 def _offer(model: "Model") -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
@@ -199,6 +223,7 @@ def _offer(model: "Model") -> Offer:
         task=bundle.task,
         labels=bundle.labels,
         trained=bundle.trained,
+        calibrated=bundle.calibrated,
         clip_rule=bundle.clip_rule,
         step_flops=model.recognizer.step_flops,
         paper_flops=bundle.paper_flops,
@@ -229,7 +254,9 @@ async def open_streams(
 ) -> AsyncIterator[Supervisor]:
     """Look after the subscribed cameras with this pipeline; hand them over on the way out."""
     terms = Terms(
-        policy=AddressPolicy(settings.stream_allowed_networks),
+        policy=AddressPolicy(
+            settings.stream_allowed_networks, settings.stream_ports, private=not settings.listens_beyond_loopback
+        ),
         patience=Patience(
             settings.stream_connect_timeout_s, settings.stream_open_timeout_s, settings.stream_stall_timeout_s
         ),
@@ -247,9 +274,17 @@ async def open_streams(
         pool=Pool(None if rate is None else rate * 1e9),
         metrics=metrics,
         terms=terms,
-        start_process=partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes),
+        camera_metrics=settings.camera_metrics,
+        start_process=SharedCameras(
+            partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes)
+        ).start,
     )
-    supervisor = Supervisor(parts, lease_s=settings.stream_lease_s, max_streams=settings.max_streams)
+    supervisor = Supervisor(
+        parts,
+        lease_s=settings.stream_lease_s,
+        max_streams=settings.max_streams,
+        capacity=settings.max_replica_streams or _usual_capacity(settings),
+    )
     supervisor.start()
     try:
         yield supervisor

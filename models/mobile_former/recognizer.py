@@ -33,5 +33,5 @@ def make_light_recognizer(
         clip_size=(config.num_frames, *config.frame_size),
         clip_rule=clip_rule,
         temperatures=temperatures,
-        flops=executed.prices.step_flops[0],
+        step_flops=executed.prices.step_flops,
     )

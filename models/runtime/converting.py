@@ -35,9 +35,9 @@ def convert(openvino: Any, part: Part) -> bytes:
     frozen = copy.deepcopy(part.module).cpu().float().eval().requires_grad_(False)
     types = {torch.uint8: openvino.Type.u8, torch.float32: openvino.Type.f32, torch.int64: openvino.Type.i64}
     first_shared = len(part.examples) - part.num_shared
-    # Twice: tracing a single clip may fix that number.
+    # Tracing a single clip may fix that number: where it is free, there are two.
     examples = tuple(
-        example.cpu() if number >= first_shared else torch.cat((example, example)).cpu()
+        (example if part.one_by_one or number >= first_shared else torch.cat((example, example))).cpu()
         for number, example in enumerate(part.examples)
     )
     inputs = [
@@ -45,11 +45,12 @@ def convert(openvino: Any, part: Part) -> bytes:
         for shape, example in zip(row_shapes(part), part.examples, strict=True)
     ]
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-        # OpenVINO traces with torch.jit; torch.export works as well, but takes more than twice as long.
+        # OpenVINO traces with torch.jit; torch.export works as well, but takes more than twice as long. It would have
+        # torch check its trace as well, and run the module three times more: so it is traced here.
         warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
-        model = openvino.convert_model(
-            frozen, example_input=examples if len(examples) > 1 else examples[0], input=inputs
-        )
+        with torch.no_grad():
+            traced = torch.jit.trace(frozen, examples, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
+        model = openvino.convert_model(traced, input=inputs)
         xml = Path(folder, "model.xml")
         openvino.save_model(model, xml, compress_to_fp16=False)
         return join(xml.read_bytes(), xml.with_suffix(".bin").read_bytes())

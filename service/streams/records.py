@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from fovea.errors import InvalidOption
-from fovea.words import Decode, Emit
+from fovea.words import Clock, Decode, Emit
 from service.ledger.base import Event, Note, Record
 from service.streams.address import CameraUrl
+from service.streams.shares import Replica
 from service.streams.status import Report, Result, Status
 from service.streams.subscription import Subscription
 
@@ -23,6 +24,7 @@ VERSION = 1
 T = TypeVar("T")
 
 _REPORT, _STATUS, _RESULT = TypeAdapter(Report), TypeAdapter(Status), TypeAdapter(Result)
+_REPLICA = TypeAdapter(Replica)
 
 
 class OtherVersion(ValueError):
@@ -41,6 +43,7 @@ def subscription_of(record: Record) -> Subscription:
     known = {name: said[name] for name in Subscription.__dataclass_fields__ if name in said}
     try:
         made = {"url": CameraUrl.parse(said["url"]), "on": Emit(said["on"]), "decode": Decode(said["decode"])}
+        made["clock"] = Clock(said.get("clock", Clock.AUTO))
         return Subscription(**known | made)
     except (InvalidOption, ValueError, KeyError, TypeError):
         raise OtherVersion(f"the subscription of {record.id} is of another version") from None
@@ -80,6 +83,15 @@ def told_by(event: Event) -> Status | Result:
         case "result":
             return _value(_RESULT, event.data)
     raise OtherVersion(f"event {event.id} is called {event.name[:40]!r}")
+
+
+def replica_text(replica: Replica) -> str:
+    return _text(_REPLICA, replica)
+
+
+def replica_of(text: str) -> Replica:
+    """Raises OtherVersion."""
+    return _value(_REPLICA, text)
 
 
 def _text(kind: TypeAdapter[T], value: T, **outside: object) -> str:

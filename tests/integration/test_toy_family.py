@@ -104,9 +104,19 @@ def test_a_run_that_starts_from_its_bundle_takes_all_of_it(data: Path, run: Path
     out = run.parent / "again"
     plan = run.parent / "plan.json"
     fovea(
-        "train", data, "--plan", plan, "--out", out, "--cache", run.parent / "cache", "--threads", 1,
-        "--bundle", bundle.folder,
-    )  # fmt: skip
+        "train",
+        data,
+        "--plan",
+        plan,
+        "--out",
+        out,
+        "--cache",
+        run.parent / "cache",
+        "--threads",
+        1,
+        "--bundle",
+        bundle.folder,
+    )
     assert json.loads((out / "run.json").read_text())["starts"][0]["part"] == "all"
 
 

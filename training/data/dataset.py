@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fovea.errors import VideoError
 from video.clip import VideoLimits
-from video.file.probe import scan
+from video.file.scan import scan
 
 LIMITS = VideoLimits(duration_s=600.0, frame_pixels=3840 * 2160, frames=36_000)  # the service's own defaults
 SUFFIXES = (

@@ -65,7 +65,7 @@ def make_recognizer(
         clip_size=(model.num_frames, *model.frame_size),
         clip_rule=clip_rule,
         temperatures=temperatures,
-        flops=step_flops(config)[0],
+        step_flops=step_flops(config),
     )
 
 

@@ -57,6 +57,13 @@ class Child:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
+    async def exit_status(self) -> int:
+        """Of a child that is ending, as `subprocess` gives it: the negative of a signal."""
+        await self._reaped()
+        status = self._process.returncode
+        assert status is not None
+        return status
+
     def write(self, header: Header) -> None:
         """Send a message; to a child that has died it goes nowhere: reading tells."""
         with contextlib.suppress(OSError):
@@ -84,6 +91,9 @@ class Child:
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
+        await self._reaped()
+
+    async def _reaped(self) -> None:
         pause_s = 0.001
         while self.is_alive:  # a kill takes effect within milliseconds
             await asyncio.sleep(pause_s)

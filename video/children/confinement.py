@@ -1,16 +1,24 @@
-"""What every child process does about itself: limits. Knows no video and no message."""
+"""What every child process does about itself: limits, and how near it came to them. Knows no video and no message."""
 
 import ctypes
 import os
 import resource
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_FIRST_TO_DIE = 1000
 
 
 def confine(address_space_bytes: int, niceness: int, parent_pid: int) -> None:
-    """Limits that hold whatever libav is talked into: memory, no core dump, no byte written to any file."""
+    """Limits that hold whatever libav is talked into: memory, no core dump, no byte written to any file.
+
+    Where the machine runs out of memory, it is a child that the kernel ends, not the service.
+    """
+    with suppress(OSError):  # not everywhere is there one to write to
+        Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_DIE))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it closes the socket
     for kind, wanted in (
         (resource.RLIMIT_AS, address_space_bytes),
@@ -25,3 +33,12 @@ def confine(address_space_bytes: int, niceness: int, parent_pid: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent_pid:  # it died before we asked to be told
             raise SystemExit(1)
+
+
+def peak_bytes() -> int:
+    """The most address space that this process ever had; 0 where the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmPeak:")), 0)

@@ -1,15 +1,17 @@
 """One decoding process as the event loop sees it: ask it for a clip, notice its end. Knows no queue and no policy."""
 
 import asyncio
+import signal
 from pathlib import Path
 
 from fovea.errors import VideoError
 from video.children import file_wire
 from video.children.child import Child
 from video.children.messages import Header
-from video.clip import Clip, ClipRule, VideoLimits
+from video.clip import Clip, ClipRule, DecodePrice, VideoLimits
 
-_MAX_UNREAD = 2  # "begun" and the answer; a child that says more has been taken over
+_MAX_UNREAD = 3  # "begun", the price and the answer; a child that says more has been taken over
+_CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT})
 _READ_BUFFER_BYTES = 1 << 22  # 18 frames of 224 x 224 are 2.7 MB
 
 
@@ -31,6 +33,7 @@ class DecodeProcess:
         self.gone = asyncio.Event()  # nothing more will come from it
         self.is_busy = False
         self.num_asked = 0
+        self.price: DecodePrice | None = None  # of what was asked for last; None until its packets are read
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
@@ -59,9 +62,13 @@ class DecodeProcess:
         self.num_asked += 1
         self._payload_bytes = file_wire.payload_bytes(rule)
         self._child.write(file_wire.request(str(path), rule, limits))
+        self.price = None
         await self._message(began=False)
         header, payload = await self._message(began=True)
         try:
+            if "price" in header:
+                self.price = file_wire.read_price(header)
+                header, payload = await self._message(began=True)
             is_failure = "error" in header
             answer = file_wire.read_failure(header) if is_failure else file_wire.read_answer(header, payload, rule)
         except (KeyError, TypeError, ValueError) as error:
@@ -76,6 +83,10 @@ class DecodeProcess:
         while self.is_busy:
             header, _ = await self._message(began=True)
             self.is_busy = not ("error" in header or "info" in header)
+
+    async def crashed(self) -> bool:
+        """Of a process that is lost: whether the decoder brought it down, and nobody killed it."""
+        return -await self._child.exit_status() in _CRASHES
 
     def kill(self) -> None:
         """SIGKILL; `gone` follows."""

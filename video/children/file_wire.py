@@ -1,8 +1,9 @@
 """What the sandbox and a decoding child say to each other, as `messages` with raw bytes behind. Knows neither end.
 
 parent > child   {"path", "rule", "limits"}
-child > parent   {} once, when it is ready; {} when it begins with a request; then
-                 {"pts_s", "info", ...} + frames_THWC + view_TB, or {"error", "detail", "extra"}
+child > parent   {} once, when it is ready; {} when it begins with a request; {"price"} once the packets
+                 are read; then {"pts_s", "info"} + frames_THWC + view_TB. {"error", "detail", "extra"} may come instead
+                 of the price or of the clip
 """
 
 from dataclasses import asdict
@@ -11,9 +12,17 @@ import numpy as np
 
 from fovea import errors
 from video.children.messages import Header
-from video.clip import Clip, ClipRule, VideoInfo, VideoLimits
+from video.clip import Clip, ClipRule, DecodePrice, VideoInfo, VideoLimits
 
-_COUNTS = ("width_px", "height_px", "frames_decoded", "frames_sampled")
+_COUNTS = (
+    "width_px",
+    "height_px",
+    "frames_decoded",
+    "frames_sampled",
+    "frames_damaged",
+    "frames_missing",
+    "clock_breaks",
+)
 
 
 def request(path: str, rule: ClipRule, limits: VideoLimits) -> Header:
@@ -22,6 +31,15 @@ def request(path: str, rule: ClipRule, limits: VideoLimits) -> Header:
 
 def read_request(header: Header) -> tuple[str, ClipRule, VideoLimits]:
     return header["path"], ClipRule(**header["rule"]), VideoLimits(**header["limits"])
+
+
+def price(of: DecodePrice) -> Header:
+    return {"price": asdict(of)}
+
+
+def read_price(header: Header) -> DecodePrice:
+    """ValueError, KeyError or TypeError where it is none."""
+    return DecodePrice(frames=int(header["price"]["frames"]), pixels=int(header["price"]["pixels"]))
 
 
 def answer(clip: Clip) -> tuple[Header, bytes]:
@@ -47,6 +65,7 @@ def read_answer(header: Header, payload: bytearray, rule: ClipRule) -> Clip:
         pts_s=pts_s,
         view_TB=np.frombuffer(payload, np.float32, offset=split).reshape(rule.num_frames, 4),
         info=_info(header["info"]),
+        num_crops=rule.num_crops,
     )
 
 

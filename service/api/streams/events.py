@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from sse_starlette import ServerSentEvent
 
 from fovea.errors import InvalidOption, Overloaded, Unavailable
+from fovea.stream_answers import GapEvent
 from fovea.words import StreamState
 from service.api.streams.answers import result_event, state_event
 from service.ledger.base import BEFORE_ALL, Book, Event, id_key
@@ -24,16 +25,19 @@ class Following:
     """Who follows: bounded, and given back however it ends."""
 
     def __init__(self) -> None:
-        self._followers: set[str] = set()
+        self._num_followers = 0  # counted, not named: a client may choose its request's id
 
-    def join(self, follower: str, *, most: int) -> ExitStack:
+    def join(self, *, most: int) -> ExitStack:
         """Raises Overloaded."""
-        if len(self._followers) >= most:
+        if self._num_followers >= most:
             raise Overloaded(f"{most} clients follow events here already, the most there may be; try again later")
-        self._followers.add(follower)
+        self._num_followers += 1
         held = ExitStack()
-        held.callback(self._followers.discard, follower)
+        held.callback(self._leave)
         return held
+
+    def _leave(self) -> None:
+        self._num_followers -= 1
 
 
 async def follow(
@@ -45,14 +49,20 @@ async def follow(
             id_key(last_id)
         except ValueError as error:
             raise InvalidOption(f"Last-Event-ID: {error}; leave it out to begin now", option="last_event_id") from None
-        return _events(book, stream, last_id, ends)
+        return _events(book, stream, last_id, last_id, ends)
     newest = await book.last_id(stream)
-    return _events(book, stream, newest or BEFORE_ALL, ends, await _present(book, stream))
+    return _events(book, stream, newest or BEFORE_ALL, newest, ends, await _present(book, stream))
 
 
 async def _events(
-    book: Book, stream: str, after: str, ends: Callable[[], bool], present: ServerSentEvent | None = None
+    book: Book,
+    stream: str,
+    after: str,
+    heard: str | None,
+    ends: Callable[[], bool],
+    present: ServerSentEvent | None = None,
 ) -> AsyncIterator[ServerSentEvent]:
+    """`heard`: the event that the follower has had last; None: none, so that he can have missed none."""
     if present is not None:
         yield present
     while not ends():
@@ -64,7 +74,9 @@ async def _events(
             await asyncio.sleep(AGAIN_S)
             continue
         for event in news:
-            after = event.id
+            if heard is not None and id_key(event.before) > id_key(heard):
+                yield _gap(stream, heard, event.id)
+            heard = after = event.id
             told = _told(stream, event)
             if told is None:
                 continue
@@ -93,6 +105,11 @@ async def _present(book: Book, stream: str) -> ServerSentEvent | None:
         return _sent(stream, records.report_of(report).status, None)
     except records.OtherVersion:
         return None
+
+
+def _gap(stream: str, after: str, before: str) -> ServerSentEvent:
+    """Without an id: whoever is interrupted here is told again."""
+    return ServerSentEvent(GapEvent(stream=stream, after=after, before=before).model_dump_json(), event="gap")
 
 
 def _sent(stream: str, told: Status | Result, event_id: str | None) -> ServerSentEvent:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from email.utils import formatdate
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,7 +11,8 @@ from fovea.errors import Draining, InvalidOption, Unavailable, UnknownStream
 from fovea.stream_answers import NewStream, Stream, StreamList
 from service.api.body.body import Body
 from service.api.edge import sse
-from service.api.edge.parts import pipeline_of, request_id_of, settings_of, supervisor_of
+from service.api.edge.negotiation import check_json
+from service.api.edge.parts import pipeline_of, settings_of, supervisor_of
 from service.api.edge.problems import refusals
 from service.api.streams.answers import stream_answer
 from service.api.streams.events import Following, follow
@@ -53,6 +55,7 @@ _EVENTS_EXAMPLE = (
     responses=refusals(
         s408="The body took too long.",
         s413="The body is too large.",
+        s415="The body is not said to be JSON.",
         s422="An option, the budget or the URL cannot be.",
         s429="As many streams as there may be.",
         s503="Loading, or the shared state is away.",
@@ -65,12 +68,13 @@ async def subscribe(request: Request, response: Response) -> Stream:
         raise Draining.refused()
     if request.query_params:
         raise InvalidOption("options of a stream go into the body, as JSON: queries are logged, passwords with them")
+    check_json(request.headers.get("content-type"))
     body = Body(request, max_bytes=MAX_BODY_BYTES, timeout_s=settings.upload_timeout_s)
     text = b""
     while chunk := await body.read():
         text += chunk
-    subscription = await settle(parse_new_stream(text), pipeline, settings, supervisor.policy)
-    await supervisor.subscribe(subscription)
+    asked = await settle(parse_new_stream(text), pipeline, settings, supervisor.policy)
+    subscription = await supervisor.subscribe(asked)
     response.headers["Location"] = f"/v1/streams/{subscription.id}"
     return await _answer(supervisor, subscription)
 
@@ -103,6 +107,27 @@ async def show_stream(request: Request, stream: str) -> Stream:
     return await _answer(supervisor, subscription)
 
 
+@router.get(
+    "/v1/streams/{stream}/snapshot",
+    response_class=Response,
+    summary="The camera's latest picture, as a JPEG",
+    responses={
+        200: {"description": "The middle picture of the latest window.", "content": {"image/jpeg": {}}},
+        **refusals(s404="No such stream.", s503="No picture yet, loading, or the shared state is away."),
+    },
+)
+async def show_picture(request: Request, stream: str) -> Response:
+    """In the camera's proportions, and as large as the model sees it. `Last-Modified` says when it was taken."""
+    supervisor = supervisor_of(request)
+    await _subscription(supervisor, stream)
+    await supervisor.book.read(stream)
+    snapshot = await supervisor.snapshot(stream)
+    if snapshot is None:
+        raise Unavailable(f"there is no picture of stream {stream} at the moment; its state says why", retry_after_s=2)
+    headers = {"Last-Modified": formatdate(snapshot.captured_s, usegmt=True), "Cache-Control": "no-store"}
+    return Response(snapshot.jpeg, headers=headers, media_type="image/jpeg")
+
+
 @router.delete(
     "/v1/streams/{stream}",
     status_code=204,
@@ -121,7 +146,7 @@ async def unsubscribe(request: Request, stream: str) -> None:
     openapi_extra=_LAST_ID,
     responses={
         200: {
-            "description": "`result` and `state` events, until the stream is deleted.",
+            "description": "`result`, `state` and `gap` events, until the stream is deleted.",
             # No schema: OpenAPI 3.1 has none for a stream of events.
             "content": {sse.MEDIA_TYPE: {"example": _EVENTS_EXAMPLE}},
         },
@@ -138,7 +163,7 @@ async def events(request: Request, stream: str) -> Response:
     await _subscription(supervisor, stream)
     last_id = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
     following: Following = request.app.state.following
-    held = following.join(request_id_of(request), most=settings.max_stream_followers)
+    held = following.join(most=settings.max_stream_followers)
     try:
         admission = pipeline_of(request).admission
         items = await follow(supervisor.book, stream, last_id, ends=lambda: admission.draining)

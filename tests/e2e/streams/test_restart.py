@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from tests.cameras import Camera, camera
 from tests.replica import Replica
 from tests.serving import serving
 from tests.streaming import Follower, following, free_port, ids_rise, subscribe
+from tests.tiny import Gate, TinyRecognizer
 
 from .conftest import FPS, LOOPBACK, footage
 
@@ -144,6 +147,28 @@ def test_two_services_do_not_share_one_state(tmp_path: Path) -> None:
             assert time.monotonic() < give_up_s, answer.text
             time.sleep(0.05)
         assert first.client.get("/v1/streams").status_code == 200
+
+
+def test_at_sigterm_cameras_do_not_wait_for_uploads_to_finish(tmp_path: Path, red_video: bytes) -> None:
+    gate = Gate("glance")
+    with (
+        serving(
+            TinyRecognizer(gate), state_dir=tmp_path, drain_timeout_s=60, stream_allowed_networks=LOOPBACK
+        ) as service,
+        ThreadPoolExecutor(1) as pool,
+        following(service.client, subscribe(service.client, "rtsp://127.0.0.1:1/x"), "0-0") as follower,
+    ):
+        follower.wait_for_state("reconnecting")
+        admitted = pool.submit(service.post, red_video)
+        assert gate.reached.wait(30)
+        service.server.handle_exit(signal.SIGTERM, None)
+        give_up_s = time.monotonic() + 30
+        while service.app.state.supervisor.held:
+            assert time.monotonic() < give_up_s
+            time.sleep(0.05)
+        assert not admitted.done()
+        gate.open()
+        assert admitted.result().status_code == 200
 
 
 def test_the_state_is_readable_by_its_owner_alone(tmp_path: Path) -> None:

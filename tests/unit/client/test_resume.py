@@ -72,6 +72,17 @@ def test_after_too_long_without_a_word_the_last_error_is_raised() -> None:
         resume(reconnect_for_s=-1).wait_s(LOST)
 
 
+def test_a_gap_has_no_id_and_moves_nothing() -> None:
+    """Whoever is interrupted after it asks from the same event again, and is told of the gap again."""
+    following = resume("5-0")
+    data = json.dumps({"stream": "str_1", "after": "5-0", "before": "9-0"})
+    gap = following.read(ServerSentEvent(event="gap", id="5-0", data=data))  # the id of the event before, as SSE has it
+    assert gap is not None
+    assert (gap.id, gap.name, gap.is_last) == (None, "gap", False)
+    following.wait_s(LOST)
+    assert following.call().headers["Last-Event-ID"] == "5-0"
+
+
 def test_deleted_is_the_last_event_and_an_unknown_kind_is_passed_over() -> None:
     following = resume()
     assert following.read(ServerSentEvent(event="weather", id="1-0", data="{}")) is None

@@ -82,7 +82,7 @@ def probabilities(states: Sequence[SinglePassState]) -> np.ndarray:
 
 
 def test_takes_one_step_at_the_price_of_the_configuration() -> None:
-    assert recognizer().step_flops == (step_flops(TINY),)
+    assert recognizer().step_flops == step_flops(TINY)
     assert recognizer().clip_rule == SPEC
     (state,) = recognizer().glance(clips(1))
     assert (state.step, state.cube) == (0, None)

@@ -1,7 +1,9 @@
-"""Small values for the streams' tests: subscriptions without a camera, books without a disk."""
+"""Small things for the streams' tests: subscriptions and cameras that are scripts, books without a disk."""
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_network
 from typing import Any
 
 from fovea.words import Decode, Emit, ErrorClass, ExitReason, StreamState
@@ -11,15 +13,18 @@ from service.ledger.base import Book
 from service.ledger.memory import MemoryLedger
 from service.metrics import Metrics
 from service.streams import records
-from service.streams.address import CameraUrl
+from service.streams.address import AddressPolicy, CameraUrl
+from service.streams.ingest import Terms
 from service.streams.journal import Journal
 from service.streams.status import Result, Source, Status, Trouble
 from service.streams.subscription import Subscription
-from video.clip import VideoInfo
+from video.camera.live import Lost, Message, Patience
+from video.clip import VideoInfo, VideoLimits
 
 STREAM = "str_01JD3M8Q4Z6X7V9T2S5R1P0N8K"
 SECRET = "hunter2"
 TOKEN = "rep_1:token"
+URL = CameraUrl.parse("rtsp://127.0.0.1:8554/cam")
 SOURCE = Source(640, 360, "h264", 1.0)
 
 
@@ -101,6 +106,51 @@ async def a_book(*, held: bool = True) -> Book:
 
 def a_journal(book: Book, metrics: Metrics | None = None) -> Journal:
     return Journal(STREAM, TOKEN, book, metrics or Metrics(), a_status(StreamState.CONNECTING, epoch=0, source=None))
+
+
+@dataclass
+class Script:
+    """A camera's process that says what it is given, one list for each time that it is opened; then it is silent."""
+
+    lives: list[list[Message]]
+    modes: list[str] = field(default_factory=list)
+    dies: bool = False  # with each loss
+    is_alive: bool = True
+    ended: int = 0
+    is_open: bool = False
+
+    def open(self, source: Any, patience: Any, sampling: Any, mode: str) -> None:
+        self.modes.append(mode)
+        self.is_open = True
+        self.left = self.lives.pop(0) if self.lives else []
+
+    def set_mode(self, mode: str) -> None:
+        self.modes.append(mode)
+
+    async def message(self) -> Message:
+        await asyncio.sleep(0)
+        if not self.left:
+            await asyncio.Event().wait()
+        message = self.left.pop(0)
+        self.is_alive = not (self.dies and isinstance(message, Lost))
+        return message
+
+    async def end(self) -> None:
+        self.ended += 1
+        self.is_open = False
+
+
+def terms(*allowed: str) -> Terms:
+    return Terms(
+        policy=AddressPolicy([ip_network(one) for one in allowed]),
+        patience=Patience(1, 1, 1),
+        limits=VideoLimits(600, 10**7, 10**5),
+        backoff_cap_s=0.01,
+        auth_retry_s=0.01,
+        least_keyframes=1,
+        ca_file=None,
+        verify=True,
+    )
 
 
 async def until(holds: Callable[[], bool], timeout_s: float = 30.0) -> None:

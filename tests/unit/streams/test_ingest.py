@@ -6,8 +6,7 @@ The child process is a script here; `tests/e2e/streams` has real ones.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from ipaddress import ip_network
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,67 +15,22 @@ from fovea.words import Decode, ErrorClass, StreamState
 from service.ledger.base import BEFORE_ALL, Book
 from service.metrics import Metrics
 from service.streams import records
-from service.streams.address import AddressPolicy, CameraUrl
 from service.streams.attention import QUIET_WINDOWS, Sight
 from service.streams.ingest import Ingest, Terms
 from service.streams.status import Status
 from service.streams.windows import Window
 from tests.tiny import SPEC
-from video.camera.live import Broken, Cell, Lost, Message, Opened, Patience, Picture, Progress
-from video.clip import VideoLimits
+from video.camera.live import Broken, Cell, Lost, Message, Opened, Picture, Progress
 
-from .making import STREAM, a_book, a_journal, a_subscription
+from .making import STREAM, URL, Script, a_book, a_journal, a_subscription, terms
 
 LOST = Lost(ErrorClass.ENDED, "it hung up")
-URL = CameraUrl.parse("rtsp://127.0.0.1:8554/cam")
 
 
 def a_cell(index: int, *, decoded: int = 0, dropped: int = 0, keyframes_s: float | None = None) -> Cell:
     frame_HWC = np.zeros((32, 32, 3), np.uint8)
     picture = Picture(frame_HWC, np.float32([0, 0, 1, 1]), index / 4, 0.0, 640, 360)
     return Cell(index, picture, Progress(decoded, dropped, keyframes_s, "all"))
-
-
-@dataclass
-class Script:
-    """A camera's process that says what it is given, one list for each time that it is opened; then it is silent."""
-
-    lives: list[list[Message]]
-    modes: list[str] = field(default_factory=list)
-    dies: bool = False  # with each loss
-    is_alive: bool = True
-    ended: int = 0
-
-    def open(self, source: Any, patience: Any, sampling: Any, mode: str) -> None:
-        self.modes.append(mode)
-        self.left = self.lives.pop(0) if self.lives else []
-
-    def set_mode(self, mode: str) -> None:
-        self.modes.append(mode)
-
-    async def message(self) -> Message:
-        await asyncio.sleep(0)
-        if not self.left:
-            await asyncio.Event().wait()
-        message = self.left.pop(0)
-        self.is_alive = not (self.dies and isinstance(message, Lost))
-        return message
-
-    async def end(self) -> None:
-        self.ended += 1
-
-
-def terms(*allowed: str) -> Terms:
-    return Terms(
-        policy=AddressPolicy([ip_network(one) for one in allowed]),
-        patience=Patience(1, 1, 1),
-        limits=VideoLimits(600, 10**7, 10**5),
-        backoff_cap_s=0.01,
-        auth_retry_s=0.01,
-        least_keyframes=1,
-        ca_file=None,
-        verify=True,
-    )
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Pictures of the playground for the README and for people to look at: `python -m tests.pictures [FOLDER]`.
+"""Pictures of the playground for the README and for people to look at: `python -m tools.pictures [FOLDER]`.
 
 Serves what `make run` would serve and shows it a synthetic clip: nobody's footage is published. FOLDER: docs/pictures.
 """

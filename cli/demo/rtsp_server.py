@@ -1,6 +1,6 @@
-"""A camera for tests: a real RTSP server (gst-rtsp-server) that plays video files in a loop without a break in time.
+"""A camera: a real RTSP server (gst-rtsp-server) that plays video files in a loop without a break in time.
 
-A program of its own, run by the system's Python, which has GStreamer's bindings; `tests.cameras` starts it.
+A program of its own, run by the system's Python, which has GStreamer's bindings; `server` starts it.
 argv[1] is JSON: {"address", "port", "mounts": {"/cam": ["a.mp4", ...]}, "fps", "auth": {"user", "password", "method"},
 "tls": "certificate-and-key.pem", "tcp_only"}. Commands on stdin: stall, resume, kick, next (play the next file).
 Prints {"port": N} once it listens. Files hold H.264 or H.265 without B-frames: frames go out in the file's order.
