@@ -165,5 +165,24 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="JSON instead of
         terminal.print_bundles(bundles)
 
 
+@cli.command()
+def convert(
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of bundles; none: those that serve would load.", exists=True)
+    ] = None,
+) -> None:
+    """Convert bundles for OpenVINO, each into its own folder: they are then served where torch is not installed."""
+    from models import available_models
+    from models.listing import read_listing
+    from models.preparing import put_into_bundle
+    from service.settings import Settings
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    settings = Settings.read()
+    folders = bundles or available_models(*settings.bundles, shipped=settings.shipped_bundles).values()
+    for folder in folders:
+        typer.echo(put_into_bundle(read_listing(folder.resolve())))
+
+
 if __name__ == "__main__":
     main()

@@ -123,8 +123,14 @@ async def _open(
 @contextlib.asynccontextmanager
 async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
     """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
-    loaded = await asyncio.to_thread(load or load_models, settings)
     num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
+    sandbox = Sandbox(
+        num_children=num_decoders,
+        limits=settings.video_limits(),
+        timeout_s=settings.decode_timeout_s,
+        address_space_bytes=settings.decode_address_space_bytes,
+    )
+    loaded = await _load_beside(sandbox, partial(load or load_models, settings))
     engine = Engine(
         {model.bundle.name: model.recognizer for model in loaded},
         Scheduler(
@@ -132,12 +138,6 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             max_batch_size=settings.max_batch_size,
         ),
         metrics,
-    )
-    sandbox = Sandbox(
-        num_children=num_decoders,
-        limits=settings.video_limits(),
-        timeout_s=settings.decode_timeout_s,
-        address_space_bytes=settings.decode_address_space_bytes,
     )
     admission = Admission(
         max_places=settings.max_decode_places,
@@ -149,7 +149,6 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
     )
     metrics.decode_places_used.set_function(lambda: admission.places)
     metrics.reserved_flops.set_function(lambda: admission.flops)
-    await sandbox.start()
     engine.start()
     try:
         yield Pipeline(
@@ -164,6 +163,20 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         admission.draining = True
         await asyncio.to_thread(engine.stop)
         await sandbox.close()
+
+
+async def _load_beside(sandbox: Sandbox, load: Callable[[], Sequence["Model"]]) -> Sequence["Model"]:
+    """The models, and decoding children that have started meanwhile: neither waits for the other."""
+    starting = asyncio.create_task(sandbox.start())
+    try:
+        loaded = await asyncio.to_thread(load)
+        await starting
+    except BaseException:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await sandbox.close()
+        raise
+    return loaded
 
 
 def load_models(settings: Settings) -> list["Model"]:
