@@ -18,6 +18,7 @@ from cli import terminal
 from cli.demo.command import demo_camera
 from cli.evaluation import commands as evaluation_commands
 from cli.frames import commands as frames_commands
+from cli.importing import commands as importing_commands
 from cli.streams import streams as streams_commands
 from cli.training import commands as training_commands
 from fovea.errors import FoveaError
@@ -30,6 +31,7 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 cli.add_typer(training_commands)
 cli.add_typer(evaluation_commands)
+cli.add_typer(importing_commands)
 cli.add_typer(frames_commands)
 cli.add_typer(streams_commands, name="streams")
 cli.command("demo-camera")(demo_camera)

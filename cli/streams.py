@@ -1,4 +1,4 @@
-"""`fovea streams add | list | follow | rm`: cameras of a running service. Knows the client, and no service.
+"""`fovea streams add | list | follow | snapshot | rm`: cameras of a running service. Knows the client, and no service.
 
 The client is imported by the commands, so that `fovea --help` is quick.
 """
@@ -6,10 +6,12 @@ The client is imported by the commands, so that `fovea --help` is quick.
 import json
 import math
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 from urllib.parse import urlsplit
 
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
 
 from cli.terminal import make_console
@@ -46,6 +48,8 @@ def add(
     connect_timeout_s: Annotated[float | None, typer.Option(help="Seconds for the TCP connection.")] = None,
     open_timeout_s: Annotated[float | None, typer.Option(help="Seconds from then until it plays.")] = None,
     stall_timeout_s: Annotated[float | None, typer.Option(help="Seconds without a picture until it is lost.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the camera.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept with it; any number of times.")] = None,
 ) -> None:
     """Subscribe to a camera; prints the stream's id. A password belongs on standard input, not among the arguments."""
     if url == "-":
@@ -70,6 +74,8 @@ def add(
         "connect_timeout_s": connect_timeout_s,
         "open_timeout_s": open_timeout_s,
         "stall_timeout_s": stall_timeout_s,
+        "name": name,
+        "labels": dict(_pair(one) for one in label or ()),
     }
     given = cast("StreamOptions", {name: value for name, value in options.items() if value is not None})
     from fovea import Client
@@ -105,7 +111,7 @@ def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> No
         error = "" if one.status.error is None else f" ({one.status.error.error_class})"
         table.add_row(
             one.id,
-            one.url,
+            escape(one.url if one.name is None else f"{one.name} ({one.url})"),
             one.model,
             one.status.state + error,
             one.status.decode,
@@ -146,6 +152,26 @@ def rm(
 
     with Client(server) as client:
         client.streams.delete(stream)
+
+
+@streams.command()
+def snapshot(
+    stream: Annotated[str, typer.Argument(help="The id that `add` printed.")],
+    out: Annotated[Path, typer.Argument(help="Where to write the JPEG.")],
+    server: Server = DEFAULT_SERVER,
+) -> None:
+    """The camera's latest picture, as large as the model sees it."""
+    from fovea import Client
+
+    with Client(server) as client:
+        out.write_bytes(client.streams.snapshot(stream))
+
+
+def _pair(label: str) -> tuple[str, str]:
+    key, equals, value = label.partition("=")
+    if not equals:
+        raise ValueError(f"--label {label}: write KEY=VALUE")
+    return key, value
 
 
 def _line(told: "StateEvent | ResultEvent | GapEvent") -> str:

@@ -143,7 +143,7 @@ class Thresholds(Value):
     solved_for_gflops: float = Field(description="The solved budget that holds for it.", examples=[1.2])
     entropy_nats: list[float] = Field(examples=[[0.42, 0.61]])
     mean_gflops: float = Field(examples=[1.18])
-    accuracy: float = Field(examples=[0.82])
+    accuracy: float | None = Field(description="Null where nothing was calibrated.", examples=[0.82])
 
 
 class ModelSummary(Value):
