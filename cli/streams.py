@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 from rich.table import Column, Table
+from rich.text import Text
 
 from cli.terminal import make_console
 from fovea.words import Decode, Emit
@@ -140,17 +141,15 @@ def rm(
         client.streams.delete(stream)
 
 
-def _line(told: "StateEvent | ResultEvent") -> str:
+def _line(told: "StateEvent | ResultEvent") -> Text:
     from fovea.stream_answers import StateEvent
 
     if isinstance(told, StateEvent):
         error = told.error
         why = "" if error is None else f": {error.detail} ({error.error_class}, attempt {error.attempts})"
-        return f"[bold]{told.state}[/bold]{why}"
+        return Text.assemble((told.state, "bold"), why)
     compute = told.recognition.compute
     labels = ", ".join(f"{one.label} {one.score:.2f}" for one in told.recognition.predictions) or "nothing"
-    return (
-        f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}  {labels}  "
-        f"[dim]{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, "
-        f"{told.decode}[/dim]"
-    )
+    cost = f"{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, {told.decode}"
+    clock = f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}"
+    return Text.assemble(f"{clock}  {labels}  ", (cost, "dim"))

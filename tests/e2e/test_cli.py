@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import av
@@ -151,3 +152,26 @@ def test_a_drawing_that_cannot_be_is_a_sentence(video: Path, tmp_path: Path, cou
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["cat[1].mp4", "[bold]red[/bold].mp4", "[red"])
+def test_square_brackets_in_a_file_s_name_are_part_of_it(
+    asked: Served, red_video: bytes, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name  # a slash makes it a folder and a file: together they look like closed markup
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(red_video)
+    done = fovea("classify", path, "--server", asked.url)
+    assert done.returncode == 0, done.stderr
+    assert str(path) in done.stdout
+    path.write_bytes(b"no video")
+    broken = fovea("classify", path, "--server", asked.url)
+    assert broken.returncode == 1
+    assert str(path) in broken.stderr
+
+
+def test_it_says_which_version_it_is_and_where_settings_are_told() -> None:
+    assert fovea("--version").stdout == f"fovea {version('fovea-server')}\n"
+    told = "".join(fovea("serve", "--help").stdout.split())
+    assert "FOVEA_*" in told
+    assert "service/settings.py" in told
