@@ -23,9 +23,13 @@ commands = typer.Typer(add_completion=False)
 
 @commands.command()
 def calibrate(
-    run: Annotated[Path, typer.Argument(help="The folder of a run of `fovea train`.")],
-    out: Annotated[Path, typer.Option(help="The bundle's folder; its last part becomes the bundle's name.")],
-    data: Annotated[Path | None, typer.Option(help="Where the run's data lies now, if it has moved.")] = None,
+    run: Annotated[Path, typer.Argument(help="The folder of a run of `fovea train`, or a bundle to calibrate anew.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The bundle's folder; its last part becomes its name. A bundle: in its place.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the run's data lies now, if it has moved. Of a bundle: labelled videos.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Accuracies compare within one task; the data's name.")] = None,
     licence: Annotated[str | None, typer.Option(help="Of the weights.")] = None,
     data_terms: Annotated[str | None, typer.Option(help="The terms the training data stands under.")] = None,
@@ -38,9 +42,17 @@ def calibrate(
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores unless told.", min=1)] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle that stands there.")] = False,
 ) -> None:
-    """Make a bundle of a run: thresholds solved on the videos it held out, figures from the val split."""
+    """Make a bundle of a run: thresholds solved on the videos it held out, figures from the val split.
+
+    Or give a bundle that stands, such as an imported one, thresholds and figures from the videos in --data.
+    """
     from training.bundling import Told, bundle_run
 
+    if (run / "bundle.json").is_file():
+        _calibrate_bundle(run, data, out, cache, default_budget_gflops, threads, replace)
+        return
+    if out is None:
+        raise ValueError("--out is missing: the folder of the bundle that the run becomes")
     named = {
         "task": task,
         "licence": licence,
@@ -52,6 +64,30 @@ def calibrate(
     given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     told = Told(**given)
     bundled = bundle_run(run, out, told=told, cache=cache.expanduser(), data=data, replace=replace, num_threads=threads)
+    _print_bundled(bundled)
+
+
+def _calibrate_bundle(
+    bundle: Path,
+    data: Path | None,
+    out: Path | None,
+    cache: Path,
+    default_budget_gflops: float | None,
+    threads: int | None,
+    replace: bool,
+) -> None:
+    from dataclasses import replace as changed
+
+    from training.bundling import REFERENCE
+    from training.calibrating import calibrate_bundle
+
+    if data is None:
+        raise ValueError(f"--data is missing: labelled videos to calibrate {bundle} on, which it was not trained on")
+    runtime = changed(REFERENCE, num_threads=threads)
+    bundled = calibrate_bundle(
+        bundle, data, cache=cache.expanduser(), out=out, default_budget_gflops=default_budget_gflops,
+        overwrite=replace, runtime=runtime,
+    )  # fmt: skip
     _print_bundled(bundled)
 
 
@@ -83,9 +119,16 @@ def evaluate(
         else RuntimeConfig(name=runtime, num_threads=threads)
     )
     result = evaluate_subject(
-        bundle, data, out, split=split, cache=cache.expanduser(), against=against or [], random_draws=random_draws,
-        num_pictures=pictures, runtime=config,
-    )  # fmt: skip
+        bundle,
+        data,
+        out,
+        split=split,
+        cache=cache.expanduser(),
+        against=against or [],
+        random_draws=random_draws,
+        num_pictures=pictures,
+        runtime=config,
+    )
     _print_result(result)
     stderr.print(f"written: {out}")
 
@@ -108,15 +151,20 @@ def _print_bundled(bundled: "Bundled") -> None:
     correct_K = bundled.held_out.correct_NK.mean(axis=0)
     for step, flops in enumerate(bundled.held_out.spent_K.tolist()):
         table.add_row(
-            str(step), f"{flops / 1e9:.4g}", f"{correct_K[step]:.3f}", f"{calibration.temperatures_K[step]:.3g}",
-            f"{bundled.errors_before_K[step]:.3f}", f"{bundled.errors_after_K[step]:.3f}",
-        )  # fmt: skip
+            str(step),
+            f"{flops / 1e9:.4g}",
+            f"{correct_K[step]:.3f}",
+            f"{calibration.temperatures_K[step]:.3g}",
+            f"{bundled.errors_before_K[step]:.3f}",
+            f"{bundled.errors_after_K[step]:.3f}",
+        )
     stderr.print(f"calibrated on {calibration.data} (the figures below are of these videos)")
     _print_table(table)
-    (flops, accuracy) = bundle.frontier[-1]
+    (flops, accuracy), measured = bundle.frontier[-1], bundle.manifest.measured
+    assert measured is not None, "calibration measures"
     stderr.print(
         f"{bundle.folder}: {bundle.digest}\ndefault budget {bundle.default_budget_flops / 1e9:.4g} GFLOPs; at the "
-        f"largest, {flops / 1e9:.4g} GFLOPs on average and top-1 {accuracy:.3f} on {bundle.manifest.measured.data}"
+        f"largest, {flops / 1e9:.4g} GFLOPs on average and top-1 {accuracy:.3f} on {measured.data}"
     )
 
 
@@ -144,11 +192,11 @@ def _print_result(result: "Result") -> None:
             f"cost: {full.verdict}"
         )
     if not result.trained:
-        stderr.print("[yellow]untrained: its accuracies mean nothing")
+        stderr.print("untrained: its accuracies mean nothing", style="yellow")
 
 
 def _print_table(table: Table) -> None:
-    wide = stderr if stderr.is_terminal else Console(stderr=True, highlight=False, width=WIDE)
+    wide = stderr if stderr.is_terminal else Console(stderr=True, highlight=False, markup=False, width=WIDE)
     wide.print(table)
 
 

@@ -1,18 +1,26 @@
-"""`fovea streams add | list | follow | rm`: cameras of a running service. Knows the client alone."""
+"""`fovea streams add | list | follow | snapshot | rm`: cameras of a running service. Knows the client, and no service.
+
+The client is imported by the commands, so that `fovea --help` is quick.
+"""
 
 import json
 import math
 import sys
-from typing import Annotated, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+from urllib.parse import urlsplit
 
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from cli.terminal import make_console
-from fovea import Client, StreamOptions
-from fovea.stream_answers import ResultEvent, StateEvent
-from fovea.words import Decode, Emit
-from service.streams.address import CameraUrl
+from fovea.words import Clock, Decode, Emit
+
+if TYPE_CHECKING:
+    from fovea import StreamOptions
+    from fovea.stream_answers import GapEvent, ResultEvent, StateEvent
 
 streams = typer.Typer(no_args_is_help=True, help="Cameras that a running service watches.")
 
@@ -37,11 +45,17 @@ def add(
     ttl_s: Annotated[float | None, typer.Option(help="End it after so many seconds without a reader.")] = None,
     decode: Annotated[Decode, typer.Option(help="Which frames to decode.")] = Decode.AUTO,
     transport: Annotated[str, typer.Option(help="tcp or udp.")] = "tcp",
+    clock: Annotated[Clock, typer.Option(help="Whose time pictures get.")] = Clock.AUTO,
+    connect_timeout_s: Annotated[float | None, typer.Option(help="Seconds for the TCP connection.")] = None,
+    open_timeout_s: Annotated[float | None, typer.Option(help="Seconds from then until it plays.")] = None,
+    stall_timeout_s: Annotated[float | None, typer.Option(help="Seconds without a picture until it is lost.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the camera.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept with it; any number of times.")] = None,
 ) -> None:
     """Subscribe to a camera; prints the stream's id. A password belongs on standard input, not among the arguments."""
     if url == "-":
         url = sys.stdin.readline().strip()
-    elif CameraUrl.parse(url).userinfo:
+    elif "@" in urlsplit(url).netloc:
         raise ValueError(
             "the command line is for all to see, a password is not: give `-` for the URL, and the URL on standard input"
         )
@@ -57,8 +71,16 @@ def add(
         "ttl_s": ttl_s,
         "decode": decode,
         "transport": transport,
+        "clock": clock,
+        "connect_timeout_s": connect_timeout_s,
+        "open_timeout_s": open_timeout_s,
+        "stall_timeout_s": stall_timeout_s,
+        "name": name,
+        "labels": dict(_pair(one) for one in label or ()),
     }
-    given = cast(StreamOptions, {name: value for name, value in options.items() if value is not None})
+    given = cast("StreamOptions", {name: value for name, value in options.items() if value is not None})
+    from fovea import Client
+
     with Client(server) as client:
         typer.echo(client.streams.create(url, **given).id)
 
@@ -66,6 +88,8 @@ def add(
 @streams.command("list")
 def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
     """The cameras, and where they stand."""
+    from fovea import Client
+
     with Client(server) as client:
         found = client.streams.list()
     if as_json:
@@ -88,7 +112,7 @@ def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> No
         error = "" if one.status.error is None else f" ({one.status.error.error_class})"
         table.add_row(
             one.id,
-            one.url,
+            escape(one.url if one.name is None else f"{one.name} ({one.url})"),
             one.model,
             one.status.state + error,
             one.status.decode,
@@ -109,6 +133,8 @@ def follow(
     ] = None,
 ) -> None:
     """Results and states as they come, until the stream is deleted. Comes back after a broken connection."""
+    from fovea import Client
+
     console = make_console()
     with Client(server) as client:
         for event in client.streams.follow(stream, last_event_id=since, reconnect_for_s=math.inf):
@@ -123,19 +149,43 @@ def rm(
     stream: Annotated[str, typer.Argument(help="The id that `add` printed.")], server: Server = DEFAULT_SERVER
 ) -> None:
     """Unsubscribe."""
+    from fovea import Client
+
     with Client(server) as client:
         client.streams.delete(stream)
 
 
-def _line(told: StateEvent | ResultEvent) -> str:
+@streams.command()
+def snapshot(
+    stream: Annotated[str, typer.Argument(help="The id that `add` printed.")],
+    out: Annotated[Path, typer.Argument(help="Where to write the JPEG.")],
+    server: Server = DEFAULT_SERVER,
+) -> None:
+    """The camera's latest picture, as large as the model sees it."""
+    from fovea import Client
+
+    with Client(server) as client:
+        out.write_bytes(client.streams.snapshot(stream))
+
+
+def _pair(label: str) -> tuple[str, str]:
+    key, equals, value = label.partition("=")
+    if not equals:
+        raise ValueError(f"--label {label}: write KEY=VALUE")
+    return key, value
+
+
+def _line(told: "StateEvent | ResultEvent | GapEvent") -> Text:
+    from fovea.stream_answers import GapEvent, StateEvent
+
+    if isinstance(told, GapEvent):
+        return Text.assemble(("gap", "bold"), f": what came after {told.after} and before {told.before} is forgotten")
     if isinstance(told, StateEvent):
         error = told.error
         why = "" if error is None else f": {error.detail} ({error.error_class}, attempt {error.attempts})"
-        return f"[bold]{told.state}[/bold]{why}"
+        return Text.assemble((told.state, "bold"), why)
     compute = told.recognition.compute
     labels = ", ".join(f"{one.label} {one.score:.2f}" for one in told.recognition.predictions) or "nothing"
-    return (
-        f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}  {labels}  "
-        f"[dim]{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, "
-        f"{told.decode}[/dim]"
-    )
+    cost = f"{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, {told.decode}"
+    clock = f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}"
+    return Text.assemble(f"{clock}  {labels}  ", (cost, "dim"))

@@ -5,20 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:  # importing them for real would slow `fovea --help` down
     from fovea.answers import CubePlace, RecognitionAnswer
-    from models.bundle import Bundle
+    from models.listing import Listing
 
 WIDE = 160  # columns where nobody's terminal says how many
 
 
-def print_recognition(path: Path, answer: "RecognitionAnswer", console: Console | None = None) -> None:
+def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
     """One video's answer, and the steps that led to it."""
-    console = console or make_console()
-    console.print(f"\n[bold]{path}[/bold]  {', '.join(f'{one.label} {one.score:.2f}' for one in answer.predictions)}")
+    console = make_console()
+    labels = ", ".join(f"{one.label} {one.score:.2f}" for one in answer.predictions)
+    console.print(Text.assemble("\n", (str(path), "bold"), f"  {labels}"))
     if not answer.trained:
-        console.print(f"[yellow]{answer.model} is untrained: its labels mean nothing[/yellow]")
+        console.print(f"{answer.model} is untrained: its labels mean nothing", style="yellow")
     table = Table("step", "kind", "GFLOPs", "entropy / nats", "top label", "score", "cube", box=None, pad_edge=False)
     for step in answer.compute.steps:
         table.add_row(
@@ -48,30 +50,30 @@ def _cube(cube: "CubePlace | None") -> str:
     return f"{first_s:.2f}-{last_s:.2f} s, x {box.x:.2f} y {box.y:.2f} w {box.w:.2f} h {box.h:.2f}"
 
 
-def bundle_facts(bundle: "Bundle") -> dict[str, Any]:
+def bundle_facts(bundle: "Listing") -> dict[str, Any]:
+    facts = bundle.manifest
     return {
-        "name": bundle.name,
+        "name": facts.name,
         "bundle": bundle.digest,
-        "task": bundle.task,
-        "trained": bundle.trained,
-        "labels": list(bundle.labels),
-        "least_gflops": bundle.step_flops[0] / 1e9,
-        "largest_gflops": sum(bundle.step_flops) / 1e9,
-        "default_budget_gflops": bundle.default_budget_flops / 1e9,
-        "paper_gflops": None if bundle.paper_flops is None else bundle.paper_flops / 1e9,
+        "task": facts.task,
+        "trained": facts.trained,
+        "labels": list(facts.labels),
+        "least_gflops": bundle.least_flops / 1e9,
+        "largest_gflops": bundle.full_flops / 1e9,
+        "default_budget_gflops": round(facts.default_budget_gflops * 1e9) / 1e9,
     }
 
 
-def print_bundles(bundles: list["Bundle"], console: Console | None = None) -> None:
+def print_bundles(bundles: list["Listing"]) -> None:
     """One line a bundle."""
-    console = console or make_console()
+    console = make_console()
     table = Table("model", "task", "trained", "labels", "least GFLOPs", "largest", "default budget", box=None)
     for bundle in bundles:
         facts = bundle_facts(bundle)
         table.add_row(
             facts["name"],
             facts["task"],
-            "yes" if facts["trained"] else "[yellow]NO: labels mean nothing[/yellow]",
+            "yes" if facts["trained"] else Text("NO: labels mean nothing", "yellow"),
             str(len(facts["labels"])),
             *(f"{facts[name]:.4g}" for name in ("least_gflops", "largest_gflops", "default_budget_gflops")),
         )
@@ -79,6 +81,6 @@ def print_bundles(bundles: list["Bundle"], console: Console | None = None) -> No
 
 
 def make_console() -> Console:
-    """For answers: as wide as the terminal, or wide enough where there is none."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+    """For answers: as wide as the terminal, or wide enough where there is none. Square brackets are no markup."""
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=WIDE)

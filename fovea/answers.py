@@ -1,9 +1,8 @@
-"""The JSON of the API, as pydantic models with examples. Knows no engine; `answers` fills these.
+"""The JSON of the API, as pydantic models with examples. Knows no engine and no HTTP.
 
-Money is GFLOPs here (10^9 multiply-adds), times are milliseconds or seconds as the names say.
+The service fills them, the client reads them. Money is GFLOPs here (10^9 multiply-adds), times are
+milliseconds or seconds as the names say.
 """
-
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -144,7 +143,7 @@ class Thresholds(Value):
     solved_for_gflops: float = Field(description="The solved budget that holds for it.", examples=[1.2])
     entropy_nats: list[float] = Field(examples=[[0.42, 0.61]])
     mean_gflops: float = Field(examples=[1.18])
-    accuracy: float = Field(examples=[0.82])
+    accuracy: float | None = Field(description="Null where nothing was calibrated.", examples=[0.82])
 
 
 class ModelSummary(Value):
@@ -190,16 +189,3 @@ class PlaygroundFacts(Value):
 
     max_upload_bytes: int
     clips: list[str] = Field(description="Names of videos under /playground/clips/.")
-
-
-def refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's `responses` for problems: `refusals(s404="no such model")`."""
-    retry = {"Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}}
-    return {
-        int(status[1:]): {
-            "description": meaning,
-            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
-            **({"headers": retry} if status in {"s429", "s503"} else {}),
-        }
-        for status, meaning in meanings.items()
-    }

@@ -5,16 +5,24 @@ first picture of an epoch.
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.answers import RecognitionAnswer, Value
-from fovea.words import MAX_GFLOPS, MAX_NAME, Decode, Emit, ErrorClass, StreamState
+from fovea.words import MAX_GFLOPS, MAX_NAME, Clock, ClockUsed, Decode, Emit, ErrorClass, StreamState
 
 Transport = Literal["tcp", "udp"]
 
 MAX_URL = 2048
+MAX_CAMERA_NAME = 64
+MAX_LABELS = 16
+PRINTABLE = "^[^\\x00-\\x1f\\x7f]*$"
+
+LabelKey = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
+LabelValue = Annotated[str, Field(max_length=256, pattern=PRINTABLE)]
+
+STREAM_ID_PATTERN = "^str_[0-7][0-9A-HJKMNP-TV-Z]{25}$"
 STREAM_ID = "str_01JD3M8Q4Z6X7V9T2S5R1P0N8K"
 EVENT_ID = "1764036000123-0"
 WHEN = "2026-11-25T02:00:00.123Z"
@@ -31,6 +39,27 @@ class NewStream(BaseModel):
         description="rtsp:// or rtsps://, credentials before the host: rtsp://user:password@camera:554/path. "
         "They are never told again.",
         examples=["rtsp://user:password@192.168.1.20:554/stream1"],
+    )
+    id: str | None = Field(
+        default=None,
+        pattern=STREAM_ID_PATTERN,
+        description="Chosen by the client: asking again with the same id and options makes no second stream. `str_` "
+        "and a ULID; absent: made here.",
+        examples=[STREAM_ID],
+    )
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_CAMERA_NAME,
+        pattern=PRINTABLE,
+        description="What people call the camera; its metrics are by that name where FOVEA_CAMERA_METRICS is set.",
+        examples=["front door"],
+    )
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        max_length=MAX_LABELS,
+        description="Kept and told back as they are; for the client's own use.",
+        examples=[{"site": "north"}],
     )
     model: str = Field(default="auto", min_length=1, max_length=MAX_NAME, description="As for recognitions.")
     task: str | None = Field(default=None, min_length=1, max_length=MAX_NAME, description="As for recognitions.")
@@ -60,6 +89,29 @@ class NewStream(BaseModel):
         description="auto: keyframes alone while the scene is quiet and enough of them fall in a window, else all.",
     )
     transport: Transport = Field(default="tcp", description="How RTP travels.")
+    clock: Clock = Field(
+        default=Clock.AUTO,
+        description="Whose time pictures get. auto: the camera's, until it is found to run wrong; then, and with "
+        "`arrival`, the time when they reach the service.",
+    )
+    connect_timeout_s: float | None = Field(
+        default=None, gt=0, le=60, description="For the TCP connection; absent: the service's."
+    )
+    open_timeout_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=120,
+        description="From then on until it plays; absent: the service's. A relay that starts its source needs longer.",
+        examples=[15.0],
+    )
+    stall_timeout_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=600,
+        description="Without a picture, before it counts as lost; absent: the service's. Longer than the camera's "
+        "pictures are apart.",
+        examples=[15.0],
+    )
 
 
 class StreamError(Value):
@@ -75,7 +127,10 @@ class StreamVideo(Value):
     width: int = Field(examples=[1280])
     height: int = Field(examples=[720])
     codec: str = Field(examples=["h264"])
-    keyframe_interval_s: float | None = Field(description="null until two were seen.", examples=[1.0])
+    keyframe_interval_s: float | None = Field(
+        description="null until two were seen, and where none can be decoded alone.", examples=[1.0]
+    )
+    clock: ClockUsed = Field(description="Whose time its pictures get now.", examples=["camera"])
 
 
 class StreamStatus(Value):
@@ -97,6 +152,19 @@ class StateEvent(StreamStatus):
     stream: str = Field(examples=[STREAM_ID])
 
 
+class GapEvent(Value):
+    """Data of `event: gap`, which has no id: what lay between two events is forgotten.
+
+    Only the newest events are kept, and a Redis without persistence forgets all of them when it is restarted.
+    """
+
+    stream: str = Field(examples=[STREAM_ID])
+    after: str = Field(
+        description="The event before the gap: the one that was to be resumed after.", examples=[EVENT_ID]
+    )
+    before: str = Field(description="The event that comes next.", examples=["1764036060000-0"])
+
+
 class StreamCounts(Value):
     """Since this replica took the stream up."""
 
@@ -112,6 +180,8 @@ class Stream(Value):
     """A subscription and where it stands."""
 
     id: str = Field(examples=[STREAM_ID])
+    name: str | None = Field(default=None, description="As subscribed.", examples=["front door"])
+    labels: dict[str, str] = Field(default_factory=dict, examples=[{"site": "north"}])
     url: str = Field(description="Without credentials.", examples=["rtsp://***@192.168.1.20:554/stream1"])
     model: str = Field(description="`auto` is settled when subscribing.", examples=["adafocus-v3-compact"])
     task: str = Field(examples=["sports-actions"])
@@ -125,6 +195,10 @@ class Stream(Value):
     on: Emit
     decode: Decode = Field(description="As asked; `status.decode` is what is done.")
     transport: Transport
+    clock: Clock = Field(description="As asked; `status.video.clock` is whose time is used.")
+    connect_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[None])
+    open_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[15.0])
+    stall_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[None])
     ttl_s: float | None = Field(examples=[None])
     created_at: datetime = Field(examples=[WHEN])
     expires_at: datetime | None = Field(description="Without a further read; null without ttl_s.", examples=[None])
@@ -135,6 +209,11 @@ class Stream(Value):
 
 class StreamList(Value):
     streams: list[Stream]
+    unreadable: list[str] = Field(
+        default_factory=list,
+        description="Ids of streams that another version of Fovea has subscribed, which this one cannot read.",
+        examples=[[]],
+    )
 
 
 class Window(Value):

@@ -9,30 +9,24 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from safetensors.torch import save
-from torch import Tensor
-
-from models.bundle_format import (
-    FILES,
-    FORMAT,
-    MANIFEST,
-    WEIGHTS,
-    BundleError,
-    Description,
-    Manifest,
-    read_bytes,
-    read_json,
-)
+from models.bundle_format import FORMAT, MANIFEST, WEIGHTS, BundleError, Description, Manifest
 from models.calibration import Calibration, calibration_files, read_calibration
-from models.families import ModelConfig, own_paper_flops, read_config, step_flops
+from models.families import find_family
+from models.family import ModelConfig
+from models.listing import read_listing
+from models.prices import Prices, count_prices
 from models.thresholds import BudgetGrid
 from video.clip import ClipRule
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
-    """A sound bundle. `digest` names its four files, byte for byte; `step_flops[k]` is the price of step k."""
+    """A sound bundle. `digest` names its files, byte for byte; `step_flops[k]` is the price of step k."""
 
     folder: Path
     digest: str
@@ -40,6 +34,8 @@ class Bundle:
     config: ModelConfig
     step_flops: tuple[int, ...]
     calibration: Calibration
+    paper_flops: int | None
+    """To show beside the price: what the model's own paper would print, where it counts otherwise."""
 
     @property
     def name(self) -> str:
@@ -58,6 +54,11 @@ class Bundle:
         return self.manifest.trained
 
     @property
+    def calibrated(self) -> bool:
+        """False: all steps are always taken, and no accuracy is known."""
+        return self.manifest.calibration == "solved"
+
+    @property
     def grid(self) -> BudgetGrid:
         return self.calibration.grid
 
@@ -67,22 +68,19 @@ class Bundle:
         return round(self.manifest.default_budget_gflops * 1e9)
 
     @property
-    def paper_flops(self) -> int | None:
-        """To show beside the price: see `models.families.own_paper_flops`."""
-        return own_paper_flops(self.config)
-
-    @property
     def clip_rule(self) -> ClipRule:
         rule = self.manifest.clip
         height_px, width_px = self.config.frame_size
-        return ClipRule(self.config.num_frames, height_px, width_px, rule.resize, rule.source_short_side_px)
+        return ClipRule(
+            self.config.num_frames, height_px, width_px, rule.resize, rule.source_short_side_px, rule.window_s
+        )
 
     @property
     def frontier(self) -> tuple[tuple[float, float], ...]:
         """Measured (mean FLOPs per video, accuracy) points, on data used neither for training nor for calibration."""
         spent_K = [sum(self.step_flops[: k + 1]) for k in range(len(self.step_flops))]
         points = []
-        for point in self.manifest.measured.points:
+        for point in self.manifest.measured.points if self.manifest.measured else ():
             num_videos = sum(point.videos_by_last_step_K)
             flops = sum(n * spent for n, spent in zip(point.videos_by_last_step_K, spent_K, strict=True))
             points.append((flops / num_videos, point.correct / num_videos))
@@ -96,7 +94,7 @@ class Bundle:
         return (
             ("Intended use", facts.card.intended_use),
             ("Limits", facts.card.limits),
-            ("Measured on", measured.data),
+            ("Measured on", measured.data if measured else "nothing yet"),
             ("Calibrated on", self.calibration.data),
             ("Training data", origin.data),
             ("Recipe", f"{origin.recipe}; seed {origin.seed}; commit {origin.commit or 'none'}"),
@@ -104,31 +102,27 @@ class Bundle:
         )
 
     @classmethod
-    def read(cls, folder: Path) -> "Bundle":
-        """Read and check everything but the tensors, which `load_model` checks. Raises BundleError."""
-        manifest = read_json(folder, MANIFEST, Manifest)
-        if manifest.name != folder.name:
-            rule = f"its folder is called {folder.name}"
-            raise BundleError(folder, f"{MANIFEST}.name", manifest.name, rule, "rename one of them")
-        hashes = {file: hashlib.sha256(read_bytes(folder, file)).hexdigest() for file in FILES}
-        if hashes[WEIGHTS] != manifest.weights_sha256:
-            rule = f"{WEIGHTS} has {hashes[WEIGHTS]}"
-            way_out = "the file is damaged or belongs to another bundle: fetch or build the bundle again"
-            raise BundleError(folder, f"{MANIFEST}.weights_sha256", manifest.weights_sha256, rule, way_out)
+    def read(cls, folder: Path, prices: Prices | None = None) -> "Bundle":
+        """Read and check everything but the tensors, which `load_model` checks. Raises BundleError.
+
+        `prices` of this architecture, counted by this code; None: they are counted now, with torch.
+        """
+        listing = read_listing(folder)
+        manifest = listing.manifest
         config = _read_config(folder, manifest)
-        costs = step_flops(config)
-        calibration = read_calibration(folder, costs, config.num_classes)
-        _check_budget(folder, manifest, costs)
-        _check_measured(folder, manifest, len(costs))
-        listing = "".join(f"{hashes[file]}  {file}\n" for file in sorted(FILES))
-        digest = "sha256:" + hashlib.sha256(listing.encode()).hexdigest()
-        return cls(folder, digest, manifest, config, costs, calibration)
+        prices = prices or count_prices(config)
+        step_flops = prices.step_flops
+        solved = manifest.calibration == "solved"
+        calibration = read_calibration(folder, step_flops, config.num_classes, solved=solved)
+        _check_budget(folder, manifest, calibration.grid.least_flops, step_flops)
+        _check_measured(folder, manifest, len(step_flops))
+        return cls(folder, listing.digest, manifest, config, step_flops, calibration, prices.paper_flops)
 
 
 def write_bundle(
     parent: Path,
     description: Description,
-    weights: Mapping[str, Tensor],
+    weights: "Mapping[str, Tensor]",
     calibration: Calibration,
     *,
     replace: bool = False,
@@ -138,6 +132,8 @@ def write_bundle(
     Raises BundleError for contents that do not fit each other, and for a folder that stands there already unless
     `replace`.
     """
+    from safetensors.torch import save  # noqa: PLC0415  # whoever writes one has torch; whoever reads one need not
+
     folder = parent / description.name
     if folder.exists() and not replace:
         raise BundleError(folder, "folder", str(folder), "a bundle is not overwritten", "remove it or choose a name")
@@ -165,7 +161,7 @@ def write_bundle(
 def _read_config(folder: Path, manifest: Manifest) -> ModelConfig:
     field = f"{MANIFEST}.architecture.config"
     try:
-        config = read_config(manifest.architecture.family, manifest.architecture.config)
+        config: ModelConfig = find_family(manifest.architecture.family).read_config(manifest.architecture.config)
     except ValueError as error:
         way_out = "correct it or build the bundle again"
         raise BundleError(folder, field, manifest.architecture.config, str(error), way_out) from error
@@ -176,15 +172,16 @@ def _read_config(folder: Path, manifest: Manifest) -> ModelConfig:
     return config
 
 
-def _check_budget(folder: Path, manifest: Manifest, costs: tuple[int, ...]) -> None:
-    if not costs[0] <= round(manifest.default_budget_gflops * 1e9) <= sum(costs):
-        rule = f"a glance costs {costs[0] / 1e9:g} and all steps {sum(costs) / 1e9:g}"
+def _check_budget(folder: Path, manifest: Manifest, least_flops: int, step_flops: tuple[int, ...]) -> None:
+    if not least_flops <= round(manifest.default_budget_gflops * 1e9) <= sum(step_flops):
+        least = "a glance costs" if manifest.calibration == "solved" else "without calibration the least is"
+        rule = f"{least} {least_flops / 1e9:g} and all steps {sum(step_flops) / 1e9:g}"
         field = f"{MANIFEST}.default_budget_gflops"
         raise BundleError(folder, field, manifest.default_budget_gflops, rule, "choose a budget between the two")
 
 
 def _check_measured(folder: Path, manifest: Manifest, num_steps: int) -> None:
-    for i, point in enumerate(manifest.measured.points):
+    for i, point in enumerate(manifest.measured.points if manifest.measured else ()):
         counts = point.videos_by_last_step_K
         if len(counts) != num_steps or min(counts) < 0 or not point.correct <= sum(counts) or sum(counts) == 0:
             rule = f"it needs {num_steps} counts of videos, one per step, and at most as many correct as videos"

@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from models.families import FAMILIES
 from video.clip import Resize
 
 FORMAT: Literal[1] = 1
@@ -21,6 +22,7 @@ WEIGHTS = "weights.safetensors"
 CALIBRATION = "calibration.json"
 CALIBRATION_SET = "calibration.safetensors"
 FILES = (MANIFEST, WEIGHTS, CALIBRATION, CALIBRATION_SET)
+"""Of a calibrated bundle; one whose `calibration` is none has no set."""
 
 
 class BundleError(ValueError):
@@ -38,16 +40,31 @@ class _Strict(BaseModel):
 
 
 class Architecture(_Strict):
-    family: Literal["adafocus_v3", "video_mobile_former"]  # models.families has what each is
-    config: dict[str, Any]  # its from_dict is as strict as this file
+    family: str  # of models.families
+    config: dict[str, Any]  # the family's read_config is as strict as this file
+
+    @field_validator("family")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in FAMILIES:
+            raise ValueError(f"the known families are {', '.join(FAMILIES)}")
+        return name
 
 
 class Framing(_Strict):
     """How frames reach the size that the architecture asks for: the rest of the clip rule (`video.clip.ClipRule`)."""
 
-    sampling: Literal["uniform"]
+    sampling: Literal["uniform", "window"]
+    """Frames spread over the whole video, or over `window_s` seconds in its middle."""
     resize: Resize
     source_short_side_px: int | None = Field(gt=0)
+    window_s: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _has_a_window_or_none(self) -> "Framing":
+        if (self.sampling == "window") != (self.window_s is not None):
+            raise ValueError("window_s belongs to the sampling 'window', and to no other")
+        return self
 
 
 class Provenance(_Strict):
@@ -95,7 +112,16 @@ class Description(_Strict):
     licence: str = Field(min_length=1)
     provenance: Provenance
     card: Card
-    measured: Measured
+    calibration: Literal["solved", "none"] = "solved"
+    """none: nobody has run it on videos yet. All steps are taken, no budget below them is promised."""
+    measured: Measured | None
+    """None where `calibration` is none, and nowhere else."""
+
+    @model_validator(mode="after")
+    def _is_measured_where_calibrated(self) -> "Description":
+        if (self.calibration == "none") != (self.measured is None):
+            raise ValueError("what is calibrated is measured, and what is not calibrated (none) is not (null)")
+        return self
 
 
 class Manifest(Description):
@@ -104,6 +130,10 @@ class Manifest(Description):
     format: Literal[1]
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        return FILES if self.calibration == "solved" else tuple(file for file in FILES if file != CALIBRATION_SET)
+
 
 class SolvedBudget(_Strict):
     budget_flops: int = Field(gt=0)
@@ -111,7 +141,11 @@ class SolvedBudget(_Strict):
 
 
 class CalibrationFile(_Strict):
-    """calibration.json; the set itself is calibration.safetensors (entropy_NK float32, correct_NK uint8)."""
+    """calibration.json; the set itself is calibration.safetensors (entropy_NK float32, correct_NK uint8).
+
+    Of a bundle that is not calibrated: temperatures by rule, and one budget, the full cost, whose thresholds stop
+    nothing.
+    """
 
     data: str = Field(min_length=1)
     temperatures_K: tuple[float, ...] = Field(min_length=1)

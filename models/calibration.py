@@ -26,14 +26,17 @@ from models.bundle_format import (
     read_bytes,
     read_json,
 )
-from models.thresholds import BudgetGrid, GridPoint, evaluate
+from models.thresholds import NEVER_NATS, BudgetGrid, GridPoint, Solution, evaluate
 
 _WAY_OUT = "calibrate again"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """`entropy_NK` float32 in nats, after the temperatures; `correct_NK` bool. `data` says what the videos were."""
+    """`entropy_NK` float32 in nats, after the temperatures; `correct_NK` bool. `data` says what the videos were.
+
+    Without videos (N = 0) nothing was solved, and accuracies are NaN.
+    """
 
     data: str
     temperatures_K: tuple[float, ...]
@@ -42,8 +45,24 @@ class Calibration:
     grid: BudgetGrid
 
 
+NOT_CALIBRATED = "none: all steps are taken, whatever the budget"
+
+
+def not_calibrated(step_flops: Sequence[int], temperatures_K: Sequence[float]) -> Calibration:
+    """Of a model that nobody has run on videos yet: no early exit, and one budget, the full cost."""
+    num_steps = len(step_flops)
+    never = Solution((NEVER_NATS,) * (num_steps - 1), float(sum(step_flops)), math.nan)
+    return Calibration(
+        data=NOT_CALIBRATED,
+        temperatures_K=tuple(temperatures_K),
+        entropy_NK=np.zeros((0, num_steps), np.float32),
+        correct_NK=np.zeros((0, num_steps), np.bool_),
+        grid=BudgetGrid((GridPoint(sum(step_flops), never),)),
+    )
+
+
 def calibration_files(calibration: Calibration) -> dict[str, bytes]:
-    """The two files of a bundle, by name. Accuracies and mean costs are left out: they follow from the set."""
+    """The files of a bundle, by name. Accuracies and mean costs are left out: they follow from the set."""
     content = CalibrationFile(
         data=calibration.data,
         temperatures_K=calibration.temperatures_K,
@@ -52,23 +71,35 @@ def calibration_files(calibration: Calibration) -> dict[str, bytes]:
             for point in calibration.grid.points
         ),
     )
+    text = (json.dumps(content.model_dump(mode="json"), indent=1) + "\n").encode()
+    if not len(calibration.entropy_NK):
+        return {CALIBRATION: text}
     arrays: dict[str, NDArray[Any]] = {  # safetensors writes memory as it lies, whatever the strides
         "entropy_NK": np.ascontiguousarray(calibration.entropy_NK),
         "correct_NK": np.ascontiguousarray(calibration.correct_NK, dtype=np.uint8),
     }
-    return {
-        CALIBRATION: (json.dumps(content.model_dump(mode="json"), indent=1) + "\n").encode(),
-        CALIBRATION_SET: save(arrays),
-    }
+    return {CALIBRATION: text, CALIBRATION_SET: save(arrays)}
 
 
-def read_calibration(folder: Path, step_flops: Sequence[int], num_labels: int) -> Calibration:
+def read_calibration(folder: Path, step_flops: Sequence[int], num_labels: int, *, solved: bool) -> Calibration:
     """Read and check against the prices of today's code. Raises BundleError."""
     content = read_json(folder, CALIBRATION, CalibrationFile)
+    if not solved:
+        return _read_none(folder, content, step_flops)
     entropy_NK, correct_NK = _read_set(folder, len(step_flops), num_labels)
     _check_temperatures(folder, content.temperatures_K, len(step_flops))
     grid = _read_grid(folder, content.grid, entropy_NK, correct_NK, step_flops)
     return Calibration(content.data, content.temperatures_K, entropy_NK, correct_NK, grid)
+
+
+def _read_none(folder: Path, content: CalibrationFile, step_flops: Sequence[int]) -> Calibration:
+    _check_temperatures(folder, content.temperatures_K, len(step_flops))
+    wanted = not_calibrated(step_flops, content.temperatures_K)
+    found = [(point.budget_flops, point.thresholds_nats) for point in content.grid]
+    if found != [(point.budget_flops, point.solution.thresholds_nats) for point in wanted.grid.points]:
+        rule = f"without calibration there is one budget, the full cost of {sum(step_flops)}, and no step is the last"
+        raise BundleError(folder, f"{CALIBRATION}.grid", found, rule, _WAY_OUT)
+    return wanted
 
 
 def _read_set(folder: Path, num_steps: int, num_labels: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -117,6 +117,11 @@ class Metrics:
             "Multiply-adds that admitted requests may still spend; at FOVEA_MAX_QUEUED_GFLOPS more are refused.",
             registry=registry,
         )
+        self.state_up = Gauge(
+            "fovea_state_up",
+            "Whether Redis, or the file in FOVEA_STATE_DIR, could be used when it was needed last: 1 or 0.",
+            registry=registry,
+        )
         self.stream_state = Gauge(
             "fovea_stream_state", "Streams that this replica watches, by state.", ["state"], registry=registry
         )
@@ -146,6 +151,12 @@ class Metrics:
             "From the arrival of a window's newest picture to its result.",
             registry=registry,
             buckets=REQUEST_SECONDS,
+        )
+        self.camera_up = Gauge(
+            "fovea_camera_up",
+            "Whether pictures of a camera arrive, 1 or 0, by its name; with FOVEA_CAMERA_METRICS, where it is watched.",
+            ["camera", "stream"],
+            registry=registry,
         )
         self.http_server_request_duration_seconds = Histogram(
             "http_server_request_duration_seconds",

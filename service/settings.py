@@ -8,7 +8,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +20,8 @@ from video.clip import VideoLimits
 log = logging.getLogger(__name__)
 
 PREFIX = "FOVEA_"
-NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS"})  # read elsewhere: by the tests
+NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS", "FOVEA_SERVER"})  # read elsewhere: by the tests, by the client
+RENAMED = {"FOVEA_MAX_QUEUED_REQUESTS": "FOVEA_MAX_DECODE_PLACES", "FOVEA_THREADS": "FOVEA_NUM_THREADS"}
 
 
 class SettingsError(ValueError):
@@ -36,6 +37,18 @@ class Settings(BaseSettings):
     """Address to listen on. 127.0.0.1 is this machine alone; 0.0.0.0 every interface (in a container)."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on. 8000; 0 takes any free one."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names that the service answers to, besides localhost, IP addresses and `host`: fovea.example.org; *: any."""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins whose pages may ask and read answers (CORS), besides its own: https://app.example.org."""
+    max_header_bytes: int = Field(default=32 * 2**10, ge=2**10)
+    """Bytes of a request's line and headers. 32 KiB: browsers' cookies fit, and proxies in front allow as much."""
+    max_headers: int = Field(default=100, ge=8)
+    """Headers of a request. 100; browsers send about 20."""
+    header_timeout_s: float = Field(default=10.0, gt=0)
+    """Seconds a client may take for a request's headers. 10 bears a bad line; an honest client needs one packet."""
+    idle_timeout_s: int = Field(default=5, ge=1)
+    """Whole seconds that a connection without a request is kept open. 5."""
 
     bundles: Annotated[tuple[Path, ...], NoDecode] = (Path("var/bundles"),)
     """Folders that hold model bundles, or are one; written as PATH is: /models:/more/models/mine."""
@@ -64,6 +77,8 @@ class Settings(BaseSettings):
     """Bytes of a request body. 256 MiB is about 7 minutes of 5 Mbit/s video."""
     upload_timeout_s: float = Field(default=120.0, gt=0)
     """Seconds from a request's start to its body's last byte. 256 MiB in 120 s needs 18 Mbit/s."""
+    min_upload_bytes_per_s: int = Field(default=4096, ge=0)
+    """Mean rate that a body must keep after its first 10 s. 4096 is a 32 kbit/s line; 0: no bound."""
     spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     """Where uploads lie while they are decoded: at most max_decode_places x max_upload_bytes, 16 GiB by default."""
 
@@ -100,6 +115,12 @@ class Settings(BaseSettings):
     """GFLOP/s of this replica that all its cameras share; None: no bound. 20 cameras at 0.5 a second each need 10."""
     max_streams: int = Field(default=64, ge=1)
     """Cameras subscribed, over all replicas; one more is 429. Each has a process of its own, of about 53 MiB."""
+    camera_metrics: bool = False
+    """Whether each camera has a metric of its own, by its name: fovea_camera_up, so that one that is down can be an
+    alert. At most max_streams series."""
+    max_replica_streams: int | None = Field(default=None, ge=1)
+    """Cameras that this replica watches; None: 16 per core it may use where replicas share a Redis, else all of
+    max_streams. So the first of several replicas to start does not take more than it can."""
     max_stream_followers: int = Field(default=256, ge=1)
     """Clients that follow events of this replica; one more is 429. With Redis each holds a connection to it."""
     max_window_s: float = Field(default=120.0, gt=0)
@@ -117,7 +138,10 @@ class Settings(BaseSettings):
     stream_auth_retry_s: float = Field(default=120.0, gt=0)
     """Wait after a refused password. 120: cameras that lock an account after 5 failures in a minute do not."""
     stream_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
-    """Networks that cameras may be in though they would be refused, separated by commas: 127.0.0.0/8,::1/128."""
+    """Networks that cameras may be in though they would be refused, separated by commas: 127.0.0.0/8,::1/128. Where
+    `host` is no loopback address, private networks are: name yours, 192.168.1.0/24."""
+    stream_ports: Annotated[tuple[tuple[int, int], ...], NoDecode] = ((322, 322), (554, 554), (1024, 65535))
+    """Ports that cameras may be at, and ranges of them, separated by commas: 322,554,1024-65535."""
     stream_ca_file: Path | None = None
     """Certificate authorities (PEM) for rtsps:// beside the system's; a camera's own certificate will do."""
     stream_tls_verify: bool = True
@@ -127,8 +151,14 @@ class Settings(BaseSettings):
     stream_lease_s: float = Field(default=5.0, gt=0)
     """Seconds after which other replicas take over a silent one's cameras. 5: they are back within 10."""
     redis_url: SecretStr | None = None
-    """Redis that replicas share: redis://:password@host:6379/0; None: one process, in memory."""
+    """Redis that replicas share: redis://:password@host:6379/0; None: one process, which keeps its state in
+    `state_dir`."""
+    state_dir: Path = Path("var/state")
+    """Folder where one process without Redis keeps subscriptions, with cameras' passwords, and events: var/state. It
+    outlives restarts and power cuts; one process a folder. 64 cameras' 1000 events of 2 KiB are 0.13 GiB."""
 
+    log_format: Literal["text", "json"] = "text"
+    """How the log is written: lines for people, or one JSON object a line with request and trace ids."""
     sse_ping_s: float = Field(default=15.0, gt=0)
     """Seconds between comments on an idle event stream, so that proxies keep it open; most close after 60."""
     drain_timeout_s: float = Field(default=25.0, ge=0)
@@ -140,12 +170,37 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(path for path in value.split(os.pathsep) if path) if isinstance(value, str) else value
 
-    @field_validator("stream_allowed_networks", mode="before")
+    @field_validator("stream_allowed_networks", "allowed_hosts", "allowed_origins", mode="before")
     @classmethod
-    def _split_networks(cls, value: object) -> object:
+    def _split_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("bundles", "cache_dir", "spool_dir", "playground_clips", mode="after")
+    @field_validator("stream_ports", mode="before")
+    @classmethod
+    def _split_ports(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        ranges = [part.partition("-") for part in value.split(",") if part.strip()]
+        return tuple((first, last if dash else first) for first, dash, last in ranges)
+
+    @field_validator("stream_ports", mode="after")
+    @classmethod
+    def _check_ports(cls, value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        for first, last in value:
+            if not 1 <= first <= last <= 65535:
+                raise ValueError(f"{first}-{last}: ports are from 1 to 65535, the first of a range before its last")
+        return value
+
+    @property
+    def listens_beyond_loopback(self) -> bool:
+        if self.host == "localhost":
+            return False
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:  # a name
+            return True
+
+    @field_validator("bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", mode="after")
     @classmethod
     def _expand_home(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
         if isinstance(value, tuple):
@@ -192,11 +247,13 @@ class Settings(BaseSettings):
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
-    """A sentence for each FOVEA_* variable that is no setting, with the likeliest one meant."""
+    """A sentence for each FOVEA_* variable that is no setting, with its new name or the likeliest one meant."""
     known = {PREFIX + field.upper() for field in Settings.model_fields}
     sentences = []
     for name in sorted(names):
-        if name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
+        if name in RENAMED:
+            sentences.append(f"{name} is not read any more: it is called {RENAMED[name]} now; rename it")
+        elif name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
             close = difflib.get_close_matches(name, known, n=1)
             sentences.append(f"{name} is no setting of Fovea" + (f"; is {close[0]} meant?" if close else ""))
     return sentences

@@ -10,30 +10,33 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.bundle import Bundle, write_bundle
 from models.bundle_format import Architecture, Card, Description, Framing, Measured, Provenance
 from models.calibration import Calibration
 from models.checkpoints import load_strictly
-from models.families import ModelNetwork, family_of, make_recognizer, step_flops
+from models.families import FAMILIES
+from models.family import config_of
 from models.runtime import RuntimeConfig, make_runtime
-from training.data.dataset import Dataset, Sample, read_dataset
-from training.data.folds import fold_folder
+from training.data.dataset import Dataset, Sample, read_dataset, relative
 from training.data.frames import FrameStore
 from training.data.groups import num_shared_groups
-from training.fit.baselines import FullFrame
-from training.fit.networks import Network, build
+from training.families import find_training, training_of
+from training.fit.folds import fold_folder
+from training.fit.networks import build
 from training.fit.run import BEST, DONE, Run, read_run
 from training.judge.calibrate import calibrate, measure
 from training.judge.crossfit import NUM_FOLDS, cross_fit, least_sufficient_budget
 from training.judge.observations import Observations
-from training.judge.observe import label_numbers, observe_dataset, readable, relative
+from training.judge.observe import label_numbers, observe_dataset, readable
 from training.judge.statistics import calibration_error
+from video.clip import ClipRule
 
 REFERENCE = RuntimeConfig(name="torch", precision="fp32")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -79,31 +82,33 @@ def bundle_run(
     `data`: where the run's data lies now, if it has moved. Its val split, if there is one, gives the measured figures.
     Raises ValueError for a run that cannot become a bundle; nothing is left behind then.
     """
-    if not _NAME.fullmatch(out.name):
-        raise ValueError(
-            f"a bundle cannot be called {out.name!r}: small letters, digits, '.', '_' and '-' only; rename --out"
-        )
-    if out.exists() and not replace:
-        raise ValueError(f"{out} exists already and is not overwritten; remove it, choose another, or say --replace")
+    check_name(out, overwrite=replace)
     run = read_run(run_folder)
     network = _halved_network(run, run_folder)
     root = data or Path(run.data.path)
     dataset = read_dataset(root)
     held_out = [(folder, _held_out(part, dataset, root)) for folder, part in _holding_out(run, run_folder)]
-    num_exits = len(step_flops(network.config))
+    family, config = training_of(network).family, config_of(network)
+    num_exits = len(family.step_flops(config))
     if (num_held_out := sum(len(part) for _, part in held_out)) < num_exits:
         raise ValueError(
             f"{num_held_out} held-out videos are fewer than the model's {num_exits} exits; thresholds solved on so "
             "few mean nothing: train again with a larger held-out share, or on more videos"
         )
     runtime = dataclasses.replace(REFERENCE, num_threads=num_threads)
-    store = FrameStore(cache, run.clip.source_short_side_px or min(network.config.frame_size))
+    store = FrameStore(cache, run.clip.source_short_side_px or min(config.frame_size))
 
-    def observed(by: ModelNetwork, part: Dataset, split: str) -> Observations:
+    def observed(by: nn.Module, part: Dataset, split: str) -> Observations:
         return observe_dataset(
-            make_recognizer(by, run.clip, [1.0] * num_exits, make_runtime(runtime)), readable(part, store, run.clip),
-            store, classes_C=run.labels, root=root, model=out.name, split=split, timed=False,
-        )  # fmt: skip
+            family.make_recognizer(by, run.clip, [1.0] * num_exits, make_runtime(runtime)),
+            readable(part, store, run.clip),
+            store,
+            classes_C=run.labels,
+            root=root,
+            model=out.name,
+            split=split,
+            timed=False,
+        )
 
     seen = Observations.joined(
         [
@@ -111,11 +116,11 @@ def bundle_run(
             for folder, part in held_out
         ]
     )
-    before_K = _errors(seen, [1.0] * num_exits)
+    before_K = calibration_errors(seen, [1.0] * num_exits)
     calibration = calibrate(
         seen.log_probs_NKC, seen.labels_N, seen.step_flops_K, data=_calibration_data(seen, root, run)
     )
-    after_K = _errors(seen, calibration.temperatures_K)
+    after_K = calibration_errors(seen, calibration.temperatures_K)
     validation = [sample for sample in dataset.samples if sample.split == "val"]
     _check_fresh(run, validation, root)
     fresh = observed(network, dataset.subset(validation), "val") if validation else None
@@ -124,9 +129,9 @@ def bundle_run(
         task=told.task or root.resolve().stem,
         labels=run.labels,
         trained=True,
-        architecture=Architecture(family=family_of(network.config), config=network.config.to_dict()),
-        clip=Framing(sampling="uniform", resize=run.clip.resize, source_short_side_px=run.clip.source_short_side_px),
-        default_budget_gflops=told.default_budget_gflops or _default_budget_flops(seen, calibration) / 1e9,
+        architecture=Architecture(family=family.name, config=config.to_dict()),
+        clip=_framing(run.clip),
+        default_budget_gflops=told.default_budget_gflops or default_budget_flops(seen, calibration) / 1e9,
         licence=told.licence,
         provenance=Provenance(
             data=f"{run.data.num_training} videos of {root.resolve().stem}; terms: {told.data_terms}",
@@ -135,14 +140,24 @@ def bundle_run(
             commit=run.commit,
         ),
         card=Card(intended_use=told.intended_use, limits=told.limits),
-        measured=_measured(seen, fresh, calibration, num_shared_groups(dataset, "val"), root),
+        measured=measure_fresh(seen, fresh, calibration, num_shared_groups(dataset, "val"), root),
     )
     weights = halved(network.state_dict())
     bundle = write_bundle(out.parent, description, weights, calibration, replace=replace)
     return Bundled(bundle, seen, before_K, after_K)
 
 
-def load_run_network(run: Run, folder: Path) -> Network:
+def check_name(out: Path, *, overwrite: bool) -> None:
+    """ValueError where no bundle can be written to `out`: before anything takes long."""
+    if not _NAME.fullmatch(out.name):
+        raise ValueError(
+            f"a bundle cannot be called {out.name!r}: small letters, digits, '.', '_' and '-' only; rename --out"
+        )
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists already and is not overwritten; remove it, choose another, or say --replace")
+
+
+def load_run_network(run: Run, folder: Path) -> nn.Module:
     """The run's best weights in its architecture, in eval mode. ValueError where there are none or they misfit."""
     path = folder / BEST
     try:
@@ -175,11 +190,7 @@ def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def describe_recipe(run: Run, *, finished: bool) -> str:
     """One line; the whole is in the run's own folder."""
     recipe = run.recipe
-    stages = "; ".join(
-        f"{s.epochs} epochs of {'+'.join(s.trains)}, {s.crops} cubes, rate {s.lr:g}" for s in recipe.stages
-    )
-    if run.model.family == "video_mobile_former":
-        stages = "; ".join(f"{s.epochs} epochs, rate {s.lr:g}" for s in recipe.stages)
+    stages = "; ".join(map(find_training(run.model.family).describe_stage, recipe.stages))
     if recipe.fitted_heads:
         heads = "heads in closed form"
         if recipe.recompress_crf is not None:
@@ -195,11 +206,11 @@ def describe_recipe(run: Run, *, finished: bool) -> str:
     return "; ".join(parts + ([] if finished else ["the run was not finished: its best weights so far"]))
 
 
-def _halved_network(run: Run, folder: Path) -> ModelNetwork:
+def _halved_network(run: Run, folder: Path) -> nn.Module:
     """What the bundle will answer with: calibration has to see the rounded weights."""
-    network = load_run_network(run, folder)
-    if isinstance(network, FullFrame):
+    if run.model.family not in FAMILIES:
         raise ValueError(f"{folder} holds a {run.model.family} baseline, which has no budget; evaluate it as it is")
+    network = load_run_network(run, folder)
     network.load_state_dict(halved(network.state_dict()))
     return network
 
@@ -236,12 +247,23 @@ def _check_fresh(run: Run, validation: Sequence[Sample], root: Path) -> None:
         )
 
 
-def _errors(seen: Observations, temperatures_K: list[float] | tuple[float, ...]) -> tuple[float, ...]:
+def _framing(rule: ClipRule) -> Framing:
+    """The clip rule less what follows from the architecture."""
+    sampling: Literal["uniform", "window"] = "uniform" if rule.window_s is None else "window"
+    return Framing(
+        sampling=sampling,
+        resize=rule.resize,
+        source_short_side_px=rule.source_short_side_px,
+        window_s=rule.window_s,
+    )
+
+
+def calibration_errors(seen: Observations, temperatures_K: list[float] | tuple[float, ...]) -> tuple[float, ...]:
     tempered_NKC = seen.tempered(temperatures_K)
     return tuple(calibration_error(tempered_NKC[:, k], seen.labels_N) for k in range(len(seen.step_flops_K)))
 
 
-def _default_budget_flops(seen: Observations, calibration: Calibration) -> int:
+def default_budget_flops(seen: Observations, calibration: Calibration) -> int:
     """The least budget that costs no accuracy, cross-fitted; with too few groups for that, the middle of the span."""
     grid = calibration.grid
     if grid.least_flops == grid.full_flops:
@@ -256,22 +278,26 @@ def _default_budget_flops(seen: Observations, calibration: Calibration) -> int:
 
 def _calibration_data(seen: Observations, root: Path, run: Run) -> str:
     if folds := run.recipe.folds:
-        return f"{_told(seen, root)}, each answered by one of {folds} networks trained likewise without its group"
-    return f"{_told(seen, root)}, held out of the training split by whole groups, as early stopping used them"
+        how = f"each answered by one of {folds} networks trained likewise without its group"
+    else:
+        how = "held out of the training split by whole groups, as early stopping used them"
+    return f"{describe_videos(seen, root)}, {how}"
 
 
-def _told(seen: Observations, root: Path) -> str:
+def describe_videos(seen: Observations, root: Path) -> str:
     num_groups = len(set(zip(seen.sources_N, seen.groups_N, strict=True)))
     return f"{seen.num_videos} videos of {num_groups} groups of {root.resolve().stem}"
 
 
-def _measured(
+def measure_fresh(
     seen: Observations, fresh: Observations | None, calibration: Calibration, num_shared: int, root: Path
 ) -> Measured:
     if fresh is None:
-        data = f"OPTIMISTIC: there was no val split, so the calibration videos themselves: {_told(seen, root)}"
+        data = (
+            f"OPTIMISTIC: there was no val split, so the calibration videos themselves: {describe_videos(seen, root)}"
+        )
         return measure(seen.log_probs_NKC, seen.labels_N, calibration, data=data)
-    data = f"{_told(fresh, root)}, its val split: used neither for training nor for calibration"
+    data = f"{describe_videos(fresh, root)}, its val split: used neither for training nor for calibration"
     if num_shared:
         data += f"; OPTIMISTIC: {num_shared} of its groups occur in training too"
     return measure(fresh.log_probs_NKC, fresh.labels_N, calibration, data=data)

@@ -1,4 +1,4 @@
-"""The frames of a video as a player would show them, at a size to draw on. Knows no answer.
+"""The frames of a video as a player would show them, at a size to draw on. Knows no cube and no label.
 
 Shape suffixes: H rows, W columns, C colour channels.
 """

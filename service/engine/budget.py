@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fovea.errors import BudgetTooSmall, UnknownModel
+from models.thresholds import GridPoint
 from service.engine.request import Plan
 from video.clip import ClipRule
 
@@ -15,17 +16,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
-class GridPoint:
-    """Thresholds solved for one budget, and what they cost and reached on the calibration set."""
-
-    budget_flops: int
-    thresholds_nats: tuple[float, ...]
-    mean_cost_flops: float
-    accuracy: float
-
-
-@dataclass(frozen=True, slots=True)
-class FrontierPoint:
+class MeasuredPoint:
     """What answers cost in the mean and how many were right, on videos used for neither training nor calibration."""
 
     mean_cost_flops: float
@@ -37,6 +28,7 @@ class Offer:
     """What a loaded bundle offers: its labels, the frames it wants, its price list, its solved budgets.
 
     `grid` ascends in budget and starts at or below the price of a glance; an untrained bundle's `frontier` is empty.
+    Where nothing was `calibrated`, the grid is the full cost alone, the frontier is empty, and all steps are taken.
     """
 
     name: str
@@ -48,8 +40,9 @@ class Offer:
     step_flops: tuple[int, ...]  # price of each step
     default_budget_flops: int
     grid: tuple[GridPoint, ...]
-    frontier: tuple[FrontierPoint, ...] = ()
+    frontier: tuple[MeasuredPoint, ...] = ()
     card: tuple[tuple[str, str], ...] = ()  # the model card: (heading, text)
+    calibrated: bool = True
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 
     @property
@@ -69,7 +62,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RecognitionOptions:
     """What a client asked for, each value of the right type and range by itself."""
 
     model: str = AUTO
@@ -80,7 +73,7 @@ class Options:
     top_k: int = 5
 
 
-def plan(options: Options, offers: Sequence[Offer], default: Offer) -> Plan:
+def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -> Plan:
     """Settle which model answers and what it may spend.
 
     Raises UnknownModel (names the known ones) and BudgetTooSmall (names the least price).
@@ -91,13 +84,15 @@ def plan(options: Options, offers: Sequence[Offer], default: Offer) -> Plan:
     else:
         offer = _named(options, offers)
         budget_flops = _or_default(options, offer)
+    if not offer.calibrated and options.budget_flops is not None and options.budget_flops < offer.full_flops:
+        raise below_all_steps(options.budget_flops, offer)
     for name, flops in (("budget_gflops", options.budget_flops), ("max_gflops", options.max_flops)):
         if flops is not None and flops < offer.least_flops:
             raise _too_small(name, flops, (offer,))
     return Plan(
         model=offer.name,
         step_flops=offer.step_flops,
-        thresholds_nats=offer.point_at(budget_flops).thresholds_nats,
+        thresholds_nats=offer.point_at(budget_flops).solution.thresholds_nats,
         budget_flops=budget_flops,
         max_flops=options.max_flops,
         deadline_ms=options.deadline_ms,
@@ -105,7 +100,7 @@ def plan(options: Options, offers: Sequence[Offer], default: Offer) -> Plan:
     )
 
 
-def _named(options: Options, offers: Sequence[Offer]) -> Offer:
+def _named(options: RecognitionOptions, offers: Sequence[Offer]) -> Offer:
     for offer in offers:
         if offer.name == options.model:
             if options.task not in (None, offer.task):
@@ -114,26 +109,27 @@ def _named(options: Options, offers: Sequence[Offer]) -> Offer:
                     "leave `task` out, or choose model `auto`"
                 )
             return offer
-    known = ", ".join(sorted(offer.name for offer in offers))
-    raise UnknownModel(f"model {options.model!r} is not loaded here; choose `auto` or one of: {known}")
+    raise UnknownModel.not_loaded(options.model, [AUTO, *sorted(offer.name for offer in offers)])
 
 
-def _or_default(options: Options, offer: Offer) -> int:
+def _or_default(options: RecognitionOptions, offer: Offer) -> int:
     return options.budget_flops if options.budget_flops is not None else offer.default_budget_flops
 
 
-def _cheapest_best(options: Options, budget_flops: int, offers: Sequence[Offer], default: Offer) -> Offer:
+def _cheapest_best(options: RecognitionOptions, budget_flops: int, offers: Sequence[Offer], default: Offer) -> Offer:
     """`model=auto`: the best measured accuracy at a cost of at most B, the cheaper on a tie; within one task only.
 
     Untrained bundles have no measured accuracy: one is taken only where it is the default and nothing better is there.
     """
     task = options.task if options.task is not None else default.task
-    candidates = [offer for offer in offers if offer.task == task and offer.trained]
-    if not candidates and default.task == task:
+    candidates = [offer for offer in offers if offer.task == task and offer.trained and offer.calibrated]
+    if not candidates and default.task == task and default.calibrated:
         candidates = [default]
     if not candidates:
         tasks = ", ".join(sorted({offer.task for offer in offers}))
-        raise UnknownModel(f"no trained model answers task {task!r}; the tasks here are: {tasks}")
+        raise UnknownModel(
+            f"no trained model answers task {task!r}; the tasks here are: {tasks}{_left_out(task, offers)}"
+        )
     affordable = [
         offer
         for offer in candidates
@@ -154,12 +150,23 @@ def _cheapest_best(options: Options, budget_flops: int, offers: Sequence[Offer],
     return min(affordable, key=rank)
 
 
-def _too_small(option: str, flops: int, offers: Sequence[Offer]) -> BudgetTooSmall:
-    cheapest = min(offers, key=lambda offer: offer.least_flops)
-    least_gflops = cheapest.least_flops / 1e9  # told in full: rounded, it might be refused again
+def _left_out(task: str, offers: Sequence[Offer]) -> str:
+    """What `auto` passed by, and why."""
+    names = [offer.name for offer in offers if offer.task == task and not offer.calibrated]
+    return f"; not calibrated, so that `auto` takes none of them: {', '.join(names)}" if names else ""
+
+
+def below_all_steps(flops: int, offer: Offer) -> BudgetTooSmall:
+    """The refusal of a budget that a model without calibration cannot keep to."""
+    least_gflops = offer.full_flops / 1e9
     return BudgetTooSmall(
-        f"{option}={flops / 1e9} is below the {least_gflops} GFLOPs that a glance of {cheapest.name} costs; "
-        f"ask for at least {least_gflops}",
-        option=option,
+        f"budget_gflops={flops / 1e9} is below the {least_gflops} GFLOPs of all steps of {offer.name}, which is not "
+        f"calibrated: it has no thresholds to keep a mean; ask for at least {least_gflops}, or set max_gflops instead",
+        option="budget_gflops",
         least_gflops=least_gflops,
     )
+
+
+def _too_small(option: str, flops: int, offers: Sequence[Offer]) -> BudgetTooSmall:
+    cheapest = min(offers, key=lambda offer: offer.least_flops)
+    return BudgetTooSmall.below_glance(option, flops / 1e9, cheapest.name, cheapest.least_flops / 1e9)

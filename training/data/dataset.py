@@ -109,6 +109,13 @@ class Dataset:
         return replace(self, samples=tuple(remaining), unreadable=(*self.unreadable, *unreadable))
 
 
+def relative(path: Path, root: Path) -> str:
+    """With forward slashes, from the data set's root (the folder, or the CSV's)."""
+    base = root.resolve() if root.is_dir() else root.resolve().parent
+    resolved = path.resolve()
+    return (resolved.relative_to(base) if resolved.is_relative_to(base) else resolved).as_posix()
+
+
 def describe(unreadable: Iterable[Unreadable]) -> str:
     """One line per video, the first twenty."""
     lines = [f"  {entry.path}: {entry.reason}" for entry in unreadable]

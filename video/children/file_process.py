@@ -8,8 +8,7 @@ from fovea.errors import VideoError
 from video.children import file_wire
 from video.children.child import Child
 from video.children.messages import Header
-from video.clip import Clip, ClipRule, VideoLimits
-from video.file.decode import DecodePrice
+from video.clip import Clip, ClipRule, DecodePrice, VideoLimits
 
 _MAX_UNREAD = 3  # "begun", the price and the answer; a child that says more has been taken over
 _CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT})

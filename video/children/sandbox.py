@@ -83,7 +83,7 @@ class Sandbox:
     async def close(self) -> None:
         """End all children and wait for them; whoever waits or decodes gets Draining."""
         self._is_closed = True
-        self._fail_waiters(_draining())
+        self._fail_waiters(Draining.refused())
         tasks = [*self._tending, *self._settling]
         for task in tasks:
             task.cancel()
@@ -104,7 +104,7 @@ class Sandbox:
                 return await self._ask(child, path, rule)
             except ProcessLost as lost:
                 if self._is_closed:
-                    raise _draining() from None
+                    raise Draining.refused() from None
                 # one that died idle, before it got the video, tells nothing: another one takes over
                 num_deaths += lost.began
                 if lost.began:
@@ -161,7 +161,7 @@ class Sandbox:
 
     async def _free_child(self) -> DecodeProcess:
         if self._is_closed:
-            raise _draining()
+            raise Draining.refused()
         while self._free:
             child = self._free.popleft()
             if not child.gone.is_set():
@@ -233,10 +233,6 @@ async def _untimely_death(child: DecodeProcess) -> Exception:
         "the process that decoded this video was killed, twice: the machine may be short of memory; try again",
         retry_after_s=5,
     )
-
-
-def _draining() -> Draining:
-    return Draining("the service is shutting down; send the request again to another replica", retry_after_s=1)
 
 
 def _unavailable() -> Unavailable:

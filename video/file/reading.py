@@ -208,9 +208,7 @@ class Reading:
     def _shot(self, pts: int, frame: VideoFrame) -> Shot:
         displayed = self.painter.displayed_size(frame)
         if max(displayed) > MAX_ASPECT * min(displayed):
-            raise VideoLimitExceeded(
-                f"the picture is shown as {displayed[0]} x {displayed[1]}, longer than {MAX_ASPECT}:1; crop the video"
-            )
+            raise VideoLimitExceeded.too_elongated(*displayed, MAX_ASPECT)
         return Shot(pts, *self.painter.paint(frame), displayed)
 
     def _orientation(self) -> Orientation | None:

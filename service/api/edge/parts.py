@@ -25,7 +25,7 @@ def pipeline_of(request: Request) -> Pipeline:
     if pipeline is not None:
         return pipeline
     if request.app.state.load_error is not None:
-        raise NotReady("the models could not be loaded; /readyz tells its operator why", retry_after_s=30)
+        raise NotReady("the service could not start; /readyz tells its operator why", retry_after_s=30)
     raise NotReady("the models are still loading; try again in a moment", retry_after_s=2)
 
 
@@ -40,3 +40,8 @@ def request_id_of(request: Request) -> str:
     """The id under which this request stands in the log; set by `http_metrics`."""
     request_id: str = request.state.request_id
     return request_id
+
+
+def client_of(request: Request) -> str:
+    """The address that the request came from: the nearest proxy's, where there is one."""
+    return "unknown" if request.client is None else request.client.host

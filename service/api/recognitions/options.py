@@ -11,7 +11,7 @@ from typing import Any
 
 from fovea.errors import InvalidOption
 from fovea.words import MAX_GFLOPS, MAX_NAME
-from service.engine.budget import Options
+from service.engine.budget import RecognitionOptions
 
 MAX_NUMBER = 64
 EXACT = Context(prec=MAX_NUMBER + 16)  # the 28 digits of the default would round a long ceiling up
@@ -52,15 +52,15 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
 }
 
 
-def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> Options:
+def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> RecognitionOptions:
     """Check every option by itself. Raises InvalidOption naming option, value, rule and way out."""
     values: dict[str, str] = {}
     for name, text in pairs:
         if name not in OPTIONS:
             raise _unknown(name)
-        if name in values:
-            raise InvalidOption(f"option {name!r} is given more than once; give it once", option=name)
-        values[name] = text
+        if values.setdefault(name, text) != text:
+            told = f"as {_shown(values[name])!r} and as {_shown(text)!r}"
+            raise InvalidOption(f"option {name!r} is given more than once, {told}; give it once", option=name)
     given = {
         "model": _name("model", values),
         "task": _name("task", values),
@@ -69,7 +69,7 @@ def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> Optio
         "deadline_ms": _count("deadline_ms", values, ceilings.deadline_ms),
         "top_k": _count("top_k", values, ceilings.top_k),
     }
-    return Options(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    return RecognitionOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
 def flops_option(name: str, values: Mapping[str, str]) -> int | None:
@@ -110,12 +110,16 @@ def _decimal(text: str) -> Decimal | None:
 
 
 def _broken(name: str, text: str, rule: str) -> InvalidOption:
-    shown = text if len(text) <= 64 else text[:64] + "…"
+    shown = _shown(text)
     return InvalidOption(f"{name}={shown!r}: {rule}", option=name, value=shown)
 
 
 def _unknown(name: str) -> InvalidOption:
-    shown = name if len(name) <= 64 else name[:64] + "…"
+    shown = _shown(name)
     close = difflib.get_close_matches(shown, OPTIONS, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return InvalidOption(f"there is no option {shown!r}; {meant}the options are: {', '.join(OPTIONS)}", option=shown)
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 64 else text[:64] + "…"

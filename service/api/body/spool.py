@@ -1,0 +1,96 @@
+"""Where an upload lies while it is decoded: a file that is gone afterwards. Knows no HTTP and no video.
+
+A file is locked for as long as its process lives. What is not locked belongs to a process that was killed: `sweep`.
+"""
+
+import asyncio
+import fcntl
+import logging
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from io import RawIOBase
+from pathlib import Path
+from typing import IO
+
+from fovea.errors import InvalidUpload, Unavailable
+
+log = logging.getLogger(__name__)
+
+PREFIX, SUFFIX = "fovea-", ".upload"
+WRITE_BYTES = 2**20  # what is held of an upload before it is written
+
+
+@contextmanager
+def spooled(folder: Path) -> Iterator[Path]:
+    """An empty file for an upload; it is gone afterwards, whatever happened. Raises Unavailable when there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=PREFIX, suffix=SUFFIX, delete=False) as file:
+            path = Path(file.name)
+    except OSError as error:
+        raise _not_stored(error) from error
+    try:
+        with path.open("rb") as held:
+            _lock(held)
+            yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> int:
+    """Remove the uploads that killed processes left in `folder`; how many there were."""
+    num_swept = 0
+    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
+        with suppress(OSError), path.open("rb") as found:  # another replica may sweep, too
+            if _lock(found):
+                path.unlink()
+                num_swept += 1
+    return num_swept
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """False where another process holds it, and where the file system has no locks: then nothing is swept."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+async def save(video: AsyncIterator[bytes], path: Path) -> float:
+    """Write the `video` of an upload to `path`; returns the seconds it took.
+
+    Raises InvalidUpload when it is empty, Unavailable when the disk does not take it. The file is written in a thread,
+    a megabyte at a time: a full page cache or a network disk may take its time.
+    """
+    started_s = time.monotonic()
+    num_bytes = 0
+    pending = bytearray()
+    try:
+        with path.open("wb", buffering=0) as file:
+            async for chunk in video:
+                pending += chunk
+                if len(pending) >= WRITE_BYTES:
+                    num_bytes += len(pending)
+                    await asyncio.to_thread(_write, file, pending)
+                    pending = bytearray()
+            num_bytes += len(pending)
+            await asyncio.to_thread(_write, file, pending)
+    except OSError as error:
+        raise _not_stored(error) from error
+    if num_bytes == 0:
+        raise InvalidUpload("the video is empty: 0 bytes came; check the file, and curl's @ before its name")
+    return time.monotonic() - started_s
+
+
+def _write(file: RawIOBase, content: bytearray) -> None:
+    view = memoryview(content)
+    while view:  # a raw file may take less than it is given
+        view = view[file.write(view) or 0 :]
+
+
+def _not_stored(error: OSError) -> Unavailable:
+    log.error("an upload could not be stored: %s", error)  # the client cannot help it, the operator must
+    return Unavailable(f"the service could not store the upload ({error.strerror}); try again later", retry_after_s=30)
