@@ -9,6 +9,9 @@ FoveaError
 │   └── InvalidUpload         the body does not hold one video: empty, none, or two of them
 │       └── MalformedUpload   the body breaks the rules of its own format, or breaks off
 ├── UnsupportedMediaType      the body is not something Fovea reads
+├── UnknownHost               asked under a name that is not the service's
+├── ForeignOrigin             a page of another site asked for a change
+├── HeadersTooLarge           more, or longer, headers than are read
 ├── NotAcceptable             no form of the answer that the service writes is accepted
 ├── UploadTooLarge            more bytes than allowed
 ├── UploadTimeout             the body did not arrive in time
@@ -136,6 +139,30 @@ class UnsupportedMediaType(FoveaError):
         "Send `multipart/form-data` with a part named `video`, or the video itself as `video/*` or "
         "`application/octet-stream`."
     )
+
+
+class UnknownHost(FoveaError):
+    slug = "unknown-host"
+    title = "The service does not answer to this name"
+    advice = (
+        "Ask under `localhost`, by IP address, or under a name in the setting `FOVEA_ALLOWED_HOSTS`. Other names are "
+        "refused so that no page can reach the service by a name that it makes point here."
+    )
+
+
+class ForeignOrigin(FoveaError):
+    slug = "foreign-origin"
+    title = "A page of another site may not ask for this"
+    advice = (
+        "A browser sent this for a page of another origin. The operator allows such pages with the setting "
+        "`FOVEA_ALLOWED_ORIGINS`; programs that are no browsers are not concerned."
+    )
+
+
+class HeadersTooLarge(FoveaError):
+    slug = "headers-too-large"
+    title = "The headers are too large"
+    advice = "Send fewer and shorter headers (`max_headers`, `max_bytes`); a long cookie is the usual cause."
 
 
 class NotAcceptable(FoveaError):

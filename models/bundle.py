@@ -9,17 +9,19 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from safetensors.torch import save
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from models.bundle_format import FORMAT, MANIFEST, WEIGHTS, BundleError, Description, Manifest
 from models.calibration import Calibration, calibration_files, read_calibration
 from models.families import find_family
 from models.family import ModelConfig
 from models.listing import read_listing
+from models.prices import Prices, count_prices
 from models.thresholds import BudgetGrid
 from video.clip import ClipRule
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +34,8 @@ class Bundle:
     config: ModelConfig
     step_flops: tuple[int, ...]
     calibration: Calibration
+    paper_flops: int | None
+    """To show beside the price: what the model's own paper would print, where it counts otherwise."""
 
     @property
     def name(self) -> str:
@@ -62,12 +66,6 @@ class Bundle:
     def default_budget_flops(self) -> int:
         """B of Eq. 7 for a request that names none."""
         return round(self.manifest.default_budget_gflops * 1e9)
-
-    @property
-    def paper_flops(self) -> int | None:
-        """To show beside the price: what the model's own paper would print, where it counts otherwise."""
-        count = find_family(self.config.family).paper_flops
-        return None if count is None else count(self.config)
 
     @property
     def clip_rule(self) -> ClipRule:
@@ -104,23 +102,27 @@ class Bundle:
         )
 
     @classmethod
-    def read(cls, folder: Path) -> "Bundle":
-        """Read and check everything but the tensors, which `load_model` checks. Raises BundleError."""
+    def read(cls, folder: Path, prices: Prices | None = None) -> "Bundle":
+        """Read and check everything but the tensors, which `load_model` checks. Raises BundleError.
+
+        `prices` of this architecture, counted by this code; None: they are counted now, with torch.
+        """
         listing = read_listing(folder)
         manifest = listing.manifest
         config = _read_config(folder, manifest)
-        step_flops = find_family(config.family).step_flops(config)
+        prices = prices or count_prices(config)
+        step_flops = prices.step_flops
         solved = manifest.calibration == "solved"
         calibration = read_calibration(folder, step_flops, config.num_classes, solved=solved)
         _check_budget(folder, manifest, calibration.grid.least_flops, step_flops)
         _check_measured(folder, manifest, len(step_flops))
-        return cls(folder, listing.digest, manifest, config, step_flops, calibration)
+        return cls(folder, listing.digest, manifest, config, step_flops, calibration, prices.paper_flops)
 
 
 def write_bundle(
     parent: Path,
     description: Description,
-    weights: Mapping[str, Tensor],
+    weights: "Mapping[str, Tensor]",
     calibration: Calibration,
     *,
     replace: bool = False,
@@ -130,6 +132,8 @@ def write_bundle(
     Raises BundleError for contents that do not fit each other, and for a folder that stands there already unless
     `replace`.
     """
+    from safetensors.torch import save  # noqa: PLC0415  # whoever writes one has torch; whoever reads one need not
+
     folder = parent / description.name
     if folder.exists() and not replace:
         raise BundleError(folder, "folder", str(folder), "a bundle is not overwritten", "remove it or choose a name")

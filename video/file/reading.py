@@ -160,7 +160,7 @@ class Reading:
         left_out = False
         for index, packet in zip(range(len(facts)), packets, strict=False):
             if index in self.track.fresh_starts:
-                yield from self._decoded(context, None)
+                yield from self._tried(context, None)
                 context.flush_buffers()
             if not facts[index].is_decodable:
                 sets.left_out(packet)

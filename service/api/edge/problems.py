@@ -100,7 +100,8 @@ def _allowed_methods(request: Request) -> list[str]:
         scope = {**request.scope, "method": method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
-    return [method for method in METHODS if takes(method)]
+    taken = {method for method in METHODS if takes(method)}
+    return [method for method in METHODS if method in taken or (method == "HEAD" and "GET" in taken)]
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.adafocus.config import tiny
 from models.adafocus.network import build_network
-from models.adafocus.recognizer import AdaFocusRecognizer
+from models.adafocus.parts import make_recognizer
 from models.runtime import RuntimeConfig, make_runtime
 from models.thresholds import entropy_nats, evaluate, log_softmax
 from training.data.synthetic import LABELS, synthetic_clips
@@ -30,7 +30,7 @@ COSTS = (10, 5, 5)
 
 def recognizer(temperatures):
     runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
-    return AdaFocusRecognizer(build_network(CONFIG, seed=3), SPEC, temperatures, runtime)
+    return make_recognizer(build_network(CONFIG, seed=3), SPEC, temperatures, runtime)
 
 
 def drawn(num_videos=60, num_classes=5, sharpness=1.0, seed=0):
