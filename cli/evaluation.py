@@ -192,11 +192,11 @@ def _print_result(result: "Result") -> None:
             f"cost: {full.verdict}"
         )
     if not result.trained:
-        stderr.print("[yellow]untrained: its accuracies mean nothing")
+        stderr.print("untrained: its accuracies mean nothing", style="yellow")
 
 
 def _print_table(table: Table) -> None:
-    wide = stderr if stderr.is_terminal else Console(stderr=True, highlight=False, width=WIDE)
+    wide = stderr if stderr.is_terminal else Console(stderr=True, highlight=False, markup=False, width=WIDE)
     wide.print(table)
 
 

@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
     from fovea.answers import RecognitionAnswer
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)  # square brackets in names are names
+SETTINGS = (
+    "All else is set by environment variables FOVEA_*: each has its sentence, its default "
+    f"and a worked number in {Path(__file__).parents[1] / 'service' / 'settings.py'}"
+)
+
 cli.add_typer(training_commands)
 cli.add_typer(evaluation_commands)
 cli.add_typer(importing_commands)
@@ -37,8 +43,18 @@ cli.add_typer(streams_commands, name="streams")
 cli.command("demo-camera")(demo_camera)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fovea {version('fovea-server')}")
+        raise typer.Exit
+
+
 @cli.callback()
-def fovea() -> None:
+def fovea(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     """Video recognition with a FLOP budget per request."""
 
 
@@ -47,11 +63,11 @@ def main() -> None:
     try:
         cli()
     except (FoveaError, ValueError) as error:
-        stderr.print(f"[red]fovea: {error}")
+        stderr.print(f"fovea: {error}", style="red")
         sys.exit(2)
 
 
-@cli.command()
+@cli.command(epilog=SETTINGS)
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on instead of FOVEA_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on instead of FOVEA_PORT.")] = None,
@@ -103,7 +119,7 @@ def classify(
     given = cast("RecognitionOptions", {name: value for name, value in options.items() if value is not None})
     num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, drawing=render))
     if num_failed:
-        stderr.print(f"[red]{num_failed} of {len(files)} videos could not be recognised")
+        stderr.print(f"{num_failed} of {len(files)} videos could not be recognised", style="red")
         raise typer.Exit(1)
 
 
@@ -130,7 +146,7 @@ async def _classify(
                     answer = await ask(path)
                 except FoveaError as error:
                     num_failed += 1
-                    stderr.print(f"[red]{path}: {error}")
+                    stderr.print(f"{path}: {error}", style="red")
                     continue
                 if as_json:
                     typer.echo(json.dumps({"file": str(path), **answer.model_dump(mode="json", exclude_unset=True)}))
