@@ -57,8 +57,9 @@ class StepEvent(StepTaken):
 
 class Exit(Value):
     reason: ExitReason = Field(
-        description="confident: entropy at or below the step's threshold; ceiling: the next step would pass "
-        "max_gflops; deadline: out of time; exhausted: no step left"
+        description="confident: entropy at or below the step's threshold; budget: at this budget every video stops "
+        "at this step, sure or not; ceiling: the next step would pass max_gflops; deadline: out of time; exhausted: no "
+        "step left"
     )
     step: int = Field(examples=[2])
     entropy_nats: float = Field(examples=[0.21])
@@ -186,7 +187,7 @@ def refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
     return {
         int(status[1:]): {
             "description": meaning,
-            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
             **({"headers": retry} if status in {"s429", "s503"} else {}),
         }
         for status, meaning in meanings.items()

@@ -4,6 +4,7 @@ Semantics (docs/ARCHITECTURE.md, "Budgets"): `budget_flops` is B of AdaFocusV3's
 videos through the thresholds; `max_flops` bounds this one video; both are settled here, before anything is spent.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,6 +94,7 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -
         max_flops=options.max_flops,
         deadline_ms=options.deadline_ms,
         top_k=options.top_k,
+        max_entropy_nats=math.log(len(offer.labels)),
     )
 
 
