@@ -113,6 +113,8 @@ def _print_bundled(bundled: "Bundled") -> None:
         )  # fmt: skip
     stderr.print(f"calibrated on {calibration.data} (the figures below are of these videos)")
     _print_table(table)
+    if calibration.warning is not None:
+        stderr.print(calibration.warning, style="yellow")
     (flops, accuracy) = bundle.frontier[-1]
     stderr.print(
         f"{bundle.folder}: {bundle.digest}\ndefault budget {bundle.default_budget_flops / 1e9:.4g} GFLOPs; at the "

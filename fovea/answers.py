@@ -97,6 +97,10 @@ class RecognitionAnswer(Value):
     bundle: str = Field(description="Digest of the model's files.", examples=["sha256:9f86d081884c7d65"])
     task: str = Field(examples=["sports-actions"])
     trained: bool = Field(description="false: the weights are random, the labels mean nothing.")
+    calibrated: bool = Field(
+        default=True,
+        description="false: its calibration clips cannot tell how sure it is; scores are a guess.",
+    )
     predictions: list[Prediction]
     exit: Exit
     compute: Compute

@@ -202,6 +202,7 @@ def _offer(model: "Model") -> Offer:
         trained=bundle.trained,
         clip_rule=bundle.clip_rule,
         step_flops=model.recognizer.step_flops,
+        calibrated=bundle.calibrated,
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,

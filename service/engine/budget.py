@@ -42,6 +42,7 @@ class Offer:
     grid: tuple[GridPoint, ...]
     frontier: tuple[MeasuredPoint, ...] = ()
     card: tuple[tuple[str, str], ...] = ()  # the model card: (heading, text)
+    calibrated: bool = True  # False: its calibration set could not tell how sure it may be
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 
     @property
