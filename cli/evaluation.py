@@ -160,6 +160,8 @@ def _print_bundled(bundled: "Bundled") -> None:
         )
     stderr.print(f"calibrated on {calibration.data} (the figures below are of these videos)")
     _print_table(table)
+    if calibration.warning is not None:
+        stderr.print(calibration.warning, style="yellow")
     (flops, accuracy), measured = bundle.frontier[-1], bundle.manifest.measured
     assert measured is not None, "calibration measures"
     stderr.print(

@@ -44,6 +44,18 @@ class Calibration:
     correct_NK: NDArray[np.bool_]
     grid: BudgetGrid
 
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with the set: where all answers are right, or none is, nothing tells how sure to be."""
+        shares_K = self.correct_NK.mean(axis=0)
+        blind = [str(step) for step, share in enumerate(shares_K) if share in {0.0, 1.0}]
+        if not blind:
+            return None
+        return (
+            f"these clips cannot calibrate: at step {', '.join(blind)} all {len(self.correct_NK)} answers were right, "
+            "or all were wrong, so the scores are a guess; calibrate on more clips, and on harder ones"
+        )
+
 
 NOT_CALIBRATED = "none: all steps are taken, whatever the budget"
 

@@ -99,13 +99,15 @@ def is_late(request: Request, now_s: float) -> bool:
 def exit_reason(plan: Plan, step: int, entropy_nats: float, spent_flops: int, *, late: bool) -> ExitReason | None:
     """Whether the answer after `step` is the last, and why; None: take the next step.
 
-    The order is part of the API: a confident answer is `confident` even if it also came late. Where no step is left
-    there is nothing to be confident, short or late about: `exhausted`, as always for a fixed-cost model.
+    The order is part of the API: a confident answer is `confident` even if it also came late. A threshold that stops
+    every video says nothing of this one: `budget`. Where no step is left there is nothing to be confident, short or
+    late about: `exhausted`, as always for a fixed-cost model.
     """
     if step + 1 == len(plan.step_flops):
         return ExitReason.EXHAUSTED
     if entropy_nats <= plan.thresholds_nats[step]:
-        return ExitReason.CONFIDENT
+        stops_every_video = plan.thresholds_nats[step] >= plan.max_entropy_nats
+        return ExitReason.BUDGET if stops_every_video else ExitReason.CONFIDENT
     if plan.max_flops is not None and spent_flops + plan.step_flops[step + 1] > plan.max_flops:
         return ExitReason.CEILING
     if late:
