@@ -98,6 +98,7 @@ class Bundle:
             ("Limits", facts.card.limits),
             ("Measured on", measured.data),
             ("Calibrated on", self.calibration.data),
+            ("Exit rule", self.calibration.told_exit_rule),
             ("Training data", origin.data),
             ("Recipe", f"{origin.recipe}; seed {origin.seed}; commit {origin.commit or 'none'}"),
             ("Licence", facts.licence),
