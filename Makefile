@@ -6,7 +6,7 @@ export PYTHON VENV
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check bench clean
+.PHONY: help run test fast check fix bench lock clean
 
 help: ## Say what can be done here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: $(VENV)/.dev ## Run every test (ARGS="-k budget" for some); sets up what i
 	@scripts/system-packages.sh
 	$(PY) -m pytest $(ARGS)
 
+fast: $(VENV)/.dev ## Run the tests that need no browser, camera, Redis or training: under a minute
+	$(PY) -m pytest tests/unit -m "not slow and not redis and not camera and not browser" $(ARGS)
+
 check: $(VENV)/.dev ## Lint, formatting, types, import contracts, repository rules
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -25,16 +28,23 @@ check: $(VENV)/.dev ## Lint, formatting, types, import contracts, repository rul
 	$(VENV)/bin/lint-imports
 	$(PY) scripts/check_repository.py
 
+fix: $(VENV)/.dev ## Mend what `make check` can mend by itself: imports, formatting
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
 bench: $(VENV)/.dev ## Measure: prints a card, writes JSON to benchmarks/results/
 	$(PY) -m benchmarks $(ARGS)
 
+lock: $(VENV)/.dev ## Write requirements*.lock anew after a change of dependencies (ARGS=--upgrade: the newest)
+	$(PY) scripts/lock.py $(ARGS)
+
 clean: ## Remove all that the other targets made: .venv, var, caches
-	rm -rf $(VENV) var build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) var build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is as new as the last install; editing either file installs again.
-$(VENV)/.runtime: pyproject.toml fovea/pyproject.toml constraints.txt
+$(VENV)/.runtime: pyproject.toml fovea/pyproject.toml requirements.lock
 	@scripts/install.sh
 
-$(VENV)/.dev: pyproject.toml fovea/pyproject.toml constraints.txt
+$(VENV)/.dev: pyproject.toml fovea/pyproject.toml requirements-dev.lock
 	@scripts/install.sh dev

@@ -21,7 +21,7 @@ from video.children.sandbox import Sandbox
 from video.clip import ClipRule, VideoLimits
 from video.file.decode import decode
 from video.file.picture import Painter
-from video.file.probe import scan
+from video.file.scan import scan
 
 ROUNDS = 5
 LIMITS = VideoLimits(duration_s=600.0, frame_pixels=3840 * 2160, frames=36_000)

@@ -112,7 +112,7 @@ def modules(name: str, *, folded: bool, num_frames: int = NUM_FRAMES) -> tuple[l
         forms = [fold_x3d(x3d_s(CLASSES, num_frames), one_stem=one) for one in (False, True)] if folded else plain
     else:
         config = replace(VARIANTS[f"video-mobile-former-{name}"](CLASSES), num_frames=num_frames)
-        side, flops = config.frame_size, step_flops(config)
+        side, flops = config.frame_size, step_flops(config)[0]
         encoder = build_network(config, seed=0).encoder
         forms = [fold(encoder) if folded else encoder]
     generator = torch.Generator().manual_seed(0)
@@ -204,7 +204,7 @@ def length(num_frames: int, threads: int | None) -> Length:
         former = Former(config.token_dim, config.former_heads)
         tokens_BLMD = torch.empty(1, 1, config.num_tokens, config.token_dim)
         former_flops = config.depth * count_call_flops(former, tokens_BLMD)
-    return Length(num_frames, step_flops(config) / 1e9, former_flops / 1e9, **alone("1g", num_frames, threads))
+    return Length(num_frames, step_flops(config)[0] / 1e9, former_flops / 1e9, **alone("1g", num_frames, threads))
 
 
 def print_lengths(lengths: list[Length]) -> None:

@@ -22,7 +22,6 @@ from tests.packing import packed
 from training.data.dataset import LIMITS, read_dataset
 from training.judge.calibrate import observe
 from training.judge.observe import label_numbers
-from video.clip import ClipRule
 from video.file.decode import decode
 
 EXACT = RuntimeConfig(name="torch", precision="fp32", num_threads=1)  # two runs differ by the videos alone
@@ -79,8 +78,7 @@ def main() -> None:
 
 def labels_of(recognizer: Recognizer, paths: list[Path]) -> NDArray[np.intp]:
     """said_NE."""
-    rule = ClipRule(**asdict(recognizer.clip_rule))
-    clips = (decode(str(path), rule, LIMITS).frames_THWC for path in paths)
+    clips = (decode(str(path), recognizer.clip_rule, LIMITS).frames_THWC for path in paths)
     return observe(recognizer, clips).argmax(axis=2)  # which no temperature changes
 
 

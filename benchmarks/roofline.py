@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.runtime.base import Precision
+from models.runtime.config import Precision
 from models.runtime.openvino_runtime import import_openvino
 
 ROUNDS = 9

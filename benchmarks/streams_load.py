@@ -91,9 +91,11 @@ def measure(client: httpx.Client, service: psutil.Process, cam: Camera, series: 
     server_s = server.cpu_percent(interval=1.0) / 100
     since_ms = before[2] * 1000
     results = [
-        heard for stream in streams for heard in kept_events(client, stream)
+        heard
+        for stream in streams
+        for heard in kept_events(client, stream)
         if heard.name == "result" and since_ms <= heard.key[0] < since_ms + took_s * 1000
-    ]  # fmt: skip
+    ]
     decoded, left_out = (sum(heard.data["frames"][name] for heard in results) for name in ("decoded", "dropped"))
     ages = sorted(heard.data["frame_age_s"] for heard in results) or [float("inf")]
     return Point(
@@ -193,10 +195,14 @@ def main() -> None:
             file = Path(folder) / f"{series.scene}-{series.keyframes_s:g}.mp4"
             if not file.exists():
                 write_clip(
-                    file, seconds=max(4.0, series.keyframes_s), fps=FPS, size=SIZE, gop=round(FPS * series.keyframes_s),
+                    file,
+                    seconds=max(4.0, series.keyframes_s),
+                    fps=FPS,
+                    size=SIZE,
+                    gop=round(FPS * series.keyframes_s),
                     pattern=still if series.scene == "quiet" else noise,
                     options={"preset": "veryfast", "tune": "zerolatency", "bf": "0", "sc_threshold": "0", "b": "3M"},
-                )  # fmt: skip
+                )
             points += run(series, file)
     if asked.json is not None:
         asked.json.write_text(json.dumps([asdict(point) for point in points], indent=1))

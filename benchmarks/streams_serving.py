@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,9 @@ def service_process(**settings: object) -> Iterator[tuple[httpx.Client, psutil.P
     """`fovea serve` on a free port, allowed to watch cameras on this machine."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    chosen = {"stream_allowed_networks": "127.0.0.0/8", "bundles": BUNDLES, "port": port} | settings
+    state = tempfile.TemporaryDirectory(prefix="fovea-state-")
+    usual = {"stream_allowed_networks": "127.0.0.0/8", "bundles": BUNDLES, "port": port, "state_dir": state.name}
+    chosen = usual | settings
     environment = os.environ | {f"FOVEA_{name.upper()}": str(value) for name, value in chosen.items()}
     service = subprocess.Popen(
         [sys.executable, "-m", "cli.main", "serve"],
@@ -45,6 +48,7 @@ def service_process(**settings: object) -> Iterator[tuple[httpx.Client, psutil.P
         except subprocess.TimeoutExpired:
             service.kill()
             service.wait()
+        state.cleanup()
 
 
 def _is_ready(client: httpx.Client) -> bool:

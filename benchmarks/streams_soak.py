@@ -151,9 +151,14 @@ def sample_of(process: psutil.Process) -> Sample:
 def flapping_cameras(num_cameras: int, folder: Path) -> Iterator[list[Camera]]:
     """Small ones, each a server of its own, so that each can be kicked alone."""
     file = write_clip(
-        folder / "soak.mp4", seconds=8, fps=FPS, size=(320, 180), gop=FPS, pattern=moving_square,
+        folder / "soak.mp4",
+        seconds=8,
+        fps=FPS,
+        size=(320, 180),
+        gop=FPS,
+        pattern=moving_square,
         options={"tune": "zerolatency", "bf": "0"},
-    )  # fmt: skip
+    )
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(camera(file, fps=FPS)) for _ in range(num_cameras)]
 

@@ -54,18 +54,18 @@ class Result:
 
 def generalisation(num_videos: int, num_exits: int) -> Result:
     """Search against geometric family, on the set it was solved on and on fresh videos."""
-    costs = (GLANCE_FLOPS, *[CUBE_FLOPS] * (num_exits - 1))
+    step_flops = (GLANCE_FLOPS, *[CUBE_FLOPS] * (num_exits - 1))
     rows, spent_s = [], 0.0
     for seed in range(NUM_DRAWS):
         rng = np.random.default_rng(seed)
         known, fresh = draw(num_videos, num_exits, rng), draw(FRESH_VIDEOS, num_exits, rng)
         started_s = time.process_time()
-        grid = solve_grid(*known, costs)
+        grid = solve_grid(*known, step_flops)
         spent_s += time.process_time() - started_s
         for point in grid.points:
-            classical = geometric(*known, costs, point.budget_flops)
-            found_anew = evaluate(*fresh, costs, point.solution.thresholds_nats)
-            classical_anew = evaluate(*fresh, costs, classical.thresholds_nats)
+            classical = geometric(*known, step_flops, point.budget_flops)
+            found_anew = evaluate(*fresh, step_flops, point.solution.thresholds_nats)
+            classical_anew = evaluate(*fresh, step_flops, classical.thresholds_nats)
             gain = point.solution.accuracy - classical.accuracy
             gain_anew = found_anew.accuracy - classical_anew.accuracy
             lost = point.solution.accuracy - found_anew.accuracy
@@ -78,10 +78,10 @@ def generalisation(num_videos: int, num_exits: int) -> Result:
 def worst_miss(num_videos: int = 1_000, num_sets: int = NUM_DRAWS) -> float:
     """Share of videos by which the search for many exits misses the known optimum of three, at worst."""
     worst = 0
-    costs = (100, 50, 70)
+    step_flops = (100, 50, 70)
     for seed in range(num_sets):
-        videos = RankedVideos(*draw(num_videos, len(costs), np.random.default_rng(seed)), costs)
-        limits = [budget * num_videos for budget in range(costs[0], sum(costs) + 1, 8)]
+        videos = RankedVideos(*draw(num_videos, len(step_flops), np.random.default_rng(seed)), step_flops)
+        limits = [budget * num_videos for budget in range(step_flops[0], sum(step_flops) + 1, 8)]
         exact, found = _exhaustive(videos, limits), _search(videos, limits)
         worst = max(worst, *(best.correct - scored.correct for best, scored in zip(exact, found, strict=True)))
     return worst / num_videos

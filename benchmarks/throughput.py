@@ -23,7 +23,7 @@ import httpx
 import psutil
 
 from service.app import open_pipeline
-from service.engine.budget import Options
+from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
 from service.engine.request import Recognition
 from service.metrics import Metrics
@@ -84,7 +84,7 @@ def _cpu_seconds(service: psutil.Process) -> dict[str, float]:
 
 def ask_pipeline(pipeline: Pipeline) -> Ask:
     async def ask(path: Path) -> dict[str, float]:
-        plan = pipeline.plan(Options())
+        plan = pipeline.plan(RecognitionOptions())
         with pipeline.admit(plan) as ticket:
             async for event in pipeline.recognize(path, plan, ticket):
                 answer = event
@@ -111,8 +111,10 @@ def ask_http(client: httpx.AsyncClient) -> Ask:
 @asynccontextmanager
 async def http_service(num_clients: int):
     """The service in a process of its own on a free port; yields an HTTP client and the process."""
-    with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
-        process = subprocess.Popen([sys.executable, "-m", "cli.main", "serve", "--port", "0"], stderr=log)
+    with tempfile.NamedTemporaryFile("w+", suffix=".log") as log, tempfile.TemporaryDirectory() as state:
+        environment = os.environ | {"FOVEA_STATE_DIR": state}
+        command = [sys.executable, "-m", "cli.main", "serve", "--port", "0"]
+        process = subprocess.Popen(command, stderr=log, env=environment)
         try:
             url = await _address_of(process, Path(log.name))
             limits = httpx.Limits(max_connections=num_clients)

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.channels import IMAGENET_MEAN, IMAGENET_STD
 from models.flops import count_flops
 from models.mobile_former.activations import SqueezeExcitation
 from models.mobile_former.block import depthwise, pointwise
 from models.mobile_former.config import MobileFormerConfig
 from models.mobile_former.folding import fold_norm, fold_stem
 from models.mobile_former.network import Stem
-from models.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from models.normalize import Normalize
 
 BLOCKS, WIDTHS, EXPANSION = (3, 5, 11, 7), (24, 48, 96, 192), 2.25
 HEAD_HIDDEN = 2048

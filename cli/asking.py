@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from fovea import AsyncClient, Options
+from fovea import AsyncClient, RecognitionOptions
 from fovea.answers import RecognitionAnswer
 from service.api.recognitions.answers import recognition_answer
 from service.api.recognitions.options import Ceilings, parse_options
@@ -17,7 +17,7 @@ Ask: TypeAlias = Callable[[Path], Awaitable[RecognitionAnswer]]
 
 
 @asynccontextmanager
-async def ask_here(options: Options) -> AsyncIterator[Ask]:
+async def ask_here(options: RecognitionOptions) -> AsyncIterator[Ask]:
     """Load the models into this process and ask them. Settings come from the environment, as for the service."""
     from service.app import open_pipeline  # brings torch, which asking a server does not need
 
@@ -38,7 +38,7 @@ async def ask_here(options: Options) -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
-async def ask_server(url: str, options: Options) -> AsyncIterator[Ask]:
+async def ask_server(url: str, options: RecognitionOptions) -> AsyncIterator[Ask]:
     """Post videos to the service at `url`, which may ask to wait."""
     async with AsyncClient(url) as client:
 

@@ -83,9 +83,16 @@ def evaluate(
         else RuntimeConfig(name=runtime, num_threads=threads)
     )
     result = evaluate_subject(
-        bundle, data, out, split=split, cache=cache.expanduser(), against=against or [], random_draws=random_draws,
-        num_pictures=pictures, runtime=config,
-    )  # fmt: skip
+        bundle,
+        data,
+        out,
+        split=split,
+        cache=cache.expanduser(),
+        against=against or [],
+        random_draws=random_draws,
+        num_pictures=pictures,
+        runtime=config,
+    )
     _print_result(result)
     stderr.print(f"written: {out}")
 
@@ -108,9 +115,13 @@ def _print_bundled(bundled: "Bundled") -> None:
     correct_K = bundled.held_out.correct_NK.mean(axis=0)
     for step, flops in enumerate(bundled.held_out.spent_K.tolist()):
         table.add_row(
-            str(step), f"{flops / 1e9:.4g}", f"{correct_K[step]:.3f}", f"{calibration.temperatures_K[step]:.3g}",
-            f"{bundled.errors_before_K[step]:.3f}", f"{bundled.errors_after_K[step]:.3f}",
-        )  # fmt: skip
+            str(step),
+            f"{flops / 1e9:.4g}",
+            f"{correct_K[step]:.3f}",
+            f"{calibration.temperatures_K[step]:.3g}",
+            f"{bundled.errors_before_K[step]:.3f}",
+            f"{bundled.errors_after_K[step]:.3f}",
+        )
     stderr.print(f"calibrated on {calibration.data} (the figures below are of these videos)")
     _print_table(table)
     (flops, accuracy) = bundle.frontier[-1]

@@ -12,25 +12,27 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli import terminal
+from cli.demo.command import demo_camera
 from cli.evaluation import commands as evaluation_commands
+from cli.frames import commands as frames_commands
 from cli.streams import streams as streams_commands
 from cli.training import commands as training_commands
 from fovea.errors import FoveaError
-from service.settings import Settings, SettingsError
-from video.clip import VideoLimits
 
 if TYPE_CHECKING:
-    from fovea import Options
+    from fovea import RecognitionOptions
     from fovea.answers import RecognitionAnswer
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 cli.add_typer(training_commands)
 cli.add_typer(evaluation_commands)
+cli.add_typer(frames_commands)
 cli.add_typer(streams_commands, name="streams")
+cli.command("demo-camera")(demo_camera)
 
 
 @cli.callback()
@@ -42,7 +44,7 @@ def main() -> None:
     """The console script: errors of the user's making are a sentence, not a traceback."""
     try:
         cli()
-    except (SettingsError, FoveaError, ValueError) as error:
+    except (FoveaError, ValueError) as error:
         stderr.print(f"[red]fovea: {error}")
         sys.exit(2)
 
@@ -57,6 +59,7 @@ def serve(
 ) -> None:
     """Serve recognitions over HTTP until SIGTERM; then finish what was admitted, and stop."""
     from service import server
+    from service.settings import Settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
@@ -95,7 +98,7 @@ def classify(
         "deadline_ms": deadline_ms,
         "top_k": top_k,
     }
-    given = cast("Options", {name: value for name, value in options.items() if value is not None})
+    given = cast("RecognitionOptions", {name: value for name, value in options.items() if value is not None})
     num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, drawing=render))
     if num_failed:
         stderr.print(f"[red]{num_failed} of {len(files)} videos could not be recognised")
@@ -103,16 +106,21 @@ def classify(
 
 
 async def _classify(
-    files: list[Path], options: "Options", *, as_json: bool, server: str | None, drawing: Path | None
+    files: list[Path], options: "RecognitionOptions", *, as_json: bool, server: str | None, drawing: Path | None
 ) -> int:
     """Ask for one video after the other, print each answer as it comes; the number of videos that failed."""
     from cli.asking import ask_here, ask_server
 
     num_failed = 0
     progress = Progress(
-        TextColumn("recognising"), *Progress.get_default_columns()[1:2], MofNCompleteColumn(), TimeElapsedColumn(),
-        console=stderr, disable=len(files) == 1 or not stderr.is_terminal, transient=True,
-    )  # fmt: skip
+        TextColumn("recognising"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=stderr,
+        disable=len(files) == 1 or not stderr.is_terminal,
+        transient=True,
+    )
     async with ask_server(server, options) if server is not None else ask_here(options) as ask:
         with progress:
             for path in progress.track(files):
@@ -133,24 +141,22 @@ async def _classify(
 
 def _draw(path: Path, answer: "RecognitionAnswer", out: Path) -> None:
     from cli.render import render
+    from service.settings import Settings
 
-    settings = Settings.read()
-    limits = VideoLimits(
-        duration_s=settings.max_duration_s, frame_pixels=settings.max_frame_pixels, frames=settings.max_frames
-    )
-    render(path, answer, out, limits)
+    render(path, answer, out, Settings.read().video_limits())
     stderr.print(f"drew {out}")
 
 
 @cli.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False) -> None:
-    """List the bundles that `serve` would load: task, labels, prices, and whether they are trained."""
+    """List the bundles that `serve` would load: task, labels, prices as the files say, and whether they are trained."""
     from models import available_models
-    from models.bundle import Bundle
+    from models.listing import read_listing
+    from service.settings import Settings
 
     settings = Settings.read()
     found = available_models(*settings.bundles, shipped=settings.shipped_bundles)
-    bundles = [Bundle.read(folder) for folder in found.values()]
+    bundles = [read_listing(folder) for folder in found.values()]
     if as_json:
         typer.echo(json.dumps([terminal.bundle_facts(bundle) for bundle in bundles]))
     else:

@@ -1,18 +1,23 @@
-"""`fovea streams add | list | follow | rm`: cameras of a running service. Knows the client alone."""
+"""`fovea streams add | list | follow | rm`: cameras of a running service. Knows the client, and no service.
+
+The client is imported by the commands, so that `fovea --help` is quick.
+"""
 
 import json
 import math
 import sys
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
+from urllib.parse import urlsplit
 
 import typer
 from rich.table import Column, Table
 
 from cli.terminal import make_console
-from fovea import Client, StreamOptions
-from fovea.stream_answers import ResultEvent, StateEvent
 from fovea.words import Decode, Emit
-from service.streams.address import CameraUrl
+
+if TYPE_CHECKING:
+    from fovea import StreamOptions
+    from fovea.stream_answers import GapEvent, ResultEvent, StateEvent
 
 streams = typer.Typer(no_args_is_help=True, help="Cameras that a running service watches.")
 
@@ -41,7 +46,7 @@ def add(
     """Subscribe to a camera; prints the stream's id. A password belongs on standard input, not among the arguments."""
     if url == "-":
         url = sys.stdin.readline().strip()
-    elif CameraUrl.parse(url).userinfo:
+    elif "@" in urlsplit(url).netloc:
         raise ValueError(
             "the command line is for all to see, a password is not: give `-` for the URL, and the URL on standard input"
         )
@@ -58,7 +63,9 @@ def add(
         "decode": decode,
         "transport": transport,
     }
-    given = cast(StreamOptions, {name: value for name, value in options.items() if value is not None})
+    given = cast("StreamOptions", {name: value for name, value in options.items() if value is not None})
+    from fovea import Client
+
     with Client(server) as client:
         typer.echo(client.streams.create(url, **given).id)
 
@@ -66,6 +73,8 @@ def add(
 @streams.command("list")
 def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
     """The cameras, and where they stand."""
+    from fovea import Client
+
     with Client(server) as client:
         found = client.streams.list()
     if as_json:
@@ -109,6 +118,8 @@ def follow(
     ] = None,
 ) -> None:
     """Results and states as they come, until the stream is deleted. Comes back after a broken connection."""
+    from fovea import Client
+
     console = make_console()
     with Client(server) as client:
         for event in client.streams.follow(stream, last_event_id=since, reconnect_for_s=math.inf):
@@ -123,11 +134,17 @@ def rm(
     stream: Annotated[str, typer.Argument(help="The id that `add` printed.")], server: Server = DEFAULT_SERVER
 ) -> None:
     """Unsubscribe."""
+    from fovea import Client
+
     with Client(server) as client:
         client.streams.delete(stream)
 
 
-def _line(told: StateEvent | ResultEvent) -> str:
+def _line(told: "StateEvent | ResultEvent | GapEvent") -> str:
+    from fovea.stream_answers import GapEvent, StateEvent
+
+    if isinstance(told, GapEvent):
+        return f"[bold]gap[/bold]: what came after {told.after} and before {told.before} is forgotten"
     if isinstance(told, StateEvent):
         error = told.error
         why = "" if error is None else f": {error.detail} ({error.error_class}, attempt {error.attempts})"

@@ -8,14 +8,14 @@ from rich.table import Table
 
 if TYPE_CHECKING:  # importing them for real would slow `fovea --help` down
     from fovea.answers import CubePlace, RecognitionAnswer
-    from models.bundle import Bundle
+    from models.listing import Listing
 
 WIDE = 160  # columns where nobody's terminal says how many
 
 
-def print_recognition(path: Path, answer: "RecognitionAnswer", console: Console | None = None) -> None:
+def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
     """One video's answer, and the steps that led to it."""
-    console = console or make_console()
+    console = make_console()
     console.print(f"\n[bold]{path}[/bold]  {', '.join(f'{one.label} {one.score:.2f}' for one in answer.predictions)}")
     if not answer.trained:
         console.print(f"[yellow]{answer.model} is untrained: its labels mean nothing[/yellow]")
@@ -48,23 +48,23 @@ def _cube(cube: "CubePlace | None") -> str:
     return f"{first_s:.2f}-{last_s:.2f} s, x {box.x:.2f} y {box.y:.2f} w {box.w:.2f} h {box.h:.2f}"
 
 
-def bundle_facts(bundle: "Bundle") -> dict[str, Any]:
+def bundle_facts(bundle: "Listing") -> dict[str, Any]:
+    facts = bundle.manifest
     return {
-        "name": bundle.name,
+        "name": facts.name,
         "bundle": bundle.digest,
-        "task": bundle.task,
-        "trained": bundle.trained,
-        "labels": list(bundle.labels),
-        "least_gflops": bundle.step_flops[0] / 1e9,
-        "largest_gflops": sum(bundle.step_flops) / 1e9,
-        "default_budget_gflops": bundle.default_budget_flops / 1e9,
-        "paper_gflops": None if bundle.paper_flops is None else bundle.paper_flops / 1e9,
+        "task": facts.task,
+        "trained": facts.trained,
+        "labels": list(facts.labels),
+        "least_gflops": bundle.least_flops / 1e9,
+        "largest_gflops": bundle.full_flops / 1e9,
+        "default_budget_gflops": round(facts.default_budget_gflops * 1e9) / 1e9,
     }
 
 
-def print_bundles(bundles: list["Bundle"], console: Console | None = None) -> None:
+def print_bundles(bundles: list["Listing"]) -> None:
     """One line a bundle."""
-    console = console or make_console()
+    console = make_console()
     table = Table("model", "task", "trained", "labels", "least GFLOPs", "largest", "default budget", box=None)
     for bundle in bundles:
         facts = bundle_facts(bundle)

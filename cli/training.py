@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from training.fit.preparing import Request
+    from training.fit.preparing import TrainRequest
 
 commands = typer.Typer(add_completion=False)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -53,9 +53,9 @@ def train(
 
     from models import available_models
     from training.data.dataset import read_dataset
-    from training.data.folds import fold_folder, scores_over_folds
+    from training.fit.folds import fold_folder, scores_over_folds
     from training.fit.plans import find_plan
-    from training.fit.preparing import Request, num_folds
+    from training.fit.preparing import TrainRequest, num_folds
 
     if show_plan:
         typer.echo(json.dumps(find_plan(plan, read_dataset(data).num_classes).to_dict(), indent=1))
@@ -63,10 +63,19 @@ def train(
     if plan == "compact" and not (bundle or baseline or glance_weights or focus_weights):
         bundle = available_models().get(SHIPPED_START)
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
-    request = Request(
-        data=data, out=out, plan=plan, cache=cache, baseline=_baseline(baseline), glance_weights=glance_weights,
-        focus_weights=focus_weights, bundle=bundle, seed=seed, flip=tuple(flip or ()), device=device,
-    )  # fmt: skip
+    given = {"glance": glance_weights, "focus": focus_weights}
+    request = TrainRequest(
+        data=data,
+        out=out,
+        plan=plan,
+        cache=cache,
+        baseline=baseline,
+        weights={part: file for part, file in given.items() if file is not None},
+        bundle=bundle,
+        seed=seed,
+        flip=tuple(flip or ()),
+        device=device,
+    )
     stop = _Stop(max_minutes)
     folds = [fold_folder(out, fold) for fold in range(num_folds(request))]
     for fold, folder in enumerate(folds):
@@ -81,7 +90,7 @@ def train(
     stderr.print(f"trained: {out}/best.safetensors; `fovea calibrate {out}` makes a bundle of it")
 
 
-def _train_one(request: "Request", stop: Callable[[], bool], *, again: bool) -> None:
+def _train_one(request: "TrainRequest", stop: Callable[[], bool], *, again: bool) -> None:
     """One network; `again`: on data that another was trained on just now. Exits with 3 where `stop()` said so."""
     from training.data.dataset import describe
     from training.fit.checkpoint import only_one
@@ -109,7 +118,7 @@ def _train_one(request: "Request", stop: Callable[[], bool], *, again: bool) -> 
 
 @commands.command()
 def build(
-    variant: Annotated[str, typer.Argument(help="Such as video-mobile-former-2g; a wrong name lists them all.")],
+    variant: Annotated[str, typer.Argument(help="Such as adafocus-v3-paper-frame-cubes; a wrong name lists them all.")],
     out: Annotated[Path, typer.Option(help="The folder of bundles to build it in, as VARIANT-untrained.")] = (
         Path("var/bundles")
     ),
@@ -140,12 +149,6 @@ class _Stop:
     def _ask(self, number: int, frame: Any) -> None:
         self._asked = True
         signal.signal(number, signal.SIG_DFL)  # a second one does not wait
-
-
-def _baseline(name: str | None) -> Any:
-    if name not in {None, "tsn", "tsm", "tsn+", "tsm+"}:
-        raise ValueError(f"baseline is {name!r}, but must be one of tsn, tsm, tsn+, tsm+")
-    return name
 
 
 def _decoding(done: int, total: int) -> None:

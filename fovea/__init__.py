@@ -1,12 +1,12 @@
-"""Calls a running service from Python. Knows HTTP and the API's JSON, and nothing of how a video is recognised.
+"""Calls a running Fovea service from Python. Knows HTTP and the API's JSON, and nothing of how a video is recognised.
 
-    from fovea import Client
+    import fovea
 
-    with Client("http://127.0.0.1:8000") as fovea:
-        print(fovea.recognize("clip.mp4", budget_gflops=0.8).predictions[0].label)
+    with fovea.Client("http://127.0.0.1:8000") as client:
+        print(client.recognize("clip.mp4", budget_gflops=1.5).predictions[0].label)
 
-`AsyncClient` is the same with `async`. Answers are the API's own schemas (`fovea.answers`). Refusals are raised
-as the errors of `fovea.errors` that they were at the other end, with the service's words as their text.
+`AsyncClient` is the same with `async`. What a service refuses is raised as one of the errors in `fovea.errors`, all
+of them `FoveaError`s. Public are the names in `__all__` and the modules `errors`, `words`, `answers`, `stream_answers`.
 
 Names are imported when they are first asked for (PEP 562): the service's own processes want the errors alone.
 """
@@ -14,28 +14,154 @@ Names are imported when they are first asked for (PEP 562): the service's own pr
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+__all__ = [
+    "AsyncClient",
+    "AsyncStreams",
+    "Box",
+    "BudgetTooSmall",
+    "Client",
+    "Compute",
+    "CubePlace",
+    "DeadlineBeforeGlance",
+    "Decode",
+    "DecodeCrashed",
+    "DecodeTimeout",
+    "Draining",
+    "Emit",
+    "ErrorClass",
+    "Exit",
+    "ExitReason",
+    "FoveaError",
+    "Frames",
+    "GapEvent",
+    "InferenceFailed",
+    "InvalidOption",
+    "InvalidRequest",
+    "InvalidUpload",
+    "MalformedUpload",
+    "NoVideoStream",
+    "NotAcceptable",
+    "NotReady",
+    "Overloaded",
+    "Prediction",
+    "RecognitionAnswer",
+    "RecognitionOptions",
+    "RequestCancelled",
+    "ResultEvent",
+    "ServerProblem",
+    "ServiceLost",
+    "StateEvent",
+    "StepEvent",
+    "StepTaken",
+    "Stream",
+    "StreamCounts",
+    "StreamError",
+    "StreamEvent",
+    "StreamOptions",
+    "StreamState",
+    "StreamStatus",
+    "StreamVideo",
+    "Streams",
+    "TimingMs",
+    "Unavailable",
+    "UnknownModel",
+    "UnknownStream",
+    "UnsupportedMediaType",
+    "UploadTimeout",
+    "UploadTooLarge",
+    "Video",
+    "VideoError",
+    "VideoInput",
+    "VideoLimitExceeded",
+    "VideoUnreadable",
+    "Window",
+]
+
+# Where a name may stand, what is imported fastest first.
+_HOMES = (
+    "errors",
+    "words",
+    "answers",
+    "stream_answers",
+    "_calls",
+    "_resume",
+    "_streams",
+    "_async_streams",
+    "_client",
+    "_async_client",
+)
+
 if TYPE_CHECKING:
-    from fovea.async_client import AsyncClient
-    from fovea.calls import Options, StreamOptions, Video
-    from fovea.problems import ServerProblem, ServiceLost
-    from fovea.resume import StreamEvent
-    from fovea.sync_client import Client
+    from fovea._async_client import AsyncClient
+    from fovea._async_streams import AsyncStreams
+    from fovea._calls import RecognitionOptions, StreamOptions, VideoInput
+    from fovea._client import Client
+    from fovea._resume import StreamEvent
+    from fovea._streams import Streams
+    from fovea.answers import (
+        Box,
+        Compute,
+        CubePlace,
+        Exit,
+        Prediction,
+        RecognitionAnswer,
+        StepEvent,
+        StepTaken,
+        TimingMs,
+        Video,
+    )
+    from fovea.errors import (
+        BudgetTooSmall,
+        DeadlineBeforeGlance,
+        DecodeCrashed,
+        DecodeTimeout,
+        Draining,
+        FoveaError,
+        InferenceFailed,
+        InvalidOption,
+        InvalidRequest,
+        InvalidUpload,
+        MalformedUpload,
+        NotAcceptable,
+        NotReady,
+        NoVideoStream,
+        Overloaded,
+        RequestCancelled,
+        ServerProblem,
+        ServiceLost,
+        Unavailable,
+        UnknownModel,
+        UnknownStream,
+        UnsupportedMediaType,
+        UploadTimeout,
+        UploadTooLarge,
+        VideoError,
+        VideoLimitExceeded,
+        VideoUnreadable,
+    )
+    from fovea.stream_answers import (
+        Frames,
+        GapEvent,
+        ResultEvent,
+        StateEvent,
+        Stream,
+        StreamCounts,
+        StreamError,
+        StreamStatus,
+        StreamVideo,
+        Window,
+    )
+    from fovea.words import Decode, Emit, ErrorClass, ExitReason, StreamState
+else:  # a type checker that saw this function would take any misspelt name for an object
 
-_HOMES = {
-    "AsyncClient": "fovea.async_client",
-    "Client": "fovea.sync_client",
-    "Options": "fovea.calls",
-    "ServerProblem": "fovea.problems",
-    "ServiceLost": "fovea.problems",
-    "StreamEvent": "fovea.resume",
-    "StreamOptions": "fovea.calls",
-    "Video": "fovea.calls",
-}
-
-__all__ = ["AsyncClient", "Client", "Options", "ServerProblem", "ServiceLost", "StreamEvent", "StreamOptions", "Video"]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    def __getattr__(name: str) -> object:
+        if name in __all__:
+            for home in _HOMES:
+                module = import_module(f"fovea.{home}")
+                if hasattr(module, name):
+                    globals()[name] = getattr(module, name)
+                    return globals()[name]
         raise AttributeError(f"module 'fovea' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

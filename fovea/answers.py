@@ -1,9 +1,8 @@
-"""The JSON of the API, as pydantic models with examples. Knows no engine; `answers` fills these.
+"""The JSON of the API, as pydantic models with examples. Knows no engine and no HTTP.
 
-Money is GFLOPs here (10^9 multiply-adds), times are milliseconds or seconds as the names say.
+The service fills them, the client reads them. Money is GFLOPs here (10^9 multiply-adds), times are
+milliseconds or seconds as the names say.
 """
-
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -78,6 +77,18 @@ class Video(Value):
     codec: str = Field(examples=["h264"])
     frames_decoded: int = Field(examples=[61])
     frames_sampled: int = Field(description="Distinct frames that the model saw.", examples=[16])
+    frames_damaged: int = Field(
+        default=0, description="Found damaged while decoding; the model did not see them.", examples=[0]
+    )
+    frames_missing: int = Field(
+        default=0, description="Frames that the file speaks of, and that are not there.", examples=[0]
+    )
+    clock_breaks: int = Field(
+        default=0,
+        description="Times that the file's clock restarted or jumped, as in recordings appended to each other; all "
+        "times told here run on.",
+        examples=[0],
+    )
 
 
 class TimingMs(Value):
@@ -178,16 +189,3 @@ class PlaygroundFacts(Value):
 
     max_upload_bytes: int
     clips: list[str] = Field(description="Names of videos under /playground/clips/.")
-
-
-def refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's `responses` for problems: `refusals(s404="no such model")`."""
-    retry = {"Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}}
-    return {
-        int(status[1:]): {
-            "description": meaning,
-            "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
-            **({"headers": retry} if status in {"s429", "s503"} else {}),
-        }
-        for status, meaning in meanings.items()
-    }

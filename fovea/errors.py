@@ -1,4 +1,4 @@
-"""Every error Fovea raises on purpose. Knows no HTTP: `service.api.edge.problems` alone maps these to status codes.
+"""Every error Fovea raises on purpose. Knows no HTTP: the service alone maps these to status codes.
 
 FoveaError
 ├── InvalidRequest            the caller asked for something that cannot be
@@ -9,7 +9,7 @@ FoveaError
 │   └── InvalidUpload         the body does not hold one video: empty, none, or two of them
 │       └── MalformedUpload   the body breaks the rules of its own format, or breaks off
 ├── UnsupportedMediaType      the body is not something Fovea reads
-├── NotAcceptable             the answer is wanted in a form there is not
+├── NotAcceptable             no form of the answer that the service writes is accepted
 ├── UploadTooLarge            more bytes than allowed
 ├── UploadTimeout             the body did not arrive in time
 ├── VideoError                the bytes arrived, but are no video that Fovea takes
@@ -24,12 +24,16 @@ FoveaError
 │   ├── Draining              shutting down
 │   └── DeadlineBeforeGlance  the deadline passed before there was any answer to give
 ├── RequestCancelled          the client left; nobody reads this
-└── InferenceFailed           a bug or a broken device; the batch it hit is lost
+├── InferenceFailed           a bug or a broken device; the batch it hit is lost
+├── ServerProblem             clients only: an answer that this version does not know
+└── ServiceLost               clients only: no answer, or half of one
 
-`fovea` raises these same errors at the other end of the line, and adds what only a client meets.
+The service raises these errors, and the client raises the same ones again at the other end of the line. A sentence
+that is said in several places is a constructor of its error.
 """
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import ClassVar, Self
 
 
 class FoveaError(Exception):
@@ -76,6 +80,11 @@ class UnknownModel(InvalidRequest):
         "budget choose."
     )
 
+    @classmethod
+    def not_loaded(cls, name: str, choices: Iterable[str]) -> Self:
+        """`choices`: every name that would have been right."""
+        return cls(f"model {name!r} is not loaded here; choose one of: {', '.join(choices)}")
+
 
 class UnknownStream(InvalidRequest):
     slug = "unknown-stream"
@@ -90,6 +99,16 @@ class BudgetTooSmall(InvalidRequest):
     slug = "budget-too-small"
     title = "The budget is below the cheapest answer"
     advice = "A glance is the cheapest answer there is. Ask for at least `least_gflops`, or leave the option out."
+
+    @classmethod
+    def below_glance(cls, option: str, gflops: float | str, model: str, least_gflops: float) -> Self:
+        """`gflops` as it was asked for. `least_gflops` is told in full: rounded, it might be refused again."""
+        return cls(
+            f"{option}={gflops} is below the {least_gflops} GFLOPs that a glance of {model} costs; "
+            f"ask for at least {least_gflops}",
+            option=option,
+            least_gflops=least_gflops,
+        )
 
 
 class InvalidUpload(InvalidRequest):
@@ -121,7 +140,7 @@ class UnsupportedMediaType(FoveaError):
 
 class NotAcceptable(FoveaError):
     slug = "not-acceptable"
-    title = "The answer is not to be had in that form"
+    title = "The answer cannot be written in a form you accept"
     advice = "Accept `application/json` for one answer, or `text/event-stream` for every step as it is taken."
 
 
@@ -137,7 +156,7 @@ class UploadTooLarge(FoveaError):
 class UploadTimeout(FoveaError):
     slug = "upload-timeout"
     title = "The upload took too long"
-    advice = "Send a smaller file, or from closer by."
+    advice = "Send a smaller file, or use a faster connection."
 
 
 class VideoError(FoveaError):
@@ -166,6 +185,11 @@ class VideoLimitExceeded(VideoError):
     title = "The video is beyond a limit"
     advice = "Send a part of the video, or scale it down; `detail` names the limit and what the video has."
 
+    @classmethod
+    def too_elongated(cls, width_px: int, height_px: int, max_aspect: int) -> Self:
+        """The picture as it is shown, and how many times the shorter side the longer one may be."""
+        return cls(f"the picture is shown as {width_px} x {height_px}, longer than {max_aspect}:1; crop the video")
+
 
 class DecodeTimeout(VideoError):
     slug = "decode-timeout"
@@ -193,6 +217,11 @@ class Unavailable(FoveaError):
     title = "The service cannot answer now"
     advice = "Try again after `Retry-After` seconds, or ask another replica."
 
+    @classmethod
+    def engine_ended(cls) -> Self:
+        """The thread that owns the device is gone, and only a new process helps."""
+        return cls("the engine has ended and this process has to be restarted, its log says why; ask another replica")
+
 
 class NotReady(Unavailable):
     slug = "not-ready"
@@ -204,6 +233,18 @@ class Draining(Unavailable):
     slug = "draining"
     title = "The service is shutting down"
     advice = "This replica is going down. Send the request again: another one will answer."
+
+    @classmethod
+    def refused(cls) -> Self:
+        """Nothing was begun."""
+        return cls("the service is shutting down; send the request again to another replica", retry_after_s=1)
+
+    @classmethod
+    def cut_off(cls, what: str) -> Self:
+        """`what` had been begun: a request, a video."""
+        return cls(
+            f"the service shut down before this {what} was done; send it again to another replica", retry_after_s=1
+        )
 
 
 class DeadlineBeforeGlance(Unavailable):
@@ -217,6 +258,10 @@ class RequestCancelled(FoveaError):
     title = "The request was cancelled"
     advice = "The client closed the connection before the answer; nobody was there to read this."
 
+    @classmethod
+    def before_answer(cls) -> Self:
+        return cls("the client left before the answer was complete")
+
 
 class InferenceFailed(FoveaError):
     slug = "inference-failed"
@@ -227,6 +272,24 @@ class InferenceFailed(FoveaError):
     )
 
 
+class ServerProblem(FoveaError):
+    """What a service answered, where nothing more is known of it: a newer service's problem, or none of Fovea's."""
+
+    slug = "server-problem"
+    title = "The service refused"
+
+
+class ServiceLost(FoveaError):
+    """Not reached, gone in mid-answer, or silent for too long."""
+
+    slug = "service-lost"
+    title = "The service did not answer"
+
+
+_CLIENTS_ONLY = (ServerProblem, ServiceLost)
+
+
 def every_kind() -> list[type[FoveaError]]:
-    """Every error of this module, in the order of the tree."""
-    return [kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, FoveaError)]
+    """Every error that a service answers with, in the order of the tree."""
+    kinds = (kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, FoveaError))
+    return [kind for kind in kinds if kind not in _CLIENTS_ONLY]

@@ -15,6 +15,7 @@ from fovea.words import MAX_GFLOPS, MAX_NAME, Decode, Emit, ErrorClass, StreamSt
 Transport = Literal["tcp", "udp"]
 
 MAX_URL = 2048
+STREAM_ID_PATTERN = "^str_[0-7][0-9A-HJKMNP-TV-Z]{25}$"
 STREAM_ID = "str_01JD3M8Q4Z6X7V9T2S5R1P0N8K"
 EVENT_ID = "1764036000123-0"
 WHEN = "2026-11-25T02:00:00.123Z"
@@ -25,6 +26,13 @@ class NewStream(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
+    id: str | None = Field(
+        default=None,
+        pattern=STREAM_ID_PATTERN,
+        description="Chosen by the client: asking again with the same id and options makes no second stream. `str_` "
+        "and a ULID; absent: made here.",
+        examples=[STREAM_ID],
+    )
     url: str = Field(
         max_length=MAX_URL,
         repr=False,
@@ -97,6 +105,19 @@ class StateEvent(StreamStatus):
     stream: str = Field(examples=[STREAM_ID])
 
 
+class GapEvent(Value):
+    """Data of `event: gap`, which has no id: what lay between two events is forgotten.
+
+    Only the newest events are kept, and a Redis without persistence forgets all of them when it is restarted.
+    """
+
+    stream: str = Field(examples=[STREAM_ID])
+    after: str = Field(
+        description="The event before the gap: the one that was to be resumed after.", examples=[EVENT_ID]
+    )
+    before: str = Field(description="The event that comes next.", examples=["1764036060000-0"])
+
+
 class StreamCounts(Value):
     """Since this replica took the stream up."""
 
@@ -135,6 +156,11 @@ class Stream(Value):
 
 class StreamList(Value):
     streams: list[Stream]
+    unreadable: list[str] = Field(
+        default_factory=list,
+        description="Ids of streams that another version of Fovea has subscribed, which this one cannot read.",
+        examples=[[]],
+    )
 
 
 class Window(Value):

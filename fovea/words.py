@@ -11,7 +11,7 @@ MAX_NAME = 128
 
 
 class ExitReason(StrEnum):
-    """Why a recognition stopped where it did, in the order in which they are checked (DESIGN: life of one video)."""
+    """Why a recognition stopped where it did, in the order in which they are checked (docs/ARCHITECTURE.md)."""
 
     CONFIDENT = "confident"  # entropy at or below the step's threshold
     CEILING = "ceiling"  # the next step would pass max_flops
@@ -25,7 +25,7 @@ class StreamState(StrEnum):
     WAITING = "waiting"  # no replica has taken it up yet
     CONNECTING = "connecting"  # being opened for the first time
     LIVE = "live"  # pictures arrive
-    RECONNECTING = "reconnecting"  # lost or not to be had; `error` says why and when it is tried again
+    RECONNECTING = "reconnecting"  # lost, or not reached yet; `error` says why and when it is tried again
     DELETED = "deleted"  # unsubscribed, or its lease ran out; the last event of a stream
 
 

@@ -13,19 +13,11 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from models.bundle_format import (
-    FILES,
-    FORMAT,
-    MANIFEST,
-    WEIGHTS,
-    BundleError,
-    Description,
-    Manifest,
-    read_bytes,
-    read_json,
-)
+from models.bundle_format import FORMAT, MANIFEST, WEIGHTS, BundleError, Description, Manifest
 from models.calibration import Calibration, calibration_files, read_calibration
-from models.families import ModelConfig, own_paper_flops, read_config, step_flops
+from models.families import find_family
+from models.family import ModelConfig
+from models.listing import read_listing
 from models.thresholds import BudgetGrid
 from video.clip import ClipRule
 
@@ -68,8 +60,9 @@ class Bundle:
 
     @property
     def paper_flops(self) -> int | None:
-        """To show beside the price: see `models.families.own_paper_flops`."""
-        return own_paper_flops(self.config)
+        """To show beside the price: what the model's own paper would print, where it counts otherwise."""
+        count = find_family(self.config.family).paper_flops
+        return None if count is None else count(self.config)
 
     @property
     def clip_rule(self) -> ClipRule:
@@ -107,23 +100,14 @@ class Bundle:
     @classmethod
     def read(cls, folder: Path) -> "Bundle":
         """Read and check everything but the tensors, which `load_model` checks. Raises BundleError."""
-        manifest = read_json(folder, MANIFEST, Manifest)
-        if manifest.name != folder.name:
-            rule = f"its folder is called {folder.name}"
-            raise BundleError(folder, f"{MANIFEST}.name", manifest.name, rule, "rename one of them")
-        hashes = {file: hashlib.sha256(read_bytes(folder, file)).hexdigest() for file in FILES}
-        if hashes[WEIGHTS] != manifest.weights_sha256:
-            rule = f"{WEIGHTS} has {hashes[WEIGHTS]}"
-            way_out = "the file is damaged or belongs to another bundle: fetch or build the bundle again"
-            raise BundleError(folder, f"{MANIFEST}.weights_sha256", manifest.weights_sha256, rule, way_out)
+        listing = read_listing(folder)
+        manifest = listing.manifest
         config = _read_config(folder, manifest)
-        costs = step_flops(config)
-        calibration = read_calibration(folder, costs, config.num_classes)
-        _check_budget(folder, manifest, costs)
-        _check_measured(folder, manifest, len(costs))
-        listing = "".join(f"{hashes[file]}  {file}\n" for file in sorted(FILES))
-        digest = "sha256:" + hashlib.sha256(listing.encode()).hexdigest()
-        return cls(folder, digest, manifest, config, costs, calibration)
+        step_flops = find_family(config.family).step_flops(config)
+        calibration = read_calibration(folder, step_flops, config.num_classes)
+        _check_budget(folder, manifest, step_flops)
+        _check_measured(folder, manifest, len(step_flops))
+        return cls(folder, listing.digest, manifest, config, step_flops, calibration)
 
 
 def write_bundle(
@@ -166,7 +150,7 @@ def write_bundle(
 def _read_config(folder: Path, manifest: Manifest) -> ModelConfig:
     field = f"{MANIFEST}.architecture.config"
     try:
-        config = read_config(manifest.architecture.family, manifest.architecture.config)
+        config: ModelConfig = find_family(manifest.architecture.family).read_config(manifest.architecture.config)
     except ValueError as error:
         way_out = "correct it or build the bundle again"
         raise BundleError(folder, field, manifest.architecture.config, str(error), way_out) from error
@@ -177,9 +161,9 @@ def _read_config(folder: Path, manifest: Manifest) -> ModelConfig:
     return config
 
 
-def _check_budget(folder: Path, manifest: Manifest, costs: tuple[int, ...]) -> None:
-    if not costs[0] <= round(manifest.default_budget_gflops * 1e9) <= sum(costs):
-        rule = f"a glance costs {costs[0] / 1e9:g} and all steps {sum(costs) / 1e9:g}"
+def _check_budget(folder: Path, manifest: Manifest, step_flops: tuple[int, ...]) -> None:
+    if not step_flops[0] <= round(manifest.default_budget_gflops * 1e9) <= sum(step_flops):
+        rule = f"a glance costs {step_flops[0] / 1e9:g} and all steps {sum(step_flops) / 1e9:g}"
         field = f"{MANIFEST}.default_budget_gflops"
         raise BundleError(folder, field, manifest.default_budget_gflops, rule, "choose a budget between the two")
 

@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from models.families import FAMILIES
 from video.clip import Resize
 
 FORMAT: Literal[1] = 1
@@ -38,8 +39,15 @@ class _Strict(BaseModel):
 
 
 class Architecture(_Strict):
-    family: Literal["adafocus_v3", "video_mobile_former"]  # models.families has what each is
-    config: dict[str, Any]  # its from_dict is as strict as this file
+    family: str  # of models.families
+    config: dict[str, Any]  # the family's read_config is as strict as this file
+
+    @field_validator("family")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in FAMILIES:
+            raise ValueError(f"the known families are {', '.join(FAMILIES)}")
+        return name
 
 
 class Framing(_Strict):

@@ -9,12 +9,13 @@ from typing import Any
 
 import safetensors.torch
 from safetensors import SafetensorError
+from torch import nn
 
 from models.bundle import Bundle
 from models.bundle_format import WEIGHTS, BundleError, read_bytes
 from models.catalogue import available_models
 from models.checkpoints import CheckpointMismatch, load_strictly
-from models.families import ModelNetwork, build_network, make_recognizer
+from models.families import find_family
 from models.recognizer import Recognizer
 from models.runtime import RuntimeConfig, make_runtime
 
@@ -43,17 +44,18 @@ def load_model(name_or_path: str | Path, *folders: Path, runtime: RuntimeConfig 
 def make_model(bundle: Bundle, runtime: RuntimeConfig) -> Model:
     """Raises BundleError when the tensors do not fit the architecture, ValueError for a runtime that is not there."""
     temperatures = bundle.calibration.temperatures_K
-    recognizer = make_recognizer(load_network(bundle), bundle.clip_rule, temperatures, make_runtime(runtime))
+    family = find_family(bundle.config.family)
+    recognizer = family.make_recognizer(load_network(bundle), bundle.clip_rule, temperatures, make_runtime(runtime))
     return Model(bundle, recognizer)
 
 
-def load_network(bundle: Bundle) -> ModelNetwork:
+def load_network(bundle: Bundle) -> nn.Module:
     """The network in eval mode, fp32 whatever the precision on disk. BundleError names tensors that do not fit."""
     try:
         tensors = safetensors.torch.load(read_bytes(bundle.folder, WEIGHTS))
     except SafetensorError as error:
         raise BundleError(bundle.folder, WEIGHTS, str(error), "it must be safetensors", "build it again") from error
-    network = build_network(bundle.config, seed=0)
+    network: nn.Module = find_family(bundle.config.family).build_network(bundle.config, 0)
     try:
         load_strictly(network, tensors)
     except CheckpointMismatch as error:

@@ -3,15 +3,10 @@
 Shape suffixes: N images, H rows, W columns, C colour channels.
 """
 
-from typing import Literal, TypeAlias
-
 import torch
 from torch import Tensor, nn
 
-ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from models.channels import ChannelOrder
 
 
 class Normalize(nn.Module):

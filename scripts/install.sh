@@ -1,6 +1,8 @@
 #!/bin/sh
-# Makes the virtual environment when there is none and installs Fovea with pinned packages: install.sh [dev]
+# Makes the virtual environment when there is none and installs Fovea with locked packages: install.sh [dev]
 # PYTHON names the interpreter; TORCH_INDEX_URL adds an index to find torch in (README: "The CPU build of torch").
+# Every package has its version and its hash in requirements*.lock. torch alone has a version only (pyproject.toml): its CPU
+# and its CUDA build have different hashes, and different needs.
 set -eu
 cd "$(dirname "$0")/.."
 extra=${1:-}
@@ -27,10 +29,14 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     "$python" -m venv --clear "$venv"
 fi
 
-say "Installing Fovea${extra:+ [$extra]} and its pinned packages into $venv (a minute or two the first time) ..."
-# One call, so that torch's pin holds while everything else is resolved.
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-    ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} --editable ./fovea --editable ".${extra:+[$extra]}"
+install() {
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+}
+say "Installing Fovea${extra:+ [$extra]} and its locked packages into $venv (a minute or two the first time) ..."
+install --require-hashes --requirement "requirements${extra:+-$extra}.lock"
+# All but torch is there by now, so nothing else is looked for, what builds Fovea included.
+install --no-build-isolation ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} \
+    --editable ./fovea --editable ".${extra:+[$extra]}"
 
 touch "$venv/.runtime"
 if [ "$extra" = dev ]; then touch "$venv/.dev"; fi

@@ -7,44 +7,48 @@ engine's thread are gone before the process is.
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from models import Model, available_models, load_model
-from models.runtime import RuntimeConfig
 from service.api.edge import problems
-from service.api.models import routes as catalog
+from service.api.models import routes as model_routes
 from service.api.operation import health, http_metrics
 from service.api.pages import playground, problem_pages
-from service.api.recognitions import routes as recognitions
-from service.api.streams import routes as streams
-from service.api.streams.answers import Words
+from service.api.recognitions import routes as recognition_routes
+from service.api.streams import routes as stream_routes
 from service.api.streams.events import Following
 from service.engine.admission import Admission
-from service.engine.budget import FrontierPoint, GridPoint, Offer
+from service.engine.budget import MeasuredPoint, Offer
 from service.engine.engine import Engine
-from service.engine.pipeline import Pipeline
+from service.engine.lanes import Lane
+from service.engine.pipeline import Lanes, Pipeline
 from service.engine.scheduler import Scheduler
-from service.ledger.base import State
-from service.ledger.memory import MemoryLedger
+from service.ledger.base import Ledger, LedgerRefused
 from service.ledger.redis_ledger import RedisLedger
+from service.ledger.sqlite import SqliteLedger
 from service.metrics import Metrics
 from service.settings import Settings
 from service.streams.address import AddressPolicy
+from service.streams.ingest import Terms
 from service.streams.pool import Pool
 from service.streams.supervisor import Supervisor
-from service.streams.watcher import Parts, Terms
+from service.streams.watcher import Parts
 from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
+from video.children.capacity import num_children, num_cores
 from video.children.sandbox import Sandbox
-from video.clip import VideoLimits
+
+if TYPE_CHECKING:
+    from models import Model
 
 log = logging.getLogger(__name__)
 
-Loader = Callable[[Settings], Sequence[Model]]
+CAMERAS_PER_CORE = 16  # decision 0009 carried 14 with every frame decoded, 48 of quiet scenes
+
+Loader = Callable[[Settings], Sequence["Model"]]
 
 
 def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
@@ -76,7 +80,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.load_error = None  # filled when they cannot be
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
     problems.install(app)
-    for part in (recognitions, streams, catalog, health, problem_pages):
+    for part in (recognition_routes, stream_routes, model_routes, health, problem_pages):
         app.include_router(part.router)
     playground.install(app)
     return app
@@ -86,12 +90,16 @@ async def _open(
     app: FastAPI, stack: contextlib.AsyncExitStack, settings: Settings, metrics: Metrics, load: Loader
 ) -> None:
     try:
+        ledger = await stack.enter_async_context(open_ledger(settings))
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
-        app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline))
+        app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline, ledger))
         app.state.pipeline = pipeline
         log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))
+    except LedgerRefused as error:
+        log.error("the service could not start: %s", error)
+        app.state.load_error = str(error)
     except Exception as error:  # the task's edge: `/readyz` tells, and the log holds the trace
-        log.exception("the models could not be loaded")
+        log.exception("the service could not start")
         app.state.load_error = str(error)
 
 
@@ -99,19 +107,18 @@ async def _open(
 async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
     """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
     loaded = await asyncio.to_thread(load or load_models, settings)
-    num_decoders = settings.decode_children or len(os.sched_getaffinity(0))
+    num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
     engine = Engine(
         {model.bundle.name: model.recognizer for model in loaded},
         Scheduler(
             max_batch_flops=settings.max_batch_flops,
             max_batch_size=settings.max_batch_size,
-            camera_share=settings.camera_share,
         ),
         metrics,
     )
     sandbox = Sandbox(
         num_children=num_decoders,
-        limits=_limits(settings),
+        limits=settings.video_limits(),
         timeout_s=settings.decode_timeout_s,
         address_space_bytes=settings.decode_address_space_bytes,
     )
@@ -131,6 +138,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         yield Pipeline(
             offers=[_offer(model) for model in loaded],
             engine=engine,
+            lanes=Lanes(Lane("upload", 1 - settings.camera_share), Lane("camera", settings.camera_share)),
             sandbox=sandbox,
             admission=admission,
             metrics=metrics,
@@ -141,8 +149,14 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         await sandbox.close()
 
 
-def load_models(settings: Settings) -> list[Model]:
-    """Every bundle that can be found: the default first, then trained ones. Raises ValueError when there is none."""
+def load_models(settings: Settings) -> list["Model"]:
+    """Every bundle that can be found: the default first, then trained ones. Raises ValueError when there is none.
+
+    Brings torch, which takes seconds to import: not before it is needed, so that the service listens at once.
+    """
+    from models import available_models, load_model
+    from models.runtime import RuntimeConfig
+
     runtime = RuntimeConfig(
         name=settings.runtime,
         precision=settings.precision,
@@ -163,13 +177,12 @@ def load_models(settings: Settings) -> list[Model]:
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
 
 
-def _limits(settings: Settings) -> VideoLimits:
-    return VideoLimits(
-        duration_s=settings.max_duration_s, frame_pixels=settings.max_frame_pixels, frames=settings.max_frames
-    )
+def _usual_capacity(settings: Settings) -> int:
+    """Cameras of one replica: alone it has to watch them all."""
+    return settings.max_streams if settings.redis_url is None else CAMERAS_PER_CORE * num_cores()
 
 
-def _offer(model: Model) -> Offer:
+def _offer(model: "Model") -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
     return Offer(
@@ -182,55 +195,60 @@ def _offer(model: Model) -> Offer:
         step_flops=model.recognizer.step_flops,
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
-        grid=tuple(
-            GridPoint(
-                point.budget_flops,
-                point.solution.thresholds_nats,
-                point.solution.mean_cost_flops,
-                point.solution.accuracy,
-            )
-            for point in bundle.grid.points
-        ),
+        grid=bundle.grid.points,
         # what random weights reach by chance is no measurement of a model
-        frontier=tuple(FrontierPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
+        frontier=tuple(MeasuredPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
         card=bundle.card,
     )
 
 
 @contextlib.asynccontextmanager
-async def open_streams(settings: Settings, metrics: Metrics, pipeline: Pipeline) -> AsyncIterator[Supervisor]:
+async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
+    """What outlives a request: in Redis where replicas share it, else in a file. Raises LedgerRefused."""
+    redis_url = settings.redis_url
+    ledger: Ledger
+    ledger = SqliteLedger(settings.state_dir) if redis_url is None else RedisLedger(redis_url.get_secret_value())
+    try:
+        await ledger.open()
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+@contextlib.asynccontextmanager
+async def open_streams(
+    settings: Settings, metrics: Metrics, pipeline: Pipeline, ledger: Ledger
+) -> AsyncIterator[Supervisor]:
     """Look after the subscribed cameras with this pipeline; hand them over on the way out."""
     terms = Terms(
         policy=AddressPolicy(settings.stream_allowed_networks),
         patience=Patience(
             settings.stream_connect_timeout_s, settings.stream_open_timeout_s, settings.stream_stall_timeout_s
         ),
-        limits=_limits(settings),
+        limits=settings.video_limits(),
         backoff_cap_s=settings.stream_backoff_cap_s,
         auth_retry_s=settings.stream_auth_retry_s,
         least_keyframes=settings.stream_keyframes_per_window,
         ca_file=None if settings.stream_ca_file is None else str(settings.stream_ca_file),
         verify=settings.stream_tls_verify,
     )
-    state: State
-    if settings.redis_url is None:
-        state = MemoryLedger(events_kept=settings.stream_events_kept)
-    else:
-        state = RedisLedger(settings.redis_url.get_secret_value(), events_kept=settings.stream_events_kept)
     rate = settings.stream_gflops_per_s
     parts = Parts(
         pipeline=pipeline,
-        state=state,
+        book=ledger.book("stream", events_kept=settings.stream_events_kept),
         pool=Pool(None if rate is None else rate * 1e9),
         metrics=metrics,
-        wording=Words(pipeline),
         terms=terms,
         start_process=partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes),
     )
-    supervisor = Supervisor(state, parts, lease_s=settings.stream_lease_s, max_streams=settings.max_streams)
+    supervisor = Supervisor(
+        parts,
+        lease_s=settings.stream_lease_s,
+        max_streams=settings.max_streams,
+        capacity=settings.max_replica_streams or _usual_capacity(settings),
+    )
     supervisor.start()
     try:
         yield supervisor
     finally:
         await supervisor.close()
-        await state.close()

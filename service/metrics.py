@@ -117,6 +117,11 @@ class Metrics:
             "Multiply-adds that admitted requests may still spend; at FOVEA_MAX_QUEUED_GFLOPS more are refused.",
             registry=registry,
         )
+        self.state_up = Gauge(
+            "fovea_state_up",
+            "Whether Redis, or the file in FOVEA_STATE_DIR, could be used when it was needed last: 1 or 0.",
+            registry=registry,
+        )
         self.stream_state = Gauge(
             "fovea_stream_state", "Streams that this replica watches, by state.", ["state"], registry=registry
         )

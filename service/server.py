@@ -22,6 +22,7 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self._app.state.pipeline is not None:
             self._app.state.pipeline.admission.draining = True
+            self._app.state.supervisor.leave()  # cameras need not wait for uploads to finish
         super().handle_exit(sig, frame)
 
 

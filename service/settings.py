@@ -15,10 +15,13 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from video.clip import VideoLimits
+
 log = logging.getLogger(__name__)
 
 PREFIX = "FOVEA_"
-NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS"})  # read elsewhere: by the tests
+NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS", "FOVEA_SERVER"})  # read elsewhere: by the tests, by the client
+RENAMED = {"FOVEA_MAX_QUEUED_REQUESTS": "FOVEA_MAX_DECODE_PLACES", "FOVEA_THREADS": "FOVEA_NUM_THREADS"}
 
 
 class SettingsError(ValueError):
@@ -51,11 +54,12 @@ class Settings(BaseSettings):
     """Where converted models are kept between starts; `~` is the home folder. Safe to delete."""
 
     decode_children: int | None = Field(default=None, ge=1)
-    """Decoding processes; None: one per core this process may use. 2 decode two videos at once."""
+    """Decoding processes; None: one per core of this machine or container, as far as half of its memory holds them. 2
+    decode two videos at once."""
     decode_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds one video may take to decode before its process is killed. Ten minutes of 720p keyframes take about 2."""
-    decode_address_space_bytes: int = Field(default=2 * 2**30, ge=2**28)
-    """Address space of a decoding process. 2 GiB: a 4K H.264 decoder with 16 reference frames needs about 0.4 GiB."""
+    decode_address_space_bytes: int = Field(default=768 * 2**20, ge=2**28)
+    """Address space of a decoding process. 768 MiB decode 4K H.264 and HEVC in 10 bits."""
 
     max_upload_bytes: int = Field(default=256 * 2**20, ge=1)
     """Bytes of a request body. 256 MiB is about 7 minutes of 5 Mbit/s video."""
@@ -97,6 +101,9 @@ class Settings(BaseSettings):
     """GFLOP/s of this replica that all its cameras share; None: no bound. 20 cameras at 0.5 a second each need 10."""
     max_streams: int = Field(default=64, ge=1)
     """Cameras subscribed, over all replicas; one more is 429. Each has a process of its own, of about 53 MiB."""
+    max_replica_streams: int | None = Field(default=None, ge=1)
+    """Cameras that this replica watches; None: 16 per core it may use where replicas share a Redis, else all of
+    max_streams. So the first of several replicas to start does not take more than it can."""
     max_stream_followers: int = Field(default=256, ge=1)
     """Clients that follow events of this replica; one more is 429. With Redis each holds a connection to it."""
     max_window_s: float = Field(default=120.0, gt=0)
@@ -124,7 +131,11 @@ class Settings(BaseSettings):
     stream_lease_s: float = Field(default=5.0, gt=0)
     """Seconds after which other replicas take over a silent one's cameras. 5: they are back within 10."""
     redis_url: SecretStr | None = None
-    """Redis that replicas share: redis://:password@host:6379/0; None: one process, in memory."""
+    """Redis that replicas share: redis://:password@host:6379/0; None: one process, which keeps its state in
+    `state_dir`."""
+    state_dir: Path = Path("var/state")
+    """Folder where one process without Redis keeps subscriptions, with cameras' passwords, and events: var/state. It
+    outlives restarts and power cuts; one process a folder. 64 cameras' 1000 events of 2 KiB are 0.13 GiB."""
 
     sse_ping_s: float = Field(default=15.0, gt=0)
     """Seconds between comments on an idle event stream, so that proxies keep it open; most close after 60."""
@@ -142,7 +153,7 @@ class Settings(BaseSettings):
     def _split_networks(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("bundles", "cache_dir", "spool_dir", "playground_clips", mode="after")
+    @field_validator("bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", mode="after")
     @classmethod
     def _expand_home(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
         if isinstance(value, tuple):
@@ -163,6 +174,10 @@ class Settings(BaseSettings):
     @property
     def max_batch_flops(self) -> int:
         return int(self.max_batch_gflops * 1e9)
+
+    def video_limits(self) -> VideoLimits:
+        """What a video may cost at most before it is refused."""
+        return VideoLimits(duration_s=self.max_duration_s, frame_pixels=self.max_frame_pixels, frames=self.max_frames)
 
     @classmethod
     def read(cls, **given: object) -> "Settings":
@@ -185,11 +200,13 @@ class Settings(BaseSettings):
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:
-    """A sentence for each FOVEA_* variable that is no setting, with the likeliest one meant."""
+    """A sentence for each FOVEA_* variable that is no setting, with its new name or the likeliest one meant."""
     known = {PREFIX + field.upper() for field in Settings.model_fields}
     sentences = []
     for name in sorted(names):
-        if name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
+        if name in RENAMED:
+            sentences.append(f"{name} is not read any more: it is called {RENAMED[name]} now; rename it")
+        elif name.startswith(PREFIX) and name not in known | NOT_SETTINGS:
             close = difflib.get_close_matches(name, known, n=1)
             sentences.append(f"{name} is no setting of Fovea" + (f"; is {close[0]} meant?" if close else ""))
     return sentences

@@ -9,10 +9,14 @@ A test that needs a component of the machine (a program, an accelerator) says so
 
 On a developer's machine the test is skipped with that reason; where FOVEA_STRICT_TESTS=1 is set it fails, so that CI
 cannot pass by skipping.
+
+Tiers: `make fast` leaves out what is marked browser, camera, redis or slow. Marks follow from where a test stands
+(`TIERS`) and from its parameters (a twin that is Redis); a test may carry more of its own.
 """
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +26,38 @@ STRICT = "FOVEA_STRICT_TESTS"
 # How long an example takes says nothing on a busy machine.
 settings.register_profile("fovea", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fovea")
+
+
+# Folders and files under tests/, and the mark of all that is in them.
+TIERS = {
+    "e2e/playground": "browser",
+    "e2e/streams": "camera",
+    "unit/training": "slow",
+    "unit/models/test_adafocus_differences.py": "slow",
+    "unit/models/test_adafocus_recognizer.py": "slow",
+    "unit/models/test_adafocus_runtimes.py": "slow",
+    "unit/models/test_adafocus_sharing.py": "slow",
+    "unit/models/test_adafocus_training.py": "slow",
+    "unit/models/test_backbones.py": "slow",
+    "unit/models/test_checkpoints.py": "slow",
+    "unit/models/test_mobile_former_counts.py": "slow",
+    "unit/models/test_mobile_former_recognizer.py": "slow",
+    "unit/models/test_model_cache.py": "slow",
+    "unit/models/test_runtime.py": "slow",
+    "unit/models/test_threshold_solver.py": "slow",
+}
+TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        where = item.path.relative_to(TESTS)
+        for name, mark in TIERS.items():
+            if where.is_relative_to(name):
+                item.add_marker(mark)
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if "redis" in [one for one in parameters if isinstance(one, str)]:
+            item.add_marker("redis")
 
 
 def require(available: bool, what: str) -> None:

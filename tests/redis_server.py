@@ -1,6 +1,7 @@
 """A real Redis server for tests, without persistence, that can be killed and started again. Knows nothing of Fovea."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -45,6 +46,15 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def pause(self) -> None:
+        """It takes what is sent, and answers once it is resumed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
 
 @contextmanager

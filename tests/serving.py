@@ -2,10 +2,11 @@
 
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,8 @@ def serving(
     load: Loader | None = None,
     **settings: Any,
 ) -> Iterator[Served]:
-    """Serve the tiny recognizer, or `models`; `settings` override those of tests (one decoding child).
+    """Serve the tiny recognizer, or `models`; `settings` override those of tests (one decoding child, a state of its
+    own that is forgotten).
 
     `before_load`: the model does not load before that; `load_error`: it never does. `ready=False`: do not wait for it.
     `load` takes the place of all that.
@@ -69,10 +71,13 @@ def serving(
             raise load_error
         return list(models) if models is not None else [tiny_model(recognizer)]
 
-    chosen = Settings(**{"decode_children": 1, "decode_timeout_s": 20.0, "drain_timeout_s": 5.0} | settings)
-    app = create_app(chosen, load=load or load_tiny)
-    server = make_server(chosen, app)
-    with socket.create_server(("127.0.0.1", port)) as listener:
+    with ExitStack() as stack:
+        state_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="fovea-state-"))
+        usual = {"decode_children": 1, "decode_timeout_s": 20.0, "drain_timeout_s": 5.0, "state_dir": state_dir}
+        chosen = Settings(**usual | settings)
+        app = create_app(chosen, load=load or load_tiny)
+        server = make_server(chosen, app)
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", port)))
         port = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="test-server")
         thread.start()

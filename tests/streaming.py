@@ -3,6 +3,7 @@
 import contextlib
 import json
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -125,3 +126,14 @@ def following(client: httpx.Client, stream: str, last_id: str | None = None) -> 
         yield follower
     finally:
         follower.close()
+
+
+def ids_rise(heard: list[Heard]) -> bool:
+    keys = [one.key for one in heard if one.id is not None]
+    return keys == sorted(set(keys))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port

@@ -45,7 +45,7 @@ class TinyRecognizer:
     """`before(kind)` is called in the engine's thread before each batch: it may block, or raise."""
 
     clip_rule = SPEC
-    costs = COSTS
+    step_flops = COSTS
 
     def __init__(self, before: Callable[[str], None] = lambda kind: None) -> None:
         self.before = before

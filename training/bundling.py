@@ -14,25 +14,26 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.bundle import Bundle, write_bundle
 from models.bundle_format import Architecture, Card, Description, Framing, Measured, Provenance
 from models.calibration import Calibration
 from models.checkpoints import load_strictly
-from models.families import ModelNetwork, family_of, make_recognizer, step_flops
+from models.families import FAMILIES
+from models.family import config_of
 from models.runtime import RuntimeConfig, make_runtime
-from training.data.dataset import Dataset, Sample, read_dataset
-from training.data.folds import fold_folder
+from training.data.dataset import Dataset, Sample, read_dataset, relative
 from training.data.frames import FrameStore
 from training.data.groups import num_shared_groups
-from training.fit.baselines import FullFrame
-from training.fit.networks import Network, build
+from training.families import find_training, training_of
+from training.fit.folds import fold_folder
+from training.fit.networks import build
 from training.fit.run import BEST, DONE, Run, read_run
 from training.judge.calibrate import calibrate, measure
 from training.judge.crossfit import NUM_FOLDS, cross_fit, least_sufficient_budget
 from training.judge.observations import Observations
-from training.judge.observe import label_numbers, observe_dataset, readable, relative
+from training.judge.observe import label_numbers, observe_dataset, readable
 from training.judge.statistics import calibration_error
 
 REFERENCE = RuntimeConfig(name="torch", precision="fp32")
@@ -90,20 +91,27 @@ def bundle_run(
     root = data or Path(run.data.path)
     dataset = read_dataset(root)
     held_out = [(folder, _held_out(part, dataset, root)) for folder, part in _holding_out(run, run_folder)]
-    num_exits = len(step_flops(network.config))
+    family, config = training_of(network).family, config_of(network)
+    num_exits = len(family.step_flops(config))
     if (num_held_out := sum(len(part) for _, part in held_out)) < num_exits:
         raise ValueError(
             f"{num_held_out} held-out videos are fewer than the model's {num_exits} exits; thresholds solved on so "
             "few mean nothing: train again with a larger held-out share, or on more videos"
         )
     runtime = dataclasses.replace(REFERENCE, num_threads=num_threads)
-    store = FrameStore(cache, run.clip.source_short_side_px or min(network.config.frame_size))
+    store = FrameStore(cache, run.clip.source_short_side_px or min(config.frame_size))
 
-    def observed(by: ModelNetwork, part: Dataset, split: str) -> Observations:
+    def observed(by: nn.Module, part: Dataset, split: str) -> Observations:
         return observe_dataset(
-            make_recognizer(by, run.clip, [1.0] * num_exits, make_runtime(runtime)), readable(part, store, run.clip),
-            store, classes_C=run.labels, root=root, model=out.name, split=split, timed=False,
-        )  # fmt: skip
+            family.make_recognizer(by, run.clip, [1.0] * num_exits, make_runtime(runtime)),
+            readable(part, store, run.clip),
+            store,
+            classes_C=run.labels,
+            root=root,
+            model=out.name,
+            split=split,
+            timed=False,
+        )
 
     seen = Observations.joined(
         [
@@ -124,7 +132,7 @@ def bundle_run(
         task=told.task or root.resolve().stem,
         labels=run.labels,
         trained=True,
-        architecture=Architecture(family=family_of(network.config), config=network.config.to_dict()),
+        architecture=Architecture(family=family.name, config=config.to_dict()),
         clip=Framing(sampling="uniform", resize=run.clip.resize, source_short_side_px=run.clip.source_short_side_px),
         default_budget_gflops=told.default_budget_gflops or _default_budget_flops(seen, calibration) / 1e9,
         licence=told.licence,
@@ -142,7 +150,7 @@ def bundle_run(
     return Bundled(bundle, seen, before_K, after_K)
 
 
-def load_run_network(run: Run, folder: Path) -> Network:
+def load_run_network(run: Run, folder: Path) -> nn.Module:
     """The run's best weights in its architecture, in eval mode. ValueError where there are none or they misfit."""
     path = folder / BEST
     try:
@@ -175,11 +183,7 @@ def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def describe_recipe(run: Run, *, finished: bool) -> str:
     """One line; the whole is in the run's own folder."""
     recipe = run.recipe
-    stages = "; ".join(
-        f"{s.epochs} epochs of {'+'.join(s.trains)}, {s.crops} cubes, rate {s.lr:g}" for s in recipe.stages
-    )
-    if run.model.family == "video_mobile_former":
-        stages = "; ".join(f"{s.epochs} epochs, rate {s.lr:g}" for s in recipe.stages)
+    stages = "; ".join(map(find_training(run.model.family).describe_stage, recipe.stages))
     if recipe.fitted_heads:
         heads = "heads in closed form"
         if recipe.recompress_crf is not None:
@@ -195,11 +199,11 @@ def describe_recipe(run: Run, *, finished: bool) -> str:
     return "; ".join(parts + ([] if finished else ["the run was not finished: its best weights so far"]))
 
 
-def _halved_network(run: Run, folder: Path) -> ModelNetwork:
+def _halved_network(run: Run, folder: Path) -> nn.Module:
     """What the bundle will answer with: calibration has to see the rounded weights."""
-    network = load_run_network(run, folder)
-    if isinstance(network, FullFrame):
+    if run.model.family not in FAMILIES:
         raise ValueError(f"{folder} holds a {run.model.family} baseline, which has no budget; evaluate it as it is")
+    network = load_run_network(run, folder)
     network.load_state_dict(halved(network.state_dict()))
     return network
 

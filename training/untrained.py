@@ -12,7 +12,7 @@ Temperatures stay 1: where nothing is learnt the best temperature is "infinite",
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.adafocus.classifier import MaxPoolClassifier
-from models.adafocus.config import compact
 from models.bundle import Bundle, write_bundle
 from models.bundle_format import MANIFEST, Architecture, BundleError, Card, Description, Framing, Provenance
-from models.families import ModelConfig, ModelNetwork, build_network, family_of, make_recognizer, step_flops
-from models.mobile_former.config import VARIANTS as FORMERS
-from models.mobile_former.network import Classifier
+from models.families import FAMILIES, find_family
+from models.family import Head, ModelConfig, config_of
 from models.runtime import RuntimeConfig, make_runtime
 from training.data.synthetic import LABELS, TASK, synthetic_clips
 from training.judge.calibrate import calibrate, measure, observe
@@ -40,28 +37,32 @@ NUM_CLIPS = 96  # each to calibrate and to measure
 NUM_TO_MEASURE = 8  # the same where only speed is asked about
 _INITIAL, _CALIBRATION, _MEASURED = range(3)  # independent streams of clips
 
-VARIANTS: dict[str, Callable[[int], ModelConfig]] = {"adafocus-v3-frame-cubes": compact, **FORMERS}
+
+def variants() -> dict[str, Callable[[int], ModelConfig]]:
+    """What can be built by name: the configuration for a number of labels. Of all families."""
+    return {name: variant for family in FAMILIES for name, variant in find_family(family).variants.items()}
 
 
 def build_variant(name: str, parent: Path, *, seed: int = 0) -> tuple[Bundle, bool]:
     """`parent`/NAME-untrained with the four synthetic labels; as `build_untrained`, from a few clips.
 
-    Raises ValueError for a name that is not in VARIANTS.
+    Raises ValueError for a name that is not among `variants`.
     """
-    if name not in VARIANTS:
-        raise ValueError(f"no model is called {name!r} that could be built; there are: {', '.join(VARIANTS)}")
-    config = VARIANTS[name](len(LABELS))
-    return build_untrained(parent / f"{name}-untrained", seed=seed, config=config, num_clips=NUM_TO_MEASURE)
+    known = variants()
+    if name not in known:
+        raise ValueError(f"no model is called {name!r} that could be built; there are: {', '.join(known)}")
+    config = known[name](len(LABELS))
+    num_clips = max(NUM_TO_MEASURE, len(find_family(config.family).step_flops(config)))  # calibration's least
+    return build_untrained(parent / f"{name}-untrained", seed=seed, config=config, num_clips=num_clips)
 
 
 def build_untrained(
-    folder: Path, *, seed: int = 0, config: ModelConfig | None = None, num_clips: int = NUM_CLIPS
+    folder: Path, *, config: ModelConfig, seed: int = 0, num_clips: int = NUM_CLIPS
 ) -> tuple[Bundle, bool]:
     """The bundle in `folder`, and whether it was built now: an intact one of the same recipe, seed and shape is kept.
 
     The same arguments give the same digest on one machine. Raises ValueError where a trained bundle stands.
     """
-    config = config or compact(len(LABELS))
     if standing := _standing(folder, seed, config):
         return standing, False
     with _one_thread():
@@ -69,20 +70,21 @@ def build_untrained(
 
 
 def _build(folder: Path, seed: int, config: ModelConfig, num_clips: int) -> Bundle:
-    clip = Framing(sampling="uniform", resize="letterbox", source_short_side_px=None)
-    spec = ClipRule(config.num_frames, *config.frame_size, clip.resize)
-    network = build_network(config, seed)
-    _spread_out(network, _clips(spec, min(num_clips, NUM_INITIAL_CLIPS), seed, _INITIAL))
+    family = find_family(config.family)
+    clip = Framing(sampling="uniform", resize=family.resize, source_short_side_px=None)
+    clip_rule = ClipRule(config.num_frames, *config.frame_size, clip.resize)
+    network = family.build_network(config, seed)
+    _spread_out(network, family.heads(network), _clips(clip_rule, min(num_clips, NUM_INITIAL_CLIPS), seed, _INITIAL))
     runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
-    recognizer = make_recognizer(network, spec, [1.0] * len(step_flops(config)), runtime)
+    ones = [1.0] * len(family.step_flops(config))
+    recognizer = family.make_recognizer(network, clip_rule, ones, runtime)
 
     def seen(stream: int) -> tuple[NDArray[np.float64], list[int], str]:
-        pairs = list(synthetic_clips(spec, num_clips, _stream_seed(seed, stream)))
+        pairs = list(synthetic_clips(clip_rule, num_clips, _stream_seed(seed, stream)))
         data = f"{num_clips} seeded synthetic clips (stream {stream}): a square moves left, right, up or down"
         return observe(recognizer, (frames for frames, _ in pairs)), [label for _, label in pairs], data
 
     log_probs_NKC, labels_N, data = seen(_CALIBRATION)
-    ones = [1.0] * len(recognizer.step_flops)
     calibration = calibrate(log_probs_NKC, labels_N, recognizer.step_flops, data=data, temperatures_K=ones)
     log_probs_NKC, labels_N, data = seen(_MEASURED)
     measured = measure(log_probs_NKC, labels_N, calibration, data=data)
@@ -91,7 +93,7 @@ def _build(folder: Path, seed: int, config: ModelConfig, num_clips: int) -> Bund
         task=TASK,
         labels=LABELS,
         trained=False,
-        architecture=Architecture(family=family_of(config), config=config.to_dict()),
+        architecture=Architecture(family=family.name, config=config.to_dict()),
         clip=clip,
         default_budget_gflops=(recognizer.step_flops[0] + sum(recognizer.step_flops)) / 2 / 1e9,
         licence="Apache-2.0",
@@ -131,8 +133,8 @@ def _stream_seed(seed: int, stream: int) -> int:
     return seed * 3 + stream
 
 
-def _clips(spec: ClipRule, num_clips: int, seed: int, stream: int) -> Tensor:
-    pairs = synthetic_clips(spec, num_clips, _stream_seed(seed, stream))
+def _clips(clip_rule: ClipRule, num_clips: int, seed: int, stream: int) -> Tensor:
+    pairs = synthetic_clips(clip_rule, num_clips, _stream_seed(seed, stream))
     return torch.from_numpy(np.stack([frames_THWC for frames_THWC, _ in pairs]))
 
 
@@ -148,36 +150,28 @@ def _one_thread() -> Iterator[None]:
 
 
 @torch.no_grad()
-def _spread_out(network: ModelNetwork, clips_BTHWC: Tensor) -> None:
-    """Batch norms from one pass over the clips; then a head for every exit from the features it meets there."""
-    classifier = network.classifier
+def _spread_out(network: nn.Module, heads: Sequence[Head], clips_BTHWC: Tensor) -> None:
+    """Batch norms from one pass over the clips; then every head from the features that it meets."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             module.momentum = None  # the plain average over passes, here one
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # dropout
         network.train()(clips_BTHWC)
-    met: list[Tensor] = []  # what the heads are given, exit by exit
-    heads: tuple[nn.Module, ...]
-    if isinstance(classifier, MaxPoolClassifier):
-        heads = (classifier.glance_head, classifier.step_heads)
-    else:
-        assert isinstance(classifier, Classifier), "heads that average have no bundle untrained"
-        heads = (classifier.out,)
-    hooks = [head.register_forward_pre_hook(lambda _, inputs: met.append(inputs[0])) for head in heads]
+    met: list[Tensor] = []  # what the heads are given, in their order
+
+    def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        met.append(inputs[0])
+
+    hooks = [module.register_forward_pre_hook(note) for module in dict.fromkeys(head.module for head in heads)]
     network.eval()(clips_BTHWC)
     for hook in hooks:
         hook.remove()
-    turned = [_compass(features_BD, network.config.num_classes, k * GOLDEN_ANGLE) for k, features_BD in enumerate(met)]
-    weights, biases = zip(*turned, strict=True)
-    first = heads[0]
-    assert isinstance(first, nn.Linear)
-    first.weight.copy_(weights[0])
-    first.bias.copy_(biases[0])
-    if not isinstance(classifier, MaxPoolClassifier):
-        return
-    classifier.step_heads.weight_KCD.copy_(torch.stack(weights[1:]))
-    classifier.step_heads.bias_KC.copy_(torch.stack(biases[1:]))
+    num_classes = config_of(network).num_classes
+    for number, (head, features_BF) in enumerate(zip(heads, met, strict=True)):
+        weight_CF, bias_C = _compass(features_BF, num_classes, number * GOLDEN_ANGLE)
+        head.weight_CF.copy_(weight_CF)
+        head.bias_C.copy_(bias_C)
 
 
 def _compass(features_BD: Tensor, num_classes: int, turn: float) -> tuple[Tensor, Tensor]:

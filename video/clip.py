@@ -38,6 +38,17 @@ class VideoLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class DecodePrice:
+    """What decoding costs at most, known before it begins; more only where the file lies about its keyframes.
+
+    Frames that nobody refers to are left out: often a third of them.
+    """
+
+    frames: int
+    pixels: int  # of all of them together
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
     """Facts of the source, as displayed (rotation and pixel aspect applied)."""
 
@@ -47,6 +58,9 @@ class VideoInfo:
     codec: str
     frames_decoded: int  # frames that came out of the decoder
     frames_sampled: int  # distinct frames among the clip's
+    frames_damaged: int = 0  # of those that were to be decoded: refused or called damaged by the decoder, not sampled
+    frames_missing: int = 0  # that the file speaks of, and that are not there
+    clock_breaks: int = 0  # times that the file's clock restarted or jumped; the clip's own runs on
 
 
 @dataclass(frozen=True, slots=True)

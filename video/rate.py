@@ -1,4 +1,6 @@
-"""A measured rate. Knows not what of: multiply-adds, videos, bytes; amounts over the seconds they took."""
+"""A measured rate. Knows not of what: multiply-adds, videos, bytes; amounts over the seconds they took."""
+
+_SMOOTHING = 0.1  # the weight of the newest observation
 
 
 class Rate:
@@ -7,14 +9,13 @@ class Rate:
     One thread observes; others may read: a read between the two writes is off by one observation at most.
     """
 
-    def __init__(self, *, smoothing: float = 0.1) -> None:
-        self._smoothing = smoothing
+    def __init__(self) -> None:
         self._amount = 0.0
         self._seconds = 0.0
 
     def observe(self, amount: float, seconds: float) -> None:
-        self._amount += self._smoothing * (amount - self._amount)
-        self._seconds += self._smoothing * (seconds - self._seconds)
+        self._amount += _SMOOTHING * (amount - self._amount)
+        self._seconds += _SMOOTHING * (seconds - self._seconds)
 
     def seconds_for(self, amount: float) -> float:
         """How long `amount` takes at this rate; 0 while nothing was measured."""

@@ -1,4 +1,4 @@
-"""The frames of a video as a player would show them, at a size to draw on. Knows no answer.
+"""The frames of a video as a player would show them, at a size to draw on. Knows no cube and no label.
 
 Shape suffixes: H rows, W columns, C colour channels.
 """
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fovea.answers import Video
 from video.clip import ClipRule, VideoLimits
-from video.file.decode import Reading
-from video.file.probe import scan
+from video.file.reading import Reading
+from video.file.scan import scan
 
 LEAST_WIDTH_PX, MAX_WIDTH_PX = 480, 1280  # letters must be legible on it, and the file no larger than it need be
 MAX_HEIGHT_PX = 960

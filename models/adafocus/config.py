@@ -5,10 +5,10 @@ Knows no layer and no weights. What the paper leaves open is listed in docs/deci
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from models.backbones.config import BackboneConfig
-from models.normalize import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
+from models.channels import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
 
 Aggregation: TypeAlias = Literal["max_pool", "average", "joint_statistics"]
 FocusInput: TypeAlias = Literal["frames", "differences"]
@@ -21,6 +21,8 @@ class AdaFocusConfig:
     Raises ValueError naming the value, the rule and the way out.
     """
 
+    family: ClassVar[str] = "adafocus_v3"
+    """Its name in `models.families`."""
     num_classes: int
     num_frames: int
     """T: frames of a clip; the cubes are cut out of these."""

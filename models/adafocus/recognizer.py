@@ -55,10 +55,10 @@ class AdaFocusRecognizer:
         clip_size = (config.num_frames, *config.frame_size)
         check_rule(clip_rule, clip_size, temperatures, config.max_cubes + 1)
         self._config = config
-        self._clip_spec = clip_rule
+        self._clip_rule = clip_rule
         self._temperatures = tuple(temperatures)
         self._device = runtime.device
-        self._costs = step_flops(config)
+        self._step_flops = step_flops(config)
         self._clip_size = clip_size
         glance_NHWC = torch.zeros(config.num_glance_frames, *config.frame_size, 3, dtype=torch.uint8)
         crops_NHWC = torch.zeros(*config.cube_size, 3, dtype=torch.uint8)
@@ -73,11 +73,11 @@ class AdaFocusRecognizer:
 
     @property
     def clip_rule(self) -> ClipRule:
-        return self._clip_spec
+        return self._clip_rule
 
     @property
     def step_flops(self) -> tuple[int, ...]:
-        return self._costs
+        return self._step_flops
 
     @property
     def frame_flops(self) -> int | None:

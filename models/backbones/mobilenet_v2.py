@@ -23,9 +23,11 @@ class MobileNetV2(nn.Module):
     def __init__(self, width_mult: float = 1.0) -> None:
         super().__init__()
         self.num_features = round_channels(LAST_CHANNELS * max(1.0, width_mult))
-        plan = [(expansion, round_channels(channels * width_mult), stride if first else 1)
-                for expansion, channels, repeats, stride in STAGES
-                for first in [True] + [False] * (repeats - 1)]  # fmt: skip
+        plan = [
+            (expansion, round_channels(channels * width_mult), stride if first else 1)
+            for expansion, channels, repeats, stride in STAGES
+            for first in [True] + [False] * (repeats - 1)
+        ]
         widths = [round_channels(STEM_CHANNELS * width_mult), *(channels for _, channels, _ in plan)]
         blocks = [
             InvertedResidual(inputs, outputs, stride, expansion)

@@ -6,9 +6,9 @@ Knows no layer and no weights. The paper's ablations (Tables 2 and 6 to 11) are 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
-from models.normalize import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
+from models.channels import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
 
 Depthwise: TypeAlias = Literal["2d", "2+1d", "3d"]
 Activation: TypeAlias = Literal["relu", "dynamic_relu", "frame_dynamic_relu"]
@@ -20,6 +20,8 @@ NUM_STAGES = 4
 class MobileFormerConfig:
     """Sizes are (rows, columns) in pixels. Raises ValueError naming the value, the rule and the way out."""
 
+    family: ClassVar[str] = "video_mobile_former"
+    """Its name in `models.families`."""
     num_classes: int
     blocks: tuple[int, ...]
     """Of each of the four stages (the paper's #Blocks). The first of a stage halves rows and columns."""

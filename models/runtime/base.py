@@ -4,25 +4,14 @@ Knows no architecture: a network is any function from one uint8 (N, H, W, 3) bat
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-Precision: TypeAlias = Literal["fp32", "bf16"]
+from models.runtime.config import Precision
+
 Network: TypeAlias = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeConfig:
-    """How networks are to be executed. The defaults suit the machine they meet."""
-
-    name: Literal["auto", "torch", "openvino"] = "auto"  # auto: torch on CUDA, else OpenVINO where it imports
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where the device computes it natively, else fp32
-    num_threads: int | None = None  # CPU threads of the heavy networks; None: every core we may use
-    cache_dir: Path | None = None  # converted models; None: none are kept
 
 
 class Runtime(Protocol):

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.runtime.base import Network, Precision, hold_torch_threads
+from models.runtime.base import Network, hold_torch_threads
+from models.runtime.config import Precision
 from models.runtime.file_cache import FileCache
 
 _LENGTH_BYTES = 8

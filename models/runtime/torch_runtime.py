@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.runtime.base import Network, Precision, hold_torch_threads
+from models.runtime.base import Network, hold_torch_threads
+from models.runtime.config import Precision
 
 
 class TorchRuntime:

@@ -42,9 +42,7 @@ class Admission:
         A request larger than the whole capacity is admitted when it would be alone: it could never be otherwise.
         """
         if self.draining:
-            raise Draining(
-                "the service is shutting down; send the request again, another replica will take it", retry_after_s=1
-            )
+            raise Draining.refused()
         if self.places >= self.max_places:
             raise self._overloaded(f"all {self.max_places} places for videos to be decoded are taken")
         if self.requests >= self.max_requests:

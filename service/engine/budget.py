@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fovea.errors import BudgetTooSmall, UnknownModel
+from models.thresholds import GridPoint
 from service.engine.request import Plan
 from video.clip import ClipRule
 
@@ -15,17 +16,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
-class GridPoint:
-    """Thresholds solved for one budget, and what they cost and reached on the calibration set."""
-
-    budget_flops: int
-    thresholds_nats: tuple[float, ...]
-    mean_cost_flops: float
-    accuracy: float
-
-
-@dataclass(frozen=True, slots=True)
-class FrontierPoint:
+class MeasuredPoint:
     """What answers cost in the mean and how many were right, on videos used for neither training nor calibration."""
 
     mean_cost_flops: float
@@ -48,7 +39,7 @@ class Offer:
     step_flops: tuple[int, ...]  # price of each step
     default_budget_flops: int
     grid: tuple[GridPoint, ...]
-    frontier: tuple[FrontierPoint, ...] = ()
+    frontier: tuple[MeasuredPoint, ...] = ()
     card: tuple[tuple[str, str], ...] = ()  # the model card: (heading, text)
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 
@@ -69,7 +60,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RecognitionOptions:
     """What a client asked for, each value of the right type and range by itself."""
 
     model: str = AUTO
@@ -80,7 +71,7 @@ class Options:
     top_k: int = 5
 
 
-def plan(options: Options, offers: Sequence[Offer], default: Offer) -> Plan:
+def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -> Plan:
     """Settle which model answers and what it may spend.
 
     Raises UnknownModel (names the known ones) and BudgetTooSmall (names the least price).
@@ -97,7 +88,7 @@ def plan(options: Options, offers: Sequence[Offer], default: Offer) -> Plan:
     return Plan(
         model=offer.name,
         step_flops=offer.step_flops,
-        thresholds_nats=offer.point_at(budget_flops).thresholds_nats,
+        thresholds_nats=offer.point_at(budget_flops).solution.thresholds_nats,
         budget_flops=budget_flops,
         max_flops=options.max_flops,
         deadline_ms=options.deadline_ms,
@@ -105,7 +96,7 @@ def plan(options: Options, offers: Sequence[Offer], default: Offer) -> Plan:
     )
 
 
-def _named(options: Options, offers: Sequence[Offer]) -> Offer:
+def _named(options: RecognitionOptions, offers: Sequence[Offer]) -> Offer:
     for offer in offers:
         if offer.name == options.model:
             if options.task not in (None, offer.task):
@@ -114,15 +105,14 @@ def _named(options: Options, offers: Sequence[Offer]) -> Offer:
                     "leave `task` out, or choose model `auto`"
                 )
             return offer
-    known = ", ".join(sorted(offer.name for offer in offers))
-    raise UnknownModel(f"model {options.model!r} is not loaded here; choose `auto` or one of: {known}")
+    raise UnknownModel.not_loaded(options.model, [AUTO, *sorted(offer.name for offer in offers)])
 
 
-def _or_default(options: Options, offer: Offer) -> int:
+def _or_default(options: RecognitionOptions, offer: Offer) -> int:
     return options.budget_flops if options.budget_flops is not None else offer.default_budget_flops
 
 
-def _cheapest_best(options: Options, budget_flops: int, offers: Sequence[Offer], default: Offer) -> Offer:
+def _cheapest_best(options: RecognitionOptions, budget_flops: int, offers: Sequence[Offer], default: Offer) -> Offer:
     """`model=auto`: the best measured accuracy at a cost of at most B, the cheaper on a tie; within one task only.
 
     Untrained bundles have no measured accuracy: one is taken only where it is the default and nothing better is there.
@@ -156,10 +146,4 @@ def _cheapest_best(options: Options, budget_flops: int, offers: Sequence[Offer],
 
 def _too_small(option: str, flops: int, offers: Sequence[Offer]) -> BudgetTooSmall:
     cheapest = min(offers, key=lambda offer: offer.least_flops)
-    least_gflops = cheapest.least_flops / 1e9  # told in full: rounded, it might be refused again
-    return BudgetTooSmall(
-        f"{option}={flops / 1e9} is below the {least_gflops} GFLOPs that a glance of {cheapest.name} costs; "
-        f"ask for at least {least_gflops}",
-        option=option,
-        least_gflops=least_gflops,
-    )
+    return BudgetTooSmall.below_glance(option, flops / 1e9, cheapest.name, cheapest.least_flops / 1e9)

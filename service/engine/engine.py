@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fovea.errors import DeadlineBeforeGlance, Draining, FoveaError, InferenceFailed, RequestCancelled
 from fovea.words import ExitReason
-from models.recognizer import Recognizer, ReusesFrames, Shared, State
-from service.engine.request import CubeBox, Request, Reuse, Step
+from models.recognizer import Recognizer, ReusesFrames, State
+from service.engine.request import Request, Step
 from service.engine.scheduler import Batch, Kind, Scheduler, exit_reason, is_late
 from service.metrics import Metrics
 from video.rate import Rate
@@ -59,7 +59,7 @@ class Engine:
             if not self._ended:
                 self._inbox.put(request)
                 return
-        self._leave(request, _too_late())
+        self._leave(request, Draining.cut_off("video"))
 
     def stop(self, timeout_s: float | None = None) -> None:
         """End the thread. Requests still inside are answered with Draining: let them finish first."""
@@ -80,22 +80,33 @@ class Engine:
             request = self._inbox.get()
             if request is None:
                 return False
-            self._note_savings(request)
-            self._scheduler.add([request])
+            try:
+                self._note_savings(request)
+            except Exception as error:  # the thread's edge: it costs this request, not the loop
+                log.exception("what a request for %s saves could not be told", request.plan.model)
+                self._leave(request, InferenceFailed(f"the request could not be taken in: {error}"))
+            else:
+                self._scheduler.add([request])
         return True
 
     def _note_savings(self, request: Request) -> None:
         """What a glance leaves out is known before it is taken: a camera's windows come one after the other."""
         recognizer = self._recognizers[request.plan.model]
-        if request.reuse is None or not isinstance(recognizer, ReusesFrames) or recognizer.frame_flops is None:
-            request.reuse = None
+        if request.shared is None or not isinstance(recognizer, ReusesFrames) or recognizer.frame_flops is None:
+            request.shared = None
             return
-        num_new = recognizer.num_new_frames(_shared(request.reuse))
+        num_new = recognizer.num_new_frames(request.shared)
         request.saved_flops = (recognizer.num_glance_frames - num_new) * recognizer.frame_flops
 
     def step(self) -> None:
         """One turn: a batch of glances or of cubes, each request one step further."""
-        batch = self._schedule()
+        try:
+            batch = self._schedule()
+        except Exception as error:  # the thread's edge: whoever waits is told, and the loop goes on with who comes next
+            log.exception("whose turn it is could not be settled")
+            for request in self._scheduler.clear():
+                self._leave(request, InferenceFailed(f"whose turn it is could not be settled: {error}"))
+            return
         if batch is None:
             return
         try:
@@ -165,45 +176,32 @@ class Engine:
                 request = self._inbox.get()
                 if request is not None:
                     self._scheduler.add([request])
-            batch = self._scheduler.schedule()
-            for request in batch.requests if batch is not None else ():
-                self._leave(request, _too_late())
+            for request in self._scheduler.clear():
+                self._leave(request, Draining.cut_off("video"))
 
 
 def _glance(recognizer: Recognizer[State], requests: Sequence[Request]) -> list[State]:
     clips_THWC = [request.clip.frames_THWC for request in requests]
-    if not isinstance(recognizer, ReusesFrames) or all(request.reuse is None for request in requests):
+    if not isinstance(recognizer, ReusesFrames) or all(request.shared is None for request in requests):
         return recognizer.glance(clips_THWC)
-    shared = [None if request.reuse is None else _shared(request.reuse) for request in requests]
-    return recognizer.glance_sharing(clips_THWC, shared)
-
-
-def _shared(reuse: Reuse) -> Shared:
-    return Shared(reuse.keys_T, reuse.memory)
+    return recognizer.glance_sharing(clips_THWC, [request.shared for request in requests])
 
 
 def _step_of(request: Request, state: State) -> Step:
     assert state.step == request.next_step, "the recognizer answered another step than it was asked for"
-    cube = state.cube
     return Step(
         step=state.step,
         flops=request.next_cost_flops,
         entropy_nats=state.entropy_nats,
         probabilities_C=state.probabilities_C,
-        cube=None if cube is None else CubeBox(cube.t, cube.y, cube.x, cube.num_frames, cube.height_px, cube.width_px),
-    )
-
-
-def _too_late() -> Draining:
-    return Draining(
-        "the service shut down before this video was done; send it again to another replica", retry_after_s=1
+        cube=state.cube,
     )
 
 
 def _farewell(request: Request) -> ExitReason | FoveaError:
     """What to tell a request that leaves between steps: it was cancelled, or its deadline passed."""
     if request.cancelled:
-        return RequestCancelled("the client left before the answer was complete")
+        return RequestCancelled.before_answer()
     if request.steps:
         return ExitReason.DEADLINE
     return DeadlineBeforeGlance(f"the deadline of {request.plan.deadline_ms} ms passed before the glance was done")

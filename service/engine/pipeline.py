@@ -14,13 +14,23 @@ from ulid import ULID
 
 from fovea.errors import DeadlineBeforeGlance, UnknownModel
 from fovea.words import ExitReason
+from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
-from service.engine.budget import Offer, Options, plan
+from service.engine.budget import Offer, RecognitionOptions, plan
 from service.engine.engine import Engine
-from service.engine.request import Event, Plan, Recognition, Request, Reuse, Source, Step, Timing
+from service.engine.lanes import Lane
+from service.engine.request import EngineEvent, Plan, Recognition, Request, Step, Timing
 from service.metrics import Metrics
 from video.children.sandbox import Sandbox
 from video.clip import Clip
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The kinds of work that recognise, side by side."""
+
+    uploads: Lane
+    cameras: Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +43,8 @@ class Decoded:
     started_s: float  # monotonic: the end of the upload
     upload_s: float
     decode_s: float
-    source: Source = Source.UPLOAD
-    reuse: Reuse | None = None
+    lane: Lane
+    shared: Shared | None = None
 
     @property
     def deadline_s(self) -> float | None:
@@ -45,12 +55,20 @@ class Pipeline:
     """Recognises videos with the loaded models (`offers`, the first of them the default)."""
 
     def __init__(
-        self, *, offers: Sequence[Offer], engine: Engine, sandbox: Sandbox, admission: Admission, metrics: Metrics
+        self,
+        *,
+        offers: Sequence[Offer],
+        engine: Engine,
+        lanes: Lanes,
+        sandbox: Sandbox,
+        admission: Admission,
+        metrics: Metrics,
     ) -> None:
         self.catalogue = tuple(offers)
         self.admission = admission
         self._offers = {offer.name: offer for offer in offers}
         self._engine = engine
+        self._lanes = lanes
         self._sandbox = sandbox
         self._metrics = metrics
         self._least_first_result_s: float | None = None  # the fastest glance seen, from the end of its upload
@@ -63,10 +81,10 @@ class Pipeline:
     def offer(self, name: str) -> Offer:
         """The loaded model of that name. Raises UnknownModel."""
         if name not in self._offers:
-            raise UnknownModel(f"model {name!r} is not loaded here; there are: {', '.join(sorted(self._offers))}")
+            raise UnknownModel.not_loaded(name, sorted(self._offers))
         return self._offers[name]
 
-    def plan(self, options: Options) -> Plan:
+    def plan(self, options: RecognitionOptions) -> Plan:
         """Settle the model and the budget. Raises UnknownModel, BudgetTooSmall."""
         return plan(options, self.catalogue, self.catalogue[0])
 
@@ -95,18 +113,18 @@ class Pipeline:
             ticket.decoded()
         decode_s = time.monotonic() - started_s
         self._metrics.decode_seconds.observe(decode_s)
-        return Decoded(plan, ticket, clip, started_s, upload_s, decode_s)
+        return Decoded(plan, ticket, clip, started_s, upload_s, decode_s, self._lanes.uploads)
 
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
         loop = asyncio.get_running_loop()
-        events: asyncio.Queue[tuple[Event, float]] = asyncio.Queue()  # with the time at which each happened
+        events: asyncio.Queue[tuple[EngineEvent, float]] = asyncio.Queue()  # with the time at which each happened
 
-        def emit(event: Event) -> None:  # called in the engine's thread
+        def emit(event: EngineEvent) -> None:  # called in the engine's thread
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
                 loop.call_soon_threadsafe(note, event, time.monotonic())
 
-        def note(event: Event, now_s: float) -> None:
+        def note(event: EngineEvent, now_s: float) -> None:
             if decoded.ticket is None:
                 pass
             elif isinstance(event, Step):  # given back when spent, not when read: clients may read slowly
@@ -115,7 +133,7 @@ class Pipeline:
                 decoded.ticket.close()
             events.put_nowait((event, now_s))
 
-        request = Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.source, decoded.reuse)
+        request = Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.lane, decoded.shared)
         submitted_s = time.monotonic()
         self._engine.submit(request)
         try:
@@ -123,7 +141,7 @@ class Pipeline:
                 event, now_s = await events.get()
                 match event:
                     case Step():
-                        if event.step == 0 and decoded.source is Source.UPLOAD:
+                        if event.step == 0 and decoded.lane == self._lanes.uploads:
                             self._note_first_result(now_s - decoded.started_s)
                         yield event
                     case ExitReason():
@@ -138,10 +156,10 @@ class Pipeline:
         finally:
             request.cancelled = True
 
-    async def look(self, plan: Plan, clip: Clip, reuse: Reuse) -> Recognition:
-        """A camera's window to answer. `reuse` says which frames the windows before it have shown already."""
+    async def look(self, plan: Plan, clip: Clip, shared: Shared) -> Recognition:
+        """A camera's window to answer. `shared` says which frames the windows before it have shown already."""
         started_s = time.monotonic()
-        decoded = Decoded(plan, None, clip, started_s, 0.0, 0.0, Source.CAMERA, reuse)
+        decoded = Decoded(plan, None, clip, started_s, 0.0, 0.0, self._lanes.cameras, shared)
         async with aclosing(self.run(decoded)) as events:
             async for event in events:
                 if isinstance(event, Recognition):

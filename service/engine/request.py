@@ -1,11 +1,10 @@
-"""The nouns every part of the service shares. Knows no model, no thread and no HTTP; FLOPs are plain ints here.
+"""The nouns every part of the service shares. Knows no network, no thread and no HTTP; FLOPs are plain ints here.
 
 "FLOPs" are multiply-adds of convolutions, linear layers and matrix products, as the papers count them.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 
 from fovea.errors import FoveaError
 from fovea.words import ExitReason
+from models.recognizer import Cube, Shared
+from service.engine.lanes import Lane
 from video.clip import Clip, VideoInfo
 
 
@@ -42,36 +43,6 @@ class Plan:
         return total
 
 
-class Source(StrEnum):
-    """Who a video comes from: the two share the device by weighted turns."""
-
-    UPLOAD = "upload"
-    CAMERA = "camera"
-
-
-@dataclass(slots=True, eq=False)
-class Reuse:
-    """How a camera's window shares frames with the ones before: equal keys stand for equal frames.
-
-    `memory` is the recognizer's to fill, by key; it goes from window to window, and only the engine's thread looks in.
-    """
-
-    keys_T: tuple[int, ...]
-    memory: dict[int, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class CubeBox:
-    """A cube on the clip's own grid: frames [t, t + num_frames), pixel rows and columns of the clip frame."""
-
-    t: int
-    y: int
-    x: int
-    num_frames: int
-    height_px: int
-    width_px: int
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
     """One prediction p_k: what it cost and what it says."""
@@ -80,7 +51,7 @@ class Step:
     flops: int
     entropy_nats: float
     probabilities_C: NDArray[np.float32]
-    cube: CubeBox | None
+    cube: Cube | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +65,7 @@ class Timing:
     total_s: float
 
 
-Event: TypeAlias = Step | ExitReason | FoveaError
+EngineEvent: TypeAlias = Step | ExitReason | FoveaError
 
 
 @dataclass(slots=True, eq=False)
@@ -104,14 +75,14 @@ class Request:
     plan: Plan
     clip: Clip
     deadline_s: float | None  # monotonic clock
-    emit: Callable[[Event], None]  # called in the engine's thread: every Step, then one ExitReason or error, last
-    source: Source = Source.UPLOAD
-    reuse: Reuse | None = None  # for recognizers that glance at each frame by itself
+    emit: Callable[[EngineEvent], None]  # called in the engine's thread: every Step, then one ExitReason or error, last
+    lane: Lane
+    shared: Shared | None = None  # with earlier windows, where the recognizer glances at each frame by itself
     cancelled: bool = False  # set by any thread; looked at between steps
     steps: list[Step] = field(default_factory=list)  # filled by the engine
     state: Any = None  # the recognizer's State, between two steps; filled by the engine
     inference_s: float = 0.0  # filled by the engine
-    saved_flops: int = 0  # of the glance, because frames are reused; filled by the engine
+    saved_flops: int = 0  # of the glance, because frames are shared; filled by the engine
 
     @property
     def spent_flops(self) -> int:

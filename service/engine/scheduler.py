@@ -4,10 +4,9 @@ A request is a run of priced steps: one glance, then cubes. Glance is prefill, f
 scheduler forms one batch of glances or of cubes, of different videos but one model, bounded by summed FLOPs. Requests
 join and leave between turns (continuous batching).
 
-Fairness: a turn is an upload's or a camera's, by weight: whichever of the two has been served fewer multiply-adds for
-its weight. The batch is formed around the request of that kind that has waited for the most turns, so every waiting
-request is served within as many of its kind's turns as there were requests of its kind when it came. Room that is left
-in a batch is filled with whatever fits.
+Fairness: a turn belongs to a lane, by weight (`lanes`). The batch is formed around the request of that lane that has
+waited for the most turns, so every waiting request is served within as many of its lane's turns as there were requests
+in its lane when it came. Room that is left in a batch is filled with whatever fits.
 """
 
 from collections.abc import Iterable
@@ -15,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fovea.words import ExitReason
-from service.engine.request import Plan, Request, Source
+from service.engine.lanes import Turns
+from service.engine.request import Plan, Request
 
 
 class Kind(StrEnum):
@@ -39,13 +39,11 @@ class Batch:
 class Scheduler:
     """Holds the requests that are ready for their next step, in the order in which they became so."""
 
-    def __init__(self, *, max_batch_flops: int, max_batch_size: int, camera_share: float = 0.5) -> None:
-        """`camera_share`: of the device, for cameras while uploads wait, too; between 0 and 1."""
+    def __init__(self, *, max_batch_flops: int, max_batch_size: int) -> None:
         self.max_batch_flops = max_batch_flops
         self.max_batch_size = max_batch_size
         self._ready: list[Request] = []
-        self._weights = {Source.UPLOAD: 1 - camera_share, Source.CAMERA: camera_share}
-        self._served = dict.fromkeys(Source, 0.0)  # multiply-adds over weight; what only counts is the difference
+        self._turns = Turns()
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -64,16 +62,16 @@ class Scheduler:
     def schedule(self) -> Batch | None:
         """Remove and return the next batch: the longest-waiting request whose turn it is, and all that fit beside it.
 
-        Those of its source come first, oldest first.
+        Those of its lane come first, oldest first.
         """
         if not self._ready:
             return None
-        source = self._turn()
-        oldest = next(request for request in self._ready if request.source is source)
+        lane = self._turns.next({request.lane: None for request in self._ready})  # a set that keeps the order
+        oldest = next(request for request in self._ready if request.lane == lane)
         model, kind = oldest.plan.model, kind_of(oldest)
         chosen: set[int] = set()
         room_flops = self.max_batch_flops
-        for request in sorted(self._ready, key=lambda request: request.source is not source):  # stable: oldest first
+        for request in sorted(self._ready, key=lambda request: request.lane != lane):  # stable: oldest first
             fits = not chosen or (len(chosen) < self.max_batch_size and request.next_cost_flops <= room_flops)
             if fits and request.plan.model == model and kind_of(request) is kind:
                 chosen.add(id(request))
@@ -81,18 +79,13 @@ class Scheduler:
         requests = tuple(request for request in self._ready if id(request) in chosen)
         self._ready = [request for request in self._ready if id(request) not in chosen]
         for request in requests:
-            self._served[request.source] += request.next_cost_flops / self._weights[request.source]
+            self._turns.serve(request.lane, request.next_cost_flops)
         return Batch(model=model, kind=kind, requests=requests)
 
-    def _turn(self) -> Source:
-        """Whose turn it is. Who had nothing to do saves up no turns: it starts level with the other."""
-        waiting = {request.source for request in self._ready}
-        if len(waiting) == 1:
-            (source,) = waiting
-            for other in Source:
-                self._served[other] = max(self._served[other], self._served[source])
-            return source
-        return min(Source, key=lambda source: self._served[source])
+    def clear(self) -> list[Request]:
+        """Remove and return everyone, oldest first."""
+        everyone, self._ready = self._ready, []
+        return everyone
 
 
 def kind_of(request: Request) -> Kind:

@@ -1,26 +1,50 @@
 """Every key that Fovea has in Redis. Values with passwords are marked."""
 
+from dataclasses import dataclass
+
+from service.ledger.base import Kind
+
 PREFIX = "fovea:"
-STREAMS = PREFIX + "streams"  # hash: stream id to its record; PASSWORDS of cameras
-READ = PREFIX + "read"  # hash: stream id to the ms when somebody last asked for it
-REPLICAS = PREFIX + "replicas"  # sorted set: replica to the ms until which it counts as alive
 
 
-def lease(stream: str) -> str:
-    """String: the holder's token; expires with the lease."""
-    return f"{PREFIX}stream:{stream}:lease"
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Of one kind: `fovea:stream:records`, `fovea:stream:str_01J...:lease`."""
 
+    kind: Kind
 
-def events(stream: str) -> str:
-    """Redis stream: the events, its ids theirs."""
-    return f"{PREFIX}stream:{stream}:events"
+    @property
+    def records(self) -> str:
+        """Hash: id to record; PASSWORDS of cameras."""
+        return f"{PREFIX}{self.kind}:records"
 
+    @property
+    def read(self) -> str:
+        """Hash: id to the ms when somebody last asked for it."""
+        return f"{PREFIX}{self.kind}:read"
 
-def status(stream: str) -> str:
-    """String: what its holder last reported."""
-    return f"{PREFIX}stream:{stream}:status"
+    @property
+    def replicas(self) -> str:
+        """Sorted set: replica to the ms until which it counts as alive."""
+        return f"{PREFIX}{self.kind}:replicas"
 
+    @property
+    def about(self) -> str:
+        """Hash: replica to what it says about itself."""
+        return f"{PREFIX}{self.kind}:about"
 
-def removed(stream: str) -> str:
-    """String: set for an hour once the stream is removed, so that its holder does not put it back."""
-    return f"{PREFIX}stream:{stream}:removed"
+    def lease(self, record_id: str) -> str:
+        """String: the holder's token; expires with the lease."""
+        return f"{PREFIX}{self.kind}:{record_id}:lease"
+
+    def events(self, record_id: str) -> str:
+        """Redis stream: the events, its ids theirs."""
+        return f"{PREFIX}{self.kind}:{record_id}:events"
+
+    def report(self, record_id: str) -> str:
+        """String: what its holder last reported."""
+        return f"{PREFIX}{self.kind}:{record_id}:report"
+
+    def removed(self, record_id: str) -> str:
+        """String: set for a while once the record is removed, so that its holder does not put it back."""
+        return f"{PREFIX}{self.kind}:{record_id}:removed"

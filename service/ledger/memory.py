@@ -1,158 +1,162 @@
-"""The state of a single process, in its memory: the twin of `redis_state`. One event loop's."""
+"""A ledger in the memory of one process: the simplest of the three twins, for tests. One event loop's."""
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service.ledger.base import Event, Keeping, Record, fenced, free, id_key
-
-REMOVED_KEPT_S = 60.0  # that a removed stream's last events can still be read
+from service.ledger.base import (
+    BEFORE_ALL,
+    LAST_WORDS_S,
+    REMOVED_S,
+    Adding,
+    Event,
+    Keeping,
+    Kind,
+    Note,
+    Record,
+    fenced,
+    id_key,
+    id_text,
+)
+from service.ledger.holds import Holds
+from service.ledger.waiting import Bells
 
 
 @dataclass(slots=True)
-class _Stream:
-    record: Record
+class _Page:
+    """Of one record."""
+
     events: deque[Event]
-    read_s: float
-    last_id: tuple[int, int] = (0, 0)
-    token: str | None = None
-    lease_ends_s: float = 0.0
-    status: str | None = None
+    record: Record | None = None
+    report: str | None = None
     removed_s: float | None = None
-    grown: asyncio.Event = field(default_factory=asyncio.Event)  # set and replaced with every event
+
+
+@dataclass(slots=True)
+class MemoryBook:
+    """`wall` gives the time that ids are made of; it may jump."""
+
+    events_kept: int
+    wall: Callable[[], float]
+    holds: Holds
+    _pages: dict[str, _Page] = field(default_factory=dict)
+    _bells: Bells = field(default_factory=Bells)
+
+    async def add(self, record: Record, limit: int) -> Adding:
+        page = self._page(record.id)
+        if page is not None:
+            return "removed" if page.record is None else "there"
+        if len(await self.records()) >= limit:
+            return "full"
+        self._pages[record.id] = _Page(deque(maxlen=self.events_kept), record)
+        return "added"
+
+    async def records(self) -> list[Record]:
+        return sorted((page.record for page in self._pages.values() if page.record), key=lambda record: record.id)
+
+    async def record(self, record_id: str) -> Record | None:
+        page = self._page(record_id)
+        return None if page is None else page.record
+
+    async def remove(self, record_id: str, last: Note | None = None) -> bool:
+        page = self._page(record_id)
+        if page is None or page.record is None:
+            return False
+        page.record, page.report, page.removed_s = None, None, self.holds.clock()
+        self.holds.forget(record_id)
+        if last is not None:
+            self._append(record_id, page, last, None)
+        return True
+
+    async def read(self, record_id: str) -> None:
+        self.holds.read(record_id)
+
+    async def unread_s(self, record_id: str) -> float:
+        return self.holds.unread_s(record_id)
+
+    async def take(self, record_id: str, token: str, lease_s: float) -> bool:
+        return await self.record(record_id) is not None and self.holds.take(record_id, token, lease_s)
+
+    async def keep(self, record: Record, token: str, lease_s: float, report: str | None = None) -> Keeping:
+        page = self._page(record.id)
+        if page is None or page.record is None:
+            return "removed"
+        keeping = self.holds.keep(record.id, token, lease_s)
+        if keeping == "kept" and report is not None:
+            page.report = report
+        return keeping
+
+    async def give_up(self, record_id: str, token: str) -> None:
+        self.holds.give_up(record_id, token)
+
+    async def append(
+        self, record_id: str, token: str, note: Note, *, after: str | None = None, report: str | None = None
+    ) -> str:
+        page = self._page(record_id)
+        if page is None or page.record is None:
+            raise fenced(record_id)
+        self.holds.check(record_id, token)
+        page.report = page.report if report is None else report
+        return self._append(record_id, page, note, after)
+
+    async def report(self, record_id: str) -> str | None:
+        page = self._page(record_id)
+        return None if page is None else page.report
+
+    async def events(self, record_id: str, after: str, *, wait_s: float = 0.0, limit: int = 100) -> list[Event]:
+        after_key = id_key(after)
+
+        async def news() -> list[Event]:
+            page = self._page(record_id)
+            kept = [] if page is None else page.events
+            return [event for event in kept if id_key(event.id) > after_key][:limit]
+
+        return await self._bells.wait(record_id, news, wait_s)
+
+    async def last_id(self, record_id: str) -> str | None:
+        page = self._page(record_id)
+        return None if page is None or not page.events else page.events[-1].id
+
+    async def present(self, replica: str, about: str, for_s: float) -> dict[str, str]:
+        return self.holds.present(replica, about, for_s)
+
+    async def leave(self, replica: str) -> None:
+        self.holds.leave(replica)
+
+    def _page(self, record_id: str) -> _Page | None:
+        page = self._pages.get(record_id)
+        if page is None or page.removed_s is None:
+            return page
+        removed_for_s = self.holds.clock() - page.removed_s
+        if removed_for_s > LAST_WORDS_S:
+            page.events.clear()
+        if removed_for_s > REMOVED_S:
+            del self._pages[record_id]
+            return None
+        return page
+
+    def _append(self, record_id: str, page: _Page, note: Note, after: str | None) -> str:
+        before = max(page.events[-1].id if page.events else BEFORE_ALL, after or BEFORE_ALL, key=id_key)
+        milliseconds, sequence = id_key(before)
+        event_id = id_text(max((int(self.wall() * 1000), 0), (milliseconds, sequence + 1)))  # the clock may be put back
+        page.events.append(Event(event_id, before, note.name, note.data))
+        self._bells.ring(record_id)
+        return event_id
 
 
 class MemoryLedger:
-    """`events_kept` of each stream. `wall` gives the time that ids are made of; it may jump."""
-
-    def __init__(
-        self, *, events_kept: int, wall: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._events_kept = events_kept
+    def __init__(self, *, wall: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic) -> None:
         self._wall = wall
         self._clock = clock
-        self._streams: dict[str, _Stream] = {}
-        self._replicas: dict[str, float] = {}
+        self._books: dict[Kind, MemoryBook] = {}
 
-    async def add(self, record: Record, limit: int) -> bool:
-        if len(self._living()) >= limit:
-            return False
-        self._streams[record.id] = _Stream(record, deque(maxlen=self._events_kept), self._clock())
-        return True
+    async def open(self) -> None:
+        await asyncio.sleep(0)
 
-    async def records(self) -> list[Record]:
-        return sorted((stream.record for stream in self._living()), key=lambda record: record.id)
-
-    async def record(self, stream: str) -> Record | None:
-        found = self._stream(stream)
-        return None if found is None else found.record
-
-    async def remove(self, stream: str, last: Event | None = None) -> bool:
-        found = self._stream(stream)
-        if found is None:
-            return False
-        if last is not None:
-            self._append(found, last.name, last.data, None)
-        found.removed_s, found.token = self._clock(), None
-        return True
-
-    async def read(self, stream: str) -> None:
-        if (found := self._stream(stream)) is not None:
-            found.read_s = self._clock()
-
-    async def unread_s(self, stream: str) -> float:
-        found = self._stream(stream)
-        return 0.0 if found is None else self._clock() - found.read_s
-
-    async def take(self, stream: str, token: str, lease_s: float) -> bool:
-        found = self._stream(stream)
-        if found is None or self._holder(found) is not None:
-            return False
-        found.token, found.lease_ends_s = token, self._clock() + lease_s
-        return True
-
-    async def keep(self, record: Record, token: str, lease_s: float) -> Keeping:
-        found = self._stream(record.id)
-        if found is None:
-            return "removed"
-        if self._holder(found) not in {None, token}:
-            return "lost"
-        found.token, found.lease_ends_s = token, self._clock() + lease_s
-        return "kept"
-
-    async def give_up(self, stream: str, token: str) -> None:
-        found = self._stream(stream)
-        if found is not None and found.token == token:
-            found.token = None
-
-    async def append(self, stream: str, token: str, name: str, data: str, *, after: str | None = None) -> str:
-        return self._append(self._held(stream, token), name, data, after)
-
-    async def report(self, stream: str, token: str, status: str) -> None:
-        self._held(stream, token).status = status
-
-    async def status(self, stream: str) -> str | None:
-        found = self._stream(stream)
-        return None if found is None else found.status
-
-    async def events(self, stream: str, after: str, *, wait_s: float = 0.0, limit: int = 100) -> list[Event]:
-        after_key = id_key(after)
-        deadline_s = asyncio.get_running_loop().time() + wait_s
-        while (found := self._streams.get(stream)) is not None:
-            news = [event for event in found.events if id_key(event.id) > after_key][:limit]
-            if news:
-                return news
-            try:
-                async with asyncio.timeout_at(deadline_s):
-                    await found.grown.wait()
-            except TimeoutError:
-                break
-        return []
-
-    async def ends(self, stream: str) -> tuple[str, str] | None:
-        found = self._streams.get(stream)
-        return (found.events[0].id, found.events[-1].id) if found is not None and found.events else None
-
-    async def present(self, replica: str, for_s: float) -> Sequence[str]:
-        now_s = self._clock()
-        self._replicas[replica] = now_s + for_s
-        self._replicas = {name: until_s for name, until_s in self._replicas.items() if until_s > now_s}
-        return sorted(self._replicas)
+    def book(self, kind: Kind, *, events_kept: int) -> MemoryBook:
+        return self._books.setdefault(kind, MemoryBook(events_kept, self._wall, Holds(self._clock)))
 
     async def close(self) -> None:
-        self._streams.clear()
-
-    def _living(self) -> list[_Stream]:
-        now_s = self._clock()
-        for name, stream in list(self._streams.items()):
-            if stream.removed_s is not None and now_s - stream.removed_s > REMOVED_KEPT_S:
-                del self._streams[name]
-        return [stream for stream in self._streams.values() if stream.removed_s is None]
-
-    def _stream(self, name: str) -> _Stream | None:
-        found = self._streams.get(name)
-        return found if found is not None and found.removed_s is None else None
-
-    def _holder(self, stream: _Stream) -> str | None:
-        return stream.token if self._clock() < stream.lease_ends_s else None
-
-    def _held(self, name: str, token: str) -> _Stream:
-        found = self._stream(name)
-        holder = None if found is None else self._holder(found)
-        if found is None or holder not in {None, token}:
-            raise fenced(name)
-        if holder is None:
-            raise free(name)
-        return found
-
-    def _append(self, stream: _Stream, name: str, data: str, after: str | None) -> str:
-        milliseconds, sequence = stream.last_id if after is None else max(stream.last_id, id_key(after))
-        now = int(self._wall() * 1000), 0
-        stream.last_id = max(now, (milliseconds, sequence + 1))  # also where the clock was put back
-        event = Event("{}-{}".format(*stream.last_id), name, data)
-        stream.events.append(event)
-        stream.grown.set()
-        stream.grown = asyncio.Event()
-        return event.id
+        self._books.clear()

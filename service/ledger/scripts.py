@@ -1,28 +1,38 @@
-"""What must happen in Redis at once, in Lua. Knows the layout of `keys` and nothing of streams."""
+"""What must happen in Redis at once, in Lua. Knows the layout of `keys` and nothing of what is kept."""
 
 ADD = """
-if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
+if redis.call('EXISTS', KEYS[2]) == 1 then return 'removed' end
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 then return 'there' end
+if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then return 'full' end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-return 1
-"""  # streams; id, record, limit
+return 'added'
+"""  # records, removed; id, record, limit
 
-# Appends with an id of Redis's time, but never at or before the newest event or `after_ms`: a clock may be put back,
-# and a restarted Redis has forgotten how far it was.
+# Appends with an id of Redis's time, but never at or before the newest event or `after`: a clock may be put back, and a
+# restarted Redis has forgotten how far it was. `before` is whichever of the two came last.
 _APPEND = """
-local function append(key, name, data, kept, after_ms)
+local function parts(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(seq)
+end
+local function append(key, name, data, kept, after)
   local time = redis.call('TIME')
-  local ms = time[1] * 1000 + math.floor(time[2] / 1000)
-  if after_ms >= ms then ms = after_ms + 1 end
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local before = after
   local newest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)
   if newest[1] then
-    local newest_ms = tonumber(string.match(newest[1][1], '^%d+'))
-    if newest_ms > ms then ms = newest_ms end
+    local newest_ms, newest_seq = parts(newest[1][1])
+    local after_ms, after_seq = parts(after)
+    if newest_ms > after_ms or (newest_ms == after_ms and newest_seq > after_seq) then before = newest[1][1] end
   end
-  return redis.call('XADD', key, 'MAXLEN', kept, string.format('%.0f-*', ms), 'name', name, 'data', data)
+  local ms, seq = parts(before)
+  local id = string.format('%.0f-%.0f', ms, seq + 1)
+  if now > ms then id = string.format('%.0f-0', now) end
+  return redis.call('XADD', key, 'MAXLEN', kept, id, 'name', name, 'data', data, 'before', before)
 end
 """
 
-# 'free': nobody holds the stream, as after a restart of Redis. Its holder puts it back with `KEEP`, and may go on.
+# 'free': nobody holds the record, as after a restart of Redis. Its holder puts it back with `KEEP`, and may go on.
 _CHECK = """
 local function check(lease, removed, token)
   local holder = redis.call('GET', lease)
@@ -38,27 +48,28 @@ APPEND = (
     + """
 local verdict = check(KEYS[1], KEYS[2], ARGV[1])
 if verdict ~= 'ours' then return verdict end
-return append(KEYS[3], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]))
+if ARGV[6] ~= '' then redis.call('SET', KEYS[4], ARGV[6]) end
+return append(KEYS[3], ARGV[2], ARGV[3], ARGV[4], ARGV[5])
 """
-)  # lease, removed, events; token, name, data, kept, after_ms: the id, or the verdict
+)  # lease, removed, events, report; token, name, data, kept, after, report: the id, or the verdict
 
 REMOVE = (
     _APPEND
     + """
-if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('SET', KEYS[4], '1', 'EX', 3600)
+local there = redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('SET', KEYS[4], '1', 'EX', there == 1 and ARGV[5] or ARGV[6])
 redis.call('DEL', KEYS[2], KEYS[5])
 redis.call('HDEL', KEYS[6], ARGV[1])
-if ARGV[2] ~= '' then append(KEYS[3], ARGV[2], ARGV[3], ARGV[4], 0) end
-redis.call('EXPIRE', KEYS[3], 60)
-return 1
+if there == 1 and ARGV[2] ~= '' then append(KEYS[3], ARGV[2], ARGV[3], ARGV[4], '0-0') end
+redis.call('EXPIRE', KEYS[3], ARGV[6])
+return there
 """
-)  # streams, lease, events, removed, status, read; id, name, data, kept
+)  # records, lease, events, removed, report, read; id, name, data, kept, removed_s, last_words_s
 
 TAKE = """
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
 return redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) and 1 or 0
-"""  # streams, lease; id, token, lease_ms
+"""  # records, lease; id, token, lease_ms
 
 KEEP = """
 if redis.call('EXISTS', KEYS[3]) == 1 then return 'removed' end
@@ -66,40 +77,50 @@ local holder = redis.call('GET', KEYS[2])
 if holder and holder ~= ARGV[2] then return 'lost' end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[4])
+if ARGV[5] ~= '' then redis.call('SET', KEYS[4], ARGV[5]) end
 return 'kept'
-"""  # streams, lease, removed; id, token, lease_ms, record
+"""  # records, lease, removed, report; id, token, lease_ms, record, report
 
 GIVE_UP = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """  # lease; token
 
-REPORT = (
-    _CHECK
-    + """
-local verdict = check(KEYS[1], KEYS[2], ARGV[1])
-if verdict == 'ours' then redis.call('SET', KEYS[3], ARGV[2]) end
-return verdict
-"""
-)  # lease, removed, status; token, text: the verdict
-
-UNREAD = """
+_NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+UNREAD = (
+    _NOW
+    + """
 redis.call('HSETNX', KEYS[1], ARGV[1], string.format('%.0f', now))
 return now - tonumber(redis.call('HGET', KEYS[1], ARGV[1]))
-"""  # read; id: ms
+"""
+)  # read; id: ms
 
-READ = """
-local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
+READ = (
+    _NOW
+    + """
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now))
 return 1
-"""  # read; id
+"""
+)  # read; id
 
-PRESENT = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+PRESENT = (
+    _NOW
+    + """
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+  redis.call('ZREM', KEYS[1], gone)
+  redis.call('HDEL', KEYS[2], gone)
+end
 redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-return redis.call('ZRANGE', KEYS[1], 0, -1)
-"""  # replicas; replica, for_ms
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+return redis.call('HGETALL', KEYS[2])
+"""
+)  # replicas, about; replica, for_ms, about: replica, about, replica, about ...
+
+LEAVE = """
+redis.call('ZREM', KEYS[1], ARGV[1])
+return redis.call('HDEL', KEYS[2], ARGV[1])
+"""  # replicas, about; replica

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from fovea.words import ErrorClass, Mode, StreamState
-from service.engine.request import Recognition
-from service.streams.windows import Window
+from service.engine.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +49,27 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One window's result, with all that is told of it."""
+class Report:
+    """Where a stream stands, as its holder tells everybody."""
 
-    stream: str
+    status: Status
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one window showed, with all that is told of it."""
+
     epoch: int
-    window: Window
-    recognition: Recognition
-    min_score: float
-    captured_at_s: float  # wall-clock
+    start_s: float  # of the epoch, as the one below
+    end_s: float
+    partial: bool
+    mode: Mode
+    captured_s: float  # wall-clock
     frame_age_s: float
+    frames_distinct: int
+    frames_reused: int
     frames_decoded: int  # since the result before, as the two below
     frames_dropped: int
     windows_dropped: int
-    frames_reused: int
+    recognition: Summary

@@ -1,14 +1,11 @@
 """A subscription: which camera, and what to make of it. Knows neither camera nor HTTP."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from fovea.errors import InvalidOption
 from fovea.words import Decode, Emit
-from service.engine.budget import Options
-from service.ledger.base import Record
+from service.engine.budget import RecognitionOptions
 from service.streams.address import CameraUrl
 
 
@@ -42,29 +39,10 @@ class Subscription:
     def stride_s(self) -> float:
         return float(self.stride_cells * self.cell_s)
 
-    def options(self) -> Options:
-        return Options(model=self.model, budget_flops=self.budget_flops, max_flops=self.max_flops, top_k=self.top_k)
-
-    def record(self) -> Record:
-        """With the password: for the state, and nothing else."""
-        return Record(self.id, json.dumps(asdict(self) | {"url": self.url.whole()}))
-
-    @classmethod
-    def of(cls, record: Record) -> "Subscription":
-        """Raises ValueError, KeyError or TypeError for a record of another version."""
-        said = json.loads(record.text)
-        return cls(
-            **said | {"url": CameraUrl.parse(said["url"]), "on": Emit(said["on"]), "decode": Decode(said["decode"])}
+    def options(self) -> RecognitionOptions:
+        return RecognitionOptions(
+            model=self.model, budget_flops=self.budget_flops, max_flops=self.max_flops, top_k=self.top_k
         )
-
-
-def is_ours(record: Record) -> bool:
-    """Whether the record is of this version: during a roll-out, others may lie beside it."""
-    try:
-        Subscription.of(record)
-    except (InvalidOption, ValueError, KeyError, TypeError):
-        return False
-    return True
 
 
 def cell_s(window_s: float, num_frames: int) -> Fraction:

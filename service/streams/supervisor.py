@@ -1,98 +1,132 @@
 """Which cameras this replica watches: takes leases, keeps them, gives them up. Knows no HTTP and no camera.
 
-Alone (memory state) it takes every stream. Beside others it takes its share, and what a dead replica's lease leaves.
+Alone it takes every stream that it can. Beside others it takes what `shares` gives it, and what a dead replica's lease
+leaves.
 """
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterable
 
 from ulid import ULID
 
-from fovea.errors import Overloaded, Unavailable
+from fovea.errors import InvalidOption, Overloaded, Unavailable
 from fovea.words import StreamState
-from service.ledger.base import Event, Fenced, Record, State
+from service.ledger.base import REMOVED_S, Book, Record
+from service.streams import records
 from service.streams.address import AddressPolicy
+from service.streams.holding import Holding
+from service.streams.shares import Replica, assign
 from service.streams.status import Status
-from service.streams.subscription import Subscription, is_ours
-from service.streams.watcher import Parts, Watcher
+from service.streams.subscription import Subscription
+from service.streams.watcher import Parts
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    watcher: Watcher
-    record: Record
-    task: asyncio.Task[None]
-
-
 class Supervisor:
-    """After `lease_s` of silence others take a replica's streams over; leases are renewed four times as often."""
+    """After `lease_s` of silence others take a replica's streams over; leases are renewed four times as often.
 
-    def __init__(self, state: State, parts: Parts, *, lease_s: float, max_streams: int) -> None:
-        self.state = state
+    `max_streams`: over all replicas; `capacity`: that this one watches.
+    """
+
+    def __init__(self, parts: Parts, *, lease_s: float, max_streams: int, capacity: int) -> None:
         self._parts = parts
         self._lease_s = lease_s
         self._max_streams = max_streams
+        self._capacity = capacity
+        self._models = frozenset(offer.name for offer in parts.pipeline.catalogue)
         self._replica = f"rep_{ULID()}"
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, Holding] = {}
+        self._deleted: dict[str, float] = {}  # by us, and when (monotonic): a ledger may forget that
+        self._told: dict[str, frozenset[str]] = {}  # by topic, what the log holds already, as long as it is true
         self._nudged = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._leaving = False
         self._reachable = True
 
     @property
+    def book(self) -> Book:
+        return self._parts.book
+
+    @property
     def held(self) -> frozenset[str]:
-        """Ids of the streams that this replica watches."""
-        return frozenset(self._held)
+        """Ids of the streams that this replica holds, by its own clock."""
+        return frozenset(stream for stream, holding in self._held.items() if holding.is_ours)
 
     @property
     def policy(self) -> AddressPolicy:
         return self._parts.terms.policy
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._loop = asyncio.get_running_loop()
+        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._watch_leases())]
+
+    def leave(self) -> None:
+        """Hand everything over now, and take nothing any more. May be called from a signal handler or any thread."""
+        self._leaving = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._nudged.set)
 
     async def close(self) -> None:
         """Stop watching, and let others take over at once."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        await asyncio.gather(*(self._stop(stream, hand_over=True) for stream in list(self._held)))
+        self.leave()
+        if self._tasks:
+            running, watching = self._tasks
+            await asyncio.wait([running])
+            watching.cancel()
+            await asyncio.wait([watching])
 
     # -- what clients ask for
 
-    async def subscribe(self, subscription: Subscription) -> None:
-        """Raises Overloaded where there are as many streams as there may be, Unavailable."""
-        if not await self.state.add(subscription.record(), self._max_streams):
-            raise Overloaded(
-                f"{self._max_streams} streams are subscribed already, the most there may be; "
-                "delete one first, or raise FOVEA_MAX_STREAMS",
-                max_streams=self._max_streams,
-            )
-        log.info("stream %s: %s with %s", subscription.id, subscription.url, subscription.model)
+    async def subscribe(self, subscription: Subscription) -> Subscription:
+        """The new subscription, or the one that was made by the same request before.
+
+        Raises Overloaded where there are as many streams as there may be, InvalidOption where the id is another's,
+        Unavailable.
+        """
+        stream = subscription.id
+        match await self.book.add(records.subscription_record(subscription), self._max_streams):
+            case "full":
+                raise Overloaded(
+                    f"{self._max_streams} streams are subscribed already, the most there may be; "
+                    "delete one first, or raise FOVEA_MAX_STREAMS",
+                    max_streams=self._max_streams,
+                )
+            case "removed":
+                raise _id_used(f"id={stream} was deleted a short time ago")
+            case "there":
+                record = await self.book.record(stream)
+                if record is None:
+                    raise _id_used(f"id={stream} was deleted a moment ago")
+                return _same(subscription, record)
+        log.info("stream %s: %s with %s", stream, subscription.url, subscription.model)
         self._nudged.set()
+        return subscription
 
     async def unsubscribe(self, stream: str) -> bool:
         """False where there is no such stream. Its followers are told."""
         last = Status(StreamState.DELETED, time.time(), None, 0, "all", None)
-        removed = await self.state.remove(stream, Event("", "state", self._parts.wording.state(stream, last)))
+        removed = await self.book.remove(stream, records.note_of(last))
         if removed:
             log.info("stream %s: deleted", stream)
-            await self._stop(stream)
+            self._deleted[stream] = time.monotonic()
+            await self._end(stream)
         return removed
 
     # -- the loop
 
     async def _run(self) -> None:
-        while True:
+        while not self._leaving:
             self._nudged.clear()
             try:
                 await self._tick()
                 if not self._reachable:
-                    log.info("the shared state is back")
+                    log.info("the ledger is back")
                 self._reachable = True
             except Unavailable as error:
                 if self._reachable:
@@ -100,67 +134,130 @@ class Supervisor:
                 self._reachable = False
             except Exception:  # the task's edge: the next turn may do
                 log.exception("looking after streams failed; going on")
+            self._parts.metrics.state_up.set(self._reachable)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._lease_s / 4):
                     await self._nudged.wait()
+        await self._hand_all_over()
+
+    async def _watch_leases(self) -> None:
+        """By our own clock, whatever the ledger takes to answer: a lease that is over is not ours any more."""
+        while True:
+            await asyncio.sleep(self._lease_s / 8)
+            await asyncio.gather(*(holding.let_go_when_over() for holding in list(self._held.values())))
 
     async def _tick(self) -> None:
-        replicas = await self.state.present(self._replica, self._lease_s)
-        for stream, held in list(self._held.items()):
-            await self._keep(stream, held)
-        records = await self.state.records()
-        share = -(-len(records) // len(replicas))
-        for record in records:
-            if record.id not in self._held and len(self._held) < share:
-                await self._take(record)
-        if len(self._held) > share and len(replicas) > 1:  # one a turn, so that a new replica is not swamped
-            await self._stop(max(self._held), hand_over=True)
+        ourselves = Replica(self._models, self._capacity, self.held)
+        present = await self.book.present(self._replica, records.replica_text(ourselves), self._lease_s)
+        await _all(self._keep(stream, holding) for stream, holding in list(self._held.items()))
+        kept = await self._readable(await self.book.records())
+        models = {stream: subscription.model for stream, (_, subscription) in kept.items()}
+        replicas = _readable_replicas(present) | {self._replica: Replica(self._models, self._capacity, self.held)}
+        places = assign(models, replicas)
+        self._tell_unserved({stream: model for stream, model in models.items() if stream not in places}, replicas)
+        for stream, (record, subscription) in kept.items():
+            if places.get(stream) == self._replica and stream not in self._held and not self._leaving:
+                await self._take(record, subscription)
+        elsewhere = [stream for stream in self._held if places.get(stream, self._replica) != self._replica]
+        if elsewhere:  # one a turn, so that a new replica is not swamped
+            await self._end(max(elsewhere), hand_over=True)
 
-    async def _keep(self, stream: str, held: _Held) -> None:
+    async def _keep(self, stream: str, holding: Holding) -> None:
         """Renew the lease, say where the stream stands, and end it where nobody reads it any more."""
-        keeping = await self.state.keep(held.record, held.watcher.token, self._lease_s)
+        keeping = await holding.keep()
         if keeping != "kept":
             log.info("stream %s is %s", stream, "held elsewhere" if keeping == "lost" else keeping)
-            await self._stop(stream)
+            await self._end(stream)
             return
-        if held.task.done():  # fenced off for a moment, or a bug, which the log tells of
-            await self._stop(stream, hand_over=True)
+        if holding.is_broken:
+            await self._end(stream, hand_over=True)
             return
-        with contextlib.suppress(Fenced):
-            await held.watcher.report()
-        ttl_s = held.watcher.subscription.ttl_s
-        if ttl_s is not None and await self.state.unread_s(stream) > ttl_s:
+        ttl_s = holding.subscription.ttl_s
+        if ttl_s is not None and await self.book.unread_s(stream) > ttl_s:
             log.info("stream %s: nobody has read it for %g s", stream, ttl_s)
             await self.unsubscribe(stream)
 
-    async def _take(self, record: Record) -> None:
-        if not is_ours(record):
-            return
-        subscription = Subscription.of(record)
-        if subscription.model not in {offer.name for offer in self._parts.pipeline.catalogue}:
-            return  # only others have loaded it: theirs to take
-        token = f"{self._replica}:{ULID()}"
-        if not await self.state.take(record.id, token, self._lease_s):
-            return
-        report = await self.state.status(record.id)
-        epoch = 0 if report is None else self._parts.wording.epoch_of(report)
-        watcher = Watcher(subscription, token, self._parts, epoch=epoch)
-        task = asyncio.create_task(self._watch(watcher))
-        self._held[record.id] = _Held(watcher, record, task)
+    async def _readable(self, kept: list[Record]) -> dict[str, tuple[Record, Subscription]]:
+        """What there is to watch: what another version subscribed is left alone, what we deleted is deleted again."""
+        now_s = time.monotonic()
+        self._deleted = {stream: at_s for stream, at_s in self._deleted.items() if now_s - at_s < REMOVED_S}
+        readable = {}
+        unreadable = []
+        for record in kept:
+            if record.id in self._deleted:  # its holder put it back into a ledger that had forgotten
+                await self.unsubscribe(record.id)
+                continue
+            try:
+                readable[record.id] = record, records.subscription_of(record)
+            except records.OtherVersion as error:
+                unreadable.append(f"stream {record.id} is left alone: {error}")
+        self._tell_once("unreadable", unreadable)
+        return readable
 
-    async def _watch(self, watcher: Watcher) -> None:
-        try:
-            await watcher.run()
-        except Exception:  # the task's edge: one camera's bug is not the others'
-            log.exception("watching stream %s failed", watcher.subscription.id)
+    def _tell_unserved(self, unserved: dict[str, str], replicas: dict[str, Replica]) -> None:
+        sentences = []
+        for stream, model in unserved.items():
+            if any(model in replica.models for replica in replicas.values()):
+                why = "every replica that has its model is at its capacity (FOVEA_MAX_REPLICA_STREAMS)"
+            else:
+                why = f"no replica has loaded its model {model!r}"
+            sentences.append(f"stream {stream} is watched by nobody: {why}")
+        self._tell_once("unserved", sentences)
 
-    async def _stop(self, stream: str, *, hand_over: bool = False) -> None:
-        held = self._held.pop(stream, None)
-        if held is None:
+    def _tell_once(self, topic: str, sentences: Iterable[str]) -> None:
+        """Into the log, but only what it does not hold already."""
+        now = frozenset(sentences)
+        for sentence in sorted(now - self._told.get(topic, frozenset())):
+            log.warning("%s", sentence)
+        self._told[topic] = now
+
+    async def _take(self, record: Record, subscription: Subscription) -> None:
+        token, asked_s = f"{self._replica}:{ULID()}", time.monotonic()
+        if not await self.book.take(record.id, token, self._lease_s):
             return
-        held.task.cancel()
-        await asyncio.wait([held.task])
-        if hand_over:
-            with contextlib.suppress(Unavailable):
-                await held.watcher.hand_over()
-                await self.state.give_up(stream, held.watcher.token)
+        epoch = records.epoch_of(await self.book.report(record.id))
+        holding = Holding(record, subscription, token, self._parts, lease_s=self._lease_s, asked_s=asked_s)
+        self._held[record.id] = holding
+        holding.watch(epoch)
+
+    async def _end(self, stream: str, *, hand_over: bool = False) -> None:
+        holding = self._held.pop(stream, None)
+        if holding is not None:
+            await holding.end(hand_over=hand_over)
+
+    async def _hand_all_over(self) -> None:
+        """First our presence, so that others count without us."""
+        with contextlib.suppress(Unavailable):
+            await self.book.leave(self._replica)
+        await asyncio.gather(*(self._end(stream, hand_over=True) for stream in list(self._held)))
+
+
+async def _all(keeps: Iterable[Coroutine[None, None, None]]) -> None:
+    """All at once, each to its end: then the first error, if there was one."""
+    for ended in await asyncio.gather(*keeps, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
+
+
+def _readable_replicas(present: dict[str, str]) -> dict[str, Replica]:
+    """Those of another version look after themselves: what they hold has leases."""
+    readable = {}
+    for name, about in present.items():
+        with contextlib.suppress(records.OtherVersion):
+            readable[name] = records.replica_of(about)
+    return readable
+
+
+def _same(subscription: Subscription, record: Record) -> Subscription:
+    """The one that is kept, where it is what was asked for. Raises InvalidOption."""
+    try:
+        kept = records.subscription_of(record)
+    except records.OtherVersion:
+        raise _id_used(f"id={record.id} was subscribed by another version of Fovea") from None
+    if dataclasses.replace(subscription, created_s=kept.created_s) != kept:
+        raise _id_used(f"id={record.id} is another subscription's")
+    return kept
+
+
+def _id_used(why: str) -> InvalidOption:
+    return InvalidOption(f"{why}; an id is used once: leave it out, or make a new one", option="id")

@@ -94,7 +94,7 @@ def test_a_bad_video_is_told_and_the_next_one_is_answered(
     [
         (["--budget-gflops", "nan"], "budget_gflops='nan'"),
         (["--budget-gflops", "1e-9"], "ask for at least"),
-        (["--model", "resnet"], "choose `auto` or one of: small"),
+        (["--model", "resnet"], "choose one of: auto, small"),
     ],
 )
 def test_options_are_checked_as_the_service_checks_them(

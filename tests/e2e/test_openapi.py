@@ -28,14 +28,28 @@ def fuzz(served: Served, folder: Path, *arguments: str) -> subprocess.CompletedP
     video = cached_clip("fuzzed.mp4", pattern=solid(220, 20, 20), seconds=0.5, size=(64, 48))
     program = Path(sys.executable).with_name("schemathesis")
     return subprocess.run(
-        [program, "--config-file", ROOT / "tests/e2e/fuzzing/schemathesis.toml", "run",
-         f"{served.url}/openapi.json", "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing",
-         "--generation-deterministic", "--no-color", *arguments],
-        env=os.environ | {
-            "SCHEMATHESIS_HOOKS": "tests.e2e.fuzzing.hooks", "FUZZING_VIDEO": str(video), "PYTHONPATH": str(ROOT)
-        },
-        cwd=folder, capture_output=True, text=True, timeout=110, check=False,
-    )  # fmt: skip
+        [
+            program,
+            "--config-file",
+            ROOT / "tests/e2e/fuzzing/schemathesis.toml",
+            "run",
+            f"{served.url}/openapi.json",
+            "--checks",
+            ",".join(CHECKS),
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--generation-deterministic",
+            "--no-color",
+            *arguments,
+        ],
+        env=os.environ
+        | {"SCHEMATHESIS_HOOKS": "tests.e2e.fuzzing.hooks", "FUZZING_VIDEO": str(video), "PYTHONPATH": str(ROOT)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
 
 
 def test_no_answer_is_undocumented_and_none_is_a_server_error(tmp_path: Path) -> None:

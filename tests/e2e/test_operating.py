@@ -155,8 +155,13 @@ def test_the_openapi_document_shows_options_bodies_examples_and_refusals(served:
     document = served.client.get("/openapi.json").json()
     post = document["paths"]["/v1/recognitions"]["post"]
     assert [one["name"] for one in post["parameters"]] == [
-        "model", "task", "budget_gflops", "max_gflops", "deadline_ms", "top_k",
-    ]  # fmt: skip
+        "model",
+        "task",
+        "budget_gflops",
+        "max_gflops",
+        "deadline_ms",
+        "top_k",
+    ]
     assert set(post["requestBody"]["content"]) == {"multipart/form-data", "video/*", "application/octet-stream"}
     assert {"200", "400", "406", "408", "413", "415", "422", "429", "500", "503"} <= set(post["responses"])
     assert set(post["responses"]["429"]["content"]) == {"application/problem+json"}

@@ -43,8 +43,13 @@ def test_an_answer_accounts_for_every_flop(served: Served, red_video: bytes) -> 
     assert "cube" not in glance
     assert cube["cube"]["box"] == {"x": 0.5, "y": 0.25, "w": 0.5, "h": 0.25}
     assert body["video"] | {"frames_decoded": 0} == {
-        "duration_s": 1.0, "width": 320, "height": 240, "codec": "h264", "frames_decoded": 0, "frames_sampled": 4,
-    }  # fmt: skip
+        "duration_s": 1.0,
+        "width": 320,
+        "height": 240,
+        "codec": "h264",
+        "frames_decoded": 0,
+        "frames_sampled": 4,
+    }
     timing = body["timing_ms"]
     assert all(value >= 0 for value in timing.values())
     assert timing["total"] >= timing["decode"] + timing["inference"]

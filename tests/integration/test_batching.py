@@ -18,7 +18,7 @@ from models import Model, load_model
 from models.adafocus.config import tiny
 from models.runtime import RuntimeConfig
 from service.app import open_pipeline
-from service.engine.budget import Options
+from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
 from service.engine.request import Recognition
 from service.metrics import Metrics
@@ -75,7 +75,7 @@ async def a_pipeline(bundles: Path, gate: threading.Event, **runtime: str) -> As
         yield pipeline, metrics
 
 
-async def recognize(pipeline: Pipeline, path: Path, options: Options) -> Recognition:
+async def recognize(pipeline: Pipeline, path: Path, options: RecognitionOptions) -> Recognition:
     plan = pipeline.plan(options)
     with pipeline.admit(plan) as ticket:
         async for event in pipeline.recognize(path, plan, ticket):
@@ -107,7 +107,7 @@ async def test_sixteen_videos_at_once_share_batches_and_get_the_answers_they_get
     async with a_pipeline(bundles, gate, **runtime) as (pipeline, metrics):
         offer = pipeline.offer("tiny")
         budget = offer.least_flops + int(share_of_full_cost * (offer.full_flops - offer.least_flops))
-        options = Options(budget_flops=budget)
+        options = RecognitionOptions(budget_flops=budget)
         alone = [await recognize(pipeline, video, options) for video in videos]
         before = batches(metrics)
 

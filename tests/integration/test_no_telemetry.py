@@ -60,8 +60,13 @@ def run_watched(program: str, home: Path) -> str:
     environment = {"HOME": str(home), "PYTHONPATH": str(repository), "PATH": "/usr/bin:/bin"}
     finished = subprocess.run(
         [sys.executable, "-c", WATCH + program],
-        env=environment, cwd=home, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+        env=environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from service.app import open_pipeline
-from service.engine.budget import Options
+from service.engine.budget import RecognitionOptions
 from service.engine.request import Recognition, Step
 from service.metrics import Metrics
 from service.settings import Settings
@@ -15,7 +15,7 @@ from tests.tiny import tiny_model
 async def test_what_is_computed_is_given_back_and_timed_when_it_happens_not_when_it_is_read() -> None:
     path = cached_clip("slow-reader.mp4", seconds=1.0)
     async with open_pipeline(Settings(decode_children=1), Metrics(), lambda _: [tiny_model()]) as pipeline:
-        plan = pipeline.plan(Options())
+        plan = pipeline.plan(RecognitionOptions())
         with pipeline.admit(plan) as ticket:
             started_s = time.monotonic()
             events = pipeline.recognize(path, plan, ticket)

@@ -6,7 +6,8 @@ import subprocess
 import numpy as np
 
 from fovea.words import ExitReason
-from service.engine.request import CubeBox, Plan, Recognition, Step, Timing
+from models.recognizer import Cube
+from service.engine.request import Plan, Recognition, Step, Timing
 from service.metrics import Metrics
 from tests.conftest import require
 from video.clip import Clip, VideoInfo
@@ -19,7 +20,7 @@ def a_recognition() -> Recognition:
     )
     steps = (
         Step(0, 100, 0.6, np.float32([0.5, 0.5]), None),
-        Step(1, 50, 0.05, np.float32([0.9, 0.1]), CubeBox(0, 0, 0, 1, 2, 2)),
+        Step(1, 50, 0.05, np.float32([0.9, 0.1]), Cube(0, 0, 0, 1, 2, 2)),
     )
     return Recognition("rec_1", plan, ("a", "b"), steps, ExitReason.CONFIDENT, clip, Timing(0.1, 0.2, 0.5, 0.1, 0.9))
 

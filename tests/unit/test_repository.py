@@ -3,9 +3,12 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "check_repository.py"
@@ -69,6 +72,38 @@ def test_relative_paths_urls_and_untracked_files_are_left_alone(repository: Path
     track(repository, "a.txt", "../shared/data ./home/x https://example.org/" + "root/x /v1/recognitions /usr/bin\n")
     (repository / "untracked.txt").write_text("/" + "root/secret")
     assert findings_of(repository)[0] == 0
+
+
+def pinned(lock: str) -> dict[str, str]:
+    """Package to version; every line of a lock pins one."""
+    lines = re.findall(r"^([\w.-]+)==([\w.!+-]+)(?: ;[^\\]*)?(?: \\)?$", (ROOT / lock).read_text(), flags=re.MULTILINE)
+    return {canonicalize_name(name): version for name, version in lines}
+
+
+@pytest.mark.parametrize(("lock", "dev"), [("requirements.lock", False), ("requirements-dev.lock", True)])
+def test_the_locks_hold_a_version_of_everything_that_is_asked_for(lock: str, dev: bool) -> None:
+    service, client = (
+        tomllib.loads((ROOT / name).read_text())["project"] for name in ("pyproject.toml", "fovea/pyproject.toml")
+    )
+    extras = [one for extra in service["optional-dependencies"].values() for one in extra] if dev else []
+    versions = pinned(lock)
+    for asked in map(Requirement, [*service["dependencies"], *client["dependencies"], *extras]):
+        if asked.name not in {"fovea", "fovea-server", "torch"}:
+            version = versions.get(canonicalize_name(asked.name), "none")
+            assert asked.specifier.contains(version), f"{asked} is asked for, {version} is locked: `make lock`"
+
+
+def test_everything_that_is_locked_has_its_hashes() -> None:
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        text = (ROOT / lock).read_text()
+        packages = re.split(r"\n(?=[\w])", text.strip())
+        assert len(packages) == len(pinned(lock)) > 40
+        assert [package for package in packages if "--hash=sha256:" not in package] == []
+
+
+def test_both_locks_agree() -> None:
+    run, dev = pinned("requirements.lock"), pinned("requirements-dev.lock")
+    assert {name: dev.get(name) for name in run} == run
 
 
 def test_the_architecture_page_lists_every_module_and_no_other() -> None:

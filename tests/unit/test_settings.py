@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from service import settings
-from service.settings import Settings, SettingsError, unknown_variables
+from service.settings import RENAMED, Settings, SettingsError, unknown_variables
 
 
 def test_nothing_needs_to_be_set_and_only_this_machine_is_served() -> None:
@@ -53,6 +53,12 @@ def test_an_unknown_variable_is_warned_of_and_the_likely_one_named(caplog: pytes
     with caplog.at_level(logging.WARNING):
         Settings.read()
     assert "FOVEA_MAX_UPLOAD_BYTE is no setting of Fovea; is FOVEA_MAX_UPLOAD_BYTES meant?" in caplog.text
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_a_variable_that_was_renamed_is_told_with_its_new_name(old: str, new: str) -> None:
+    assert unknown_variables([old]) == [f"{old} is not read any more: it is called {new} now; rename it"]
+    assert unknown_variables([new]) == []
 
 
 def test_known_variables_and_other_programs_are_not_warned_of() -> None:

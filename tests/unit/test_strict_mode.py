@@ -1,10 +1,10 @@
-"""A missing component skips a test on a developer's machine and fails it in CI."""
+"""A missing component skips a test on a developer's machine and fails it in CI; tiers are where they are said to be."""
 
 import os
 
 import pytest
 
-from tests.conftest import STRICT, require
+from tests.conftest import STRICT, TESTS, TIERS, require
 
 
 def test_a_missing_component_skips_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +17,11 @@ def test_a_missing_component_fails_in_strict_mode(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(STRICT, "1")
     with pytest.raises(pytest.fail.Exception, match=r"promtool is missing.*`make test` installs it"):
         require(False, "promtool")
+
+
+@pytest.mark.parametrize("name", TIERS)
+def test_whatever_has_a_tier_is_there(name: str) -> None:
+    assert (TESTS / name).exists(), f"{name} is gone: take it out of TIERS"
 
 
 @pytest.mark.parametrize("turn", ["first", "second"])

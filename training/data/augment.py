@@ -96,21 +96,21 @@ MILD = Augmentation(scales=(1.0, 0.875), least_span=0.9, brightness=0.2, contras
 
 def augmented_clip(
     footage: Footage,
-    spec: ClipRule,
+    clip_rule: ClipRule,
     augmentation: Augmentation,
     rng: np.random.Generator,
     *,
     may_flip: bool = False,
 ) -> Frames:
-    """frames_THWC as `spec` says, drawn with `rng`; one draw holds for all frames of the clip. Writable.
+    """frames_THWC as `clip_rule` says, drawn with `rng`; one draw holds for all frames of the clip. Writable.
 
     `may_flip`: whether this video's label is among `augmentation.flip`. Mix-up is the batch's affair.
     """
-    indices = _frame_indices(footage, spec.num_frames, augmentation, rng)
+    indices = _frame_indices(footage, clip_rule.num_frames, augmentation, rng)
     if augmentation.scales:
-        clip_THWC = _cropped(footage.frames_THWC, indices, spec, augmentation.scales, rng)
+        clip_THWC = _cropped(footage.frames_THWC, indices, clip_rule, augmentation.scales, rng)
     else:
-        clip_THWC = _as_at_inference(footage.frames_THWC, indices, spec)
+        clip_THWC = _as_at_inference(footage.frames_THWC, indices, clip_rule)
     if may_flip and rng.random() < 0.5:
         clip_THWC = torch.from_numpy(clip_THWC).flip(2).numpy()  # nine times faster than numpy's
     if augmentation.brightness or augmentation.contrast or augmentation.saturation or augmentation.cast:
@@ -134,9 +134,9 @@ def _frame_indices(
     return tuple(nearest.tolist())
 
 
-def _as_at_inference(frames_THWC: Frames, indices: tuple[int, ...], spec: ClipRule) -> Frames:
+def _as_at_inference(frames_THWC: Frames, indices: tuple[int, ...], clip_rule: ClipRule) -> Frames:
     """By the painter of `video`: bit for bit what it makes of the same pixels."""
-    painter = Painter(spec, None)
+    painter = Painter(clip_rule, None)
     painted = {
         index: painter.paint(av.VideoFrame.from_ndarray(np.ascontiguousarray(frames_THWC[index]), format="rgb24"))[0]
         for index in set(indices)
@@ -145,15 +145,19 @@ def _as_at_inference(frames_THWC: Frames, indices: tuple[int, ...], spec: ClipRu
 
 
 def _cropped(
-    frames_THWC: Frames, indices: tuple[int, ...], spec: ClipRule, scales: tuple[float, ...], rng: np.random.Generator
+    frames_THWC: Frames,
+    indices: tuple[int, ...],
+    clip_rule: ClipRule,
+    scales: tuple[float, ...],
+    rng: np.random.Generator,
 ) -> Frames:
     """One window of the picture, brought to size: letterboxed where the rule is to letterbox, else stretched."""
     _, height, width, _ = frames_THWC.shape
-    rule = spec
+    rule = clip_rule
     base = float(height), float(width)
-    if spec.resize == "center_crop":
-        ratio = min(height / spec.height_px, width / spec.width_px)
-        base = spec.height_px * ratio, spec.width_px * ratio
+    if clip_rule.resize == "center_crop":
+        ratio = min(height / clip_rule.height_px, width / clip_rule.width_px)
+        base = clip_rule.height_px * ratio, clip_rule.width_px * ratio
         rule = replace(rule, resize="stretch")
     by_row = int(rng.integers(len(scales)))
     by_column = int(rng.integers(max(0, by_row - 1), min(len(scales), by_row + 2)))
@@ -166,9 +170,9 @@ def _cropped(
         torch.from_numpy(window).permute(0, 3, 1, 2), (place.height_px, place.width_px), mode="bicubic", antialias=True
     )
     scaled_THWC: Frames = scaled.permute(0, 2, 3, 1).contiguous().numpy()
-    if scaled_THWC.shape[1:3] == (spec.height_px, spec.width_px):
+    if scaled_THWC.shape[1:3] == (clip_rule.height_px, clip_rule.width_px):
         return scaled_THWC
-    clip_THWC = np.zeros((len(indices), spec.height_px, spec.width_px, 3), np.uint8)
+    clip_THWC = np.zeros((len(indices), clip_rule.height_px, clip_rule.width_px, 3), np.uint8)
     bottom, right = place.top_px + place.height_px, place.left_px + place.width_px
     clip_THWC[:, place.top_px : bottom, place.left_px : right] = scaled_THWC
     return clip_THWC

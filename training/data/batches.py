@@ -37,24 +37,25 @@ class Batches:
         self,
         dataset: Dataset,
         store: FrameStore,
-        spec: ClipRule,
+        clip_rule: ClipRule,
         augmentation: Augmentation,
         batch_size: int,
         seed: int,
         balanced: bool = True,
     ) -> None:
         """Raises ValueError where the parts do not fit together."""
-        if spec.source_short_side_px != store.short_side_px:
+        if clip_rule.source_short_side_px != store.short_side_px:
             raise ValueError(
                 f"the store keeps videos at short side {store.short_side_px}, but the clip rule's source_short_side_px "
-                f"is {spec.source_short_side_px}: training would see another sharpness than inference; make them equal"
+                f"is {clip_rule.source_short_side_px}: training would see another sharpness than inference; make them "
+                "equal"
             )
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, but must be at least 1")
         if not dataset.samples:
             raise DatasetError("there is no video to train on")
         self.dataset, self.batch_size, self.num_classes = dataset, batch_size, dataset.num_classes
-        self._store, self._spec, self._augmentation, self._seed = store, spec, augmentation, seed
+        self._store, self._clip_rule, self._augmentation, self._seed = store, clip_rule, augmentation, seed
         self._may_flip = _flippable(dataset, augmentation)
         by_class = [
             [sample for sample in dataset.samples if sample.label == label] for label in range(self.num_classes)
@@ -78,7 +79,7 @@ class Batches:
             [
                 augmented_clip(
                     self._store.footage(sample.path),
-                    self._spec,
+                    self._clip_rule,
                     self._augmentation,
                     np.random.default_rng([self._seed, _CLIP, step, place]),
                     may_flip=self._may_flip[sample.label],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fovea.errors import VideoError
 from video.clip import VideoLimits
-from video.file.probe import scan
+from video.file.scan import scan
 
 LIMITS = VideoLimits(duration_s=600.0, frame_pixels=3840 * 2160, frames=36_000)  # the service's own defaults
 SUFFIXES = (
@@ -107,6 +107,13 @@ class Dataset:
                 "remove the class:\n" + describe(unreadable)
             )
         return replace(self, samples=tuple(remaining), unreadable=(*self.unreadable, *unreadable))
+
+
+def relative(path: Path, root: Path) -> str:
+    """With forward slashes, from the data set's root (the folder, or the CSV's)."""
+    base = root.resolve() if root.is_dir() else root.resolve().parent
+    resolved = path.resolve()
+    return (resolved.relative_to(base) if resolved.is_relative_to(base) else resolved).as_posix()
 
 
 def describe(unreadable: Iterable[Unreadable]) -> str:

@@ -1,6 +1,6 @@
 """All frames of one video, upright and small, as a value and as a file.
 
-Knows no store and no label; decodes through `service.video`, so that pixels and times are those of inference.
+Knows no store and no label; decodes through `video`, so that pixels and times are those of inference.
 Shape suffixes: T frames, H rows, W columns, C colour channels.
 """
 
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from models.recognizer import Frames
 from video.clip import ClipRule, VideoLimits
-from video.file.decode import Reading, decode
-from video.file.probe import scan
+from video.file.decode import decode
+from video.file.reading import Reading
 from video.file.sampling import PacketFacts, choose, segment_centres
+from video.file.scan import scan
 
 MAX_FRAMES = 256  # kept of one video: 35 MB at 160 x 284. Of a longer one, every n-th
 

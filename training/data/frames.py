@@ -54,18 +54,18 @@ class FrameStore:
         """When each of `frames` is shown, in seconds from the start of the video."""
         return self.footage(path).pts_s
 
-    def clip(self, path: Path, spec: ClipRule, recompress_crf: int | None = None) -> Frames:
+    def clip(self, path: Path, clip_rule: ClipRule, recompress_crf: int | None = None) -> Frames:
         """frames_THWC as the service decodes them for inference, whatever the store's short side, or as they are when
         compressed once more. Raises VideoError."""
-        named = repr(spec) if recompress_crf is None else f"{spec!r} crf {recompress_crf}"
+        named = repr(clip_rule) if recompress_crf is None else f"{clip_rule!r} crf {recompress_crf}"
         folder = self._clips / hashlib.blake2b(named.encode(), digest_size=8).hexdigest()
         stored = folder / f"{self._key(path)}.npy"
         if not stored.exists():
             if recompress_crf is None:
                 with _naming(path):
-                    made_THWC = decode(str(path), spec, LIMITS).frames_THWC
+                    made_THWC = decode(str(path), clip_rule, LIMITS).frames_THWC
             else:
-                made_THWC = recompress(self.clip(path, spec), recompress_crf)
+                made_THWC = recompress(self.clip(path, clip_rule), recompress_crf)
             _write_whole(stored, lambda file: np.save(file, made_THWC))
         with PARSING:
             frames_THWC: Frames = np.load(stored)

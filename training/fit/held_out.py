@@ -9,12 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.adafocus.network import AdaFocusV3
-from training.fit.losses import only_exit, random_positions
-from training.fit.networks import Network
+from training.families import training_of
 from training.fit.recipe import Crops
 
 
@@ -37,25 +35,19 @@ class Score:
 
 @torch.no_grad()
 def score(
-    network: Network, held_out: Iterable[tuple[Tensor, Tensor]], crops: Crops, seed: int, device: torch.device
+    network: nn.Module, held_out: Iterable[tuple[Tensor, Tensor]], crops: Crops, seed: int, device: torch.device
 ) -> Score:
     """In eval mode, in which it leaves the network. Where a stage trains on random cubes alone the policy knows nothing
     yet, so random cubes are scored, the same every time. ValueError where nothing is held out.
     """
     network.eval()
+    training = training_of(network)
     generator = torch.Generator().manual_seed(seed)
     correct: list[Tensor] = []
     nats: list[Tensor] = []
     for clips_BTHWC, labels_B in held_out:
         clips, labels = clips_BTHWC.to(device), labels_B.to(device)
-        if not isinstance(network, AdaFocusV3):
-            exits = only_exit(network, clips)
-        elif crops == "random":
-            positions_BK3 = random_positions(len(clips), network.config.max_cubes, generator)
-            exits = network(clips, positions_BK3.to(device))
-        else:
-            exits = network(clips)
-        logits_BEC = exits.logits_BEC
+        logits_BEC = training.exits(network, clips, crops, generator)
         correct.append((logits_BEC.argmax(dim=2) == labels[:, None]).double().cpu())
         repeated_BE = labels[:, None].expand(logits_BEC.shape[:2])
         nats.append(F.cross_entropy(logits_BEC.transpose(1, 2), repeated_BE, reduction="none").double().cpu())

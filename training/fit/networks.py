@@ -4,53 +4,51 @@ Knows no data and no training.
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias, get_args
 
 import safetensors.torch
-import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.bundle import Bundle
 from models.bundle_format import WEIGHTS
-from models.checkpoints import load_backbone
-from models.families import ModelNetwork, build_network, family_of, read_config
 from models.loading import load_network
-from models.mobile_former.network import VideoMobileFormer
-from training.fit.baselines import FullFrame, FullFrameConfig
-from training.fit.run import Family, ModelPlan, Start
-
-Network: TypeAlias = ModelNetwork | FullFrame
+from training.families import find_training, training_of
+from training.fit.run import ModelPlan, Start
 
 
-def build(plan: ModelPlan, seed: int = 0) -> Network:
+def build(plan: ModelPlan, seed: int = 0) -> nn.Module:
     """On the CPU, in eval mode; the initial weights follow from (plan, seed). ValueError for a config that is none."""
-    if plan.family not in get_args(Family):
-        raise ValueError(f"family is {plan.family!r}, but must be one of {', '.join(get_args(Family))}")
-    if plan.family != "full_frame":
-        return build_network(read_config(plan.family, plan.config), seed)
-    config = FullFrameConfig.from_dict(plan.config)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return FullFrame(config).eval()
+    family = find_training(plan.family).family
+    network: nn.Module = family.build_network(family.read_config(plan.config), seed)
+    return network
 
 
-def start_backbones(network: Network, *, glance: Path | None, focus: Path | None) -> tuple[Start, ...]:
-    """Load ImageNet weights (torchvision's key layout, safetensors) into the encoders. ValueError where they misfit."""
-    if isinstance(network, VideoMobileFormer) and (glance or focus):
-        raise ValueError("a Video Mobile-Former has neither a glance nor a focus network to start from image weights")
+def start_parts(network: nn.Module, files: Mapping[str, Path]) -> tuple[Start, ...]:
+    """Load other projects' weights (safetensors) into parts of the network, by name. ValueError where they misfit."""
+    family = training_of(network).family
+    for part in files:
+        if part not in family.loaders:
+            known = f"what can is: {', '.join(family.loaders)}"
+            raise ValueError(
+                f"the {part} of a {family.title} cannot start from image weights: "
+                f"{known if family.loaders else 'it has neither a glance nor a focus network'}"
+            )
     starts = []
-    for part, file in (("glance", glance), ("focus", focus)):
-        encoder = getattr(network, part, None)
-        if file is None or encoder is None:
-            continue
-        load_backbone(encoder.backbone, _read(file), drop_head=True)
-        starts.append(Start(part, file.name, _sha256(file)))
+    for part in family.loaders:
+        if part in files and has_part(network, part):
+            family.loaders[part](network, _read(files[part]))
+            starts.append(Start(part, files[part].name, _sha256(files[part])))
     return tuple(starts)
 
 
-def start_from_bundle(network: Network, folder: Path) -> tuple[Start, ...]:
+def has_part(network: nn.Module, part: str) -> bool:
+    """Some baselines have no glance."""
+    return getattr(network, part, None) is not None
+
+
+def start_from_bundle(network: nn.Module, folder: Path) -> tuple[Start, ...]:
     """Every tensor of the same name and shape from a bundle: heads for another number of labels stay fresh.
 
     Raises BundleError for a bundle that is not sound, ValueError for an untrained one and where the backbones differ.
@@ -58,12 +56,12 @@ def start_from_bundle(network: Network, folder: Path) -> tuple[Start, ...]:
     bundle = Bundle.read(folder.resolve())
     if not bundle.trained:
         raise ValueError(f"{folder} is untrained: its weights are random; start from a trained bundle, or from none")
-    family = bundle.manifest.architecture.family
-    if isinstance(network, FullFrame) or family_of(network.config) != family:
+    training = training_of(network)
+    if (family := bundle.config.family) != training.family.name:
         raise ValueError(f"{folder} can start a network of {family} only; start a baseline's backbones from weights")
     mine, theirs = network.state_dict(), load_network(bundle).state_dict()
     taken = {name: tensor for name, tensor in theirs.items() if name in mine and mine[name].shape == tensor.shape}
-    encoders = {name for name in mine if name.startswith(("glance.", "focus.", "encoder."))}
+    encoders = {name for name in mine if name.startswith(training.backbones)}
     if missing := sorted(encoders - taken.keys()):
         raise ValueError(f"{folder} has other backbones: {len(missing)} tensors differ, such as {missing[0]}")
     network.load_state_dict({**mine, **taken})

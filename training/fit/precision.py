@@ -6,29 +6,23 @@ Knows no loss and no optimiser. Parameters stay fp32; policy and heads compute i
 import torch
 from torch import nn
 
-from models.mobile_former.network import VideoMobileFormer
-from training.fit.networks import Network
+from training.families import training_of
 from training.fit.recipe import PARTS, Precision, Recipe, Stage
 
 
-def prepare(network: Network, precision: Precision, device: torch.device) -> None:
-    """Move to the device, channels last (2-4 times faster on CPUs), backbones under autocast where bf16 is asked for.
+def prepare(network: nn.Module, precision: Precision, device: torch.device) -> None:
+    """Move to the device, in the family's memory format, and what it has under autocast where bf16 is asked for.
 
     The state_dict keeps its names and types. Call once per network.
     """
-    if isinstance(network, VideoMobileFormer):
-        network.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        if precision == "bf16":
-            _under_autocast(network.encoder, device, "features")
-        return
-    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    training = training_of(network)
+    network.to(device).to(memory_format=training.memory_format)  # type: ignore[call-overload]
     if precision == "bf16":
-        for encoder in (network.glance, network.focus):
-            if encoder is not None:
-                _under_autocast(encoder.backbone, device, "forward")
+        for module, method in training.in_bf16(network):
+            setattr(module, method, torch.autocast(device.type, torch.bfloat16)(getattr(module, method)))
 
 
-def set_modes(network: Network, stage: Stage, recipe: Recipe) -> None:
+def set_modes(network: nn.Module, stage: Stage, recipe: Recipe) -> None:
     """Train mode for what the stage trains, eval mode and no gradient for the rest."""
     network.train()
     for name, parameter in network.named_parameters():
@@ -54,7 +48,3 @@ def part_of(name: str) -> str:
 def _is_frozen(name: str, recipe: Recipe) -> bool:
     """By whole parts of dotted names: `features.1` holds nothing of `features.10`."""
     return any(f"{name}.".startswith(f"{frozen.removesuffix('.')}.") for frozen in recipe.frozen)
-
-
-def _under_autocast(module: nn.Module, device: torch.device, method: str) -> None:
-    setattr(module, method, torch.autocast(device.type, torch.bfloat16)(getattr(module, method)))

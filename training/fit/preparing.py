@@ -4,40 +4,40 @@ Knows no terminal and no loop.
 """
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.data.batches import Batches, prefetched
-from training.data.dataset import Dataset, read_dataset
+from training.data.dataset import Dataset, read_dataset, relative
 from training.data.frames import FrameStore
 from training.data.groups import fold_groups, hold_out_groups
-from training.fit.networks import Network, build, start_backbones, start_from_bundle
-from training.fit.plans import Baseline, Plan, find_plan
+from training.families import training_of
+from training.fit.networks import build, has_part, start_from_bundle, start_parts
+from training.fit.plans import TrainPlan, find_plan
 from training.fit.precision import prepare
 from training.fit.recipe import PARTS, Recipe
 from training.fit.run import RUN, DataUsed, Run, Start, code_commit, read_run, write_run
 from training.fit.trainer import Report, Trainer
-from training.judge.observe import relative
 from video.clip import ClipRule
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TrainRequest:
     """What `fovea train` was told."""
 
     data: Path
     out: Path
     plan: str
     cache: Path
-    baseline: Baseline | None = None
-    glance_weights: Path | None = None
-    focus_weights: Path | None = None
+    baseline: str | None = None
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    """By part of the network, image weights to start it from."""
     bundle: Path | None = None
     seed: int | None = None
     """Instead of the plan's."""
@@ -51,7 +51,7 @@ class Request:
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
     run: Run
-    network: Network
+    network: nn.Module
     batches: Batches
     held_out: Dataset
     """Empty where the run is on everything."""
@@ -85,7 +85,7 @@ class Ready:
         yield from prefetched(self.batches, first)
 
 
-def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda done, total: None) -> Ready:
+def make_ready(request: TrainRequest, *, report: Callable[[int, int], None] = lambda done, total: None) -> Ready:
     """Decode what was never decoded (`report(done, total)`), split, build, and write or compare OUT/run.json.
 
     Raises ValueError kin for whatever cannot be trained on or with, and where OUT holds another run; nothing is
@@ -99,7 +99,7 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
     model = plan.model_plan(request.baseline)
     network = build(model, recipe.seed)
     starts = () if request.bundle is None else start_from_bundle(network, request.bundle)
-    starts += start_backbones(network, glance=request.glance_weights, focus=request.focus_weights)
+    starts += start_parts(network, request.weights)
     _check_frozen(recipe, network, starts)
     if plan.clip.source_short_side_px is None:
         raise ValueError("the plan's clip rule has no source_short_side_px, which training on stored frames needs")
@@ -123,13 +123,13 @@ def make_ready(request: Request, *, report: Callable[[int, int], None] = lambda 
     return Ready(_settled(request.out, run), network, batches, held_out, store)
 
 
-def num_folds(request: Request) -> int:
+def num_folds(request: TrainRequest) -> int:
     """Networks to train before the one on everything, which alone a baseline needs: it is not calibrated."""
     any_number_of_classes = 2  # which the data need not be read for
     return find_plan(request.plan, any_number_of_classes).recipe.folds if request.baseline is None else 0
 
 
-def _recipe(request: Request, plan: Plan) -> Recipe:
+def _recipe(request: TrainRequest, plan: TrainPlan) -> Recipe:
     recipe = plan.recipe if request.seed is None else replace(plan.recipe, seed=request.seed)
     if request.baseline is None:
         return recipe
@@ -145,12 +145,12 @@ def _learning_and_held_out(train: Dataset, recipe: Recipe, fold: int | None) -> 
 
 
 def plain_batches(
-    dataset: Dataset, store: FrameStore, spec: ClipRule, batch_size: int, recompress_crf: int | None = None
+    dataset: Dataset, store: FrameStore, clip_rule: ClipRule, batch_size: int, recompress_crf: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(clips_BTHWC, labels_B) as inference would see them, or as copies of that quality, in order."""
     for first in range(0, len(dataset), batch_size):
         samples = dataset.samples[first : first + batch_size]
-        clips_BTHWC = np.stack([store.clip(sample.path, spec, recompress_crf) for sample in samples])
+        clips_BTHWC = np.stack([store.clip(sample.path, clip_rule, recompress_crf) for sample in samples])
         yield torch.from_numpy(clips_BTHWC), torch.tensor([sample.label for sample in samples])
 
 
@@ -165,18 +165,18 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _check_frozen(recipe: Recipe, network: Network, starts: tuple[Start, ...]) -> None:
+def _check_frozen(recipe: Recipe, network: nn.Module, starts: tuple[Start, ...]) -> None:
     """What never learns must be there, and have come from somewhere."""
     modules = [name for name, _ in network.named_modules()]
     for name in recipe.frozen:
         part = name.split(".")[0]
-        if getattr(network, part, None) is None and part in PARTS:
+        if part in PARTS and not has_part(network, part):
             continue  # a baseline without a glance has nothing of it to freeze
         if name.removesuffix(".") not in modules:
             raise ValueError(f"frozen names {name!r}, but the network has no such part; see those of --show-plan")
     started = {start.part for start in starts}
-    for part in ("glance", "focus"):
-        if getattr(network, part, None) is None or started & {part, "all"}:
+    for part in training_of(network).family.loaders:
+        if not has_part(network, part) or started & {part, "all"}:
             continue
         learns = any(part in stage.trains for stage in recipe.stages)
         if not learns or recipe.frozen_batch_norm or any(name.split(".")[0] == part for name in recipe.frozen):

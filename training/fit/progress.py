@@ -21,9 +21,14 @@ class LiveProgress:
         self._began_s: float | None = None
         self._first_step = 0
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(), console=console, disable=not console.is_terminal, transient=True,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
         self._task: TaskID | None = None
 
     def __enter__(self) -> "LiveProgress":

@@ -9,9 +9,8 @@ Knows no trainer: it holds values. Whoever wants to use the result reads this fi
     OUT/last.ckpt            what a resumed run goes on from (torch.save of plain tensors and numbers)
     OUT/done                 empty; there once the run has come to its end
 
-`run.json` holds `format` beside the Run's fields. `model.config` is the `to_dict()` of AdaFocusConfig for the family
-`adafocus_v3`, of MobileFormerConfig for `video_mobile_former`, of FullFrameConfig for `full_frame`;
-`training.fit.networks.build(run.model)` makes the network.
+`run.json` holds `format` beside the Run's fields. `model.config` is the `to_dict()` of a configuration of
+`model.family` (`training.families`); `training.fit.networks.build(run.model)` makes the network.
 """
 
 import json
@@ -20,7 +19,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from training.fit.recipe import Recipe
 from video.clip import ClipRule
@@ -32,14 +31,12 @@ LAST = "last.ckpt"
 METRICS = "metrics.csv"
 DONE = "done"
 
-Family: TypeAlias = Literal["adafocus_v3", "video_mobile_former", "full_frame"]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
     """A network's family and its configuration as plain values."""
 
-    family: Family
+    family: str
     config: dict[str, Any]
 
 

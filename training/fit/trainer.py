@@ -19,15 +19,14 @@ from typing import Any, Protocol, TypeAlias
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from training.families import training_of
 from training.fit.averaging import WeightAverage
 from training.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from training.fit.epoch_log import EpochSums, write_metrics
 from training.fit.heads import fit_heads
 from training.fit.held_out import Score, score
-from training.fit.losses import losses
-from training.fit.networks import Network
 from training.fit.optimizers import learning_rate, make_optimizer, set_learning_rate
 from training.fit.precision import set_modes
 from training.fit.recipe import Recipe
@@ -70,7 +69,7 @@ class Trainer:
     Raises FloatingPointError when a loss is not finite; what was saved before stays.
     """
 
-    network: Network
+    network: nn.Module
     recipe: Recipe
     batches_from: BatchesFrom
     held_out: HeldOut | None
@@ -154,7 +153,7 @@ class Trainer:
             number = self._total_steps * recipe.accumulation + part
             clips_BTHWC, targets_BC = (tensor.to(self._device) for tensor in next(batches))
             generator = _seeded(recipe.seed, number)
-            found = losses(
+            found = training_of(self.network).losses(
                 self.network, clips_BTHWC, targets_BC, recipe, stage.crops, step=self._total_steps, generator=generator
             )
             if not math.isfinite(value := found.total.item()):

@@ -13,15 +13,14 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
+from torch import nn
 
-from models.adafocus.network import AdaFocusV3
-from models.adafocus.recognizer import AdaFocusRecognizer
 from models.bundle import Bundle
 from models.bundle_format import MANIFEST
-from models.families import make_recognizer
+from models.families import FAMILIES, find_family
 from models.loading import load_network
 from models.recognizer import Recognizer
 from models.runtime import Runtime, RuntimeConfig, make_runtime
@@ -30,19 +29,17 @@ from training.bundling import REFERENCE, describe_recipe, load_run_network
 from training.data.dataset import Dataset, read_dataset
 from training.data.frames import FrameStore
 from training.data.groups import num_shared_groups
-from training.fit.baselines import FullFrame
+from training.families import find_training
 from training.fit.run import DONE, RUN, read_run
-from training.judge.fixed import FixedRecognizer
 from training.judge.observations import Observations
-from training.judge.observe import Random, observe_dataset, randomise, readable
+from training.judge.observe import observe_dataset, readable
 from training.judge.pictures import choose, draw_looks, look
 from training.judge.plots import check_can_draw, draw_result
-from training.judge.results import Result, step_name, write_result
+from training.judge.results import Coordinates, Result, step_name, write_result
 from training.judge.scoring import Origin, score
 from video.clip import ClipRule
 
 OBSERVATIONS = "observations.npz"
-RANDOM: tuple[Random, ...] = ("space-time", "space", "time")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +49,7 @@ class Subject:
     name: str
     digest: str
     labels: tuple[str, ...]
-    spec: ClipRule
+    clip_rule: ClipRule
     recognizer: Recognizer[Any]
     temperatures_K: tuple[float, ...]
     grid: BudgetGrid | None
@@ -92,24 +89,35 @@ def evaluate(
     if num_shared := num_shared_groups(whole, split):
         described_data += f" (OPTIMISTIC: {num_shared} of its groups occur in training too)"
     dataset = whole.split(split)
-    store = FrameStore(cache, subject.spec.source_short_side_px or min(subject.spec.height_px, subject.spec.width_px))
-    dataset = readable(dataset, store, subject.spec)
+    store = FrameStore(
+        cache, subject.clip_rule.source_short_side_px or min(subject.clip_rule.height_px, subject.clip_rule.width_px)
+    )
+    dataset = readable(dataset, store, subject.clip_rule)
     num_threads = config.num_threads or len(os.sched_getaffinity(0))
     described = f"{executor.name} {executor.precision} on {executor.device}, {num_threads} threads"
 
     def observed(recognizer: Recognizer[Any], *, timed: bool) -> Observations:
         return observe_dataset(
-            recognizer, dataset, store, classes_C=subject.labels, root=data, model=subject.name, digest=subject.digest,
-            split=split, executor=described, timed=timed,
-        )  # fmt: skip
+            recognizer,
+            dataset,
+            store,
+            classes_C=subject.labels,
+            root=data,
+            model=subject.name,
+            digest=subject.digest,
+            split=split,
+            executor=described,
+            timed=timed,
+        )
 
     seen = observed(subject.recognizer, timed=True)
     seen.save(out / OBSERVATIONS)
-    random: dict[Random, list[Observations]] = {}
-    if subject.bundle is not None and random_draws and len(subject.bundle.step_flops) > 1:
-        for coordinates in RANDOM:
-            draws = [_random_recognizer(subject.bundle, coordinates, seed, executor) for seed in range(random_draws)]
-            random[coordinates] = [observed(recognizer, timed=False) for recognizer in draws]
+    random: dict[Coordinates, list[Observations]] = {}
+    if subject.bundle is not None and random_draws:
+        for coordinates in get_args(Coordinates):
+            draws = _random_recognizers(subject.bundle, coordinates, random_draws, executor)
+            if draws:
+                random[coordinates] = [observed(recognizer, timed=False) for recognizer in draws]
     origin = Origin(subject.trained, described_data, subject.seed, subject.commit, subject.recipe, machine())
     result = score(
         seen,
@@ -133,15 +141,24 @@ def read_subject(folder: Path, runtime: Runtime) -> Subject:
     if not (folder / RUN).exists():
         raise ValueError(f"{folder} holds neither a bundle ({MANIFEST}) nor a run ({RUN}); name one of the two")
     run = read_run(folder)
-    network = load_run_network(run, folder)
-    if not isinstance(network, FullFrame):
+    if run.model.family in FAMILIES:
         raise ValueError(f"{folder} holds a run without thresholds; make a bundle of it with `fovea calibrate` first")
-    recognizer = FixedRecognizer(network, run.clip, runtime)
+    make_recognizer = find_training(run.model.family).family.make_recognizer
     return Subject(
-        name=folder.resolve().name, digest="", labels=run.labels, spec=run.clip, recognizer=recognizer,
-        temperatures_K=(1.0,), grid=None, default_budget_flops=None, bundle=None, trained=True, seed=run.seed,
-        commit=run.commit, recipe=describe_recipe(run, finished=(folder / DONE).exists()),
-    )  # fmt: skip
+        name=folder.resolve().name,
+        digest="",
+        labels=run.labels,
+        clip_rule=run.clip,
+        recognizer=make_recognizer(load_run_network(run, folder), run.clip, (1.0,), runtime),
+        temperatures_K=(1.0,),
+        grid=None,
+        default_budget_flops=None,
+        bundle=None,
+        trained=True,
+        seed=run.seed,
+        commit=run.commit,
+        recipe=describe_recipe(run, finished=(folder / DONE).exists()),
+    )
 
 
 def machine() -> str:
@@ -156,7 +173,7 @@ def _draw_pictures(
         stale.unlink()
     for choice in choose(seen, num_each):
         sample = dataset.samples[choice.row]
-        clip_THWC = store.clip(sample.path, subject.spec)
+        clip_THWC = store.clip(sample.path, subject.clip_rule)
         label = seen.classes_C[seen.labels_N[choice.row]]
         right = "at once" if choice.step == 0 else f"after {step_name(choice.step)}"
         title = f"{seen.paths_N[choice.row]}: {label}, right {right} and from there on"
@@ -165,19 +182,38 @@ def _draw_pictures(
 
 
 def _of_bundle(bundle: Bundle, runtime: Runtime) -> Subject:
-    recognizer = make_recognizer(load_network(bundle), bundle.clip_rule, [1.0] * len(bundle.step_flops), runtime)
     origin = bundle.manifest.provenance
     fixed = len(bundle.step_flops) == 1
     return Subject(
-        name=bundle.name, digest=bundle.digest, labels=bundle.labels, spec=bundle.clip_rule, recognizer=recognizer,
-        temperatures_K=bundle.calibration.temperatures_K, grid=None if fixed else bundle.grid,
-        default_budget_flops=None if fixed else bundle.default_budget_flops, bundle=bundle, trained=bundle.trained,
-        seed=origin.seed, commit=origin.commit, recipe=origin.recipe,
-    )  # fmt: skip
+        name=bundle.name,
+        digest=bundle.digest,
+        labels=bundle.labels,
+        clip_rule=bundle.clip_rule,
+        recognizer=_untempered(bundle, load_network(bundle), runtime),
+        temperatures_K=bundle.calibration.temperatures_K,
+        grid=None if fixed else bundle.grid,
+        default_budget_flops=None if fixed else bundle.default_budget_flops,
+        bundle=bundle,
+        trained=bundle.trained,
+        seed=origin.seed,
+        commit=origin.commit,
+        recipe=origin.recipe,
+    )
 
 
-def _random_recognizer(bundle: Bundle, coordinates: Random, seed: int, runtime: Runtime) -> AdaFocusRecognizer:
-    network = load_network(bundle)
-    assert isinstance(network, AdaFocusV3), "only cubes can be drawn at random"
-    randomise(network, coordinates, seed)
-    return AdaFocusRecognizer(network, bundle.clip_rule, [1.0] * len(bundle.step_flops), runtime)
+def _untempered(bundle: Bundle, network: nn.Module, runtime: Runtime) -> Recognizer[Any]:
+    ones = [1.0] * len(bundle.step_flops)
+    return find_family(bundle.config.family).make_recognizer(network, bundle.clip_rule, ones, runtime)
+
+
+def _random_recognizers(bundle: Bundle, coordinates: Coordinates, num: int, runtime: Runtime) -> list[Recognizer[Any]]:
+    """Each with a seed of its own; none of a model without cubes."""
+    randomise = find_training(bundle.config.family).randomise
+    if randomise is None:
+        return []
+    made = []
+    for seed in range(num):
+        network = load_network(bundle)
+        randomise(network, coordinates, seed)
+        made.append(_untempered(bundle, network, runtime))
+    return made

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from models.thresholds import entropy_nats, log_softmax
 
 FORMAT = 1
+_NAMES_IN_FILES = {"step_flops_K": "costs_K"}  # observations outlive names in the code
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +133,9 @@ class Observations:
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, Any] = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        arrays: dict[str, Any] = {
+            _NAMES_IN_FILES.get(field.name, field.name): np.asarray(getattr(self, field.name)) for field in fields(self)
+        }
         scratch = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
         try:
             with scratch.open("wb") as file:
@@ -148,7 +151,7 @@ class Observations:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 found = int(arrays["format"])
                 names = [field.name for field in fields(cls)] if found == FORMAT else []
-                values: dict[str, Any] = {name: arrays[name] for name in names}
+                values: dict[str, Any] = {name: arrays[_NAMES_IN_FILES.get(name, name)] for name in names}
         except (OSError, EOFError, KeyError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} holds no observations ({error}); `fovea evaluate` writes them") from error
         if found != FORMAT:

@@ -2,33 +2,26 @@
 
 Knows no score: what the answers are worth is arithmetic on `training.judge.observations`.
 
-Shape suffixes: N videos, K steps or cubes, B clips, T frames, C channels, h and w cells, 3 = (t, y, x).
+Shape suffixes: N videos, K steps, C classes.
 """
 
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor, nn
 
 from fovea.errors import VideoError
-from models.adafocus.network import AdaFocusV3
-from models.adafocus.policy import Policy
 from models.recognizer import Frames, Recognizer, StateT
-from training.data.dataset import Dataset, Unreadable
+from training.data.dataset import Dataset, Unreadable, relative
 from training.data.frames import FrameStore
 from training.judge.calibrate import observe
 from training.judge.observations import Observations
 from video.clip import ClipRule
 
 NUM_TIMED = 12  # videos that each step is timed on, after one that warms up
-Random: TypeAlias = Literal["space-time", "space", "time"]
-"""Which coordinates of a cube are drawn at random; the others stay the learned policy's."""
 
 
 def observe_dataset(
@@ -77,12 +70,12 @@ def observe_dataset(
     )
 
 
-def readable(dataset: Dataset, store: FrameStore, spec: ClipRule, *, max_unreadable_share: float = 0.1) -> Dataset:
+def readable(dataset: Dataset, store: FrameStore, clip_rule: ClipRule, *, max_unreadable_share: float = 0.1) -> Dataset:
     """Decode every clip once; the data less what turns out unreadable. DatasetError where that is too much."""
     unreadable = []
     for sample in dataset.samples:
         try:
-            store.clip(sample.path, spec)
+            store.clip(sample.path, clip_rule)
         except VideoError as error:
             unreadable.append(Unreadable(sample.path, error.detail))
     return dataset.without(unreadable, max_unreadable_share)
@@ -101,13 +94,6 @@ def label_numbers(dataset: Dataset, classes_C: Sequence[str]) -> list[int]:
     return [place.get(label, -1) for label in dataset.labels]
 
 
-def relative(path: Path, root: Path) -> str:
-    """With forward slashes, from the data set's root (the folder, or the CSV's)."""
-    base = root.resolve() if root.is_dir() else root.resolve().parent
-    resolved = path.resolve()
-    return (resolved.relative_to(base) if resolved.is_relative_to(base) else resolved).as_posix()
-
-
 def seconds_per_step(recognizer: Recognizer[StateT], clips: Sequence[Frames]) -> tuple[float, ...]:
     """Median wall-clock of each step, one video at a time, without decoding."""
     taken_NK = []
@@ -120,25 +106,3 @@ def seconds_per_step(recognizer: Recognizer[StateT], clips: Sequence[Frames]) ->
             taken.append(time.perf_counter() - begin)
         taken_NK.append(taken)
     return tuple(np.median(taken_NK[1:], axis=0).tolist())
-
-
-def randomise(network: AdaFocusV3, coordinates: Random, seed: int) -> None:
-    """From now on `network` draws these coordinates of its cubes uniformly, whatever it sees (Table 5's baselines)."""
-    if coordinates not in get_args(Random):
-        raise ValueError(f"cannot draw {coordinates!r} at random, only {', '.join(get_args(Random))}")
-    network.policy = RandomPolicy(network.policy, coordinates, seed)  # type: ignore[assignment]
-
-
-class RandomPolicy(nn.Module):
-    """In place of a policy. Positions follow from the seed and the number of clips seen before."""
-
-    def __init__(self, learned: Policy, coordinates: Random, seed: int) -> None:
-        super().__init__()
-        self.learned = learned
-        self._drawn = [name in coordinates.split("-") for name in ("time", "space", "space")]
-        self._rng = np.random.default_rng(seed)
-
-    def forward(self, maps_BTChw: Tensor) -> Any:
-        positions_BK3: Tensor = self.learned(maps_BTChw)
-        random_BK3 = torch.from_numpy(self._rng.random(tuple(positions_BK3.shape))).to(positions_BK3)
-        return torch.where(torch.tensor(self._drawn, device=positions_BK3.device), random_BK3, positions_BK3)

@@ -92,8 +92,10 @@ def _draw_trade_off(axes: "Axes", result: Result, source: str, *, timed: bool) -
             axes.errorbar([where], [estimate.value], yerr=error, fmt="*", ms=9, capsize=3, label=comparison.other)
     axes.set(
         xlabel="ms a video (without decoding)" if timed else "GFLOPs a video (multiply-adds)",
-        ylabel="top-1", ylim=(0, 1.02), title=source,
-    )  # fmt: skip
+        ylabel="top-1",
+        ylim=(0, 1.02),
+        title=source,
+    )
     axes.grid(alpha=0.3)
 
 

@@ -99,9 +99,14 @@ def _accuracies(results: Mapping[str, Result]) -> str:
         last = result.depths[-1]
         by_source = {score.source: score for score in last.scores}
         rows.append(
-            [name, f"{last.gflops:.3g}", _ms(last.ms), *(_top1(by_source.get(s)) for s in (POOLED, *sources)),
-             _estimate(pooled(last.scores).mean_class)]
-        )  # fmt: skip
+            [
+                name,
+                f"{last.gflops:.3g}",
+                _ms(last.ms),
+                *(_top1(by_source.get(s)) for s in (POOLED, *sources)),
+                _estimate(pooled(last.scores).mean_class),
+            ]
+        )
     text = _table(["experiment", "GFLOPs", "ms", POOLED, *sources, "mean class (pooled)"], rows)
     scores = next(iter(results.values())).depths[-1].scores
     told = ", ".join(f"{s.source} {100 * s.majority:.0f} ({s.videos} videos, {s.groups} groups)" for s in scores)
@@ -132,11 +137,15 @@ def _trade_off(main: Result, results: Mapping[str, Result]) -> str:
 
 def _compared(comparison: Comparison) -> str:
     rows = [
-        ["all steps" if point.asked_gflops is None else f"B = {point.asked_gflops:.3g}", f"{point.cost_ratio:.2f}",
-         _estimate(point.difference), point.verdict]
+        [
+            "all steps" if point.asked_gflops is None else f"B = {point.asked_gflops:.3g}",
+            f"{point.cost_ratio:.2f}",
+            _estimate(point.difference),
+            point.verdict,
+        ]
         for point in comparison.points
         if point.source == POOLED
-    ]  # fmt: skip
+    ]
     table = _table(["ours", "cost ratio", "difference in points", "ours is"], rows)
     head = f"\nAgainst `{comparison.other}` at all its steps ({comparison.other_gflops:.3g} GFLOPs), pooled:\n"
     return "\n".join([head, table, _within_aim(comparison)])
@@ -190,11 +199,14 @@ def _seeds(results: Mapping[str, Result]) -> str:
     lines = [f"- {planned.name}: {_not_run(planned)}" for planned in SEEDS if planned.name not in results]
     if run:
         rows = [
-            [f"{result.seed}", _top1(pooled(result.depths[-1].scores)),
-             _top1(pooled(point.scores)) if (point := result.default_point) else "",
-             f"{point.mean_gflops.value:.3g}" if point else ""]
+            [
+                f"{result.seed}",
+                _top1(pooled(result.depths[-1].scores)),
+                _top1(pooled(point.scores)) if (point := result.default_point) else "",
+                f"{point.mean_gflops.value:.3g}" if point else "",
+            ]
             for _, result in run
-        ]  # fmt: skip
+        ]
         lines.insert(0, _table(["seed", "all steps", "default budget", "GFLOPs there"], rows))
         values = [100 * pooled(result.depths[-1].scores).top1.value for _, result in run]
         if len(values) > 1:
@@ -225,20 +237,33 @@ def _ablations(main: Result | None, results: Mapping[str, Result]) -> str:
 
 def _against_random(result: Result) -> str:
     rows = [
-        [point.coordinates, str(point.step), _estimate(point.top1), _estimate(point.learned_minus_random),
-         str(point.draws), point.verdict]
+        [
+            point.coordinates,
+            str(point.step),
+            _estimate(point.top1),
+            _estimate(point.learned_minus_random),
+            str(point.draws),
+            point.verdict,
+        ]
         for point in result.random
-    ]  # fmt: skip
+    ]
     columns = ["drawn at random", "cubes", "top-1", "learned minus random", "draws", "learned is"]
     return "The same weights with cubes in random places:\n\n" + _table(columns, rows)
 
 
 def _origins(results: Mapping[str, Result]) -> str:
     rows = [
-        [name, result.model, f"{result.data}, {result.split}", result.recipe, str(result.seed), result.commit or "",
-         f"{result.executor}; {result.machine}"]
+        [
+            name,
+            result.model,
+            f"{result.data}, {result.split}",
+            result.recipe,
+            str(result.seed),
+            result.commit or "",
+            f"{result.executor}; {result.machine}",
+        ]
         for name, result in results.items()
-    ]  # fmt: skip
+    ]
     if not rows:
         return "Nothing was run."
     untrained = [name for name, result in results.items() if not result.trained]

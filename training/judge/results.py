@@ -9,18 +9,20 @@ Shape suffixes: K steps (step 0 is the glance), C classes.
 import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 FORMAT: Literal[1] = 1
 RESULT = "result.json"
+Coordinates: TypeAlias = Literal["space-time", "space", "time"]
+"""Which coordinates of a cube are drawn at random; the others stay the learned policy's."""
 POOLED = "pooled"
 """The name under which all sources together stand."""
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_by_name=True)
 
 
 class Estimate(_Strict):
@@ -73,7 +75,7 @@ class DepthPoint(_Strict):
 class RandomPoint(_Strict):
     """Cubes in random places after `step` cubes, averaged over the draws; `learned_minus_random` is paired."""
 
-    coordinates: Literal["space-time", "space", "time"]
+    coordinates: Coordinates
     step: int
     draws: int
     top1: Estimate
@@ -141,7 +143,8 @@ class Result(_Strict):
     executor: str
     machine: str
     classes_C: tuple[str, ...]
-    step_flops: tuple[int, ...]
+    step_flops: tuple[int, ...] = Field(validation_alias="costs_flops_K", serialization_alias="costs_flops_K")
+    """In the file by the name that it had there first: results outlive names in the code."""
     step_ms_K: tuple[float | None, ...]
     default_budget_gflops: float | None
     """None for a fixed-cost model, which has one exit and no budget."""
@@ -176,7 +179,7 @@ def write_result(folder: Path, result: Result) -> Path:
     """Write `folder`/result.json, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / f".{RESULT}.unfinished"
-    scratch.write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    scratch.write_text(result.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
     os.replace(scratch, folder / RESULT)
     return folder / RESULT
 

@@ -6,8 +6,7 @@ Shape suffixes: N videos, K steps (step 0 is the glance), C classes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from training.judge.results import (
     ComparedPoint,
     Comparison,
     Confusion,
+    Coordinates,
     CrossFit,
     DepthPoint,
     Estimate,
@@ -31,8 +31,6 @@ from training.judge.results import (
     Score,
 )
 from training.judge.statistics import Interval, Resamples, resample
-
-Coordinates = Literal["space-time", "space", "time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +248,21 @@ def _cross_fitted(seen: Observations) -> tuple[CrossFit | None, str]:
         check = summarise(cross_fit(seen, num_folds=num_folds))
     except ValueError:
         return None, f"some folds leave fewer than {least} videos to solve on"
-    return CrossFit(folds=num_folds, repeats=NUM_REPEATS, **asdict(check)), ""
+    found = CrossFit(
+        folds=num_folds,
+        repeats=NUM_REPEATS,
+        num_trials=check.num_trials,
+        share_kept=check.share_kept,
+        share_kept_over_all=check.share_kept_over_all,
+        median_overspend=check.median_overspend,
+        worst_overspend=check.worst_overspend,
+        typical_error=check.typical_error,
+        share_not_below_geometric=check.share_not_below_geometric,
+        mean_gain_solved=check.mean_gain_solved,
+        mean_gain_fresh=check.mean_gain_fresh,
+        mean_cost_ratio_fresh=check.mean_cost_ratio_fresh,
+    )
+    return found, ""
 
 
 def _at(values_NK: NDArray, steps_N: NDArray[np.intp]) -> NDArray:  # type: ignore[type-arg]

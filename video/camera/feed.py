@@ -211,7 +211,7 @@ class Feed:
     def _picture(self, frame: VideoFrame, time_s: Fraction) -> Picture:
         width_px, height_px = self._painter.displayed_size(frame)
         if max(width_px, height_px) > MAX_ASPECT * min(width_px, height_px):
-            raise VideoLimitExceeded(f"the picture is shown as {width_px} x {height_px}, longer than {MAX_ASPECT}:1")
+            raise VideoLimitExceeded.too_elongated(width_px, height_px, MAX_ASPECT)
         assert frame.pts is not None
         frame_HWC, view_B = self._painter.paint(frame)
         captured_s = self._timeline.arrival_s(frame.pts * self._time_base)

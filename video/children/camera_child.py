@@ -13,8 +13,8 @@ from fovea.words import Mode
 from video.camera.feed import watch
 from video.camera.live import Cell, Message
 from video.children import camera_wire
-from video.children import file_wire as wire
-from video.children.confinement import confine, receive
+from video.children.confinement import confine
+from video.children.messages import pack, receive
 
 
 class Talk:
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     confine(address_space_bytes, niceness, parent_pid)
     gc.freeze()
     with socket.socket(fileno=descriptor) as connection:
-        connection.sendall(wire.pack({}))
+        connection.sendall(pack({}))
         while (header := receive(connection)) is not None:
             if "open" in header:  # else it is a word about the mode that came after the camera was lost
                 source, patience, sampling, mode = camera_wire.read_open_request(header)

@@ -1,4 +1,4 @@
-"""What a camera's process and its child say to each other, on top of `wire`. Knows neither end.
+"""What a camera's process and its child say to each other, as `messages` with raw bytes behind. Knows neither end.
 
 parent > child   {"open": source, "patience", "sampling", "mode"}; {"mode"} at any time
 child > parent   {} once, when it is ready; {"opened"}, {"broken"}, {"cell", ...} with a frame behind it, {"lost"}
@@ -10,17 +10,18 @@ import numpy as np
 
 from fovea.words import ErrorClass, Mode
 from video.camera.live import Broken, CameraSource, Cell, Lost, Message, Opened, Patience, Picture, Progress, Sampling
-from video.children import file_wire as wire
+from video.children import messages
+from video.children.messages import Header
 from video.clip import ClipRule, VideoLimits
 
 MODES: tuple[Mode, ...] = ("all", "keyframes")
 
 
-def open_request(source: CameraSource, patience: Patience, sampling: Sampling, mode: Mode) -> wire.Header:
+def open_request(source: CameraSource, patience: Patience, sampling: Sampling, mode: Mode) -> Header:
     return {"open": asdict(source), "patience": asdict(patience), "sampling": asdict(sampling), "mode": mode}
 
 
-def read_open_request(header: wire.Header) -> tuple[CameraSource, Patience, Sampling, Mode]:
+def read_open_request(header: Header) -> tuple[CameraSource, Patience, Sampling, Mode]:
     said = header["sampling"]
     sampling = Sampling(ClipRule(**said["rule"]), tuple(said["cell_us"]), VideoLimits(**said["limits"]))
     return CameraSource(**header["open"]), Patience(**header["patience"]), sampling, header["mode"]
@@ -34,20 +35,20 @@ def payload_bytes(rule: ClipRule) -> int:
 def pack(message: Message) -> bytes:
     match message:
         case Opened():
-            return wire.pack({"opened": asdict(message)})
+            return messages.pack({"opened": asdict(message)})
         case Broken():
-            return wire.pack({"broken": True})
+            return messages.pack({"broken": True})
         case Lost():
-            return wire.pack({"lost": asdict(message)})
+            return messages.pack({"lost": asdict(message)})
         case Cell(index, picture, progress):
             if picture is None:
-                return wire.pack({"cell": index, "progress": asdict(progress)})
+                return messages.pack({"cell": index, "progress": asdict(progress)})
             facts = {name: getattr(picture, name) for name in ("pts_s", "captured_s", "width_px", "height_px")}
-            header = wire.pack({"cell": index, "progress": asdict(progress), "picture": facts})
+            header = messages.pack({"cell": index, "progress": asdict(progress), "picture": facts})
             return header + picture.frame_HWC.tobytes() + picture.view_B.tobytes()
 
 
-def unpack(header: wire.Header, payload: bytes, rule: ClipRule) -> Message:
+def unpack(header: Header, payload: bytes, rule: ClipRule) -> Message:
     """The child's message; ValueError, KeyError or TypeError where it is none: a child is not trusted."""
     if "opened" in header:
         return Opened(str(header["opened"]["codec"])[:32])
@@ -70,7 +71,7 @@ def unpack(header: wire.Header, payload: bytes, rule: ClipRule) -> Message:
     return Cell(int(header["cell"]), picture, _progress(header["progress"]))
 
 
-def _progress(said: wire.Header) -> Progress:
+def _progress(said: Header) -> Progress:
     interval_s = said["keyframe_interval_s"]
     if said["mode"] not in MODES:
         raise ValueError(f"{said['mode']!r} is no way to decode")

@@ -1,19 +1,24 @@
-"""What every child process does about itself: limits, and reading its parent's words. Knows no video."""
+"""What every child process does about itself: limits. Knows no video and no message."""
 
 import ctypes
 import os
 import resource
 import signal
-import socket
 import sys
-
-from video.children import file_wire as wire
+from contextlib import suppress
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_FIRST_TO_DIE = 1000
 
 
 def confine(address_space_bytes: int, niceness: int, parent_pid: int) -> None:
-    """Limits that hold whatever libav is talked into: memory, no core dump, no byte written to any file."""
+    """Limits that hold whatever libav is talked into: memory, no core dump, no byte written to any file.
+
+    Where the machine runs out of memory, it is a child that the kernel ends, not the service.
+    """
+    with suppress(OSError):  # not everywhere is there one to write to
+        Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_DIE))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it closes the socket
     for kind, wanted in (
         (resource.RLIMIT_AS, address_space_bytes),
@@ -28,13 +33,3 @@ def confine(address_space_bytes: int, niceness: int, parent_pid: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent_pid:  # it died before we asked to be told
             raise SystemExit(1)
-
-
-def receive(connection: socket.socket) -> wire.Header | None:
-    """The next message; None when the parent has closed the socket."""
-    prefix = connection.recv(wire.LENGTH.size, socket.MSG_WAITALL)
-    if len(prefix) < wire.LENGTH.size:
-        return None
-    (length,) = wire.LENGTH.unpack(prefix)
-    text = connection.recv(length, socket.MSG_WAITALL)
-    return wire.unpack(text) if len(text) == length else None

@@ -4,41 +4,53 @@ Knows nothing of the service around it: av and numpy are all it imports, and no 
 `python -m video.children.file_child FD ADDRESS_SPACE_BYTES NICENESS PARENT_PID`
 """
 
+import logging
 import socket
 import sys
 
 from fovea.errors import VideoError, VideoLimitExceeded, VideoUnreadable
-from video.children import file_wire as wire
-from video.children.confinement import confine, receive
-from video.file.decode import decode
+from video.children import file_wire
+from video.children.confinement import confine
+from video.children.messages import Header, pack, receive
+from video.file.decode import carry_out, plan_decoding
+
+_log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> None:
     descriptor, address_space_bytes, niceness, parent_pid = (int(argument) for argument in arguments)
     confine(address_space_bytes, niceness, parent_pid)
     with socket.socket(fileno=descriptor) as connection:
-        connection.sendall(wire.pack({}))
+        connection.sendall(pack({}))
         while (header := receive(connection)) is not None:
-            connection.sendall(wire.pack({}))
-            answer, payload = _answer(header, address_space_bytes)
-            connection.sendall(wire.pack(answer))
+            connection.sendall(pack({}))
+            answer, payload = _answer(header, address_space_bytes, connection)
+            connection.sendall(pack(answer))
             connection.sendall(payload)
 
 
-def _answer(header: wire.Header, address_space_bytes: int) -> tuple[wire.Header, bytes]:
+def _answer(header: Header, address_space_bytes: int, connection: socket.socket) -> tuple[Header, bytes]:
     try:
-        return wire.answer(decode(*wire.read_request(header)))
+        plan = plan_decoding(*file_wire.read_request(header))
+        connection.sendall(pack(file_wire.price(plan.price)))
+        return file_wire.answer(carry_out(plan))
     except VideoError as error:
-        return wire.failure(error), b""
+        return file_wire.failure(error), b""
     except FileNotFoundError:
-        return wire.failure(VideoUnreadable("the upload was removed while it was read: its client has left")), b""
+        return file_wire.failure(VideoUnreadable("the upload was removed while it was read: its client has left")), b""
     except MemoryError:
         too_much = VideoLimitExceeded(
-            f"decoding needs more than the {address_space_bytes / 2**20:.0f} MiB of memory a video may take; "
-            "send it at a lower resolution",
+            f"decoding needs more than the {address_space_bytes / 2**20:.0f} MiB of memory that a decoding "
+            "process may take; send the video at a lower resolution",
             limit_bytes=address_space_bytes,
         )
-        return wire.failure(too_much), b""
+        return file_wire.failure(too_much), b""
+    except ConnectionError:  # the parent has gone
+        raise
+    except Exception:  # the process's edge: whatever PyAV stumbles over, the next video finds the process alive
+        _log.exception("a video could not be decoded")
+        failed = VideoUnreadable("the decoder gave up on this video; it may be damaged, convert it to H.264 in mp4")
+        return file_wire.failure(failed), b""
 
 
 if __name__ == "__main__":

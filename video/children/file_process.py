@@ -1,19 +1,17 @@
-"""One decoding process as the event loop sees it: start, ask, notice its end, end it. Knows no queue and no policy."""
+"""One decoding process as the event loop sees it: ask it for a clip, notice its end. Knows no queue and no policy."""
 
 import asyncio
-import contextlib
-import socket
-import subprocess
+import signal
 from pathlib import Path
 
 from fovea.errors import VideoError
-from video.children import file_wire as wire
-from video.children.spawning import spawn
-from video.clip import Clip, ClipRule, VideoLimits
+from video.children import file_wire
+from video.children.child import Child
+from video.children.messages import Header
+from video.clip import Clip, ClipRule, DecodePrice, VideoLimits
 
-START_TIMEOUT_S = 30.0  # importing av and numpy takes 0.2 s on an idle machine
-
-_MOST_UNREAD = 2  # "begun" and the answer; a child that says more has been taken over
+_MAX_UNREAD = 3  # "begun", the price and the answer; a child that says more has been taken over
+_CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT})
 _READ_BUFFER_BYTES = 1 << 22  # 18 frames of 224 x 224 are 2.7 MB
 
 
@@ -26,43 +24,33 @@ class ProcessLost(Exception):
 
 
 class DecodeProcess:
-    """A child with one socket to it; answers one request at a time."""
+    """A child that answers one request at a time; it is listened to while it idles, too. Needs a running loop."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", connection: socket.socket) -> None:
-        self._process = process
-        self._connection = connection
-        self._messages: asyncio.Queue[tuple[wire.Header, bytearray] | None] = asyncio.Queue()  # None: gone
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self._messages: asyncio.Queue[tuple[Header, bytearray] | None] = asyncio.Queue()  # None: gone
         self._payload_bytes = 0  # what follows the header of the clip asked for
-        self._writer: asyncio.StreamWriter | None = None
-        self._listening: asyncio.Task[None] | None = None
         self.gone = asyncio.Event()  # nothing more will come from it
         self.is_busy = False
         self.num_asked = 0
+        self.price: DecodePrice | None = None  # of what was asked for last; None until its packets are read
+        self._listening = asyncio.create_task(self._listen())
 
     @classmethod
     async def start(cls, *, address_space_bytes: int, niceness: int) -> "DecodeProcess":
         """Raises OSError when it does not start."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = spawn("video.children.file_child", theirs, address_space_bytes, niceness)
-            except BaseException:
-                ours.close()
-                raise
-        child = cls(process, ours)
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await child._connect()
-        except BaseException as error:
-            await child.end()
-            if isinstance(error, ProcessLost | TimeoutError):
-                raise OSError(f"a decoding process did not start: exit status {process.returncode}") from error
-            raise
-        return child
+        return cls(
+            await Child.start(
+                "video.children.file_child",
+                address_space_bytes=address_space_bytes,
+                niceness=niceness,
+                read_buffer_bytes=_READ_BUFFER_BYTES,
+            )
+        )
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
     async def ask(self, path: Path, rule: ClipRule, limits: VideoLimits) -> Clip:
         """Decode `path` there. Raises the VideoError the child answers, or ProcessLost.
@@ -70,15 +58,19 @@ class DecodeProcess:
         Left early (cancelled, timed out), it stays busy: let it `settle`, or kill it.
         """
         assert not self.is_busy
-        assert self._writer is not None
         self.is_busy = True
         self.num_asked += 1
-        self._payload_bytes = wire.payload_bytes(rule)
-        self._writer.write(wire.pack(wire.request(str(path), rule, limits)))
+        self._payload_bytes = file_wire.payload_bytes(rule)
+        self._child.write(file_wire.request(str(path), rule, limits))
+        self.price = None
         await self._message(began=False)
         header, payload = await self._message(began=True)
         try:
-            answer = wire.read_failure(header) if "error" in header else wire.read_answer(header, payload, rule)
+            if "price" in header:
+                self.price = file_wire.read_price(header)
+                header, payload = await self._message(began=True)
+            is_failure = "error" in header
+            answer = file_wire.read_failure(header) if is_failure else file_wire.read_answer(header, payload, rule)
         except (KeyError, TypeError, ValueError) as error:
             raise ProcessLost(began=True) from error
         self.is_busy = False
@@ -92,50 +84,34 @@ class DecodeProcess:
             header, _ = await self._message(began=True)
             self.is_busy = not ("error" in header or "info" in header)
 
+    async def crashed(self) -> bool:
+        """Of a process that is lost: whether the decoder brought it down, and nobody killed it."""
+        return -await self._child.exit_status() in _CRASHES
+
     def kill(self) -> None:
-        """SIGKILL; `gone` follows. A stopped process dies of it too."""
-        if self._process.returncode is None:
-            self._process.kill()
+        """SIGKILL; `gone` follows."""
+        self._child.kill()
 
     async def end(self) -> None:
-        """Kill it, close the socket and wait until the process is reaped."""
-        self.kill()
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait([self._listening])
-        if self._writer is not None:
-            self._writer.close()
-            with contextlib.suppress(OSError):
-                await self._writer.wait_closed()
-        else:
-            self._connection.close()
-        pause_s = 0.001
-        while self._process.poll() is None:  # a kill takes effect within milliseconds
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, 0.1)
+        """Kill it and wait until it is reaped and nobody listens any more."""
+        self._listening.cancel()
+        await asyncio.wait([self._listening])
+        await self._child.end()
 
-    async def _connect(self) -> None:
-        reader, self._writer = await asyncio.open_connection(sock=self._connection, limit=_READ_BUFFER_BYTES)
-        self._listening = asyncio.create_task(self._listen(reader))
-        await self._message(began=False)
-
-    async def _message(self, *, began: bool) -> tuple[wire.Header, bytearray]:
+    async def _message(self, *, began: bool) -> tuple[Header, bytearray]:
         message = await self._messages.get()
         if message is None:
             raise ProcessLost(began=began)
         return message
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
+    async def _listen(self) -> None:
         """Receive messages until the process is gone, idle or not."""
         try:
-            while True:
-                (length,) = wire.LENGTH.unpack(await reader.readexactly(wire.LENGTH.size))
-                if length > wire.MAX_HEADER_BYTES or self._messages.qsize() > _MOST_UNREAD:
-                    break
-                header = wire.unpack(await reader.readexactly(length))
-                payload = await reader.readexactly(self._payload_bytes) if "info" in header else b""
+            while self._messages.qsize() <= _MAX_UNREAD:
+                header = await self._child.header()
+                payload = await self._child.payload(self._payload_bytes) if "info" in header else b""
                 self._messages.put_nowait((header, bytearray(payload)))  # writable: torch shares it
-        except (asyncio.IncompleteReadError, ValueError, OSError):
+        except (EOFError, ValueError, OSError):
             pass  # it ended, or speaks nonsense: either way it is lost
         finally:
             self.kill()

@@ -1,41 +1,28 @@
-"""What the sandbox and its children say to each other: a length, a JSON object, raw bytes. Knows neither end.
+"""What the sandbox and a decoding child say to each other, as `messages` with raw bytes behind. Knows neither end.
 
-Never pickle: a child handles untrusted input, so its words are data, checked by whoever reads them.
-
-    parent > child   {"path", "rule", "limits"}
-    child > parent   {} once, when it is ready; {} when it begins with a request; then
-                     {"pts_s", "info", ...} + frames_THWC + view_TB, or {"error", "detail", "extra"}
+parent > child   {"path", "rule", "limits"}
+child > parent   {} once, when it is ready; {} when it begins with a request; {"price"} once the packets
+                 are read; then {"pts_s", "info"} + frames_THWC + view_TB. {"error", "detail", "extra"} may come instead
+                 of the price or of the clip
 """
 
-import json
-import struct
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
 from fovea import errors
-from video.clip import Clip, ClipRule, VideoInfo, VideoLimits
+from video.children.messages import Header
+from video.clip import Clip, ClipRule, DecodePrice, VideoInfo, VideoLimits
 
-LENGTH = struct.Struct("!I")
-MAX_HEADER_BYTES = 1 << 20
-
-Header = dict[str, Any]
-
-_COUNTS = ("width_px", "height_px", "frames_decoded", "frames_sampled")
-
-
-def pack(header: Header) -> bytes:
-    text = json.dumps(header).encode()
-    return LENGTH.pack(len(text)) + text
-
-
-def unpack(text: bytes) -> Header:
-    """The JSON object of a message; ValueError where it is none."""
-    header = json.loads(text)
-    if not isinstance(header, dict):
-        raise ValueError("a message is a JSON object")
-    return header
+_COUNTS = (
+    "width_px",
+    "height_px",
+    "frames_decoded",
+    "frames_sampled",
+    "frames_damaged",
+    "frames_missing",
+    "clock_breaks",
+)
 
 
 def request(path: str, rule: ClipRule, limits: VideoLimits) -> Header:
@@ -44,6 +31,15 @@ def request(path: str, rule: ClipRule, limits: VideoLimits) -> Header:
 
 def read_request(header: Header) -> tuple[str, ClipRule, VideoLimits]:
     return header["path"], ClipRule(**header["rule"]), VideoLimits(**header["limits"])
+
+
+def price(of: DecodePrice) -> Header:
+    return {"price": asdict(of)}
+
+
+def read_price(header: Header) -> DecodePrice:
+    """ValueError, KeyError or TypeError where it is none."""
+    return DecodePrice(frames=int(header["price"]["frames"]), pixels=int(header["price"]["pixels"]))
 
 
 def answer(clip: Clip) -> tuple[Header, bytes]:

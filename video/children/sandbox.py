@@ -19,7 +19,8 @@ _MAX_FAILED_STARTS = 5  # in a row; then those who wait are told, and trying goe
 _MAX_PAUSE_S = 10.0  # between tries
 _SHORT_LIFE_S = 1.0  # a child that ends sooner without having been asked anything counts as a failed start
 _SETTLE_S = 1.0  # that a child may go on with a video nobody waits for
-_MAX_LOST_CHILDREN = 3  # that one request may meet dead on arrival
+_MAX_LOST_CHILDREN = 4  # that one request may meet dead on arrival or see die
+_MAX_DEATHS = 2  # of children at work on one video: the first may have been killed for another's greed
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Sandbox:
         self._is_closed = False
         self.num_running = 0
         self.decode_rate = Rate()  # videos over one child's seconds, waiting not counted
+        self.pixel_rate = Rate()  # pixels of `DecodePrice` over the same seconds
 
     @property
     def num_waiting(self) -> int:
@@ -81,7 +83,7 @@ class Sandbox:
     async def close(self) -> None:
         """End all children and wait for them; whoever waits or decodes gets Draining."""
         self._is_closed = True
-        self._fail_waiters(_draining())
+        self._fail_waiters(Draining.refused())
         tasks = [*self._tending, *self._settling]
         for task in tasks:
             task.cancel()
@@ -91,24 +93,24 @@ class Sandbox:
     async def decode(self, path: Path, rule: ClipRule) -> Clip:
         """The clip of the video at `path`, decoded by the next free child, first come first served.
 
-        Raises VideoUnreadable, NoVideoStream, VideoLimitExceeded, DecodeTimeout, DecodeCrashed; Draining once closed,
-        Unavailable where children do not start or do not live. Cancelled, the child has a second to finish before it
-        is killed.
+        A child that dies over it is followed by one more try. Raises VideoUnreadable, NoVideoStream,
+        VideoLimitExceeded, DecodeTimeout, DecodeCrashed; Draining once closed, Unavailable where children do not start
+        or do not live. Cancelled, the child has a second to finish before it is killed.
         """
+        num_deaths = 0  # of children that had begun
         for _ in range(_MAX_LOST_CHILDREN):
             child = await self._free_child()
             try:
                 return await self._ask(child, path, rule)
             except ProcessLost as lost:
                 if self._is_closed:
-                    raise _draining() from None
+                    raise Draining.refused() from None
+                # one that died idle, before it got the video, tells nothing: another one takes over
+                num_deaths += lost.began
                 if lost.began:
                     _log.warning("decoding process %d died on a video", child.pid)
-                    raise DecodeCrashed(
-                        "the process that decoded this video died; the video may be damaged, "
-                        "re-encode it before sending it again"
-                    ) from None
-                # it had died idle, before it got the video: another one takes over
+                if num_deaths == _MAX_DEATHS:
+                    raise await _untimely_death(child) from None
         raise Unavailable("decoding processes die before they begin; try again", retry_after_s=1)
 
     async def _ask(self, child: DecodeProcess, path: Path, rule: ClipRule) -> Clip:
@@ -117,7 +119,10 @@ class Sandbox:
         try:
             async with asyncio.timeout(self._timeout_s):
                 clip = await child.ask(path, rule, self._limits)
-            self.decode_rate.observe(1, time.monotonic() - started_s)
+            took_s = time.monotonic() - started_s
+            self.decode_rate.observe(1, took_s)
+            if child.price is not None:
+                self.pixel_rate.observe(child.price.pixels, took_s)
             return clip
         except TimeoutError:
             child.kill()
@@ -156,7 +161,7 @@ class Sandbox:
 
     async def _free_child(self) -> DecodeProcess:
         if self._is_closed:
-            raise _draining()
+            raise Draining.refused()
         while self._free:
             child = self._free.popleft()
             if not child.gone.is_set():
@@ -218,8 +223,16 @@ class Sandbox:
                 waiter.set_exception(error)
 
 
-def _draining() -> Draining:
-    return Draining("the service is shutting down; send the request again to another replica", retry_after_s=1)
+async def _untimely_death(child: DecodeProcess) -> Exception:
+    """Whose fault it is that children die of a video: the decoder's, or of whoever killed them."""
+    if await child.crashed():
+        return DecodeCrashed(
+            "the decoder crashed on this video, twice; it may be damaged, re-encode it before sending it again"
+        )
+    return Unavailable(
+        "the process that decoded this video was killed, twice: the machine may be short of memory; try again",
+        retry_after_s=5,
+    )
 
 
 def _unavailable() -> Unavailable:

@@ -11,28 +11,17 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from video.clip import ClipRule
+from video.file.colour import Colour, colour_of, scaled
 
 # The same on every machine, and exact: without FULL_CHR_H_INT libav halves the colour resolution of its *output* and
 # darkens it by two levels. Shrinking much, averaging areas is nearest to the mean of the source pixels (58 dB against
 # bicubic's 47 on real video) and takes a third of the time; else bicubic is sharper.
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
 _SHRINKS_MUCH = 2
-
-# AVColorSpace of a frame -> swscale's. What is not listed (unspecified or made up) goes by size, as players do it.
-_COLORSPACES = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    5: Colorspace.ITU601,
-    6: Colorspace.ITU601,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
-}
-_HD_HEIGHT = 720
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +46,42 @@ class Placement:
 class Painter:
     """Turns frames into pixels by one rule. Not thread-safe: it keeps its scalers."""
 
-    def __init__(self, rule: ClipRule, pixel_aspect: Fraction | None) -> None:
+    def __init__(self, rule: ClipRule, pixel_aspect: Fraction | None, orientation: Orientation | None = None) -> None:
+        """`orientation`: of frames before any of them tells its own; what one tells holds for those that follow."""
         self._rule = rule
+        self._orientation = orientation or Orientation()
         self._pixel_aspect = pixel_aspect if pixel_aspect else Fraction(1)
         self._to_source, self._to_frame = VideoReformatter(), VideoReformatter()
 
     def displayed_size(self, frame: VideoFrame) -> tuple[int, int]:
         """(width, height) in pixels, as a player shows the frame."""
-        return displayed_size(frame.width, frame.height, self._pixel_aspect, orientation_of(frame))
+        return displayed_size(frame.width, frame.height, self._pixel_aspect, self._follow(frame))
+
+    def _follow(self, frame: VideoFrame) -> Orientation:
+        self._orientation = orientation_of(frame) or self._orientation
+        return self._orientation
 
     def paint(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """(frame_HWC of the rule's size, view_B of `Clip`)."""
-        rule, orientation = self._rule, orientation_of(frame)
+        rule, orientation = self._rule, self._follow(frame)
         source = displayed_size(frame.width, frame.height, self._pixel_aspect, orientation)
         small = _to_short_side(source, rule.source_short_side_px)
-        picture = frame
+        picture, colour = frame, colour_of(frame)
         if small != source:
-            picture = _scale(self._to_source, picture, *_coded(small, orientation))
+            picture = _scale(self._to_source, picture, *_coded(small, orientation), colour)
         place = place_in(small, rule)
-        picture = _scale(self._to_frame, picture, *_coded((place.width_px, place.height_px), orientation))
-        return _lay(_orient(_pixels(picture), orientation), place, rule), view_of(place, rule)
+        picture = _scale(self._to_frame, picture, *_coded((place.width_px, place.height_px), orientation), colour)
+        return _lay(_orient(colour.pixels(picture), orientation), place, rule), view_of(place, rule)
 
 
-def orientation_of(frame: VideoFrame) -> Orientation:
-    """From the display matrix, x' = a x + c y and y' = b x + d y: the nearest of the eight right-angled ones."""
+def orientation_of(frame: VideoFrame) -> Orientation | None:
+    """From the display matrix, x' = a x + c y and y' = b x + d y: the nearest of the eight right-angled ones.
+
+    None where the frame has none: containers give it to every frame, coded streams to the first of some.
+    """
     side_data = cast(SideDataContainer, frame.side_data).get(SideDataType.DISPLAYMATRIX)
     if side_data is None:
-        return Orientation()
+        return None
     a, b, _, c, d = np.frombuffer(bytes(side_data), np.int32)[:5].tolist()
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(flip_x=a < 0, flip_y=d < 0)
@@ -134,24 +132,10 @@ def _coded(size: tuple[int, int], orientation: Orientation) -> tuple[int, int]:
     return (size[1], size[0]) if orientation.transpose else size
 
 
-def _scale(scaler: VideoReformatter, frame: VideoFrame, width: int, height: int) -> VideoFrame:
-    """RGB of that size. (Left alone, libav takes every frame that states no colour space for standard definition.)"""
+def _scale(scaler: VideoReformatter, frame: VideoFrame, width: int, height: int, colour: Colour) -> VideoFrame:
     shrinks_much = frame.width >= _SHRINKS_MUCH * width and frame.height >= _SHRINKS_MUCH * height
-    guess = Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
-    return scaler.reformat(
-        frame,
-        width,
-        height,
-        "rgb24",
-        src_colorspace=None if frame.format.is_rgb else _COLORSPACES.get(frame.colorspace, guess),
-        dst_color_range=ColorRange.JPEG,
-        interpolation=_EXACT | (Interpolation.AREA if shrinks_much else Interpolation.BICUBIC),
-        threads=1,
-    )
-
-
-def _pixels(picture: VideoFrame) -> NDArray[np.uint8]:
-    return cast(NDArray[np.uint8], picture.to_ndarray())  # "rgb24" is 8 bits
+    interpolation = _EXACT | (Interpolation.AREA if shrinks_much else Interpolation.BICUBIC)
+    return scaled(scaler, frame, width, height, colour, interpolation)
 
 
 def _orient(picture_HWC: NDArray[np.uint8], orientation: Orientation) -> NDArray[np.uint8]:

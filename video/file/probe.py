@@ -1,13 +1,9 @@
-"""Opens a video file behind allow-lists, and learns its packets' times and its limits' verdict without decoding.
-
-Knows neither how frames are chosen nor how they are turned into pixels.
-"""
+"""Opens a video file behind allow-lists, and finds its film. Knows neither which frames are wanted nor their pixels."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from fractions import Fraction
 
 import av
 import av.logging
@@ -19,7 +15,7 @@ from av.video.stream import VideoStream
 
 from fovea.errors import NoVideoStream, VideoLimitExceeded, VideoUnreadable
 from video.clip import VideoLimits
-from video.file.sampling import PacketFacts
+from video.file.mp4_claims import check_claims
 
 # Containers that hold their own pictures. Left out on purpose: whatever names other files or addresses (concat, hls,
 # dash, sdp, image sequences), whatever renders text, and the long tail of game and camera formats.
@@ -31,31 +27,27 @@ CODECS = (
     "msmpeg4v2,msmpeg4,wmv1,wmv2,wmv3,vc1,theora"
 )
 
+# Major brands of ISO/IEC 23008-12: libav opens them as a video of one frame, or of one for each tile.
+_PICTURES = {
+    **dict.fromkeys(("heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs"), "HEIC"),
+    **dict.fromkeys(("avif", "avis"), "AVIF"),
+    **dict.fromkeys(("mif1", "mif2", "msf1", "miaf", "jpeg", "jpgs"), "HEIF"),
+}
+_ENCRYPTED_MATROSKA = re.compile(rb"\x62\x40.{1,64}\x50\x35", re.DOTALL)  # ContentEncoding with ContentEncryption in it
+_HEAD_BYTES = 1 << 16
+
 MAX_ASPECT = 32  # wider or taller than 32:1 is no camera's picture, and filling a square with it would take a huge one
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
-    """The video stream of a file, as its packets tell it."""
-
-    codec: str  # "h264"
-    time_base: Fraction  # seconds per pts tick
-    packets: tuple[PacketFacts, ...]  # decode order; the first is a keyframe where there is any
-    num_skipped: int  # packets before the first keyframe: nothing could decode them
-    has_times: bool  # every packet says when it is shown
-    start_pts: int
-    end_pts: int
-
-    @property
-    def duration_s(self) -> float:
-        return float((self.end_pts - self.start_pts) * self.time_base)
-
-
 @contextmanager
 def opened(path: str, limits: VideoLimits) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The file's container and its video stream, nothing decoded; raises VideoError kin without naming the path."""
+    """The file's container and its video stream, nothing decoded; raises VideoError kin without naming the path.
+
+    FileNotFoundError and PermissionError are of the file itself.
+    """
+    check_claims(path)
     av.logging.set_level(None)
     try:
         container = av.open(
@@ -64,15 +56,16 @@ def opened(path: str, limits: VideoLimits) -> Iterator[tuple[InputContainer, Vid
             options={"format_whitelist": FORMATS, "protocol_whitelist": "file", "codec_whitelist": CODECS},
             metadata_errors="replace",  # titles in a broken encoding are none of our business
         )
-    except (MemoryError, FileNotFoundError, PermissionError):
+    except (MemoryError, FileNotFoundError):
         raise
-    except av.FFmpegError as error:
+    except av.FFmpegError as error:  # of whatever kind: libav gives damage any number, EPERM among them
         _log.debug("open failed: %r", error)
         raise VideoUnreadable(
             "the file is empty, damaged at its start, or of a kind that is not read here; "
             "send a complete video as mp4, mov, mkv, webm, avi, ts, mpg, flv, ogv or wmv"
         ) from None
     with container:
+        _check_is_film(path, container)
         stream = _video_stream(container)
         stream.codec_context.thread_count = 1
         # Twice the limit, since decoders round up: `check_size` is the exact rule, this bounds what libav allocates.
@@ -86,65 +79,18 @@ def opened(path: str, limits: VideoLimits) -> Iterator[tuple[InputContainer, Vid
 
 def packets_of(container: InputContainer, stream: VideoStream) -> "Iterator[Packet[VideoStream]]":
     """The stream's packets in decode order, without empty ones and libav's end mark: the same at each reading."""
-    return (packet for packet in container.demux(stream) if packet.size)
-
-
-def scan(path: str, limits: VideoLimits) -> Track:
-    """Read all packets of the video stream without decoding any; refuse what is beyond `limits`.
-
-    What the headers declare is checked first, then what is really there: headers may lie, and Matroska, MPEG-TS and
-    fragmented MP4 declare no number of frames at all. An MP4 that ends before its own index says is refused; where
-    there is no such index, what is there is the video, less a last packet cut in two.
-    """
-    with opened(path, limits) as (container, stream):
-        check_size(stream.codec_context.width, stream.codec_context.height, limits)
-        declared_s = _declared_duration_s(container, stream)
-        _check_duration(declared_s, limits)
-        assert stream.time_base is not None
-        limit_ticks = int(limits.duration_s / stream.time_base)
-        packets: list[PacketFacts] = []
-        is_corrupt = False  # the latest packet
-        broken_by: str | None = None
+    while True:
         try:
-            for packet in packets_of(container, stream):
-                if len(packets) == limits.frames:
-                    raise VideoLimitExceeded(
-                        f"the video has more than {limits.frames} frames, the most taken here; send a part of it",
-                        limit_frames=limits.frames,
-                    )
-                packets.append(PacketFacts(packet.pts, packet.duration or 0, packet.is_keyframe, not packet.is_discard))
-                is_corrupt = packet.is_corrupt
-                first_pts = packets[0].pts
-                if first_pts is not None and packet.pts is not None and packet.pts - first_pts > limit_ticks:
-                    _check_duration(float((packet.pts - first_pts) * stream.time_base), limits)
-        except MemoryError:
-            raise
-        except av.FFmpegError as error:
-            broken_by = error.strerror
-        if is_corrupt:
-            packets.pop()
-        has_times = _has_times(packets, container, stream)
-        start_pts, end_pts = _extent(packets, stream, has_times)
-        if broken_by is None and "mp4" in container.format.name and len(packets) < len(stream.index_entries):
-            broken_by = f"{len(packets)} of {len(stream.index_entries)} frames are there"
-        if broken_by is not None:
-            raise broken_off(broken_by, float((end_pts - start_pts) * stream.time_base), declared_s)
-        num_skipped = next((index for index, packet in enumerate(packets) if packet.is_key), 0)
-        packets = packets[num_skipped:]
-        if not any(packet.is_shown for packet in packets):
-            raise VideoUnreadable("the video stream holds no frame; it may have been cut off, send the whole file")
-        start_pts, end_pts = _extent(packets, stream, has_times)
-        track = Track(
-            codec=stream.codec_context.codec.canonical_name,
-            time_base=stream.time_base,
-            packets=tuple(packets),
-            num_skipped=num_skipped,
-            has_times=has_times,
-            start_pts=start_pts,
-            end_pts=end_pts,
-        )
-        _check_duration(track.duration_s, limits)
-        return track
+            yield from (packet for packet in container.demux(stream) if packet.size)
+            return
+        except IndexError:  # PyAV's, where another stream begins late: it goes on behind that packet
+            continue
+
+
+def check_not_encrypted(packet: "Packet[VideoStream]") -> None:
+    """Raises VideoUnreadable."""
+    if packet.has_sidedata("encryption_info"):
+        raise _encrypted()
 
 
 def check_size(width: int, height: int, limits: VideoLimits) -> None:
@@ -157,15 +103,6 @@ def check_size(width: int, height: int, limits: VideoLimits) -> None:
             height_px=height,
             limit_pixels=limits.frame_pixels,
         )
-
-
-def broken_off(why: str, read_s: float, whole_s: float | None) -> VideoUnreadable:
-    """A damaged or cut file: says how much of it could be read."""
-    of = f" of {whole_s:.2f} s" if whole_s else ""
-    return VideoUnreadable(
-        f"the video breaks off or is damaged after {read_s:.2f} s{of} ({why}); send the whole file again",
-        readable_s=round(read_s, 3),
-    )
 
 
 def _video_stream(container: InputContainer) -> VideoStream:
@@ -184,45 +121,16 @@ def _video_stream(container: InputContainer) -> VideoStream:
     return stream
 
 
-def _declared_duration_s(container: InputContainer, stream: VideoStream) -> float | None:
-    """What the headers claim; None where they claim nothing."""
-    claims = []
-    if container.duration is not None and container.duration > 0:
-        claims.append(container.duration / av.time_base)
-    if stream.duration is not None and stream.duration > 0 and stream.time_base is not None:
-        claims.append(float(stream.duration * stream.time_base))
-    return max(claims, default=None)
+def _check_is_film(path: str, container: InputContainer) -> None:
+    """Raises VideoUnreadable for pictures in a video's container, and for what nobody without its key can read."""
+    kind = _PICTURES.get(container.metadata.get("major_brand", ""))
+    if kind is not None:
+        raise VideoUnreadable(f"the file is a picture ({kind}), no video; send a file with moving pictures")
+    if "matroska" in container.format.name:
+        with open(path, "rb") as file:
+            if _ENCRYPTED_MATROSKA.search(file.read(_HEAD_BYTES)):
+                raise _encrypted()
 
 
-def _check_duration(duration_s: float | None, limits: VideoLimits) -> None:
-    if duration_s is not None and duration_s > limits.duration_s:
-        raise VideoLimitExceeded(
-            f"the video is {duration_s:.1f} s long, more than the {limits.duration_s:g} s taken; send a part of it",
-            duration_s=round(duration_s, 3),
-            limit_s=limits.duration_s,
-        )
-
-
-def _has_times(packets: list[PacketFacts], container: InputContainer, stream: VideoStream) -> bool:
-    """Whether the container says when each frame is shown.
-
-    AVI holds decoding times alone, and libav's guess at the rest is off where frames are reordered.
-    """
-    if container.format.name == "avi" and stream.codec_context.codec.reorder:
-        return False
-    return all(packet.pts is not None for packet in packets if packet.is_shown)
-
-
-def _extent(packets: list[PacketFacts], stream: VideoStream, has_times: bool) -> tuple[int, int]:
-    """(first pts, end of the last frame) in ticks; frames without times stand at equal distances from 0."""
-    assert stream.time_base is not None
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    ticks_per_frame = max(1, round(1 / (rate * stream.time_base)))
-    shown = [packet for packet in packets if packet.is_shown]
-    if not has_times or not shown:
-        return 0, len(shown) * ticks_per_frame
-    times = sorted((packet.pts, packet.duration) for packet in shown if packet.pts is not None)
-    first, (last, last_duration) = times[0][0], times[-1]
-    if last_duration <= 0:  # FLV and ASF tell no durations: the mean distance of frames
-        last_duration = round((last - first) / (len(times) - 1)) if len(times) > 1 else ticks_per_frame
-    return first, last + max(1, last_duration)
+def _encrypted() -> VideoUnreadable:
+    return VideoUnreadable("the video is encrypted (DRM); send one that plays without a key")

@@ -3,9 +3,10 @@
 Knows neither libav nor pixels. Times are integer ticks of the stream's time base; indices are in decode order.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,9 @@ class PacketFacts:
     pts: int | None  # when its frame is shown; None where the container does not say
     duration: int  # 0 where unknown
     is_key: bool  # decoding can start here
-    is_shown: bool  # False: decoded for reference only (before an edit list's cut)
+    is_shown: bool  # False: decoded for reference only (before an edit list's cut), or not at all
+    dts: int | None = None  # its place in time in the order of decoding
+    is_decodable: bool = True  # False: it refers to what is not in the file (before a recording's first keyframe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,10 @@ def segment_centres(start: int, end: int, num_frames: int) -> list[int]:
 
 
 def choose(packets: Sequence[PacketFacts], start: int, end: int, num_frames: int) -> Choice:
-    """For each of `num_frames` equal segments of [start, end) the frame nearest to its centre; the earlier on a tie.
+    """For each of `num_frames` equal segments of [start, end) the frame shown at its centre.
 
+    One that is nearer, and comes sooner than half the usual distance of frames, is taken instead: at a constant rate
+    that is the nearest frame, and a picture that stands still for long is not passed over for the next one.
     Where every segment holds a keyframe, keyframes alone are taken: each the nearest to its segment's centre, and
     several times cheaper to decode (decision 0002). Every shown packet must have a pts.
     """
@@ -60,7 +65,20 @@ def choose(packets: Sequence[PacketFacts], start: int, end: int, num_frames: int
     by_key = [_nearest(keys, centre, scale) for centre in centres] if keys else []
     if keys and all(abs(pts * scale - centre) <= half for (pts, _), centre in zip(by_key, centres, strict=True)):
         return Choice(tuple(index for _, index in by_key), keyframes_only=True)
-    return Choice(tuple(_nearest(shown, centre, scale)[1] for centre in centres), keyframes_only=False)
+    usual = usual_distance([pts for pts, _ in shown])
+    return Choice(tuple(_shown_at(shown, centre, scale, usual)[1] for centre in centres), keyframes_only=False)
+
+
+def usual_distance(times: Sequence[int]) -> int:
+    """The median distance of neighbouring times, which rise; at least 1, and 1 for a single one."""
+    distances = sorted(after - before for before, after in pairwise(times) if after > before)
+    return distances[len(distances) // 2] if distances else 1
+
+
+def is_shown_for(before: int | None, pts: int, centre: int, scale: int, usual: int) -> bool:
+    """Whether the frame of `pts`, which comes after `centre` and after the frame `before`, stands for it (`choose`)."""
+    ahead = pts * scale - centre
+    return before is None or (2 * ahead <= usual * scale and ahead < centre - before * scale)
 
 
 def plan_runs(packets: Sequence[PacketFacts], targets: Sequence[int]) -> list[Run]:
@@ -89,7 +107,16 @@ def _run_start(packets: Sequence[PacketFacts], target: int) -> int:
         pts = packets[index].pts
         if packets[index].is_key and pts is not None and target_pts is not None and pts <= target_pts:
             return index
-    return 0
+    return next((index for index, packet in enumerate(packets) if packet.is_decodable), 0)
+
+
+def _shown_at(shown: Sequence[tuple[int, int]], centre: int, scale: int, usual: int) -> tuple[int, int]:
+    """The (pts, index) of sorted `shown` that stands for `centre`."""
+    after = bisect_right(shown, centre, key=lambda entry: entry[0] * scale)
+    if after == len(shown):
+        return shown[-1]
+    before = shown[after - 1][0] if after else None
+    return shown[after] if is_shown_for(before, shown[after][0], centre, scale, usual) else shown[after - 1]
 
 
 def _nearest(times: Sequence[tuple[int, int]], centre: int, scale: int) -> tuple[int, int]:

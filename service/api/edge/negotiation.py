@@ -13,7 +13,7 @@ def preferred(accept: str | None, offered: Sequence[str]) -> str:
     qualities = {media_type: _quality(media_type, ranges) for media_type in offered}
     best = max(offered, key=lambda media_type: qualities[media_type])  # the first of equals
     if qualities[best] <= 0:
-        raise NotAcceptable(f"Accept: {accept[:100]} leaves nothing to answer with; accept {' or '.join(offered)}")
+        raise NotAcceptable(f"Accept: {accept[:100]} holds no form that this answer has; accept {' or '.join(offered)}")
     return best
 
 

@@ -25,7 +25,7 @@ def pipeline_of(request: Request) -> Pipeline:
     if pipeline is not None:
         return pipeline
     if request.app.state.load_error is not None:
-        raise NotReady("the models could not be loaded; /readyz tells its operator why", retry_after_s=30)
+        raise NotReady("the service could not start; /readyz tells its operator why", retry_after_s=30)
     raise NotReady("the models are still loading; try again in a moment", retry_after_s=2)
 
 

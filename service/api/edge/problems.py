@@ -1,9 +1,9 @@
-"""Turns errors into RFC 9457 problems. Here, and only here, an error gets its HTTP status."""
+"""Turns errors into RFC 9457 problems. Knows no status by number: `statuses` does."""
 
 import logging
 import math
-from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,45 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from fovea import errors
+from fovea.answers import Problem
 from fovea.errors import FoveaError
 from service.api.body.lingering import LingeringClose
 from service.api.edge.parts import request_id_of
-from service.metrics import Outcome
+from service.api.edge.statuses import answer_to
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an error means to the client, and how it is counted."""
-
-    status: int
-    outcome: Outcome
-
-
-# The nearest ancestor in this table answers for an error.
-ANSWERS: dict[type[FoveaError], Answer] = {
-    errors.InvalidRequest: Answer(422, "invalid"),
-    errors.UnknownStream: Answer(404, "invalid"),
-    errors.MalformedUpload: Answer(400, "invalid"),
-    errors.UnsupportedMediaType: Answer(415, "invalid"),
-    errors.NotAcceptable: Answer(406, "invalid"),
-    errors.UploadTooLarge: Answer(413, "invalid"),
-    errors.UploadTimeout: Answer(408, "invalid"),
-    errors.VideoError: Answer(422, "invalid"),
-    errors.Overloaded: Answer(429, "rejected"),
-    errors.Unavailable: Answer(503, "rejected"),
-    errors.DeadlineBeforeGlance: Answer(503, "expired"),
-    errors.RequestCancelled: Answer(499, "cancelled"),  # nginx's number; nobody is there to read it
-    errors.FoveaError: Answer(500, "error"),
-}
-
-
-def answer_to(error: FoveaError) -> Answer:
-    return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
 
 
 def slug_of(status: HTTPStatus) -> str:
@@ -82,6 +53,19 @@ def response_to(error: FoveaError, request_id: str, *, status: int | None = None
     problem = problem_of(error, request_id, status=status)
     headers = {} if error.retry_after_s is None else {"Retry-After": str(math.ceil(error.retry_after_s))}
     return JSONResponse(problem, answer_to(error).status if status is None else status, headers, MEDIA_TYPE)
+
+
+def refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's `responses` for problems: `refusals(s404="no such model")`."""
+    retry = {"Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}}
+    return {
+        int(status[1:]): {
+            "description": meaning,
+            "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+            **({"headers": retry} if status in {"s429", "s503"} else {}),
+        }
+        for status, meaning in meanings.items()
+    }
 
 
 async def _on_fovea_error(request: Request, error: Exception) -> JSONResponse:

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Request, Response
 
-from fovea.answers import ModelDetail, ModelList, refusals
+from fovea.answers import ModelDetail, ModelList
 from fovea.errors import BudgetTooSmall, InvalidOption, UnknownModel
 from service.api.edge.parts import pipeline_of, request_id_of
-from service.api.edge.problems import response_to
-from service.api.recognitions.answers import model_detail, model_summary
+from service.api.edge.problems import refusals, response_to
+from service.api.models.answers import model_detail, model_summary
 from service.api.recognitions.options import OPTIONS, flops_option
 
 router = APIRouter(tags=["models"])
@@ -50,11 +50,5 @@ async def show_model(request: Request, name: str) -> ModelDetail | Response:
     if budget_flops is None:
         budget_flops = offer.default_budget_flops
     elif budget_flops < offer.least_flops:
-        least_gflops = offer.least_flops / 1e9
-        raise BudgetTooSmall(
-            f"{BUDGET}={query[BUDGET]} is below the {least_gflops} GFLOPs that a glance of {name} costs; "
-            f"ask about at least {least_gflops}",
-            option=BUDGET,
-            least_gflops=least_gflops,
-        )
+        raise BudgetTooSmall.below_glance(BUDGET, query[BUDGET], name, offer.least_flops / 1e9)
     return model_detail(offer, budget_flops, default=offer is pipeline.catalogue[0])

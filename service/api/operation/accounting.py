@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 
 from fovea.errors import FoveaError
-from service.api.edge.problems import answer_to
+from service.api.edge.statuses import answer_to
 from service.engine.request import Recognition
 from service.metrics import NO_MODEL, Metrics, Outcome
 

@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter, Request, Response
 
-from fovea.answers import Liveness, Readiness, refusals
+from fovea.answers import Liveness, Readiness
 from fovea.errors import Draining, NotReady, Unavailable
 from service.api.edge.parts import metrics_of, pipeline_of
+from service.api.edge.problems import refusals
 
 router = APIRouter(tags=["operation"])
 
@@ -17,7 +18,7 @@ router = APIRouter(tags=["operation"])
 async def livez(request: Request) -> Liveness:
     pipeline = request.app.state.pipeline
     if pipeline is not None and not pipeline.is_alive and not pipeline.admission.draining:
-        raise Unavailable("the engine has ended; the log says why, and a new process helps")
+        raise Unavailable.engine_ended()
     return Liveness()
 
 
@@ -26,12 +27,12 @@ async def livez(request: Request) -> Liveness:
 )
 async def readyz(request: Request) -> Readiness:
     if request.app.state.load_error is not None:
-        raise NotReady(f"the models could not be loaded: {request.app.state.load_error}", retry_after_s=30)
+        raise NotReady(f"the service could not start: {request.app.state.load_error}", retry_after_s=30)
     pipeline = pipeline_of(request)
     if pipeline.admission.draining:
-        raise Draining("the service is shutting down; send requests to another replica", retry_after_s=1)
+        raise Draining.refused()
     if not pipeline.is_alive:
-        raise Unavailable("the engine has ended; send requests to another replica")
+        raise Unavailable.engine_ended()
     return Readiness(models=[offer.name for offer in pipeline.catalogue])
 
 

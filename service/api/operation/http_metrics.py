@@ -55,10 +55,7 @@ class HttpMetrics:
         except asyncio.CancelledError:  # the server cancels requests in one case: the time to drain is over
             if status is not None:
                 raise
-            over = Draining(
-                "the service shut down before this request was done; send it again to another replica", retry_after_s=1
-            )
-            await response_to(over, request_id)(scope, receive, noting_send)
+            await response_to(Draining.cut_off("request"), request_id)(scope, receive, noting_send)
         except Exception:  # the service's edge: a bug costs one request, and the log has its trace
             log.exception("request %s met an error nobody expected", request_id)
             if status is not None:

@@ -13,7 +13,8 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from fovea.errors import every_kind
-from service.api.edge.problems import answer_to, slug_of
+from service.api.edge.problems import slug_of
+from service.api.edge.statuses import answer_to
 from service.api.pages.headers import written_page
 
 router = APIRouter(include_in_schema=False)

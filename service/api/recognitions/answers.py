@@ -13,19 +13,16 @@ from fovea.answers import (
     Compute,
     CubePlace,
     Exit,
-    FrontierPoint,
-    ModelDetail,
-    ModelSummary,
     Prediction,
     RecognitionAnswer,
     StepEvent,
     StepTaken,
-    Thresholds,
     TimingMs,
     Video,
 )
+from models.recognizer import Cube
 from service.engine.budget import Offer
-from service.engine.request import CubeBox, Recognition, Step
+from service.engine.request import Recognition, Step
 from video.clip import Clip
 
 
@@ -52,6 +49,9 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
             codec=video.codec,
             frames_decoded=video.frames_decoded,
             frames_sampled=video.frames_sampled,
+            frames_damaged=video.frames_damaged,
+            frames_missing=video.frames_missing,
+            clock_breaks=video.clock_breaks,
         ),
         timing_ms=TimingMs(
             upload=_ms(timing.upload_s),
@@ -88,7 +88,7 @@ def _step_taken(step: Step, clip: Clip, offer: Offer) -> StepTaken:
     )
 
 
-def cube_place(cube: CubeBox, clip: Clip) -> CubePlace:
+def cube_place(cube: Cube, clip: Clip) -> CubePlace:
     """Where the cube lies in the source: its times, and the smallest box that holds it in all of its frames.
 
     Frames show different regions only where the resolution changes in mid-stream. Letterbox bars are no part of the
@@ -104,40 +104,6 @@ def cube_place(cube: CubeBox, clip: Clip) -> CubePlace:
     return CubePlace(
         pts_s=(round(pts_s[0], 3), round(pts_s[-1], 3)),
         box=Box(x=x, y=y, w=round(right - x, 6), h=round(bottom - y, 6)),
-    )
-
-
-def model_summary(offer: Offer, *, default: bool) -> ModelSummary:
-    return ModelSummary(
-        name=offer.name,
-        bundle=offer.digest,
-        task=offer.task,
-        trained=offer.trained,
-        default=default,
-        num_labels=len(offer.labels),
-        least_gflops=offer.least_flops / 1e9,
-        full_gflops=offer.full_flops / 1e9,
-        default_budget_gflops=offer.default_budget_flops / 1e9,
-    )
-
-
-def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDetail:
-    point = offer.point_at(budget_flops)
-    return ModelDetail(
-        **dict(model_summary(offer, default=default)),
-        labels=list(offer.labels),
-        step_gflops=[cost / 1e9 for cost in offer.step_flops],
-        paper_gflops=None if offer.paper_flops is None else offer.paper_flops / 1e9,
-        num_frames=offer.clip_rule.num_frames,
-        frontier=[FrontierPoint(gflops=p.mean_cost_flops / 1e9, accuracy=p.accuracy) for p in offer.frontier],
-        thresholds=Thresholds(
-            budget_gflops=budget_flops / 1e9,
-            solved_for_gflops=point.budget_flops / 1e9,
-            entropy_nats=list(point.thresholds_nats),
-            mean_gflops=point.mean_cost_flops / 1e9,
-            accuracy=point.accuracy,
-        ),
-        card=dict(offer.card),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fovea.errors import InvalidOption
 from fovea.words import MAX_GFLOPS, MAX_NAME
-from service.engine.budget import Options
+from service.engine.budget import RecognitionOptions
 
 MAX_NUMBER = 64
 EXACT = Context(prec=MAX_NUMBER + 16)  # the 28 digits of the default would round a long ceiling up
@@ -52,7 +52,7 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
 }
 
 
-def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> Options:
+def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> RecognitionOptions:
     """Check every option by itself. Raises InvalidOption naming option, value, rule and way out."""
     values: dict[str, str] = {}
     for name, text in pairs:
@@ -69,7 +69,7 @@ def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> Optio
         "deadline_ms": _count("deadline_ms", values, ceilings.deadline_ms),
         "top_k": _count("top_k", values, ceilings.top_k),
     }
-    return Options(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    return RecognitionOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
 def flops_option(name: str, values: Mapping[str, str]) -> int | None:

@@ -10,14 +10,18 @@ from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 
-from fovea.answers import RecognitionAnswer, refusals
+from fovea.answers import RecognitionAnswer
 from fovea.errors import RequestCancelled
-from service.api.body.uploads import VIDEO, open_upload, save, spooled
+from service.api.body.multipart import VIDEO
+from service.api.body.spool import save, spooled
+from service.api.body.uploads import open_upload
+from service.api.edge import sse
 from service.api.edge.negotiation import preferred
 from service.api.edge.parts import metrics_of, pipeline_of, request_id_of, settings_of
+from service.api.edge.problems import refusals
 from service.api.operation.accounting import Account
-from service.api.recognitions import events as sse
 from service.api.recognitions.answers import recognition_answer
+from service.api.recognitions.events import events
 from service.api.recognitions.options import OPTIONS, Ceilings, parse_options
 from service.engine.pipeline import Decoded, Pipeline
 from service.engine.request import Recognition
@@ -96,11 +100,11 @@ async def recognize(request: Request) -> Response:
         account.model = plan.model
         ticket = held.enter_context(pipeline.admit(plan))
         with spooled(settings.spool_dir) as path:
-            upload_s = await save(upload, path)
+            upload_s = await save(upload.video(), path)
             decoded = await unless_client_leaves(request, pipeline.decode(path, plan, ticket, upload_s))
         if media_type == sse.MEDIA_TYPE:
-            events = sse.events(pipeline, decoded, account, request_id)
-            return sse.EventStream(events, held.pop_all(), ping_s=settings.sse_ping_s)
+            told = events(pipeline, decoded, account, request_id)
+            return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
         recognition = await unless_client_leaves(request, _last(pipeline, decoded))
         account.answered(recognition)
         answer = recognition_answer(recognition, pipeline.offer(plan.model))
@@ -125,7 +129,7 @@ async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -
     try:
         await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise RequestCancelled("the client left before the answer was complete")
+            raise RequestCancelled.before_answer()
         return task.result()
     finally:
         task.cancel()

@@ -1,90 +1,21 @@
-"""Turns streams' values into the API's JSON. Knows both sides, and no HTTP."""
+"""From what streams keep to the API's JSON: the one place where the two meet. Knows both sides, and no HTTP."""
 
 from datetime import UTC, datetime
 
-from pydantic import BaseModel
-
+from fovea import answers as api
 from fovea import stream_answers as schemas
 from fovea.words import Decode, StreamState
-from service.api.recognitions.answers import recognition_answer
-from service.engine.pipeline import Pipeline
-from service.streams.status import Counts, Look, Source, Status, Trouble
+from service.engine.summary import Place, Scored, StepSummary, Summary
+from service.streams.status import Counts, Report, Result, Source, Status, Trouble
 from service.streams.subscription import Subscription
 
 
-class Report(BaseModel):
-    """Where a stream stands, as its replica tells the others."""
-
-    status: schemas.StreamStatus
-    counts: schemas.StreamCounts
-
-
-class Words:
-    """The wording of events and reports: `service.streams.watcher.Wording`."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-
-    def result(self, look: Look) -> str:
-        recognition = recognition_answer(look.recognition, self._pipeline.offer(look.recognition.plan.model))
-        told = [prediction for prediction in recognition.predictions if prediction.score >= look.min_score]
-        return schemas.ResultEvent(
-            stream=look.stream,
-            captured_at=_when(look.captured_at_s),
-            frame_age_s=round(look.frame_age_s, 3),
-            epoch=look.epoch,
-            window=schemas.Window(
-                start_s=round(look.window.start_s, 6), end_s=round(look.window.end_s, 6), partial=look.window.partial
-            ),
-            decode=Decode(look.window.mode),
-            frames=schemas.Frames(
-                decoded=look.frames_decoded,
-                dropped=look.frames_dropped,
-                distinct=len(set(look.window.keys_T)),
-                reused=look.frames_reused,
-            ),
-            windows_dropped=look.windows_dropped,
-            recognition=recognition.model_copy(update={"predictions": told}),
-        ).model_dump_json()
-
-    def state(self, stream: str, status: Status) -> str:
-        return schemas.StateEvent(stream=stream, **dict(status_answer(status))).model_dump_json()
-
-    def report(self, status: Status, counts: Counts) -> str:
-        told = schemas.StreamCounts(
-            results=counts.results,
-            windows_dropped=counts.windows_dropped,
-            frames_decoded=counts.frames_decoded,
-            frames_dropped=counts.frames_dropped,
-            reconnects=counts.reconnects,
-            spent_gflops=counts.spent_flops / 1e9,
-        )
-        return Report(status=status_answer(status), counts=told).model_dump_json()
-
-    def epoch_of(self, report: str) -> int:
-        return Report.model_validate_json(report).status.epoch
-
-
-def status_answer(status: Status) -> schemas.StreamStatus:
-    return schemas.StreamStatus(
-        state=status.state,
-        since=_when(status.since_s),
-        error=None if status.trouble is None else _error(status.trouble),
-        epoch=status.epoch,
-        decode=Decode(status.mode),
-        video=None if status.source is None else _video(status.source),
-    )
-
-
 def stream_answer(
-    subscription: Subscription, report: str | None, last_event_id: str | None, unread_s: float, now_s: float
+    subscription: Subscription, report: Report | None, last_event_id: str | None, unread_s: float, now_s: float
 ) -> schemas.Stream:
-    """`report` as its replica gave it; None where no replica has taken the stream up. `now_s` is wall-clock."""
-    if report is None:
-        waiting = Status(StreamState.WAITING, subscription.created_s, None, 0, "all", None)
-        told = Report(status=status_answer(waiting), counts=NO_COUNTS)
-    else:
-        told = Report.model_validate_json(report)
+    """`report` is None where no replica has taken the stream up. `now_s` is wall-clock."""
+    waiting = Report(Status(StreamState.WAITING, subscription.created_s, None, 0, "all", None), Counts())
+    told = report or waiting
     ttl_s = subscription.ttl_s
     return schemas.Stream(
         id=subscription.id,
@@ -104,15 +35,55 @@ def stream_answer(
         ttl_s=ttl_s,
         created_at=_when(subscription.created_s),
         expires_at=None if ttl_s is None else _when(now_s + ttl_s - unread_s),
-        status=told.status,
-        counts=told.counts,
+        status=status_answer(told.status),
+        counts=_counts(told.counts),
         last_event_id=last_event_id,
     )
 
 
-NO_COUNTS = schemas.StreamCounts(
-    results=0, windows_dropped=0, frames_decoded=0, frames_dropped=0, reconnects=0, spent_gflops=0
-)
+def state_event(stream: str, status: Status) -> schemas.StateEvent:
+    return schemas.StateEvent(stream=stream, **dict(status_answer(status)))
+
+
+def result_event(stream: str, result: Result) -> schemas.ResultEvent:
+    return schemas.ResultEvent(
+        stream=stream,
+        captured_at=_when(result.captured_s),
+        frame_age_s=round(result.frame_age_s, 3),
+        epoch=result.epoch,
+        window=schemas.Window(start_s=round(result.start_s, 6), end_s=round(result.end_s, 6), partial=result.partial),
+        decode=Decode(result.mode),
+        frames=schemas.Frames(
+            decoded=result.frames_decoded,
+            dropped=result.frames_dropped,
+            distinct=result.frames_distinct,
+            reused=result.frames_reused,
+        ),
+        windows_dropped=result.windows_dropped,
+        recognition=_recognition(result.recognition),
+    )
+
+
+def status_answer(status: Status) -> schemas.StreamStatus:
+    return schemas.StreamStatus(
+        state=status.state,
+        since=_when(status.since_s),
+        error=None if status.trouble is None else _error(status.trouble),
+        epoch=status.epoch,
+        decode=Decode(status.mode),
+        video=None if status.source is None else _video(status.source),
+    )
+
+
+def _counts(counts: Counts) -> schemas.StreamCounts:
+    return schemas.StreamCounts(
+        results=counts.results,
+        windows_dropped=counts.windows_dropped,
+        frames_decoded=counts.frames_decoded,
+        frames_dropped=counts.frames_dropped,
+        reconnects=counts.reconnects,
+        spent_gflops=counts.spent_flops / 1e9,
+    )
 
 
 def _error(trouble: Trouble) -> schemas.StreamError:
@@ -132,6 +103,67 @@ def _video(source: Source) -> schemas.StreamVideo:
         codec=source.codec,
         keyframe_interval_s=None if interval_s is None else round(interval_s, 3),
     )
+
+
+def _recognition(kept: Summary) -> api.RecognitionAnswer:
+    """As an upload is answered; see `service.api.recognitions.answers`."""
+    last, video, timing = kept.steps[-1], kept.video, kept.timing
+    return api.RecognitionAnswer(
+        id=kept.id,
+        model=kept.model,
+        bundle=kept.digest,
+        task=kept.task,
+        trained=kept.trained,
+        predictions=[_prediction(scored) for scored in kept.likeliest],
+        exit=api.Exit(reason=kept.exit_reason, step=last.step, entropy_nats=round(last.entropy_nats, 6)),
+        compute=api.Compute(
+            budget_gflops=kept.budget_flops / 1e9,
+            max_gflops=None if kept.max_flops is None else kept.max_flops / 1e9,
+            spent_gflops=sum(step.flops for step in kept.steps) / 1e9,
+            steps=[_step(step) for step in kept.steps],
+        ),
+        video=api.Video(
+            duration_s=round(video.duration_s, 3),
+            width=video.width_px,
+            height=video.height_px,
+            codec=video.codec,
+            frames_decoded=video.frames_decoded,
+            frames_sampled=video.frames_sampled,
+        ),
+        timing_ms=api.TimingMs(
+            upload=_ms(timing.upload_s),
+            decode=_ms(timing.decode_s),
+            queue=_ms(timing.queue_s),
+            inference=_ms(timing.inference_s),
+            total=_ms(timing.total_s),
+        ),
+    )
+
+
+def _step(step: StepSummary) -> api.StepTaken:
+    return api.StepTaken(
+        step=step.step,
+        kind="glance" if step.place is None else "cube",
+        gflops=step.flops / 1e9,
+        entropy_nats=round(step.entropy_nats, 6),
+        top=_prediction(step.top),
+        cube=None if step.place is None else _cube(step.place),
+    )
+
+
+def _prediction(scored: Scored) -> api.Prediction:
+    return api.Prediction(label=scored.label, score=scored.probability)
+
+
+def _cube(place: Place) -> api.CubePlace:
+    return api.CubePlace(
+        pts_s=(round(place.first_pts_s, 3), round(place.last_pts_s, 3)),
+        box=api.Box(x=place.x, y=place.y, w=place.w, h=place.h),
+    )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
 
 
 def _when(wall_s: float) -> datetime:

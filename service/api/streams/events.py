@@ -1,19 +1,24 @@
-"""A stream's events as server-sent events: replay, then what is new. Knows neither cameras nor what events say."""
+"""A stream's events as server-sent events: replay, then what is new. Knows no camera."""
 
 import asyncio
-import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 
 from sse_starlette import ServerSentEvent
 
 from fovea.errors import InvalidOption, Overloaded, Unavailable
+from fovea.stream_answers import GapEvent
 from fovea.words import StreamState
-from service.ledger.base import Event, State, id_key
+from service.api.streams.answers import result_event, state_event
+from service.ledger.base import BEFORE_ALL, Book, Event, id_key
+from service.streams import records
+from service.streams.status import Result, Status
 
-BEFORE_ALL = "0-0"
 SLICE_S = 1.0  # how soon a follower notices that the service shuts down
-AGAIN_S = 1.0  # before a shared state that is away is asked again
+AGAIN_S = 1.0  # before a ledger that is away is asked again
+
+log = logging.getLogger(__name__)
 
 
 class Following:
@@ -33,7 +38,7 @@ class Following:
 
 
 async def follow(
-    state: State, stream: str, last_id: str | None, *, ends: Callable[[], bool]
+    book: Book, stream: str, last_id: str | None, *, ends: Callable[[], bool]
 ) -> AsyncIterator[ServerSentEvent]:
     """Events after `last_id`, or the present state and then what is new. Raises InvalidOption, Unavailable."""
     if last_id is not None:
@@ -41,39 +46,70 @@ async def follow(
             id_key(last_id)
         except ValueError as error:
             raise InvalidOption(f"Last-Event-ID: {error}; leave it out to begin now", option="last_event_id") from None
-        return _events(state, stream, last_id, ends)
-    kept = await state.ends(stream)
-    report = await state.status(stream)
-    return _events(state, stream, BEFORE_ALL if kept is None else kept[1], ends, None if report is None else report)
+        return _events(book, stream, last_id, last_id, ends)
+    newest = await book.last_id(stream)
+    return _events(book, stream, newest or BEFORE_ALL, newest, ends, await _present(book, stream))
 
 
 async def _events(
-    state: State, stream: str, after: str, ends: Callable[[], bool], report: str | None = None
+    book: Book,
+    stream: str,
+    after: str,
+    heard: str | None,
+    ends: Callable[[], bool],
+    present: ServerSentEvent | None = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    if report is not None:
-        yield _present(stream, report)
+    """`heard`: the event that the follower has had last; None: none, so that he can have missed none."""
+    if present is not None:
+        yield present
     while not ends():
         try:
-            news = await state.events(stream, after, wait_s=SLICE_S)
-            await state.read(stream)
-            is_gone = not news and await state.record(stream) is None
-        except Unavailable:  # the stream goes on elsewhere, and so does this, once the state is back
+            news = await book.events(stream, after, wait_s=SLICE_S)
+            await book.read(stream)
+            is_gone = not news and await book.record(stream) is None
+        except Unavailable:  # the stream goes on elsewhere, and so does this, once the ledger is back
             await asyncio.sleep(AGAIN_S)
             continue
         for event in news:
-            after = event.id
-            yield ServerSentEvent(event.data, event=event.name, id=event.id)
-            if _is_last(event):
+            if heard is not None and id_key(event.before) > id_key(heard):
+                yield _gap(stream, heard, event.id)
+            heard = after = event.id
+            told = _told(stream, event)
+            if told is None:
+                continue
+            yield _sent(stream, told, event.id)
+            if isinstance(told, Status) and told.state is StreamState.DELETED:
                 return
         if is_gone:
             return
 
 
-def _present(stream: str, report: str) -> ServerSentEvent:
+def _told(stream: str, event: Event) -> Status | Result | None:
+    """None where it is another version's, whose replicas can tell it."""
+    try:
+        return records.told_by(event)
+    except records.OtherVersion as error:
+        log.warning("event %s of stream %s is left out: %s", event.id, stream, error)
+        return None
+
+
+async def _present(book: Book, stream: str) -> ServerSentEvent | None:
     """The state as it is, as an event without an id: it takes no place in the order of events."""
-    data = {"stream": stream, **json.loads(report)["status"]}
-    return ServerSentEvent(json.dumps(data, separators=(",", ":")), event="state")
+    report = await book.report(stream)
+    if report is None:
+        return None
+    try:
+        return _sent(stream, records.report_of(report).status, None)
+    except records.OtherVersion:
+        return None
 
 
-def _is_last(event: Event) -> bool:
-    return event.name == "state" and bool(json.loads(event.data)["state"] == StreamState.DELETED)
+def _gap(stream: str, after: str, before: str) -> ServerSentEvent:
+    """Without an id: whoever is interrupted here is told again."""
+    return ServerSentEvent(GapEvent(stream=stream, after=after, before=before).model_dump_json(), event="gap")
+
+
+def _sent(stream: str, told: Status | Result, event_id: str | None) -> ServerSentEvent:
+    if isinstance(told, Status):
+        return ServerSentEvent(state_event(stream, told).model_dump_json(), event="state", id=event_id)
+    return ServerSentEvent(result_event(stream, told).model_dump_json(), event="result", id=event_id)

@@ -10,7 +10,7 @@ from fovea.errors import InvalidOption
 from fovea.stream_answers import NewStream
 from fovea.words import ErrorClass
 from service.api.recognitions.options import flops_option
-from service.engine.budget import Options
+from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
 from service.settings import Settings
 from service.streams.address import AddressPolicy, AddressRefused, CameraUrl
@@ -32,7 +32,7 @@ async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, polic
     """Everything settled and checked. Raises InvalidOption, UnknownModel, BudgetTooSmall."""
     url = CameraUrl.parse(asked.url)
     plan = pipeline.plan(
-        Options(
+        RecognitionOptions(
             model=asked.model,
             task=asked.task,
             budget_flops=_flops("budget_gflops", asked.budget_gflops),
@@ -45,7 +45,7 @@ async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, polic
     _check_lengths(asked, num_frames, settings)
     await _check_address(url, policy)
     return Subscription(
-        id=f"str_{ULID()}",
+        id=asked.id or f"str_{ULID()}",
         url=url,
         model=plan.model,
         task=offer.task,

@@ -6,17 +6,18 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from fovea.answers import refusals
-from fovea.errors import Draining, InvalidOption, UnknownStream
+from fovea.errors import Draining, InvalidOption, Unavailable, UnknownStream
 from fovea.stream_answers import NewStream, Stream, StreamList
-from service.api.body.uploads import Body
+from service.api.body.body import Body
+from service.api.edge import sse
 from service.api.edge.parts import pipeline_of, request_id_of, settings_of, supervisor_of
-from service.api.recognitions import events as sse
+from service.api.edge.problems import refusals
 from service.api.streams.answers import stream_answer
 from service.api.streams.events import Following, follow
 from service.api.streams.options import parse_new_stream, settle
-from service.ledger.base import Record
-from service.streams.subscription import Subscription, is_ours
+from service.streams import records
+from service.streams.status import Report
+from service.streams.subscription import Subscription
 from service.streams.supervisor import Supervisor
 
 JSON = "application/json"
@@ -61,26 +62,33 @@ async def subscribe(request: Request, response: Response) -> Stream:
     """Nothing is waited for: whether the camera can be reached is told by its state, and by `/events`."""
     settings, pipeline, supervisor = settings_of(request), pipeline_of(request), supervisor_of(request)
     if pipeline.admission.draining:
-        raise Draining("the service is shutting down; subscribe at another replica", retry_after_s=1)
+        raise Draining.refused()
     if request.query_params:
         raise InvalidOption("options of a stream go into the body, as JSON: queries are logged, passwords with them")
     body = Body(request, max_bytes=MAX_BODY_BYTES, timeout_s=settings.upload_timeout_s)
     text = b""
     while chunk := await body.read():
         text += chunk
-    subscription = await settle(parse_new_stream(text), pipeline, settings, supervisor.policy)
-    await supervisor.subscribe(subscription)
+    asked = await settle(parse_new_stream(text), pipeline, settings, supervisor.policy)
+    subscription = await supervisor.subscribe(asked)
     response.headers["Location"] = f"/v1/streams/{subscription.id}"
-    return await _answer(supervisor, subscription.record())
+    return await _answer(supervisor, subscription)
 
 
 @router.get(
     "/v1/streams", summary="The subscribed cameras", responses=refusals(s503="Loading, or the shared state is away.")
 )
 async def list_streams(request: Request) -> StreamList:
+    """Those that another version has subscribed, and that this one cannot read, are named in `unreadable`."""
     supervisor = supervisor_of(request)
-    records = [record for record in await supervisor.state.records() if is_ours(record)]
-    return StreamList(streams=list(await asyncio.gather(*(_answer(supervisor, record) for record in records))))
+    readable, unreadable = [], []
+    for record in await supervisor.book.records():
+        try:
+            readable.append(records.subscription_of(record))
+        except records.OtherVersion:
+            unreadable.append(record.id)
+    streams = await asyncio.gather(*(_answer(supervisor, subscription) for subscription in readable))
+    return StreamList(streams=list(streams), unreadable=unreadable)
 
 
 @router.get(
@@ -90,9 +98,9 @@ async def list_streams(request: Request) -> StreamList:
 )
 async def show_stream(request: Request, stream: str) -> Stream:
     supervisor = supervisor_of(request)
-    record = await _record(supervisor, stream)
-    await supervisor.state.read(stream)
-    return await _answer(supervisor, record)
+    subscription = await _subscription(supervisor, stream)
+    await supervisor.book.read(stream)
+    return await _answer(supervisor, subscription)
 
 
 @router.delete(
@@ -113,7 +121,7 @@ async def unsubscribe(request: Request, stream: str) -> None:
     openapi_extra=_LAST_ID,
     responses={
         200: {
-            "description": "`result` and `state` events, until the stream is deleted.",
+            "description": "`result`, `state` and `gap` events, until the stream is deleted.",
             # No schema: OpenAPI 3.1 has none for a stream of events.
             "content": {sse.MEDIA_TYPE: {"example": _EVENTS_EXAMPLE}},
         },
@@ -127,33 +135,48 @@ async def unsubscribe(request: Request, stream: str) -> None:
 )
 async def events(request: Request, stream: str) -> Response:
     supervisor, settings = supervisor_of(request), settings_of(request)
-    await _record(supervisor, stream)
+    await _subscription(supervisor, stream)
     last_id = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
     following: Following = request.app.state.following
     held = following.join(request_id_of(request), most=settings.max_stream_followers)
     try:
         admission = pipeline_of(request).admission
-        items = await follow(supervisor.state, stream, last_id, ends=lambda: admission.draining)
+        items = await follow(supervisor.book, stream, last_id, ends=lambda: admission.draining)
     except BaseException:
         held.close()
         raise
     return sse.EventStream(items, held, ping_s=settings.sse_ping_s)
 
 
-async def _answer(supervisor: Supervisor, record: Record) -> Stream:
-    state = supervisor.state
-    report, ends, unread_s = await asyncio.gather(
-        state.status(record.id), state.ends(record.id), state.unread_s(record.id)
+async def _answer(supervisor: Supervisor, subscription: Subscription) -> Stream:
+    book, stream = supervisor.book, subscription.id
+    report, last_event_id, unread_s = await asyncio.gather(
+        book.report(stream), book.last_id(stream), book.unread_s(stream)
     )
-    last_event_id = None if ends is None else ends[1]
-    return stream_answer(Subscription.of(record), report, last_event_id, unread_s, time.time())
+    return stream_answer(subscription, _readable(report), last_event_id, unread_s, time.time())
 
 
-async def _record(supervisor: Supervisor, stream: str) -> Record:
-    record = await supervisor.state.record(stream)
+def _readable(report: str | None) -> Report | None:
+    """A report of another version tells nothing here: the stream seems to wait, as it does for this version."""
+    try:
+        return None if report is None else records.report_of(report)
+    except records.OtherVersion:
+        return None
+
+
+async def _subscription(supervisor: Supervisor, stream: str) -> Subscription:
+    """Raises UnknownStream; Unavailable where another version has subscribed it."""
+    record = await supervisor.book.record(stream)
     if record is None:
         raise _unknown(stream)
-    return record
+    try:
+        return records.subscription_of(record)
+    except records.OtherVersion:
+        raise Unavailable(
+            f"stream {stream} was subscribed by another version of Fovea, and this one cannot read it; ask a replica "
+            "of that version, or delete it and subscribe to the camera again",
+            retry_after_s=10,
+        ) from None
 
 
 def _unknown(stream: str) -> UnknownStream:

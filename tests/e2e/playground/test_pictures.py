@@ -4,8 +4,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.pictures import LOOKS, take_pictures
 from tests.serving import serving
+from tools.pictures import LOOKS, take_pictures
 
 MAX_BYTES = 200_000
 

@@ -141,7 +141,7 @@ def test_a_password_is_told_nowhere(watching: Served, caplog: pytest.LogCaptureF
             told.append(watching.client.get(f"/v1/streams/{stream}").text)
         told += [watching.client.get(path).text for path in ("/v1/streams", "/metrics", "/openapi.json")]
         family = psutil.Process().children(recursive=True)
-        ours = [child for child in family if "service.video" in " ".join(child.cmdline())]
+        ours = [child for child in family if "video.children" in " ".join(child.cmdline())]
         assert ours
         told += [" ".join(child.cmdline()) + str(child.environ()) for child in ours]
         for stream in streams:

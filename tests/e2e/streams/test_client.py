@@ -5,14 +5,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, aclosing
+from itertools import islice
 from typing import Any
 
 import httpx
 import pytest
 
 from fovea import AsyncClient, Client, StreamEvent
+from fovea._calls import new_stream_id
 from fovea.errors import InvalidOption, UnknownStream
-from fovea.stream_answers import ResultEvent, StateEvent, Stream
+from fovea.stream_answers import GapEvent, ResultEvent, StateEvent, Stream
 from tests.cable import cable_to
 from tests.cameras import Camera, camera
 from tests.e2e.streams.conftest import LOOPBACK, footage
@@ -88,6 +90,30 @@ async def test_the_same_with_asyncio(watching: Served, playing: Camera) -> None:
                 await fovea.streams.delete(stream.id)
         assert events[-1].is_last
         assert stream.id not in [one.id for one in await fovea.streams.list()]
+
+
+def test_what_the_service_has_forgotten_is_told_as_a_gap(playing: Camera) -> None:
+    with serving(stream_allowed_networks=LOOPBACK, stream_events_kept=4) as service, Client(service.url) as fovea:
+        stream = fovea.streams.create(playing.url(), **QUICK)
+        ids = []
+        for event in fovea.streams.follow(stream.id, last_event_id="0-0"):
+            ids += [event.id] if event.id is not None else []
+            if len(ids) == 8:
+                break
+        gap, first = islice(fovea.streams.follow(stream.id, last_event_id=ids[0]), 2)
+        assert isinstance(gap.data, GapEvent)
+        assert (gap.name, gap.id, gap.data.after, gap.data.before) == ("gap", None, ids[0], first.id)
+
+
+def test_creating_again_with_the_same_id_makes_no_second_stream(watching: Served) -> None:
+    with Client(watching.url) as fovea:
+        first = fovea.streams.create("rtsp://127.0.0.1:1/x", id=new_stream_id())
+        assert fovea.streams.create("rtsp://127.0.0.1:1/x", id=first.id).created_at == first.created_at
+        with pytest.raises(InvalidOption, match="is another subscription's"):
+            fovea.streams.create("rtsp://127.0.0.1:2/x", id=first.id)
+        fovea.streams.delete(first.id)
+        with pytest.raises(InvalidOption, match="was deleted"):
+            fovea.streams.create("rtsp://127.0.0.1:1/x", id=first.id)
 
 
 async def test_no_event_is_lost_or_doubled_when_the_connection_is_cut(watching: Served, playing: Camera) -> None:

@@ -183,6 +183,6 @@ def test_metrics_add_up_to_what_streams_say(cam: Camera) -> None:
         assert service.metric("fovea_stream_state", state="live") == 1
         told = sum(one.data["recognition"]["compute"]["spent_gflops"] for one in follower.heard if one.name == "result")
         assert told > 0
-        assert service.metric("fovea_frame_age_seconds_count") >= 7
+        assert service.metric("fovea_stream_frame_age_seconds_count") >= 7
         assert service.metric("fovea_exits_total", model="tiny", reason="exhausted") >= 7
         assert service.metric("fovea_stream_frames_decoded_total", mode="all") >= 6

@@ -1,5 +1,6 @@
 """What is no video, or too much of one: refused for the right reason, in bounded time, telling no path."""
 
+import re
 import struct
 import time
 from pathlib import Path
@@ -122,27 +123,28 @@ def test_a_recording_that_stops_early_is_taken_for_what_is_there(tmp_path: Path,
     assert 0.5 < clip.info.duration_s < 1.9
 
 
-def test_damage_in_the_middle_says_how_much_could_be_read(tmp_path: Path) -> None:
+def test_a_video_of_which_too_much_is_damaged_says_how_many_frames_are_good(tmp_path: Path) -> None:
     data = bytearray(cached_clip("noise-h264.mp4", pattern=noise).read_bytes())
     start = data.index(b"mdat") + 2000
     for place in np.random.default_rng(1).integers(start, len(data) * 9 // 10, 200):
         data[place] ^= 0x5A
     error = refused(written(tmp_path / "a.mp4", bytes(data)))
-    assert "damaged after" in str(error)
+    assert re.search(r"only \d+ of \d+ frames can be decoded", str(error))
     assert error.extra["readable_s"] < 2.0
 
 
-def test_too_long_a_video_is_refused_by_its_header() -> None:
+def test_too_long_a_video_is_refused() -> None:
     error = refused(cached_clip("h264.mp4"), VideoLimitExceeded, VideoLimits(1.5, 10**7, 1000))
     assert "2.0 s" in str(error)
     assert "1.5 s" in str(error)
 
 
-def test_ten_claimed_hours_are_refused_at_once(tmp_path: Path) -> None:
+def test_ten_hours_that_only_the_header_claims_do_no_harm(tmp_path: Path) -> None:
     data = bytearray(cached_clip("vp9.webm", codec="libvpx-vp9").read_bytes())
     place = data.index(b"\x44\x89\x88") + 3  # Matroska's Duration: 8 bytes of floating point, in milliseconds
     data[place : place + 8] = struct.pack(">d", 36_000_000.0)
-    assert "36000.0 s" in str(refused(written(tmp_path / "a.webm", bytes(data)), VideoLimitExceeded))
+    clip = decode(str(written(tmp_path / "a.webm", bytes(data))), RULE, LIMITS)
+    assert clip.info.duration_s == pytest.approx(2.0, abs=0.05)
 
 
 def test_a_video_longer_than_its_header_claims_is_refused_by_its_frames(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Decoding processes under real faults: killed, stopped, starved, cancelled. Each costs its own request and no more."""
 
 import asyncio
+import contextlib
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,13 +20,14 @@ from tests.clips import cached_clip, noise
 from video.children.file_process import DecodeProcess, ProcessLost
 from video.children.sandbox import Sandbox
 from video.clip import ClipRule, VideoLimits
-from video.file.decode import decode
+from video.file.decode import decode, plan_decoding
 
 LIMITS = VideoLimits(duration_s=60.0, frame_pixels=1920 * 1080, frames=2000)
 RULE = ClipRule(num_frames=8, height_px=96, width_px=96, resize="letterbox")
 GOOD = "good.mp4"
 
 Open = Callable[..., Awaitable[Sandbox]]
+_OPEN_PIPES: list[int] = []
 
 
 @pytest.fixture
@@ -82,19 +85,75 @@ async def test_a_bad_video_is_refused_and_the_child_goes_on(opened: Open, tmp_pa
     assert sandbox.pids == pids
 
 
-async def test_a_child_killed_at_work_fails_its_own_request_alone(opened: Open) -> None:
-    sandbox = await opened(num_children=2)
-    slow = ClipRule(num_frames=200, height_px=400, width_px=400, resize="stretch")  # more than a second of scaling
-    before = set(sandbox.pids)
-    victim = psutil.Process(sandbox.pids[0])
-    idle_s = victim.cpu_times().user
-    tasks = [asyncio.create_task(sandbox.decode(cached_clip(GOOD), slow)) for _ in range(4)]
-    await until(lambda: victim.cpu_times().user > idle_s + 0.1)
-    victim.kill()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(result) for result in results if isinstance(result, BaseException)] == [DecodeCrashed]
-    await until(lambda: len(sandbox.pids) == 2)
-    assert len(set(sandbox.pids) & before) == 1
+async def taken_up(upload: Path) -> None:
+    """Wait until a child reads `upload`: a pipe that nothing is written to, so that it gets no further."""
+    writers: list[int] = []
+
+    def reads() -> bool:
+        with contextlib.suppress(OSError):  # nobody has opened it for reading yet
+            writers.append(os.open(upload, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(writers)
+
+    await until(reads)
+    _OPEN_PIPES.append(writers[0])
+
+
+async def end_the_child(sandbox: Sandbox, with_signal: signal.Signals) -> None:
+    (pid,) = sandbox.pids
+    os.kill(pid, with_signal)
+    await until(lambda: not is_alive(pid))
+    os.close(_OPEN_PIPES.pop())
+
+
+async def test_a_child_killed_at_work_costs_its_own_request_time_and_nothing_else(opened: Open, tmp_path: Path) -> None:
+    sandbox = await opened()
+    upload = tmp_path / "a.mp4"
+    os.mkfifo(upload)
+    tasks = [asyncio.create_task(sandbox.decode(path, RULE)) for path in (upload, cached_clip(GOOD))]
+    await taken_up(upload)
+    upload.unlink()
+    shutil.copy(cached_clip(GOOD), upload)
+    await end_the_child(sandbox, signal.SIGKILL)
+    assert [clip.info.codec for clip in await asyncio.gather(*tasks)] == ["h264", "h264"]
+
+
+@pytest.mark.parametrize(
+    ("with_signal", "kind", "words"),
+    [(signal.SIGKILL, Unavailable, "was killed, twice"), (signal.SIGSEGV, DecodeCrashed, "crashed on this video")],
+)
+async def test_a_video_that_two_children_die_of_is_blamed_only_where_the_decoder_crashed(
+    opened: Open, tmp_path: Path, with_signal: signal.Signals, kind: type[Exception], words: str
+) -> None:
+    sandbox = await opened()
+    upload = tmp_path / "a.mp4"
+    os.mkfifo(upload)
+    task = asyncio.create_task(sandbox.decode(upload, RULE))
+    for _ in range(2):
+        await taken_up(upload)
+        await end_the_child(sandbox, with_signal)
+    with pytest.raises(kind, match=words):
+        await task
+    await sandbox_recovers(sandbox)
+
+
+async def test_whatever_the_decoder_stumbles_over_the_child_lives(opened: Open, tmp_path: Path) -> None:
+    sandbox = await opened()
+    pids = sandbox.pids
+    folder = tmp_path / "a.mp4"
+    folder.mkdir()  # reading it is an error of no kind that a video has
+    with pytest.raises(VideoUnreadable, match="gave up"):
+        await sandbox.decode(folder, RULE)
+    assert (await sandbox.decode(cached_clip(GOOD), RULE)).info.codec == "h264"
+    assert sandbox.pids == pids
+
+
+async def test_what_decoding_costs_is_told_before_and_its_rate_measured(opened: Open) -> None:
+    sandbox = await opened()
+    path = cached_clip(GOOD)
+    price = plan_decoding(str(path), RULE, LIMITS).price
+    assert price.pixels == price.frames * 320 * 240
+    await sandbox.decode(path, RULE)
+    assert sandbox.pixel_rate.seconds_for(price.pixels) == pytest.approx(sandbox.decode_rate.seconds_for(1))
 
 
 async def test_children_that_die_idle_fail_nobody(opened: Open) -> None:
@@ -230,6 +289,8 @@ async def test_a_child_may_write_no_file_and_sees_no_secret(opened: Open, monkey
     assert child.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
     assert child.rlimit(psutil.RLIMIT_CORE) == (0, 0)
     assert child.rlimit(psutil.RLIMIT_AS) == (2**31, 2**31)
+    with open(f"/proc/{child.pid}/oom_score_adj") as score:  # noqa: ASYNC230  no file that makes anyone wait
+        assert score.read() == "1000\n"  # where memory is short, it goes first
     assert child.nice() == psutil.Process().nice() + 3
     assert not [name for name in child.environ() if "FOVEA" in name]
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fovea.answers import Box, Prediction, StepTaken
+from models.recognizer import Cube
 from service.api.recognitions.answers import cube_place, predictions
-from service.engine.request import CubeBox
 from video.clip import Clip, VideoInfo
 
 INFO = VideoInfo(2.0, 640, 480, "h264", 4, 4)
@@ -25,24 +25,24 @@ def a_box(x: float, y: float, w: float, h: float) -> Box:
 
 
 def test_a_cube_of_a_stretched_clip_lies_where_its_pixels_lie() -> None:
-    place = cube_place(CubeBox(t=1, y=10, x=50, num_frames=2, height_px=50, width_px=100), a_clip(*[(0, 0, 1, 1)] * 4))
+    place = cube_place(Cube(t=1, y=10, x=50, num_frames=2, height_px=50, width_px=100), a_clip(*[(0, 0, 1, 1)] * 4))
     assert place.box == a_box(0.25, 0.1, 0.5, 0.5)
     assert place.pts_s == (0.5, 1.0)
 
 
 def test_a_cube_of_a_centre_crop_is_mapped_into_the_middle() -> None:
-    place = cube_place(CubeBox(0, 0, 0, 1, 100, 200), a_clip((0.25, 0, 0.5, 1)))
+    place = cube_place(Cube(0, 0, 0, 1, 100, 200), a_clip((0.25, 0, 0.5, 1)))
     assert place.box == a_box(0.25, 0, 0.5, 1)
 
 
 def test_what_lies_in_a_letterbox_bar_is_cut_off() -> None:
     bars = (0.0, -0.5, 1.0, 2.0)  # the source fills the middle half of the clip's height
-    assert cube_place(CubeBox(0, 0, 0, 1, 50, 200), a_clip(bars)).box == a_box(0, 0, 1, 0.5)
-    assert cube_place(CubeBox(0, 0, 0, 1, 25, 200), a_clip(bars)).box == a_box(0, 0, 1, 0)
+    assert cube_place(Cube(0, 0, 0, 1, 50, 200), a_clip(bars)).box == a_box(0, 0, 1, 0.5)
+    assert cube_place(Cube(0, 0, 0, 1, 25, 200), a_clip(bars)).box == a_box(0, 0, 1, 0)
 
 
 def test_where_frames_show_different_regions_the_box_holds_them_all() -> None:
-    place = cube_place(CubeBox(0, 0, 0, 2, 100, 100), a_clip((0, 0, 1, 1), (0.5, 0, 0.5, 1)))
+    place = cube_place(Cube(0, 0, 0, 2, 100, 100), a_clip((0, 0, 1, 1), (0.5, 0, 0.5, 1)))
     assert place.box == a_box(0, 0, 0.75, 1)
 
 
@@ -57,7 +57,7 @@ sides = st.floats(-2, 2, allow_nan=False, width=32)
     x=st.integers(0, 199),
 )
 def test_a_box_never_leaves_the_source_frame(views: list[tuple[float, float, float, float]], y: int, x: int) -> None:
-    box = cube_place(CubeBox(0, y, x, len(views), 100 - y, 200 - x), a_clip(*views)).box
+    box = cube_place(Cube(0, y, x, len(views), 100 - y, 200 - x), a_clip(*views)).box
     assert 0 <= box.x <= box.x + box.w <= 1 + 1e-6
     assert 0 <= box.y <= box.y + box.h <= 1 + 1e-6
 

@@ -1,4 +1,4 @@
-"""Options as text: what is taken, what is refused, and how a refusal reads."""
+"""RecognitionOptions as text: what is taken, what is refused, and how a refusal reads."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -10,24 +10,24 @@ from hypothesis import strategies as st
 from fovea.errors import InvalidOption
 from fovea.words import MAX_GFLOPS
 from service.api.recognitions.options import OPTIONS, Ceilings, parse_options
-from service.engine.budget import Options
+from service.engine.budget import RecognitionOptions
 
 ODD = ["", " ", "much", "1,2", "1_000", "٣", "0x10", "9" * 1000]
 CEILINGS = Ceilings(top_k=100, deadline_ms=600_000)
 
 
-def parsed(**pairs: str) -> Options:
+def parsed(**pairs: str) -> RecognitionOptions:
     return parse_options(pairs.items(), CEILINGS)
 
 
 def test_no_option_means_the_defaults() -> None:
-    assert parsed() == Options()
+    assert parsed() == RecognitionOptions()
 
 
 def test_every_option_is_taken() -> None:
     assert parsed(
         model="tiny", task="colours", budget_gflops="1.2", max_gflops="2", deadline_ms="5000", top_k="3"
-    ) == Options("tiny", "colours", 1_200_000_000, 2_000_000_000, 5000, 3)
+    ) == RecognitionOptions("tiny", "colours", 1_200_000_000, 2_000_000_000, 5000, 3)
 
 
 def test_scientific_notation_is_a_number_too() -> None:

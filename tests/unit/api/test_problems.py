@@ -1,15 +1,15 @@
 """Every error has its answer, and says no more than it should."""
 
-import inspect
 import json
 
 import pytest
 
 from fovea import errors
-from fovea.errors import FoveaError
-from service.api.edge.problems import ANSWERS, answer_to, problem_of, response_to
+from fovea.errors import FoveaError, every_kind
+from service.api.edge.problems import problem_of, response_to
+from service.api.edge.statuses import ANSWERS, answer_to
 
-EVERY_ERROR = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, FoveaError)]
+EVERY_ERROR = every_kind()
 
 
 @pytest.mark.parametrize("kind", EVERY_ERROR)

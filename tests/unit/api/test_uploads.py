@@ -22,7 +22,8 @@ from fovea.errors import (
     UploadTimeout,
     UploadTooLarge,
 )
-from service.api.body.uploads import Upload, open_upload, save, spooled
+from service.api.body.spool import save, spooled
+from service.api.body.uploads import Upload, open_upload
 
 BOUNDARY = "----limit"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
@@ -198,20 +199,20 @@ async def test_a_body_that_does_not_come_in_time_is_refused() -> None:
 
 async def test_what_is_saved_is_what_was_sent_and_is_gone_afterwards(tmp_path: Path) -> None:
     with spooled(tmp_path) as path:
-        await save(an_upload([b"ab", b"cd"]), path)
+        await save(an_upload([b"ab", b"cd"]).video(), path)
         assert path.read_bytes() == b"abcd"
     assert os.listdir(tmp_path) == []
 
 
 async def test_an_empty_video_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidUpload, match="0 bytes came"), spooled(tmp_path) as path:
-        await save(an_upload([b""]), path)
+        await save(an_upload([b""]).video(), path)
     assert os.listdir(tmp_path) == []
 
 
 async def test_a_full_disk_is_no_fault_of_the_client() -> None:
     with pytest.raises(Unavailable, match="No space left") as refusal:
-        await save(an_upload([b"ab"]), Path("/dev/full"))
+        await save(an_upload([b"ab"]).video(), Path("/dev/full"))
     assert refusal.value.retry_after_s
 
 

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from fovea.errors import BudgetTooSmall, FoveaError, Overloaded, every_kind
-from fovea.problems import ServerProblem, error_of, error_of_problem, problem_in
+from fovea._problems import error_of, error_of_problem, problem_in
+from fovea.errors import BudgetTooSmall, FoveaError, Overloaded, ServerProblem, every_kind
 from service.api.edge.problems import response_to
 
 URL = "http://127.0.0.1:1/v1/recognitions"

@@ -5,9 +5,8 @@ import json
 import pytest
 from httpx_sse import ServerSentEvent
 
-from fovea.errors import NotReady
-from fovea.problems import ServiceLost
-from fovea.resume import BEFORE_ALL, MAX_WAIT_S, Resume
+from fovea._resume import BEFORE_ALL, MAX_WAIT_S, Resume
+from fovea.errors import NotReady, ServiceLost
 
 LOST = ServiceLost("gone")
 STATE = {
@@ -71,6 +70,17 @@ def test_a_service_that_says_when_is_not_asked_before() -> None:
 def test_after_too_long_without_a_word_the_last_error_is_raised() -> None:
     with pytest.raises(ServiceLost, match="gone"):
         resume(reconnect_for_s=-1).wait_s(LOST)
+
+
+def test_a_gap_has_no_id_and_moves_nothing() -> None:
+    """Whoever is interrupted after it asks from the same event again, and is told of the gap again."""
+    following = resume("5-0")
+    data = json.dumps({"stream": "str_1", "after": "5-0", "before": "9-0"})
+    gap = following.read(ServerSentEvent(event="gap", id="5-0", data=data))  # the id of the event before, as SSE has it
+    assert gap is not None
+    assert (gap.id, gap.name, gap.is_last) == (None, "gap", False)
+    following.wait_s(LOST)
+    assert following.call().headers["Last-Event-ID"] == "5-0"
 
 
 def test_deleted_is_the_last_event_and_an_unknown_kind_is_passed_over() -> None:

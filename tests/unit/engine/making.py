@@ -4,10 +4,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from service.engine.request import Event, Plan, Request, Step
+from service.engine.lanes import Lane
+from service.engine.request import EngineEvent, Plan, Request, Step
 from video.clip import Clip, VideoInfo
 
 GLANCE, CUBE = 100, 40
+UPLOADS, CAMERAS = Lane("upload", 0.5), Lane("camera", 0.5)
 COSTS = (GLANCE, CUBE, CUBE, CUBE)
 
 
@@ -42,10 +44,11 @@ def a_request(
     *,
     steps_taken: int = 0,
     deadline_s: float | None = None,
-    emit: Callable[[Event], None] = lambda event: None,
+    emit: Callable[[EngineEvent], None] = lambda event: None,
     seed: int = 0,
+    lane: Lane = UPLOADS,
 ) -> Request:
-    request = Request(plan or a_plan(), a_clip(seed), deadline_s, emit)
+    request = Request(plan or a_plan(), a_clip(seed), deadline_s, emit, lane)
     request.steps += [a_step(step, request.plan.step_flops[step]) for step in range(steps_taken)]
     return request
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fovea.errors import BudgetTooSmall, UnknownModel
+from models.thresholds import GridPoint, Solution
 from service.api.recognitions.options import Ceilings, parse_options
-from service.engine.budget import FrontierPoint, GridPoint, Offer, Options, plan
+from service.engine.budget import MeasuredPoint, Offer, RecognitionOptions, plan
 from video.clip import ClipRule
 
 
@@ -26,10 +27,10 @@ def an_offer(
     On calibration data everything was right: what `auto` weighs must be what was measured.
     """
     grid = tuple(
-        GridPoint(budget, (float(k),) * (len(costs) - 1), mean_cost_flops=budget, accuracy=1.0)
+        GridPoint(budget, Solution((float(k),) * (len(costs) - 1), mean_cost_flops=budget, accuracy=1.0))
         for k, (budget, _) in enumerate(points)
     )
-    frontier = tuple(FrontierPoint(budget, accuracy) for budget, accuracy in points)
+    frontier = tuple(MeasuredPoint(budget, accuracy) for budget, accuracy in points)
     rule = ClipRule(num_frames=4, height_px=8, width_px=8, resize="stretch")
     return Offer(name, "sha256:0", task, ("a", "b"), trained, rule, costs, default, grid, frontier)
 
@@ -41,87 +42,87 @@ FIXED = an_offer("fixed", costs=(120,), points=((120, 0.55),), default=120)
 class TestANamedModel:
     def test_gets_the_thresholds_of_the_last_grid_point_the_budget_pays_for(self):
         for budget, point in ((100, 0), (139, 0), (140, 1), (179, 1), (180, 2), (10**15, 2)):
-            settled = plan(Options(model="dynamic", budget_flops=budget), [DYNAMIC], DYNAMIC)
+            settled = plan(RecognitionOptions(model="dynamic", budget_flops=budget), [DYNAMIC], DYNAMIC)
             assert settled.thresholds_nats == (float(point),) * 2, budget
             assert settled.budget_flops == budget
 
     def test_without_a_budget_gets_the_bundles_default(self):
-        settled = plan(Options(model="dynamic"), [DYNAMIC], DYNAMIC)
+        settled = plan(RecognitionOptions(model="dynamic"), [DYNAMIC], DYNAMIC)
         assert (settled.budget_flops, settled.thresholds_nats) == (140, (1.0, 1.0))
 
     def test_with_a_ceiling_alone_keeps_the_default_budget(self):
-        settled = plan(Options(model="dynamic", max_flops=110), [DYNAMIC], DYNAMIC)
+        settled = plan(RecognitionOptions(model="dynamic", max_flops=110), [DYNAMIC], DYNAMIC)
         assert (settled.budget_flops, settled.max_flops) == (140, 110)
 
     @pytest.mark.parametrize("option", ["budget_flops", "max_flops"])
     def test_below_a_glance_is_refused_naming_the_least_price(self, option):
         with pytest.raises(BudgetTooSmall, match=r"at least 1e-07") as refusal:
-            plan(Options(model="dynamic", **{option: 99}), [DYNAMIC], DYNAMIC)
+            plan(RecognitionOptions(model="dynamic", **{option: 99}), [DYNAMIC], DYNAMIC)
         assert refusal.value.extra["least_gflops"] == 1e-7
 
     def test_the_least_price_as_told_is_enough(self):
         odd = an_offer("odd", costs=(123_456_449,), points=((123_456_449, 0.5),), default=123_456_449)
         with pytest.raises(BudgetTooSmall) as refusal:
-            plan(Options(model="odd", max_flops=100), [odd], odd)
+            plan(RecognitionOptions(model="odd", max_flops=100), [odd], odd)
         told = str(refusal.value).rpartition("at least ")[2]
         options = parse_options([("model", "odd"), ("max_gflops", told)], Ceilings(top_k=1, deadline_ms=1))
         assert plan(options, [odd], odd).max_flops == 123_456_449
 
     def test_that_is_not_loaded_is_refused_naming_the_loaded_ones(self):
         with pytest.raises(UnknownModel, match=r"'resnet'.*dynamic, fixed"):
-            plan(Options(model="resnet"), [FIXED, DYNAMIC], DYNAMIC)
+            plan(RecognitionOptions(model="resnet"), [FIXED, DYNAMIC], DYNAMIC)
 
     def test_of_another_task_is_refused(self):
         with pytest.raises(UnknownModel, match=r"answers task 't', not 'other'"):
-            plan(Options(model="dynamic", task="other"), [DYNAMIC], DYNAMIC)
+            plan(RecognitionOptions(model="dynamic", task="other"), [DYNAMIC], DYNAMIC)
 
 
 class TestAuto:
     def test_takes_the_best_accuracy_the_budget_pays_for(self):
         offers = [DYNAMIC, FIXED]
-        assert plan(Options(budget_flops=125), offers, DYNAMIC).model == "fixed"  # 0.55 beats 0.5
-        assert plan(Options(budget_flops=140), offers, DYNAMIC).model == "dynamic"  # 0.6 beats 0.55
+        assert plan(RecognitionOptions(budget_flops=125), offers, DYNAMIC).model == "fixed"  # 0.55 beats 0.5
+        assert plan(RecognitionOptions(budget_flops=140), offers, DYNAMIC).model == "dynamic"  # 0.6 beats 0.55
 
     def test_takes_the_cheaper_on_a_tie(self):
         cheaper = an_offer("cheaper", costs=(90,), points=((90, 0.6),), default=90)
-        assert plan(Options(budget_flops=140), [DYNAMIC, cheaper], DYNAMIC).model == "cheaper"
+        assert plan(RecognitionOptions(budget_flops=140), [DYNAMIC, cheaper], DYNAMIC).model == "cheaper"
 
     def test_without_a_budget_serves_at_the_budget_it_was_chosen_for(self):
         dear = an_offer("dear", points=((100, 0.5), (140, 0.9), (1000, 0.95)), default=1000)
-        settled = plan(Options(), [DYNAMIC, dear], DYNAMIC)
+        settled = plan(RecognitionOptions(), [DYNAMIC, dear], DYNAMIC)
         assert (settled.model, settled.budget_flops, settled.thresholds_nats) == ("dear", 140, (1.0, 1.0))
 
     def test_weighs_only_models_of_the_task(self):
         other = an_offer("other", task="u", points=((100, 0.99),))
-        assert plan(Options(), [DYNAMIC, other], DYNAMIC).model == "dynamic"
-        assert plan(Options(task="u"), [DYNAMIC, other], DYNAMIC).model == "other"
+        assert plan(RecognitionOptions(), [DYNAMIC, other], DYNAMIC).model == "dynamic"
+        assert plan(RecognitionOptions(task="u"), [DYNAMIC, other], DYNAMIC).model == "other"
 
     def test_never_weighs_an_untrained_model_against_a_trained_one(self):
         untrained = an_offer("untrained", trained=False, points=((100, 1.0),))
-        assert plan(Options(), [untrained, DYNAMIC], untrained).model == "dynamic"
+        assert plan(RecognitionOptions(), [untrained, DYNAMIC], untrained).model == "dynamic"
 
     def test_takes_the_untrained_default_only_where_nothing_is_trained(self):
         untrained = an_offer("untrained", trained=False)
-        assert plan(Options(), [untrained], untrained).model == "untrained"
+        assert plan(RecognitionOptions(), [untrained], untrained).model == "untrained"
 
     def test_passes_over_a_model_whose_glance_is_above_the_ceiling(self):
-        assert plan(Options(budget_flops=125, max_flops=110), [DYNAMIC, FIXED], DYNAMIC).model == "dynamic"
+        assert plan(RecognitionOptions(budget_flops=125, max_flops=110), [DYNAMIC, FIXED], DYNAMIC).model == "dynamic"
 
     def test_with_too_little_for_any_model_names_the_cheapest(self):
         with pytest.raises(BudgetTooSmall, match="a glance of dynamic"):
-            plan(Options(budget_flops=50), [FIXED, DYNAMIC], DYNAMIC)
+            plan(RecognitionOptions(budget_flops=50), [FIXED, DYNAMIC], DYNAMIC)
         with pytest.raises(BudgetTooSmall, match="max_gflops=5e-08"):
-            plan(Options(max_flops=50), [FIXED, DYNAMIC], DYNAMIC)
+            plan(RecognitionOptions(max_flops=50), [FIXED, DYNAMIC], DYNAMIC)
 
     def test_for_an_unknown_task_names_the_known_ones(self):
         with pytest.raises(UnknownModel, match=r"'u'; the tasks here are: t"):
-            plan(Options(task="u"), [DYNAMIC], DYNAMIC)
+            plan(RecognitionOptions(task="u"), [DYNAMIC], DYNAMIC)
 
 
 @given(costs=st.lists(st.integers(1, 50), min_size=1, max_size=6), extra=st.integers(0, 300))
 def test_a_plan_reserves_the_most_it_can_spend_under_its_ceiling(costs, extra):
     ceiling = costs[0] + extra
     offer = an_offer("m", costs=tuple(costs), points=((costs[0], 0.5),), default=costs[0])
-    settled = plan(Options(max_flops=ceiling), [offer], offer)
+    settled = plan(RecognitionOptions(max_flops=ceiling), [offer], offer)
     affordable_exits = [flops for flops in accumulate(costs) if flops <= ceiling]
     assert settled.most_flops == max(affordable_exits)

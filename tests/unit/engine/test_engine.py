@@ -12,7 +12,7 @@ from fovea.errors import DeadlineBeforeGlance, Draining, InferenceFailed, Reques
 from fovea.words import ExitReason
 from models.recognizer import Cube, Frames
 from service.engine.engine import Engine
-from service.engine.request import Event, Request, Step
+from service.engine.request import EngineEvent, Request, Step
 from service.engine.scheduler import Scheduler
 from service.metrics import Metrics
 from video.clip import ClipRule
@@ -39,7 +39,7 @@ class KnownRecognizer:
     """Entropy falls by 0.25 nats a step from what the clip's first byte says. Notes every batch it is given."""
 
     clip_rule = ClipRule(2, 4, 4, "stretch")
-    costs = COSTS
+    step_flops = COSTS
 
     def __init__(self, broken_batches: Sequence[int] = ()) -> None:
         self.batches: list[tuple[int, ...]] = []  # the steps of each batch's rows
@@ -64,9 +64,9 @@ class Listener:
     """What one request heard."""
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.events: list[EngineEvent] = []
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: EngineEvent) -> None:
         assert not self.over, "an event after the exit"
         self.events.append(event)
 
@@ -82,9 +82,12 @@ class Listener:
 class Bench:
     """An engine without its thread: `add` requests, `run` turns until nothing waits."""
 
-    def __init__(self, recognizer: KnownRecognizer | None = None, **scheduler: int) -> None:
+    def __init__(
+        self, recognizer: KnownRecognizer | None = None, scheduler: Scheduler | None = None, **limits: int
+    ) -> None:
         self.recognizer = recognizer or KnownRecognizer()
-        self.scheduler = Scheduler(**{"max_batch_flops": 64 * GLANCE, "max_batch_size": 64} | scheduler)
+        made = Scheduler(**{"max_batch_flops": 64 * GLANCE, "max_batch_size": 64} | limits)
+        self.scheduler = made if scheduler is None else scheduler
         self.metrics = Metrics()
         self.now_s = 0.0
         self.engine = Engine({"m": self.recognizer}, self.scheduler, self.metrics, clock=lambda: self.now_s)
@@ -191,6 +194,54 @@ def test_an_answer_that_makes_no_sense_is_a_failed_batch_too(nonsense):
     assert bench.metric("fovea_requests_waiting") == bench.metric("fovea_requests_running") == 0
 
 
+class TestAScheduleThatCannotBeMade:
+    """A bug in whose turn it is costs those who wait, and not the loop."""
+
+    def broken_once(self) -> Scheduler:
+        class BrokenScheduler(Scheduler):
+            broken = True
+
+            def schedule(self):
+                if self.broken:
+                    self.broken = False
+                    raise StopIteration
+                return super().schedule()
+
+        return BrokenScheduler(max_batch_flops=GLANCE, max_batch_size=1)
+
+    def test_who_waits_is_told_and_who_comes_next_is_served(self):
+        bench = Bench(scheduler=self.broken_once())
+        unlucky = [bench.add(a_request()), bench.add(a_request())]
+        bench.engine.step()
+        lucky = bench.add(a_request())
+        bench.run()
+        assert [type(heard.events[-1]) for heard in unlucky] == [InferenceFailed, InferenceFailed]
+        assert lucky.events[-1] is ExitReason.EXHAUSTED
+        assert bench.metric("fovea_requests_waiting") == 0
+
+    def test_the_thread_goes_on(self):
+        bench = Bench(scheduler=self.broken_once())
+        bench.engine.start()
+        heard: queue.SimpleQueue[EngineEvent] = queue.SimpleQueue()
+        bench.engine.submit(a_request(emit=heard.put))
+        assert isinstance(heard.get(timeout=10), InferenceFailed)
+        bench.engine.submit(a_request(emit=heard.put))
+        assert [heard.get(timeout=10) for _ in range(len(COSTS) + 1)][-1] is ExitReason.EXHAUSTED
+        assert bench.engine.is_alive
+        bench.engine.stop(timeout_s=10)
+
+
+def test_a_request_for_a_model_that_is_not_there_costs_itself_alone():
+    bench = Bench()
+    bench.engine.start()
+    heard: queue.SimpleQueue[EngineEvent] = queue.SimpleQueue()
+    bench.engine.submit(a_request(a_plan(model="elsewhere"), emit=heard.put))
+    assert isinstance(heard.get(timeout=10), InferenceFailed)
+    bench.engine.submit(a_request(emit=heard.put))
+    assert [heard.get(timeout=10) for _ in range(len(COSTS) + 1)][-1] is ExitReason.EXHAUSTED
+    bench.engine.stop(timeout_s=10)
+
+
 def test_gauges_are_back_at_zero_whatever_became_of_the_requests():
     bench = Bench(KnownRecognizer(broken_batches=[1]), max_batch_size=2)
     requests = [a_request(), a_request(deadline_s=0.0), a_request(), a_request(), a_request()]
@@ -278,7 +329,7 @@ class TestTheThread:
     def test_survives_a_failing_batch(self):
         bench = Bench(KnownRecognizer(broken_batches=[0]))
         bench.engine.start()
-        heard: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        heard: queue.SimpleQueue[EngineEvent] = queue.SimpleQueue()
         bench.engine.submit(a_request(emit=heard.put))
         assert isinstance(heard.get(timeout=10), InferenceFailed)
         bench.engine.submit(a_request(emit=heard.put))

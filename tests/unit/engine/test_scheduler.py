@@ -1,13 +1,15 @@
 """The scheduler's specification: who is served next, with whom, and when a request is done."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fovea.words import ExitReason
-from service.engine.request import Request, Source
+from service.engine.lanes import Lane
+from service.engine.request import Request
 from service.engine.scheduler import Kind, Scheduler, exit_reason
 
-from .making import COSTS, CUBE, GLANCE, a_plan, a_request, a_step
+from .making import CAMERAS, COSTS, CUBE, GLANCE, UPLOADS, a_plan, a_request, a_step
 
 
 def a_scheduler(max_batch_flops: int = 10 * GLANCE, max_batch_size: int = 64) -> Scheduler:
@@ -169,8 +171,9 @@ class TestUploadsAndCameras:
         assert firsts.count("upload") == firsts.count("camera") == 4
 
     def test_a_share_gives_one_of_them_more(self):
-        scheduler = Scheduler(max_batch_flops=GLANCE, max_batch_size=64, camera_share=0.25)
-        scheduler.add([a_request() for _ in range(100)] + [a_camera() for _ in range(100)])
+        scheduler = a_scheduler(max_batch_flops=GLANCE)
+        uploads, cameras = Lane("upload", 0.75), Lane("camera", 0.25)
+        scheduler.add([a_request(lane=uploads) for _ in range(100)] + [a_request(lane=cameras) for _ in range(100)])
         assert [turn(scheduler) for _ in range(80)].count("camera") == 20
 
     def test_who_had_nothing_to_do_has_saved_up_no_turns(self):
@@ -199,7 +202,7 @@ class TestUploadsAndCameras:
             served += [] if batch is None else [id(request) for request in batch.requests]
         assert sorted(served) == sorted(map(id, waiting))
 
-    def test_frames_that_are_reused_make_a_glance_cheaper(self):
+    def test_frames_that_are_shared_make_a_glance_cheaper(self):
         request = a_camera()
         request.saved_flops = 60
         assert request.next_cost_flops == GLANCE - 60
@@ -207,10 +210,49 @@ class TestUploadsAndCameras:
         assert request.next_cost_flops == CUBE
 
 
+THREE = (UPLOADS, CAMERAS, Lane("job", 0.25))
+
+
+class TestAnyNumberOfLanes:
+    @given(st.lists(st.tuples(st.sampled_from(THREE), st.integers(0, 3)), min_size=1, max_size=40))
+    def test_whichever_of_them_wait_the_turn_goes_to_one_that_does(self, waiting: list[tuple[Lane, int]]):
+        scheduler = a_scheduler(max_batch_flops=GLANCE)
+        requests = [a_request(lane=lane, steps_taken=taken) for lane, taken in waiting]
+        scheduler.add(requests)
+        served: list[Request] = []
+        while len(scheduler):
+            batch = scheduler.schedule()
+            assert batch is not None
+            served += batch.requests
+        assert sorted(map(id, served)) == sorted(map(id, requests))
+
+    @given(weights=st.lists(st.floats(0.05, 1), min_size=2, max_size=5), turns=st.integers(1, 80))
+    def test_while_all_wait_their_shares_are_their_weights_to_within_one_step(self, weights: list[float], turns: int):
+        lanes = [Lane(f"lane {number}", weight) for number, weight in enumerate(weights)]
+        scheduler = a_scheduler(max_batch_flops=GLANCE)
+        scheduler.add(a_request(lane=lane) for lane in lanes for _ in range(turns))
+        counts = dict.fromkeys((lane.name for lane in lanes), 0)
+        for _ in range(turns):
+            counts[turn(scheduler)] += 1
+        served = [counts[lane.name] / lane.weight for lane in lanes]
+        assert max(served) - min(served) <= 1 / min(weights) + 1e-9
+
+    @given(st.lists(st.sampled_from(THREE), min_size=1, max_size=30))
+    def test_a_lane_that_comes_late_is_served_within_one_round_of_the_others(self, before: list[Lane]):
+        scheduler = a_scheduler(max_batch_flops=GLANCE)
+        for lane in before:  # one after the other: at each turn nobody else waits
+            scheduler.add([a_request(lane=lane)])
+            turn(scheduler)
+        scheduler.add([a_request(lane=lane) for lane in THREE for _ in range(12)])
+        assert {turn(scheduler) for _ in range(9)} == {"upload", "camera", "job"}
+
+    def test_a_lane_without_weight_is_refused(self):
+        with pytest.raises(ValueError, match="lane 'idle' has weight 0: it must be above 0"):
+            Lane("idle", 0)
+
+
 def a_camera() -> Request:
-    request = a_request()
-    request.source = Source.CAMERA
-    return request
+    return a_request(lane=CAMERAS)
 
 
 def turn(scheduler: Scheduler) -> str:
@@ -218,4 +260,4 @@ def turn(scheduler: Scheduler) -> str:
     batch = scheduler.schedule()
     assert batch is not None
     (request,) = batch.requests
-    return request.source
+    return request.lane.name

@@ -12,8 +12,9 @@ from torch.nn import functional as F
 
 from models.backbones.build import Backbone, build_backbone
 from models.backbones.config import BackboneConfig
+from models.channels import IMAGENET_MEAN, IMAGENET_STD
 from models.checkpoints import CheckpointMismatch, load_backbone
-from models.normalize import IMAGENET_MEAN, IMAGENET_STD, Normalize
+from models.normalize import Normalize
 
 SMALL = BackboneConfig("mobilenet_v2", width_mult=0.1)
 SHARED = Path(__file__).parents[4] / "shared"

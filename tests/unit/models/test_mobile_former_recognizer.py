@@ -11,9 +11,10 @@ from models.mobile_former.config import mobile3d, tiny
 from models.mobile_former.costs import step_flops
 from models.mobile_former.folding import fold
 from models.mobile_former.network import VideoMobileFormer, build_network
-from models.mobile_former.recognizer import MobileFormerRecognizer, MobileFormerState
+from models.mobile_former.recognizer import make_recognizer
 from models.recognizer import Frames
 from models.runtime import Runtime, RuntimeConfig, make_runtime
+from models.single_pass import SinglePassRecognizer, SinglePassState
 from video.clip import ClipRule
 
 CONFIGS = {"former": tiny(), "mobile3d": mobile3d(tiny())}
@@ -72,16 +73,16 @@ def runtime(kind: tuple[str, str] = ("torch", "fp32")) -> Runtime:
 
 
 @cache
-def recognizer(kind: tuple[str, str] = ("torch", "fp32")) -> MobileFormerRecognizer:
-    return MobileFormerRecognizer(settled("former"), SPEC, [1.0], runtime(kind))
+def recognizer(kind: tuple[str, str] = ("torch", "fp32")) -> SinglePassRecognizer:
+    return make_recognizer(settled("former"), SPEC, [1.0], runtime(kind))
 
 
-def probabilities(states: Sequence[MobileFormerState]) -> np.ndarray:
+def probabilities(states: Sequence[SinglePassState]) -> np.ndarray:
     return np.stack([state.probabilities_C for state in states])
 
 
 def test_takes_one_step_at_the_price_of_the_configuration() -> None:
-    assert recognizer().step_flops == (step_flops(TINY),)
+    assert recognizer().step_flops == step_flops(TINY)
     assert recognizer().clip_rule == SPEC
     (state,) = recognizer().glance(clips(1))
     assert (state.step, state.cube) == (0, None)
@@ -115,7 +116,7 @@ def test_company_does_not_change_an_answer(kind: tuple[str, str]) -> None:
 
 
 def test_entropy_is_that_of_the_tempered_probabilities() -> None:
-    warm = MobileFormerRecognizer(settled("former"), SPEC, [3.0], runtime())
+    warm = make_recognizer(settled("former"), SPEC, [3.0], runtime())
     for cold, tempered in zip(recognizer().glance(clips()), warm.glance(clips()), strict=True):
         wanted = cold.probabilities_C.astype(np.float64) ** (1 / 3)
         wanted /= wanted.sum()
@@ -125,7 +126,7 @@ def test_entropy_is_that_of_the_tempered_probabilities() -> None:
 
 def test_later_changes_of_the_network_are_not_seen() -> None:
     network = build_network(TINY, seed=0)
-    built = MobileFormerRecognizer(network, SPEC, [1.0], runtime())
+    built = make_recognizer(network, SPEC, [1.0], runtime())
     before = probabilities(built.glance(clips()))
     for parameter in network.parameters():
         parameter.data.zero_()
@@ -152,4 +153,4 @@ def test_a_clip_that_breaks_the_rule_is_an_error_that_says_both_shapes(clip: Fra
 )
 def test_what_does_not_fit_the_network_is_refused(spec: ClipRule, temperatures: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        MobileFormerRecognizer(settled("former"), spec, temperatures, runtime())
+        make_recognizer(settled("former"), spec, temperatures, runtime())

@@ -40,13 +40,21 @@ def answer(*, width: int = 640, height: int = 360, duration_s: float = 2.0, labe
     places = [None, CubePlace(pts_s=(0.3, 0.5), box=UPPER_LEFT), CubePlace(pts_s=(1.5, 1.5), box=LOWER_RIGHT)]
     steps = [
         StepTaken(
-            step=number, kind="cube" if cube else "glance", gflops=0.2, entropy_nats=1.0 - 0.3 * number,
-            top=Prediction(label=label, score=0.6), cube=cube,
+            step=number,
+            kind="cube" if cube else "glance",
+            gflops=0.2,
+            entropy_nats=1.0 - 0.3 * number,
+            top=Prediction(label=label, score=0.6),
+            cube=cube,
         )
         for number, cube in enumerate(places)
-    ]  # fmt: skip
+    ]
     return RecognitionAnswer(
-        id="rec_1", model="some-model", bundle="sha256:0", task="sports", trained=True,
+        id="rec_1",
+        model="some-model",
+        bundle="sha256:0",
+        task="sports",
+        trained=True,
         predictions=[Prediction(label=label, score=0.6), Prediction(label="run", score=0.3)],
         exit=Exit(reason=ExitReason.CONFIDENT, step=2, entropy_nats=0.4),
         compute=Compute(budget_gflops=0.5, max_gflops=None, spent_gflops=0.6, steps=steps),
@@ -54,7 +62,7 @@ def answer(*, width: int = 640, height: int = 360, duration_s: float = 2.0, labe
             duration_s=duration_s, width=width, height=height, codec="h264", frames_decoded=10, frames_sampled=10
         ),
         timing_ms=TimingMs(upload=0, decode=1, queue=0, inference=1, total=2),
-    )  # fmt: skip
+    )
 
 
 def frames_of(path: Path) -> list[tuple[float, NDArray[np.uint8]]]:

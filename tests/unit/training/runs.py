@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.adafocus.config import AdaFocusConfig, tiny
 from training.data.synthetic import LABELS, synthetic_clips
-from training.fit.networks import Network, build
+from training.fit.networks import build
 from training.fit.precision import prepare
 from training.fit.recipe import Recipe, Stage
 from training.fit.run import BEST, LAST, METRICS, ModelPlan
@@ -34,13 +34,13 @@ def clips(model: AdaFocusConfig, count: int, seed: int) -> tuple[Tensor, Tensor]
     return torch.from_numpy(np.stack(frames)), torch.tensor(labels)
 
 
-def network(model: AdaFocusConfig = MODEL, seed: int = 0) -> Network:
+def network(model: AdaFocusConfig = MODEL, seed: int = 0) -> nn.Module:
     built = build(ModelPlan("adafocus_v3", model.to_dict()), seed)
     prepare(built, "fp32", torch.device("cpu"))
     return built
 
 
-def trainer(out: Path, recipe: Recipe, built: Network | None = None, **more: Any) -> Trainer:
+def trainer(out: Path, recipe: Recipe, built: nn.Module | None = None, **more: Any) -> Trainer:
     """24 clips to learn from, 8 held out; a batch follows from its number alone, as `training.data.batches`' do."""
     learning, labels = clips(MODEL, 24, seed=0)
     steps = 24 // (recipe.batch_size * recipe.accumulation)

@@ -8,9 +8,9 @@ import torch
 
 from models.adafocus.config import clip_cubes, frame_cubes
 from tests.unit.training.runs import MODEL, clips
-from training.fit.baselines import FullFrame, FullFrameConfig, full_frame_cost_flops
 from training.fit.networks import build
 from training.fit.run import ModelPlan
+from training.full_frame.network import FullFrame, FullFrameConfig, step_flops
 
 TSM_PLUS = FullFrameConfig(MODEL, temporal_shift=True, with_glance=True)
 
@@ -20,12 +20,12 @@ TSM_PLUS = FullFrameConfig(MODEL, temporal_shift=True, with_glance=True)
 )  # AdaFocusV3, Table 4
 def test_the_paper_size_costs_what_the_paper_says(with_glance: bool, published_gflops: float) -> None:
     config = FullFrameConfig(clip_cubes(174), temporal_shift=True, with_glance=with_glance)
-    assert full_frame_cost_flops(config) / 1e9 == pytest.approx(published_gflops, rel=0.005)
+    assert step_flops(config)[0] / 1e9 == pytest.approx(published_gflops, rel=0.005)
 
 
 def test_tsn_sees_each_frame_once_at_a_resnet_50s_price() -> None:
     config = FullFrameConfig(frame_cubes(200), temporal_shift=False, with_glance=False)
-    assert full_frame_cost_flops(config) / 1e9 == pytest.approx(18 * 4.0871, rel=0.001)
+    assert step_flops(config)[0] / 1e9 == pytest.approx(18 * 4.0871, rel=0.001)
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ from tests.unit.training.runs import SAVING, network, trainer
 from tests.unit.training.test_train_command import MODEL, PLAN, cache, data, plan_file
 from tests.unit.training.trained import make_run
 from training.bundling import Told, bundle_run
-from training.data.folds import fold_folder, scores_over_folds
-from training.fit.plans import Plan
+from training.fit.folds import fold_folder, scores_over_folds
+from training.fit.plans import TrainPlan
 from training.fit.recipe import Stage
 from training.fit.run import BEST, DONE, METRICS, DataUsed, read_run
 
@@ -43,7 +43,7 @@ def fold_of(folder: Path, scores: dict[tuple[int, int], tuple[float, float]], nu
     return folder
 
 
-def train(data: Path, cache: Path, out: Path, *more: str, plan: Plan = FOLDED) -> subprocess.CompletedProcess[str]:
+def train(data: Path, cache: Path, out: Path, *more: str, plan: TrainPlan = FOLDED) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "cli.main", "train", str(data), "--out", str(out), "--cache", str(cache)]
     command += ["--threads", "1", "--plan", plan_file(out.parent, plan), *more]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -204,7 +204,7 @@ class TestTheFolder:
             return load(*arguments, **options)
 
         monkeypatch.setattr(np, "load", slow_load)
-        reads = [store.footage, partial(store.clip, spec=SPEC)] * 4
+        reads = [store.footage, partial(store.clip, clip_rule=SPEC)] * 4
         with ThreadPoolExecutor(len(reads)) as pool:
             list(pool.map(lambda read: read(path), reads))
         assert alone == [True] * len(reads)

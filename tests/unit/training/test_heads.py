@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from models.adafocus.config import Aggregation
 from tests.unit.training.runs import MODEL, SAVING, clips, network, trainer
-from training.fit.baselines import FullFrame, FullFrameConfig
-from training.fit.heads import LOGIT_SCALE, RIDGE, _sums_of, fit_heads, ridge_regression
+from training.adafocus.heads import _sums_of
+from training.fit.heads import LOGIT_SCALE, RIDGE, fit_heads, ridge_regression
 from training.fit.networks import build
 from training.fit.recipe import Stage
 from training.fit.run import BEST, ModelPlan
+from training.full_frame.network import FullFrame, FullFrameConfig
 
 CLIP_CUBES = replace(MODEL, cube_size=(3, 32, 32), max_cubes=2, aggregation="joint_statistics", dropout=0.0)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.adafocus.network import AdaFocusV3, Exits
 from tests.unit.training.runs import MODEL, SAVING, clips, network
-from training.fit.losses import losses, of_exits, random_positions
+from training.adafocus.losses import losses, of_exits, random_positions
 from training.fit.precision import set_modes
 from training.fit.recipe import Crops, Recipe, Stage
 

@@ -15,14 +15,13 @@ from models.runtime import RuntimeConfig
 from tests.unit.training.trained import make_data
 from training.bundling import Told, bundle_run
 from training.data.augment import Augmentation
-from training.fit.mobile_former_recipes import small_set
-from training.fit.networks import build, start_backbones
-from training.fit.plans import PLANS, Plan, find_plan
-from training.fit.preparing import Ready, Request, make_ready
+from training.fit.networks import build, start_parts
+from training.fit.plans import TrainPlan, find_plan, named_plans
+from training.fit.preparing import Ready, TrainRequest, make_ready
 from training.fit.run import BEST, LAST, ModelPlan, read_run
 from training.judge.evaluate import evaluate
-from training.untrained import VARIANTS as BUILDABLE
-from training.untrained import build_untrained, build_variant
+from training.mobile_former.recipes import small_set
+from training.untrained import build_untrained, build_variant, variants
 from video.clip import ClipRule
 
 MODEL = replace(tiny(2), dropout=0.1)
@@ -36,7 +35,7 @@ RECIPE = replace(
     training_frames=4,
     label_smoothing=0.0,
 )
-PLAN = Plan(MODEL, ClipRule(8, *MODEL.frame_size, "center_crop", 64), RECIPE, Augmentation(random_frames=True))
+PLAN = TrainPlan(MODEL, ClipRule(8, *MODEL.frame_size, "center_crop", 64), RECIPE, Augmentation(random_frames=True))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,11 +56,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def ready(out: Path, data: Path, cache: Path, plan: Plan = PLAN) -> Ready:
+def ready(out: Path, data: Path, cache: Path, plan: TrainPlan = PLAN) -> Ready:
     out.parent.mkdir(parents=True, exist_ok=True)
     file = out.parent / f"{out.name}-plan.json"
     file.write_text(json.dumps(plan.to_dict()))
-    return make_ready(Request(data=data, out=out, plan=str(file), cache=cache))
+    return make_ready(TrainRequest(data=data, out=out, plan=str(file), cache=cache))
 
 
 @pytest.fixture(scope="module")
@@ -138,17 +137,19 @@ class TestTheBundle:
     def test_starts_another_run_of_its_family_and_no_other(self, bundled: Bundle, data: Path, tmp_path: Path) -> None:
         plan_file = tmp_path / "plan.json"
         plan_file.write_text(json.dumps(PLAN.to_dict()))
-        request = Request(data=data, out=tmp_path / "on", plan=str(plan_file), cache=tmp_path, bundle=bundled.folder)
+        request = TrainRequest(
+            data=data, out=tmp_path / "on", plan=str(plan_file), cache=tmp_path, bundle=bundled.folder
+        )
         assert [start.part for start in make_ready(request).run.starts] == ["all"]
         with pytest.raises(ValueError, match="can start a network of video_mobile_former only"):
             make_ready(replace(request, out=tmp_path / "other", plan="frame-cubes"))
 
 
 class TestPlans:
-    @pytest.mark.parametrize("name", [name for name in PLANS if "vmf" in name])
+    @pytest.mark.parametrize("name", [name for name in named_plans() if "vmf" in name])
     def test_by_name_survives_json(self, name: str) -> None:
         plan = find_plan(name, 7)
-        assert Plan.from_dict(json.loads(json.dumps(plan.to_dict())), 7) == plan
+        assert TrainPlan.from_dict(json.loads(json.dumps(plan.to_dict())), 7) == plan
 
     def test_the_papers_train_on_half_the_frames_but_for_the_stem_that_strides_by_eight(self) -> None:
         frames = {
@@ -158,7 +159,7 @@ class TestPlans:
 
     def test_of_another_family_is_refused(self) -> None:
         with pytest.raises(ValueError, match="family is 'timesformer', but must be one of"):
-            Plan.from_dict({**PLAN.to_dict(), "family": "timesformer"}, 2)
+            TrainPlan.from_dict({**PLAN.to_dict(), "family": "timesformer"}, 2)
 
     def test_adafocus_has_no_frames_of_its_own_to_train_on(self) -> None:
         plan = find_plan("frame-cubes", 3)
@@ -170,7 +171,7 @@ class TestPlans:
             PLAN.model_plan("tsn")
         network = build(ModelPlan("video_mobile_former", MODEL.to_dict()))
         with pytest.raises(ValueError, match="neither a glance nor a focus network"):
-            start_backbones(network, glance=tmp_path / "weights.safetensors", focus=None)
+            start_parts(network, {"glance": tmp_path / "weights.safetensors"})
 
 
 class TestUntrained:
@@ -183,6 +184,6 @@ class TestUntrained:
         assert one.calibration.entropy_NK.std() > 0.01
 
     def test_every_variant_has_a_name_and_another_is_refused_with_all_of_them(self, tmp_path: Path) -> None:
-        assert set(VARIANTS) < set(BUILDABLE)
+        assert set(VARIANTS) < variants().keys()
         with pytest.raises(ValueError, match=r"no model is called 'vmf'.*video-mobile-former-2g"):
             build_variant("vmf", tmp_path)

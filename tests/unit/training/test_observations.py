@@ -37,6 +37,13 @@ def test_come_back_from_a_file_as_they_were(tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["seen.npz"]
 
 
+def test_prices_keep_the_name_that_they_had_in_files(tmp_path):
+    draw(num_videos=7).save(tmp_path / "seen.npz")
+    with np.load(tmp_path / "seen.npz") as arrays:
+        assert "costs_K" in arrays
+        assert "step_flops_K" not in arrays
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"plain text"])
 def test_a_file_that_is_none_is_refused(tmp_path, content):
     path = tmp_path / "seen.npz"

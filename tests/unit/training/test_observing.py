@@ -8,12 +8,13 @@ from models.adafocus.network import build_network
 from models.adafocus.recognizer import AdaFocusRecognizer
 from models.runtime import RuntimeConfig, make_runtime
 from tests.unit.training.trained import CLIP, LABELS, MODEL, make_data
-from training.data.dataset import DatasetError, read_dataset
+from training.adafocus.random_cubes import randomise
+from training.data.dataset import DatasetError, read_dataset, relative
 from training.data.frames import FrameStore
 from training.data.synthetic import synthetic_clips
-from training.fit.baselines import FullFrame, FullFrameConfig, full_frame_cost_flops
-from training.judge.fixed import FixedRecognizer
-from training.judge.observe import label_numbers, observe_dataset, randomise, readable, relative, seconds_per_step
+from training.full_frame.network import FullFrame, FullFrameConfig, step_flops
+from training.full_frame.recognizer import make_recognizer
+from training.judge.observe import label_numbers, observe_dataset, readable, seconds_per_step
 from training.judge.pictures import choose, draw_looks, look
 
 RUNTIME = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
@@ -92,17 +93,17 @@ class TestABaseline:
             torch.manual_seed(1)
             network = FullFrame(config).eval()
         clips = some_clips()
-        model = FixedRecognizer(network, CLIP, RUNTIME)
+        model = make_recognizer(network, CLIP, [1.0], RUNTIME)
         said = np.array([state.probabilities_C for state in model.glance(clips)])
         with torch.no_grad():
             wanted = network(torch.from_numpy(np.stack(clips))).logits_BEC[:, 0].softmax(dim=1)
         np.testing.assert_allclose(said, wanted, atol=1e-5)
-        assert model.step_flops == (full_frame_cost_flops(config),)
+        assert model.step_flops == step_flops(config)
         assert 0 <= model.glance(clips)[0].entropy_nats <= np.log(2)
 
     def test_takes_no_further_step(self):
-        model = FixedRecognizer(FullFrame(FullFrameConfig(MODEL, False, False)).eval(), CLIP, RUNTIME)
-        with pytest.raises(ValueError, match="takes no further step"):
+        model = make_recognizer(FullFrame(FullFrameConfig(MODEL, False, False)).eval(), CLIP, [1.0], RUNTIME)
+        with pytest.raises(ValueError, match="a full-frame baseline looks once"):
             model.focus(model.glance(some_clips(1)))
 
 

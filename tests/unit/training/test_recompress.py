@@ -12,7 +12,7 @@ from tests.clips import noise
 from tests.unit.training.test_train_command import MODEL, PLAN, cache, data, ready
 from training.bundling import describe_recipe
 from training.data.recompress import recompress
-from training.fit.plans import Plan
+from training.fit.plans import TrainPlan
 
 __all__ = ["cache", "data"]  # fixtures
 
@@ -76,4 +76,4 @@ def test_the_model_card_says_so(data: Path, cache: Path, tmp_path: Path) -> None
 def test_a_plan_with_odd_frames_is_refused_before_anything_is_read() -> None:
     model = replace(FITTED.model, frame_size=(63, 64), glance_size=(63, 64))
     with pytest.raises(ValueError, match=r"needs even frame sides \(4:2:0\); frame_size is \(63, 64\)"):
-        Plan(model, replace(FITTED.clip, height_px=63), FITTED.recipe, FITTED.augmentation)
+        TrainPlan(model, replace(FITTED.clip, height_px=63), FITTED.recipe, FITTED.augmentation)

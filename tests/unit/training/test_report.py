@@ -1,7 +1,9 @@
 """The results page: every experiment's numbers, and every one that was not run by name."""
 
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +11,7 @@ from tests.unit.training.drawing import draw
 from tests.unit.training.test_scoring import ORIGIN, scored
 from training.judge.plots import draw_result
 from training.judge.report import ABLATIONS, BASELINES, PLAN, SEEDS, render, write_report
-from training.judge.results import pooled, write_result
+from training.judge.results import pooled, read_result, write_result
 from training.judge.scoring import score
 
 BASELINE = draw(costs=(600,), knows=(2.5,), model=BASELINES[0].name)
@@ -93,3 +95,18 @@ def test_a_result_is_drawn_with_what_it_has(tmp_path, result):
     assert sorted(path.name for path in whole) == ["confusion.png", "exits.png", "trade-off.png"]
     assert sorted(path.name for path in fixed) == ["confusion.png", "trade-off.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (*whole, *fixed))
+
+
+COMMITTED = sorted((Path(__file__).resolve().parents[3] / "results").glob("*/result.json"))
+
+
+@pytest.mark.parametrize("file", COMMITTED, ids=lambda file: file.parent.name)
+def test_results_of_before_a_name_changed_in_the_code_are_read_and_written_with_the_names_they_had(file, tmp_path):
+    result = read_result(file)
+    assert len(result.step_flops) == len(result.depths)
+    again = write_result(tmp_path, result)
+    assert json.loads(again.read_bytes()) == json.loads(file.read_bytes())
+
+
+def test_results_of_every_experiment_are_here():
+    assert COMMITTED

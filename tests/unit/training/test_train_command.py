@@ -20,15 +20,15 @@ from training.bundling import Told, bundle_run
 from training.data.augment import Augmentation
 from training.fit.checkpoint import only_one
 from training.fit.networks import build
-from training.fit.plans import PLANS, Plan, find_plan
-from training.fit.preparing import Ready, Request, make_ready
+from training.fit.plans import TrainPlan, find_plan, named_plans
+from training.fit.preparing import Ready, TrainRequest, make_ready
 from training.fit.recipe import Recipe, Stage
 from training.fit.run import BEST, METRICS, RUN, read_run
 from training.untrained import build_untrained
 from video.clip import ClipRule
 
 MODEL = replace(tiny(2), dropout=0.0)
-PLAN = Plan(
+PLAN = TrainPlan(
     model=MODEL,
     clip=ClipRule(MODEL.num_frames, *MODEL.frame_size, "center_crop", 64),
     recipe=Recipe(
@@ -64,15 +64,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def plan_file(folder: Path, plan: Plan = PLAN) -> str:
+def plan_file(folder: Path, plan: TrainPlan = PLAN) -> str:
     path = folder / "plan.json"
     path.write_text(json.dumps(plan.to_dict()))
     return str(path)
 
 
-def ready(data: Path, cache: Path, out: Path, plan: Plan = PLAN, **more: object) -> Ready:
+def ready(data: Path, cache: Path, out: Path, plan: TrainPlan = PLAN, **more: object) -> Ready:
     out.parent.mkdir(exist_ok=True)
-    return make_ready(Request(data, out, plan_file(out.parent, plan), cache, **more))  # type: ignore[arg-type]
+    return make_ready(TrainRequest(data, out, plan_file(out.parent, plan), cache, **more))  # type: ignore[arg-type]
 
 
 # --- what a run leaves behind ---
@@ -199,7 +199,7 @@ def test_backbones_start_from_a_weights_file_which_the_run_names(data: Path, cac
     donor = build_network(MODEL, seed=9).glance.backbone
     weights = tmp_path / "imagenet.safetensors"
     safetensors.torch.save_file(donor.state_dict(), weights)
-    made = ready(data, cache, tmp_path / "run", glance_weights=weights)
+    made = ready(data, cache, tmp_path / "run", weights={"glance": weights})
     (start,) = made.run.starts
     assert (start.part, start.file, len(start.sha256)) == ("glance", "imagenet.safetensors", 64)
     assert all(
@@ -213,9 +213,9 @@ def test_weights_that_do_not_fit_or_are_none_are_refused_and_nothing_is_written(
     weights = tmp_path / "other.safetensors"
     safetensors.torch.save_file({"features.0.0.weight": torch.zeros(1)}, weights)
     with pytest.raises(ValueError, match="does not fit"):
-        ready(data, cache, tmp_path / "run", focus_weights=weights)
+        ready(data, cache, tmp_path / "run", weights={"focus": weights})
     with pytest.raises(ValueError, match="no readable safetensors"):
-        ready(data, cache, tmp_path / "run", focus_weights=tmp_path / "absent.safetensors")
+        ready(data, cache, tmp_path / "run", weights={"focus": tmp_path / "absent.safetensors"})
     assert not (tmp_path / "run").exists()
 
 
@@ -258,11 +258,11 @@ def test_a_frozen_part_that_is_none_is_named(data: Path, cache: Path, tmp_path: 
 # --- plans ---
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", named_plans())
 def test_every_named_plan_is_sound_and_survives_json(name: str) -> None:
     plan = find_plan(name, 7)
     assert plan.model.num_classes == 7
-    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict())), 7) == plan
+    assert TrainPlan.from_dict(json.loads(json.dumps(plan.to_dict())), 7) == plan
 
 
 def test_a_plans_own_number_of_classes_gives_way_to_the_datas(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from models.adafocus.network import AdaFocusV3
 from models.backbones.config import BackboneConfig
 from tests.unit.training.runs import MODEL, SAVING, Watch, figures, network, trainer
 from training.fit.averaging import WeightAverage
-from training.fit.baselines import FullFrame, FullFrameConfig
 from training.fit.optimizers import make_optimizer, set_learning_rate
 from training.fit.precision import set_modes
 from training.fit.recipe import Rates, Recipe, Stage
 from training.fit.run import BEST, DONE, METRICS
+from training.full_frame.network import FullFrame, FullFrameConfig
 
 TWO_STAGES = replace(
     SAVING, stages=(Stage(2, "random", ("glance", "focus", "classifier")), Stage(2, "learned", ("policy",)))

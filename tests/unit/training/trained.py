@@ -7,10 +7,10 @@ from safetensors.torch import save_file
 
 from models.adafocus.config import tiny
 from tests.clips import moving_square, noise, write_clip
-from training.fit.baselines import FullFrameConfig
 from training.fit.networks import build
 from training.fit.recipe import Recipe, Stage
 from training.fit.run import BEST, DONE, DataUsed, ModelPlan, Run, write_run
+from training.full_frame.network import FullFrameConfig
 from video.clip import ClipRule
 
 LABELS = ("drift", "square")

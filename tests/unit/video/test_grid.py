@@ -50,16 +50,15 @@ def test_what_comes_for_a_settled_cell_is_late() -> None:
 @given(
     st.integers(1, 8),
     st.integers(1, 30),
-    st.lists(st.integers(1, 40), min_size=1, max_size=60),
+    st.integers(1, 40),
+    st.integers(1, 60),
 )
-def test_where_every_cell_has_a_frame_they_are_those_that_a_file_would_give(
-    num_cells: int, cell_ticks: int, gaps: list[int]
+def test_at_a_constant_rate_a_cell_has_the_frame_that_a_file_would_give(
+    num_cells: int, cell_ticks: int, gap: int, count: int
 ) -> None:
     """A file of the same frames, sampled into as many segments as there are cells."""
-    pts, ticks = [0], num_cells * cell_ticks
-    for gap in gaps:
-        pts.append(pts[-1] + gap)
-    pts = [one for one in pts if one < ticks]
+    ticks = num_cells * cell_ticks
+    pts = [index * gap for index in range(count) if index * gap < ticks]
     cells = fed(Fraction(cell_ticks), [Fraction(one) for one in pts], Fraction(ticks))
     # one more frame is no keyframe, so that the file is not sampled by keyframes alone
     packets = [PacketFacts(one, 1, index == 0, True) for index, one in enumerate(pts)]

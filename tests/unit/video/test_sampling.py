@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video.file.sampling import PacketFacts, choose, plan_runs
+from video.file.sampling import PacketFacts, choose, plan_runs, usual_distance
 
 
 def stream(pattern: str, *, duration: int = 10) -> list[PacketFacts]:
@@ -116,6 +116,10 @@ def extent(packets: list[PacketFacts]) -> tuple[int, int]:
     return packets[0].pts, packets[-1].pts + packets[-1].duration
 
 
+def centres(start: int, end: int, num_frames: int) -> list[float]:
+    return [start + (2 * place + 1) * (end - start) / (2 * num_frames) for place in range(num_frames)]
+
+
 @given(packets=videos(), num_frames=st.integers(1, 40))
 def test_frames_come_in_order_of_time_and_as_many_as_asked(packets: list[PacketFacts], num_frames: int) -> None:
     targets = choose(packets, *extent(packets), num_frames).targets
@@ -124,14 +128,46 @@ def test_frames_come_in_order_of_time_and_as_many_as_asked(packets: list[PacketF
 
 
 @given(packets=videos(), num_frames=st.integers(1, 40))
-def test_no_frame_is_nearer_to_a_centre_than_the_chosen(packets: list[PacketFacts], num_frames: int) -> None:
+def test_of_keyframes_alone_none_is_nearer_to_a_centre_than_the_chosen(
+    packets: list[PacketFacts], num_frames: int
+) -> None:
     start, end = extent(packets)
     choice = choose(packets, start, end, num_frames)
-    candidates = [packet.pts for packet in packets if packet.is_key or not choice.keyframes_only]
-    for place, target in enumerate(choice.targets):
-        centre = start + (2 * place + 1) * (end - start) / (2 * num_frames)
-        nearest = min(abs(pts - centre) for pts in candidates if pts is not None)
-        assert abs((packets[target].pts or 0) - centre) <= nearest + 1e-9
+    keys = [packet.pts for packet in packets if packet.is_key and packet.pts is not None]
+    for centre, target in zip(centres(start, end, num_frames), choice.targets, strict=True):
+        if choice.keyframes_only:
+            assert abs((packets[target].pts or 0) - centre) <= min(abs(pts - centre) for pts in keys) + 1e-9
+
+
+@given(packets=videos(), num_frames=st.integers(1, 40))
+def test_a_frame_is_shown_at_its_centre_or_comes_within_half_the_usual_distance(
+    packets: list[PacketFacts], num_frames: int
+) -> None:
+    start, end = extent(packets)
+    choice = choose(packets, start, end, num_frames)
+    times = sorted(packet.pts for packet in packets if packet.pts is not None)
+    usual = usual_distance(times)
+    for centre, target in zip(centres(start, end, num_frames), choice.targets, strict=True):
+        pts = packets[target].pts
+        shown = max(time for time in times if time <= centre)
+        assert choice.keyframes_only or pts == shown or centre < (pts or 0) <= centre + usual / 2
+
+
+@given(st.integers(1, 60), st.integers(1, 50), st.integers(1, 40))
+def test_at_a_constant_rate_no_frame_is_nearer_to_a_centre_than_the_chosen(
+    count: int, gap: int, num_frames: int
+) -> None:
+    packets = [PacketFacts(index * gap, gap, index == 0, True) for index in range(count)]
+    choice = choose(packets, 0, count * gap, num_frames)
+    for centre, target in zip(centres(0, count * gap, num_frames), choice.targets, strict=True):
+        nearest = min(abs(index * gap - centre) for index in range(count))
+        assert choice.keyframes_only or abs(target * gap - centre) <= nearest + 1e-9
+
+
+def test_a_still_picture_is_shown_until_the_next_one_comes() -> None:
+    # one frame for 90 ticks, then ten in ten: the centres of four segments are 12.5, 37.5, 62.5 and 87.5
+    packets = [PacketFacts(0, 90, True, True), *(PacketFacts(90 + index, 1, False, True) for index in range(10))]
+    assert choose(packets, 0, 100, 4).targets == (0, 0, 0, 0)
 
 
 @given(packets=videos(), num_frames=st.integers(1, 40))

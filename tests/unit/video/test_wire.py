@@ -5,6 +5,7 @@ import pytest
 
 from fovea.errors import DecodeCrashed, NoVideoStream, VideoError, VideoLimitExceeded
 from video.children import file_wire as wire
+from video.children import messages
 from video.clip import Clip, ClipRule, VideoInfo, VideoLimits
 
 RULE = ClipRule(num_frames=2, height_px=4, width_px=6, resize="stretch", source_short_side_px=160)
@@ -21,8 +22,8 @@ def clip() -> Clip:
     )
 
 
-def through(header: wire.Header) -> wire.Header:
-    return wire.unpack(wire.pack(header)[wire.LENGTH.size :])
+def through(header: messages.Header) -> messages.Header:
+    return messages.unpack(messages.pack(header)[messages.LENGTH.size :])
 
 
 def test_a_request_arrives_as_it_was_sent() -> None:
@@ -58,7 +59,7 @@ def test_an_error_of_a_kind_that_no_child_raises_is_a_crash() -> None:
 @pytest.mark.parametrize("text", [b"[]", b"null", b"{", b"\xff"])
 def test_what_is_no_json_object_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  its kin: of json and of decoding
-        wire.unpack(text)
+        messages.unpack(text)
 
 
 def test_an_answer_with_too_few_times_is_refused() -> None:

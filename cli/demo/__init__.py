@@ -1,0 +1,1 @@
+"""A camera to try Fovea with: `fovea demo-camera CLIP`."""

@@ -1,0 +1,81 @@
+"""The client for asyncio: `_client`, awaited. Knows the same and no more."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self, Unpack
+
+import httpx
+from httpx_sse import EventSource
+
+from fovea._async_streams import AsyncStreams
+from fovea._calls import EVENTS, JSON, Call, RecognitionOptions, VideoInput, recognition
+from fovea._problems import connection_errors, error_of, parsed
+from fovea._retry import Retry
+from fovea._steps import StepReader
+from fovea.answers import RecognitionAnswer, StepEvent
+
+
+class AsyncClient:
+    """One service. Belongs to one event loop; `await close()` it, or use it in an `async with`.
+
+    `timeout_s`: how long the service may be silent (a recognition under load waits in line).
+    `retry_for_s`: how long to wait in all where the service says when to try again; 0 never asks twice.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 120.0,
+        retry_for_s: float = 30.0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.url = url
+        self._retry_for_s = retry_for_s
+        self._http = httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(timeout_s, connect=10), headers=headers)
+        self.streams = AsyncStreams(url, self._asked)
+
+    async def recognize(self, video: VideoInput, **options: Unpack[RecognitionOptions]) -> RecognitionAnswer:
+        """What happens in the video. Raises the errors of `fovea.errors`."""
+        async with self._asked(recognition(video, options, accept=JSON)) as response:
+            return parsed(RecognitionAnswer, await response.aread(), self.url)
+
+    async def recognize_steps(
+        self, video: VideoInput, **options: Unpack[RecognitionOptions]
+    ) -> AsyncGenerator[StepEvent | RecognitionAnswer, None]:
+        """Every step as it is taken, then the answer. Closing the iterator (`aclosing`) cancels the rest."""
+        async with self._asked(recognition(video, options, accept=EVENTS)) as response:
+            reader = StepReader(self.url)
+            async for event in EventSource(response).aiter_sse():
+                if (item := reader.read(event)) is not None:
+                    yield item
+            reader.end()
+
+    @asynccontextmanager
+    async def _asked(self, call: Call) -> AsyncIterator[httpx.Response]:
+        """A successful answer, its body not read yet."""
+        retry = Retry(self._retry_for_s)
+        with call.sendable() as arguments, connection_errors(self.url):
+            while True:
+                response = await self._http.send(self._http.build_request(**arguments), stream=True)
+                try:
+                    if response.is_success:
+                        yield response
+                        return
+                    await response.aread()
+                finally:
+                    await response.aclose()
+                await asyncio.sleep(retry.wait_s(error_of(response)))
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()

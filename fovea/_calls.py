@@ -1,0 +1,132 @@
+"""What is asked of a service, as values: both clients send these. Knows no socket and no answer."""
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
+from urllib.parse import quote
+
+from fovea.words import Decode, Emit
+
+JSON = "application/json"
+EVENTS = "text/event-stream"
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+UNNAMED = "video"  # what a video without a file name is called in the form
+
+VideoInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+"""A path, the bytes themselves, or an open binary file."""
+
+
+class RecognitionOptions(TypedDict, total=False):
+    """Options of a recognition, as the API names them; what is left out, the service decides."""
+
+    model: str
+    task: str
+    budget_gflops: float
+    max_gflops: float
+    deadline_ms: int
+    top_k: int
+
+
+class StreamOptions(TypedDict, total=False):
+    """Options of a subscription besides its address; see `fovea.stream_answers.NewStream`."""
+
+    id: str
+    model: str
+    task: str
+    budget_gflops: float
+    max_gflops: float
+    window_s: float
+    stride_s: float
+    top_k: int
+    min_score: float
+    on: Emit | Literal["result", "change"]
+    ttl_s: float
+    decode: Decode | Literal["auto", "all", "keyframes"]
+    transport: Literal["tcp", "udp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, to be sent any number of times."""
+
+    method: str
+    path: str
+    accept: str = JSON
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Mapping[str, object] | None = None
+    video: VideoInput | None = None
+
+    @contextmanager
+    def sendable(self) -> Iterator[dict[str, Any]]:
+        """Arguments of `httpx.Client.build_request` and of its async twin, the video open while they hold.
+
+        The video goes as a form, for which both clients read a file piece by piece, from its start each time.
+        """
+        with _readable(self.video) as files:
+            yield {
+                "method": self.method,
+                "url": self.path,
+                "params": dict(self.query),
+                "headers": {"Accept": self.accept, **self.headers},
+                "json": self.json,
+                "files": files,
+            }
+
+
+@contextmanager
+def _readable(video: VideoInput | None) -> Iterator[dict[str, tuple[str, BinaryIO]] | None]:
+    """A path is opened and closed again; a file of the caller's stays open. A pipe is read to its end first, so that
+    its length can be announced and it can be sent again."""
+    match video:
+        case None:
+            yield None
+        case bytes():
+            yield {"video": (UNNAMED, BytesIO(video))}
+        case str() | os.PathLike():
+            path = Path(video)
+            with path.open("rb") as file:
+                yield {"video": (path.name, file)}
+        case file if file.seekable():
+            yield {"video": (UNNAMED, file)}
+        case pipe:
+            with TemporaryFile() as whole:
+                shutil.copyfileobj(pipe, whole)
+                whole.flush()
+                yield {"video": (UNNAMED, whole)}
+
+
+def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) -> Call:
+    """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
+    query = {name: str(value) for name, value in options.items() if value is not None}
+    return Call("POST", "/v1/recognitions", accept, query, video=video)
+
+
+STREAMS = "/v1/streams"
+
+
+def stream_path(stream: str) -> str:
+    return f"{STREAMS}/{quote(stream, safe='')}"
+
+
+def subscription(url: str, options: StreamOptions) -> Call:
+    """`POST /v1/streams`. The address goes into the body, since queries are logged and passwords with them.
+
+    The id is made here: the call may be sent again, whatever became of it, and no second stream is made.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    return Call("POST", STREAMS, json={"id": new_stream_id(), "url": url, **given})
+
+
+def new_stream_id() -> str:
+    """`str_` and a ULID: 48 bits of time in milliseconds, 80 of chance, in Crockford's base 32."""
+    number = time.time_ns() // 10**6 << 80 | secrets.randbits(80)
+    return "str_" + "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))

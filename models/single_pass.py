@@ -1,0 +1,86 @@
+"""The recognizer of every model that looks once: one step, whose price never varies.
+
+Knows no architecture: logits come from whoever makes one, executed by a runtime.
+
+Shape suffixes: B clips, C classes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.answers import answers, check_clip, check_rule
+from models.recognizer import Cube, Frames
+from video.clip import ClipRule
+
+Logits: TypeAlias = Callable[[Sequence[Frames]], Tensor]
+"""From at least one checked clip to logits_BC in fp32."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SinglePassState:
+    """One clip after the only step."""
+
+    probabilities_C: NDArray[np.float32]
+    entropy_nats: float
+    step: int = 0
+    cube: Cube | None = None
+
+
+class SinglePassRecognizer:
+    """Satisfies `models.recognizer.Recognizer[SinglePassState]`.
+
+    `title` is what an error calls the model; `clip_size` (frames, rows, columns) is what it takes. `make_logits` is
+    called once, after the checks. Raises ValueError when the clip rule or the one temperature does not fit.
+    """
+
+    def __init__(
+        self,
+        make_logits: Callable[[], Logits],
+        *,
+        title: str,
+        clip_size: tuple[int, int, int],
+        clip_rule: ClipRule,
+        temperatures: Sequence[float],
+        step_flops: tuple[int],
+    ) -> None:
+        check_rule(clip_rule, clip_size, temperatures, exits=1)
+        self._title = title
+        self._clip_size = clip_size
+        self._clip_rule = clip_rule
+        self._temperature = temperatures[0]
+        self._step_flops = step_flops
+        self._logits = make_logits()
+
+    @property
+    def clip_rule(self) -> ClipRule:
+        return self._clip_rule
+
+    @property
+    def step_flops(self) -> tuple[int, ...]:
+        return self._step_flops
+
+    @torch.inference_mode()
+    def glance(self, clips_THWC: Sequence[Frames]) -> list[SinglePassState]:
+        """The answer to each clip.
+
+        Raises ValueError for a clip that is not uint8 of the clip rule's shape, FloatingPointError for logits that are
+        not finite.
+        """
+        for clip_THWC in clips_THWC:
+            check_clip(clip_THWC, self._clip_size)
+        if not clips_THWC:
+            return []
+        found = answers(self._logits(clips_THWC), [self._temperature] * len(clips_THWC))
+        return [SinglePassState(probabilities_C, entropy_nats) for probabilities_C, entropy_nats in found]
+
+    def focus(self, states: Sequence[SinglePassState]) -> list[SinglePassState]:
+        """Raises ValueError: the answer after the first step is the last."""
+        if not states:
+            return []
+        raise ValueError(f"a state at step {states[0].step} has no step left: a {self._title} looks once")

@@ -1,0 +1,59 @@
+"""Writes requirements.lock and requirements-dev.lock: every package that is installed, at one version, with its hashes.
+
+Run by `make lock` after a change of dependencies: what is locked stays, what is new or no longer fits is resolved anew;
+`make lock ARGS=--upgrade` takes the newest of everything. Hashes of all platforms are written, so that one lock serves
+Linux, macOS, x86 and ARM.
+
+torch is left out: its builds (CPU, CUDA) differ in what they need and in their hashes. pyproject.toml pins its version;
+what it needs beside NVIDIA's packages is locked here. Knows pyproject files and uv, and no package index:
+uv asks the one that it is configured for.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = {"fovea", "fovea-server"}  # installed from this folder
+NOT_LOCKED = {"torch"}
+FOR_TORCH = ["filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions"]
+TO_BUILD = ["setuptools>=80"]  # what makes this folder a package, without fetching anything else
+LOCKS = {"requirements.lock": False, "requirements-dev.lock": True}
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[\s<>=!~;\[]", requirement, maxsplit=1)[0]
+
+
+def requirements(dev: bool) -> list[str]:
+    """What pyproject.toml and fovea/pyproject.toml ask for, and what torch and the build need."""
+    service, client = (_project(ROOT / name) for name in ("pyproject.toml", "fovea/pyproject.toml"))
+    extras = service["optional-dependencies"].values() if dev else ()
+    asked = [*service["dependencies"], *client["dependencies"], *(one for extra in extras for one in extra)]
+    asked = [one for one in asked if name_of(one) not in OURS | NOT_LOCKED]
+    return sorted({*asked, *FOR_TORCH, *TO_BUILD})
+
+
+def _project(file: Path) -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads(file.read_text())["project"]
+    return project
+
+
+def main(arguments: list[str]) -> None:
+    uv = Path(sys.executable).with_name("uv")
+    for name, dev in LOCKS.items():
+        with tempfile.NamedTemporaryFile("w", suffix=".in") as wanted:
+            wanted.write("\n".join(requirements(dev)))
+            wanted.flush()
+            command = [uv, "pip", "compile", wanted.name, "--output-file", ROOT / name, "--universal"]
+            options = ["--python-version", "3.11", "--generate-hashes", "--no-annotate", "--no-header", "--quiet"]
+            subprocess.run([*command, *options, *arguments], check=True)
+        print(f"written: {name}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,68 @@
+"""Where an upload lies while it is decoded: a file that is gone afterwards. Knows no HTTP and no video."""
+
+import asyncio
+import logging
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from io import RawIOBase
+from pathlib import Path
+
+from fovea.errors import InvalidUpload, Unavailable
+
+log = logging.getLogger(__name__)
+
+WRITE_BYTES = 2**20  # what is held of an upload before it is written
+
+
+@contextmanager
+def spooled(folder: Path) -> Iterator[Path]:
+    """An empty file for an upload; it is gone afterwards, whatever happened. Raises Unavailable when there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="fovea-", suffix=".upload", delete=False) as file:
+            path = Path(file.name)
+    except OSError as error:
+        raise _not_stored(error) from error
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+async def save(video: AsyncIterator[bytes], path: Path) -> float:
+    """Write the `video` of an upload to `path`; returns the seconds it took.
+
+    Raises InvalidUpload when it is empty, Unavailable when the disk does not take it. The file is written in a thread,
+    a megabyte at a time: a full page cache or a network disk may take its time.
+    """
+    started_s = time.monotonic()
+    num_bytes = 0
+    pending = bytearray()
+    try:
+        with path.open("wb", buffering=0) as file:
+            async for chunk in video:
+                pending += chunk
+                if len(pending) >= WRITE_BYTES:
+                    num_bytes += len(pending)
+                    await asyncio.to_thread(_write, file, pending)
+                    pending = bytearray()
+            num_bytes += len(pending)
+            await asyncio.to_thread(_write, file, pending)
+    except OSError as error:
+        raise _not_stored(error) from error
+    if num_bytes == 0:
+        raise InvalidUpload("the video is empty: 0 bytes came; check the file, and curl's @ before its name")
+    return time.monotonic() - started_s
+
+
+def _write(file: RawIOBase, content: bytearray) -> None:
+    view = memoryview(content)
+    while view:  # a raw file may take less than it is given
+        view = view[file.write(view) or 0 :]
+
+
+def _not_stored(error: OSError) -> Unavailable:
+    log.error("an upload could not be stored: %s", error)  # the client cannot help it, the operator must
+    return Unavailable(f"the service could not store the upload ({error.strerror}); try again later", retry_after_s=30)

@@ -1,0 +1,112 @@
+"""A recognition as plain values: what remains of it once its clip is gone, to be kept. Knows no JSON and no HTTP.
+
+Shape suffixes: C classes, T frames, B box sides (x, y, w, h).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fovea.words import ExitReason
+from models.recognizer import Cube
+from service.engine.budget import Offer
+from service.engine.request import Recognition, Step, Timing
+from video.clip import Clip, VideoInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a cube lies in the source: its times, and the smallest box that holds it in all of its frames.
+
+    The box is normalised to the displayed frame.
+    """
+
+    first_pts_s: float
+    last_pts_s: float
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepSummary:
+    step: int  # 0 is the glance
+    flops: int
+    entropy_nats: float
+    top: Scored
+    place: Place | None  # of the cube; None for the glance
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    id: str
+    model: str
+    digest: str  # of the model's files
+    task: str
+    trained: bool
+    likeliest: tuple[Scored, ...]  # likeliest first
+    exit_reason: ExitReason
+    budget_flops: int
+    max_flops: int | None
+    steps: tuple[StepSummary, ...]
+    video: VideoInfo
+    timing: Timing
+
+
+def summarise(recognition: Recognition, offer: Offer, *, min_score: float = 0.0) -> Summary:
+    """`offer` is the model's. Labels below `min_score` are left out of `likeliest`."""
+    plan = recognition.plan
+    likeliest = _likeliest(recognition.steps[-1].probabilities_C, offer.labels, plan.top_k)
+    return Summary(
+        id=recognition.id,
+        model=plan.model,
+        digest=offer.digest,
+        task=offer.task,
+        trained=offer.trained,
+        likeliest=tuple(scored for scored in likeliest if scored.probability >= min_score),
+        exit_reason=recognition.exit_reason,
+        budget_flops=plan.budget_flops,
+        max_flops=plan.max_flops,
+        steps=tuple(_step(step, recognition.clip, offer) for step in recognition.steps),
+        video=recognition.video,
+        timing=recognition.timing,
+    )
+
+
+def _step(step: Step, clip: Clip, offer: Offer) -> StepSummary:
+    return StepSummary(
+        step=step.step,
+        flops=step.flops,
+        entropy_nats=step.entropy_nats,
+        top=_likeliest(step.probabilities_C, offer.labels, 1)[0],
+        place=None if step.cube is None else place(step.cube, clip),
+    )
+
+
+def _likeliest(probabilities_C: NDArray[np.float32], labels: tuple[str, ...], top_k: int) -> list[Scored]:
+    """Of equals, the one that comes first in the list."""
+    order = np.argsort(-probabilities_C, kind="stable")[:top_k]
+    return [Scored(labels[i], round(float(probabilities_C[i]), 6)) for i in order]
+
+
+def place(cube: Cube, clip: Clip) -> Place:
+    """Frames show different regions only where the resolution changes in mid-stream.
+
+    Letterbox bars are no part of the source: what reaches into them is cut off.
+    """
+    _, height, width, _ = clip.frames_THWC.shape
+    frames = slice(cube.t, cube.t + cube.num_frames)
+    x_T, y_T, w_T, h_T = clip.view_TB[frames].astype(np.float64).T
+    left, right = (x_T + w_T * cube.x / width).min(), (x_T + w_T * (cube.x + cube.width_px) / width).max()
+    top, bottom = (y_T + h_T * cube.y / height).min(), (y_T + h_T * (cube.y + cube.height_px) / height).max()
+    x, right, y, bottom = (round(float(np.clip(side, 0, 1)), 6) for side in (left, right, top, bottom))
+    pts_s = clip.pts_s[frames]
+    return Place(pts_s[0], pts_s[-1], x, y, round(right - x, 6), round(bottom - y, 6))

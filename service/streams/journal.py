@@ -1,0 +1,80 @@
+"""What one stream tells, and where it stands: states, results and reports, kept in the ledger under the lease's token.
+
+Knows no camera and no engine.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from fovea.errors import Unavailable
+from fovea.words import Mode, StreamState
+from service.ledger.base import Book, Fenced
+from service.metrics import Metrics
+from service.streams import records
+from service.streams.status import Counts, Report, Result, Source, Status, Trouble
+
+
+class Journal:
+    """Of one stream, while this replica holds it. `last_id`: no event's id will be below it."""
+
+    def __init__(
+        self, stream: str, token: str, book: Book, metrics: Metrics, status: Status, *, last_id: str | None = None
+    ) -> None:
+        self.stream = stream
+        self.token = token
+        self.status = status
+        self.counts = Counts()
+        self.last_id = last_id
+        self._book = book
+        self._metrics = metrics
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """While the stream is watched, it counts among those of its state."""
+        self._metrics.stream_state.labels(state=self.status.state).inc()
+        try:
+            yield
+        finally:
+            self._metrics.stream_state.labels(state=self.status.state).dec()
+
+    def report(self) -> str:
+        """Where the stream stands, for the ledger."""
+        return records.report_text(Report(self.status, self.counts))
+
+    def show(self, *, mode: Mode | None = None, source: Source | None = None) -> None:
+        """Note what is decoded, what the camera sends; told with the next state or report."""
+        self.status = replace(self.status, mode=mode or self.status.mode, source=source or self.status.source)
+
+    async def begin_epoch(self, source: Source) -> None:
+        """Pictures arrive, unconnected with those before."""
+        self.status = replace(self.status, epoch=self.status.epoch + 1, source=source)
+        await self.become(StreamState.LIVE)
+
+    async def become(self, state: StreamState, trouble: Trouble | None = None) -> None:
+        gauge = self._metrics.stream_state
+        gauge.labels(state=self.status.state).dec()
+        gauge.labels(state=state).inc()
+        since_s = self.status.since_s if state is self.status.state else time.time()
+        self.status = replace(self.status, state=state, since_s=since_s, trouble=trouble)
+        await self.tell_state()
+
+    async def tell_state(self) -> None:
+        """A camera goes on though the ledger is away: what it would tell is dropped meanwhile. Raises Fenced."""
+        with contextlib.suppress(Unavailable):
+            await self._append(self.status, report=self.report())
+
+    async def tell(self, result: Result) -> None:
+        """Raises Fenced, Unavailable."""
+        await self._append(result)
+
+    async def hand_over(self) -> None:
+        """The last word of this replica, once it watches no more: somebody else has to."""
+        with contextlib.suppress(Fenced):
+            self.status = replace(self.status, state=StreamState.WAITING, since_s=time.time(), trouble=None)
+            await self.tell_state()
+
+    async def _append(self, told: Status | Result, *, report: str | None = None) -> None:
+        note = records.note_of(told)
+        self.last_id = await self._book.append(self.stream, self.token, note, after=self.last_id, report=report)

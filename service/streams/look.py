@@ -1,0 +1,156 @@
+"""Has one window of a camera recognised at a time, always the latest. Knows no camera and no lease.
+
+Results are fresh that way; what could not be looked at is counted, never queued up.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fovea.errors import FoveaError, Unavailable
+from fovea.words import Emit, ExitReason
+from models.recognizer import Shared
+from service.engine.pipeline import Pipeline
+from service.engine.request import Plan, Recognition
+from service.engine.summary import summarise
+from service.ledger.base import Fenced
+from service.metrics import Metrics
+from service.streams.attention import Sight
+from service.streams.journal import Journal
+from service.streams.pool import Pool
+from service.streams.status import Counts, Result
+from service.streams.subscription import Subscription
+from service.streams.windows import Window
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A window that waits to be looked at."""
+
+    window: Window
+    epoch: int
+    codec: str
+
+
+class Look:
+    """Of one camera."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        *,
+        pipeline: Pipeline,
+        pool: Pool,
+        journal: Journal,
+        metrics: Metrics,
+    ) -> None:
+        self._subscription = subscription
+        self._pipeline = pipeline
+        self._pool = pool
+        self._journal = journal
+        self._metrics = metrics
+        self._memory: dict[int, Any] = {}  # glance features of the latest window's frames; the engine's
+        self._latest: asyncio.Queue[_Due] = asyncio.Queue(1)
+        self._before = Counts()  # as of the result before
+        self._told_label: tuple[str | None] | None = None  # of the result told last; None: none was
+
+    def offer(self, window: Window, codec: str) -> None:
+        """Look at this one next, whatever else waits."""
+        if not self._latest.empty():
+            self._latest.get_nowait()
+            self._drop("busy")
+        self._latest.put_nowait(_Due(window, self._journal.status.epoch, codec))
+
+    async def run(self, attend: Callable[[Sight], Awaitable[None]]) -> None:
+        """For ever. `attend` hears after every window what it says about the scene. Raises Fenced."""
+        self._pool.join(self._subscription.id, time.monotonic())
+        try:
+            while True:
+                due = await self._latest.get()
+                try:
+                    await self._look(due, attend)
+                except Fenced:
+                    raise
+                except Unavailable:  # the engine is ending, or the ledger is away
+                    self._drop("unavailable")
+                except FoveaError as error:
+                    log.warning("a window of stream %s was not recognised: %s", self._subscription.id, error)
+                    self._drop("error")
+        finally:
+            self._pool.leave(self._subscription.id)
+
+    async def _look(self, due: _Due, attend: Callable[[Sight], Awaitable[None]]) -> None:
+        plan = self._affordable()
+        if plan is None:
+            self._drop("budget")
+            return
+        reused = len(set(due.window.keys_T) & self._memory.keys())
+        recognition = await self._recognise(plan, due)
+        await self._tell(due, recognition, reused)
+        glance = recognition.steps[0]
+        settled = len(recognition.steps) == 1 and recognition.exit_reason is not ExitReason.CEILING
+        await attend(Sight(_label(recognition, 0.0), glance.entropy_nats, settled))
+
+    def _affordable(self) -> Plan | None:
+        """What was asked for, as far as there is credit; None where that is less than a glance."""
+        options = self._subscription.options()
+        plan = self._pipeline.plan(options)
+        granted = self._pool.borrow(self._subscription.id, plan.step_flops[0], plan.most_flops, time.monotonic())
+        if granted is None or granted >= plan.most_flops:
+            return None if granted is None else plan
+        cheaper = replace(options, budget_flops=min(plan.budget_flops, granted), max_flops=granted)
+        return self._pipeline.plan(cheaper)
+
+    async def _recognise(self, plan: Plan, due: _Due) -> Recognition:
+        counts, spent_flops = self._journal.counts, 0
+        try:
+            clip = due.window.clip(due.codec, counts.frames_decoded - self._before.frames_decoded)
+            recognition = await self._pipeline.look(plan, clip, Shared(due.window.keys_T, self._memory))
+            spent_flops = recognition.spent_flops
+        finally:
+            self._pool.settle(self._subscription.id, spent_flops)
+        counts.results += 1
+        counts.spent_flops += spent_flops
+        return recognition
+
+    async def _tell(self, due: _Due, recognition: Recognition, reused: int) -> None:
+        window, counts, before = due.window, self._journal.counts, self._before
+        age_s = time.monotonic() - window.captured_s
+        self._metrics.stream_frame_age_seconds.observe(age_s)
+        offer = self._pipeline.offer(recognition.plan.model)
+        result = Result(
+            epoch=due.epoch,
+            start_s=window.start_s,
+            end_s=window.end_s,
+            partial=window.partial,
+            mode=window.mode,
+            captured_s=time.time() - age_s,
+            frame_age_s=age_s,
+            frames_distinct=len(set(window.keys_T)),
+            frames_reused=reused,
+            frames_decoded=counts.frames_decoded - before.frames_decoded,
+            frames_dropped=counts.frames_dropped - before.frames_dropped,
+            windows_dropped=counts.windows_dropped - before.windows_dropped,
+            recognition=summarise(recognition, offer, min_score=self._subscription.min_score),
+        )
+        self._before = replace(counts)
+        label = (_label(recognition, self._subscription.min_score),)
+        if self._subscription.on is Emit.RESULT or label != self._told_label:
+            await self._journal.tell(result)
+            self._told_label = label
+
+    def _drop(self, reason: str) -> None:
+        self._journal.counts.windows_dropped += 1
+        self._metrics.windows_dropped_total.labels(reason=reason).inc()
+
+
+def _label(recognition: Recognition, min_score: float) -> str | None:
+    """The likeliest, if it is likely enough."""
+    probabilities_C = recognition.steps[-1].probabilities_C
+    best = int(probabilities_C.argmax())
+    return recognition.labels[best] if probabilities_C[best] >= min_score else None

@@ -1,0 +1,100 @@
+"""Who watches which camera: every replica works it out from the same facts, and comes to the same answer.
+
+Pure arithmetic. Each replica says which models it has loaded, how many cameras it can take and which it holds. Nobody
+is given what he cannot serve; loads are as even as that allows; what need not move stays where it is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """What a replica says about itself."""
+
+    models: frozenset[str]
+    capacity: int
+    held: frozenset[str] = frozenset()
+
+
+def assign(streams: Mapping[str, str], replicas: Mapping[str, Replica]) -> dict[str, str]:
+    """From stream to replica, given each stream's model. Streams that nobody has room or the model for are left out."""
+    table = _Table(dict(streams), replicas)
+    unplaced = []
+    for stream in sorted(streams):
+        holders = [name for name in sorted(replicas) if stream in replicas[name].held]
+        able = [name for name in holders if table.can_serve(name, stream) and table.has_room(name)]
+        if able:
+            table.put(stream, able[0])
+        else:
+            unplaced.append(stream)
+    for stream in sorted(unplaced, key=lambda one: (len(table.able(one)), one)):  # the choosiest first
+        table.place(stream)
+    while table.even_out():
+        pass
+    return table.places
+
+
+@dataclass(slots=True)
+class _Table:
+    models: dict[str, str]
+    replicas: Mapping[str, Replica]
+    places: dict[str, str] = field(default_factory=dict)
+    served: dict[str, set[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.served = {name: set() for name in sorted(self.replicas)}
+
+    def can_serve(self, name: str, stream: str) -> bool:
+        return self.models[stream] in self.replicas[name].models
+
+    def able(self, stream: str) -> list[str]:
+        return [name for name in self.served if self.can_serve(name, stream)]
+
+    def has_room(self, name: str) -> bool:
+        return len(self.served[name]) < self.replicas[name].capacity
+
+    def put(self, stream: str, name: str) -> None:
+        before = self.places.get(stream)
+        if before is not None:
+            self.served[before].remove(stream)
+        self.places[stream] = name
+        self.served[name].add(stream)
+
+    def place(self, stream: str) -> None:
+        """With the least loaded that can; where all of these are full, one of them first passes another stream on."""
+        able = self.able(stream)
+        roomy = [name for name in able if self.has_room(name)]
+        if roomy:
+            self.put(stream, min(roomy, key=lambda name: len(self.served[name])))
+            return
+        for name in able:
+            if self._pass_on(name, self.has_room):
+                self.put(stream, name)
+                return
+
+    def even_out(self) -> bool:
+        """Move one load from a replica to one that has at least two less, if need be by way of others."""
+        return any(self._ease(name) for name in sorted(self.served, key=lambda one: -len(self.served[one])))
+
+    def _ease(self, name: str) -> bool:
+        load = len(self.served[name])
+        return self._pass_on(name, lambda other: self.has_room(other) and len(self.served[other]) < load - 1)
+
+    def _pass_on(self, start: str, takes: Callable[[str], bool]) -> bool:
+        """One stream leaves `start`, one arrives at the nearest that `takes` it, all between keep their number."""
+        came: dict[str, tuple[str, str]] = {}  # to whom: from whom, and with which stream
+        queue = [start]
+        for name in queue:
+            if name != start and takes(name):
+                while name != start:
+                    giver, stream = came[name]
+                    self.put(stream, name)
+                    name = giver  # noqa: PLW2901 - back along the way
+                return True
+            for stream in sorted(self.served[name], reverse=True):  # the youngest first
+                for other in self.able(stream):
+                    if other != start and other not in came:
+                        came[other] = name, stream
+                        queue.append(other)
+        return False

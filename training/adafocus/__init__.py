@@ -1,0 +1,1 @@
+"""How AdaFocusV3 is trained, as far as that is its own."""

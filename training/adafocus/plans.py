@@ -1,0 +1,137 @@
+"""How AdaFocusV3 is trained, by name: on two cores and hundreds of clips, and as its paper says. Knows no data."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from models.adafocus.config import clip_cubes, compact, frame_cubes
+from models.backbones.config import BackboneConfig
+from training.data.augment import MILD, SMALL_SET
+from training.fit.plans import TrainPlan, cropped
+from training.fit.recipe import Rates, Recipe, Stage
+
+
+def _compact(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(1, 16, 2))) -> TrainPlan:
+    """What `adafocus-v3-compact` was made with: half a thousand clips on two cores.
+
+    Every other one of sixteen whole frames to glance at, at half of the pixels; cubes of eight differences of
+    neighbouring frames at all of them. The networks see each image alone and stay as ImageNet left them; the classifier
+    sees what changes over time, its heads by ridge regression on clips as they are and compressed once more. The policy
+    alone is learnt by gradient (decisions 0007, 0012 and 0014 to 0016).
+    """
+    model = replace(
+        compact(num_classes),
+        frame_size=(128, 176),
+        glance_indices=glance_indices,
+        glance_size=(96, 128),
+        glance=BackboneConfig("mobilenet_v2"),
+        cube_size=(9, 128, 128),
+        max_cubes=3,
+        aggregation="joint_statistics",
+        focus_input="differences",
+        dropout=0.5,
+    )
+    recipe = Recipe(
+        stages=(Stage(1, "learned", ("policy",), lr=1e-3),),
+        rates=Rates(policy=1.0),
+        optimizer="adamw",
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        max_gradient_norm=5.0,
+        warmup_epochs=0.5,
+        random_depth=True,
+        fitted_heads=True,
+        recompress_crf=28,
+        average_decay=0.99,
+        folds=5,
+    )
+    clip = replace(cropped(model), resize="stretch")  # whole frames: across held-out groups four points above a crop
+    return TrainPlan(model, clip, recipe, MILD)
+
+
+def _frame_cubes(num_classes: int) -> TrainPlan:
+    """Two MobileNetV2s over 16 whole frames: random plain cubes first, then the policy alone."""
+    model = replace(
+        compact(num_classes),
+        frame_size=(160, 208),
+        glance_size=(160, 208),
+        glance=BackboneConfig("mobilenet_v2"),
+        max_cubes=4,
+        dropout=0.5,
+    )
+    return TrainPlan(model, cropped(model), _small_set_stages(20, 4), SMALL_SET)
+
+
+def _clip_cubes(num_classes: int) -> TrainPlan:
+    """The same with temporal shift: 8 glance frames, cubes of 8 frames out of 16."""
+    model = replace(
+        compact(num_classes),
+        frame_size=(160, 208),
+        glance_indices=tuple(range(0, 16, 2)),
+        glance_size=(160, 208),
+        glance=BackboneConfig("mobilenet_v2"),
+        cube_size=(8, 96, 96),
+        max_cubes=2,
+        temporal_shift=True,
+        aggregation="average",
+        dropout=0.5,
+    )
+    return TrainPlan(model, cropped(model), _small_set_stages(20, 4), SMALL_SET)
+
+
+def _paper_frame_cubes(num_classes: int) -> TrainPlan:
+    """The paper's model and V2's schedule for ActivityNet. Needs a GPU."""
+    model = frame_cubes(num_classes)
+    recipe = Recipe((Stage(50, "both", lr=0.002),), batch_size=32, warmup_epochs=0, max_gradient_norm=None)
+    return TrainPlan(model, cropped(model, source_short_side_px=256), recipe, SMALL_SET)
+
+
+def _paper_clip_cubes(num_classes: int) -> TrainPlan:
+    """The paper's model with temporal shift, in its two stages, rates of V2 for Something-Something. Needs a GPU."""
+    model = clip_cubes(num_classes)
+    recipe = replace(_two_stages(50, 10), batch_size=32, rates=Rates(policy=0.01), weight_decay=5e-4, warmup_epochs=0.0)
+    return TrainPlan(model, cropped(model), recipe, SMALL_SET)
+
+
+def _two_stages(epochs: int, policy_epochs: int) -> Recipe:
+    """Section 4.2: encoders and classifier on random cubes, then the policy alone. Plain random cubes cost least."""
+    return Recipe(
+        stages=_stages(epochs, policy_epochs, lr=0.01, policy_lr=0.01),
+        rates=Rates(policy=1.0),
+        weight_decay=5e-4,
+        label_smoothing=0.1,
+        interpolate_random=False,
+    )
+
+
+def _small_set_stages(epochs: int, policy_epochs: int) -> Recipe:
+    """The same for hundreds of clips in batches of 8, where SGD at V2's rates diverged (decision 0006)."""
+    return replace(
+        _two_stages(epochs, policy_epochs),
+        stages=_stages(epochs, policy_epochs, lr=3e-4, policy_lr=1e-3),
+        rates=Rates(glance=1.0, policy=1.0),
+        optimizer="adamw",
+        weight_decay=0.02,
+    )
+
+
+def _stages(epochs: int, policy_epochs: int, *, lr: float, policy_lr: float) -> tuple[Stage, Stage]:
+    return (
+        Stage(epochs, "random", ("glance", "focus", "classifier"), lr=lr),
+        Stage(policy_epochs, "learned", ("policy",), lr=policy_lr),
+    )
+
+
+def describe_stage(stage: Stage) -> str:
+    """As a bundle's provenance tells it."""
+    return f"{stage.epochs} epochs of {'+'.join(stage.trains)}, {stage.crops} cubes, rate {stage.lr:g}"
+
+
+PLANS: Mapping[str, Callable[[int], TrainPlan]] = {
+    "compact": _compact,
+    "compact-16-frames": partial(_compact, glance_indices=tuple(range(16))),  # whose baseline looks at every frame
+    "frame-cubes": _frame_cubes,
+    "clip-cubes": _clip_cubes,
+    "paper-frame-cubes": _paper_frame_cubes,
+    "paper-clip-cubes": _paper_clip_cubes,
+}

@@ -1,0 +1,1 @@
+"""How a Video Mobile-Former is trained, as far as that is its own."""

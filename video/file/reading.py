@@ -1,0 +1,230 @@
+"""Goes through a file's frames: chosen ones by decoding no more than they need, or all of them in order.
+
+Knows neither which frames are wanted nor a process; runs wherever it is called, in one thread.
+Shape suffixes: H rows, W columns, C colour channels, B box sides.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import av
+import numpy as np
+from av.error import ArgumentError
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from fovea.errors import VideoLimitExceeded, VideoUnreadable
+from video.clip import ClipRule, VideoLimits
+from video.file.parameter_sets import ParameterSets
+from video.file.picture import Orientation, Painter, orientation_of
+from video.file.probe import MAX_ASPECT, check_size, opened, packets_of
+from video.file.sampling import Run, is_shown_for
+from video.file.scan import Track, check_share
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One frame taken."""
+
+    pts: int
+    frame_HWC: NDArray[np.uint8]
+    view_B: NDArray[np.float32]
+    displayed: tuple[int, int]
+
+
+class FalseKeyframe(Exception):
+    """A packet that claims to be a keyframe is none: what is decoded from it on is made up."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """Readings of one file's frames: what everything that leaves the decoder goes through."""
+
+    path: str
+    track: Track
+    rule: ClipRule
+    limits: VideoLimits
+    num_decoded: int = 0
+    num_good: int = 0  # frames that came out in order, of the latest reading of all
+    num_damaged: int = 0  # packets that the decoder refused there, and frames that it called damaged
+    painter: Painter = field(init=False)
+
+    def selected(self, runs: Sequence[Run]) -> dict[int, Shot]:
+        """Decode the runs alone; shots by packet index. Frames that did not come, or came damaged, are missing.
+
+        Raises FalseKeyframe, and av.FFmpegError where a packet cannot be decoded.
+        """
+        packets = self.track.packets
+        wanted = {packets[target].pts: target for run in runs for target in run.targets}
+        shots: dict[int, Shot] = {}
+        orientation = self._orientation()
+        with opened(self.path, self.limits) as (container, stream):
+            self.painter = Painter(self.rule, stream.sample_aspect_ratio, orientation)
+            context = stream.codec_context
+            # frames that no other refers to are left out; dav1d takes this setting once, when it opens, not per packet
+            skips = context.name != "libdav1d"
+            sets = ParameterSets(stream)
+            remaining = iter(runs)
+            run = next(remaining)
+            num_before = self.num_decoded
+            for index, packet in enumerate(packets_of(container, stream)):
+                if index < run.first:
+                    sets.left_out(packet)
+                    continue
+                if index == run.first:
+                    num_before = self.num_decoded
+                    packet = sets.completed(packet)  # noqa: PLW2901 - the same packet, with what it needs
+                pts = packet.pts = packets[index].pts
+                first_pts = packets[run.first].pts
+                leading = pts is not None and first_pts is not None and pts < first_pts
+                frames: list[VideoFrame] = []
+                if not leading:  # a frame shown before the keyframe it follows cannot be decoded from here
+                    if skips:
+                        context.skip_frame = "DEFAULT" if index in run.targets else "NONREF"
+                    frames += self._decoded(context, packet)
+                if index == run.last:
+                    frames += self._decoded(context, None)
+                    context.flush_buffers()
+                if frames and self.num_decoded - len(frames) == num_before and not frames[0].key_frame:
+                    raise FalseKeyframe
+                self._take(frames, wanted, shots)
+                if index == run.last:
+                    following = next(remaining, None)
+                    if following is None:
+                        break
+                    run = following
+        return shots
+
+    def everything(self, centres: Sequence[int], scale: int) -> list[Shot]:
+        """Decode from the first keyframe to the end; the frame shown at each centre (pts * scale), see `choose`.
+
+        Raises VideoUnreadable where too many frames are damaged.
+        """
+        shots: list[Shot] = []
+        before: tuple[int, VideoFrame] | None = None
+        latest: Shot | None = None
+        usual = self.track.usual_ticks
+        for pts, frame in self._all_frames():
+            while len(shots) < len(centres) and pts * scale > centres[len(shots)]:
+                centre = centres[len(shots)]
+                is_this = is_shown_for(None if before is None else before[0], pts, centre, scale, usual)
+                chosen = (pts, frame) if before is None or is_this else before
+                if latest is None or latest.pts != chosen[0]:
+                    latest = self._shot(*chosen)
+                shots.append(latest)
+            before = pts, frame
+            if len(shots) == len(centres):
+                break
+        if before is None:
+            raise VideoUnreadable("no frame of the video could be decoded; export it again, as H.264 in mp4")
+        self._check_damage(before[0])
+        if len(shots) < len(centres):
+            last = self._shot(*before)
+            shots += [last] * (len(centres) - len(shots))
+        return shots
+
+    def pictures(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """(seconds from the video's start, frame_HWC) of every frame in order of time: to show, not to recognise."""
+        for pts, frame in self._all_frames():
+            yield self.track.seconds(pts), self._shot(pts, frame).frame_HWC
+
+    def _all_frames(self) -> Iterator[tuple[int, VideoFrame]]:
+        """(pts, frame) of the good ones in order of time; without times in the file, frames come in that of the track.
+
+        A packet or frame that is damaged is left out and counted: see `_check_damage`.
+        """
+        track = self.track
+        latest: int | None = None
+        self.num_good = self.num_damaged = number = 0
+        orientation = self._orientation()
+        with opened(self.path, self.limits) as (container, stream):
+            self.painter = Painter(self.rule, stream.sample_aspect_ratio, orientation)
+            packets = packets_of(container, stream)
+            for frame in self._in_order(stream.codec_context, packets, ParameterSets(stream)):
+                number += 1
+                pts = frame.pts if track.has_times else track.times[min(number, len(track.times)) - 1]
+                if frame.is_corrupt:
+                    self.num_damaged += self.num_good > 0  # before: it starts between keyframes
+                elif pts is not None and (latest is None or pts >= latest):  # else it would turn time back
+                    self.num_good += 1
+                    latest = pts
+                    yield pts, frame
+
+    def _in_order(
+        self, context: VideoCodecContext, packets: "Iterator[av.Packet[VideoStream]]", sets: ParameterSets
+    ) -> Iterator[VideoFrame]:
+        """Every frame that comes out of the decoder; a packet that it refuses is counted, and left out."""
+        facts = self.track.packets
+        left_out = False
+        for index, packet in zip(range(len(facts)), packets, strict=False):
+            if index in self.track.fresh_starts:
+                yield from self._decoded(context, None)
+                context.flush_buffers()
+            if not facts[index].is_decodable:
+                sets.left_out(packet)
+                left_out = True
+                continue
+            if left_out:
+                packet, left_out = sets.completed(packet), False  # noqa: PLW2901 - the same, with what it needs
+            packet.pts = facts[index].pts
+            yield from self._tried(context, packet)
+        yield from self._tried(context, None)  # what it holds back
+
+    def _tried(self, context: VideoCodecContext, packet: "av.Packet[VideoStream] | None") -> list[VideoFrame]:
+        try:
+            return self._decoded(context, packet)
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            self.num_damaged += 1
+            return []
+
+    def _decoded(self, context: VideoCodecContext, packet: "av.Packet[VideoStream] | None") -> list[VideoFrame]:
+        try:
+            frames = context.decode(packet)
+        except ArgumentError:  # a size that libav itself refuses: see max_pixels in probe
+            raise VideoLimitExceeded(
+                f"a frame claims a size far beyond the {self.limits.frame_pixels} pixels taken here, or none at all; "
+                "send the video at a lower resolution",
+                limit_pixels=self.limits.frame_pixels,
+            ) from None
+        for frame in frames:
+            self.num_decoded += 1
+            check_size(frame.width, frame.height, self.limits)  # of the frame itself: headers may lie
+        return frames
+
+    def _take(self, frames: list[VideoFrame], wanted: dict[int | None, int], shots: dict[int, Shot]) -> None:
+        for frame in frames:
+            target = wanted.get(frame.pts) if frame.pts is not None else None
+            if target is not None and target not in shots and not frame.is_corrupt:
+                assert frame.pts is not None
+                shots[target] = self._shot(frame.pts, frame)
+
+    def _shot(self, pts: int, frame: VideoFrame) -> Shot:
+        displayed = self.painter.displayed_size(frame)
+        if max(displayed) > MAX_ASPECT * min(displayed):
+            raise VideoLimitExceeded.too_elongated(*displayed, MAX_ASPECT)
+        return Shot(pts, *self.painter.paint(frame), displayed)
+
+    def _orientation(self) -> Orientation | None:
+        """What the first frame tells for all of them, where it tells it in the coded stream; else None."""
+        if not self.track.turns_by_message:
+            return None
+        with opened(self.path, self.limits) as (container, stream):
+            frame = next(
+                self._in_order(stream.codec_context, packets_of(container, stream), ParameterSets(stream)), None
+            )
+            return None if frame is None else orientation_of(frame)
+
+    def _check_damage(self, latest_pts: int) -> None:
+        """Raises VideoUnreadable where too few of the frames that came up to there were good."""
+        latest_s = self.track.seconds(latest_pts)
+        check_share(
+            self.num_good,
+            self.num_good + self.num_damaged + self.track.frames_missing + self.track.frames_empty,
+            f"can be decoded, the video is damaged: up to {latest_s:.2f} s of {self.track.duration_s:.2f} s",
+            "export the video again, or send another copy",
+            readable_s=latest_s,
+        )
