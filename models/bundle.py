@@ -54,6 +54,12 @@ class Bundle:
         return self.calibration.grid
 
     @property
+    def label_offsets_nats(self) -> tuple[tuple[float, ...], ...]:
+        """By how much thresholds differ between labels (`models.exit_rules`); empty under plain Eq. 7."""
+        offsets = self.calibration.offsets
+        return () if offsets is None else offsets.nats
+
+    @property
     def default_budget_flops(self) -> int:
         """B of Eq. 7 for a request that names none."""
         return round(self.manifest.default_budget_gflops * 1e9)

@@ -27,7 +27,7 @@ from models.bundle_format import (
     read_json,
 )
 from models.exit_rules import ExitRule, LabelOffsets
-from models.thresholds import BudgetGrid, GridPoint, evaluate
+from models.thresholds import NEVER_NATS, BudgetGrid, GridPoint, evaluate
 
 _WAY_OUT = "calibrate again"
 
@@ -183,7 +183,9 @@ def _read_grid(
         if len(point.thresholds_nats) != len(step_flops) - 1:
             rule = f"there must be {len(step_flops) - 1}, one per step but the last"
             raise BundleError(folder, field, point.thresholds_nats, rule, _WAY_OUT)
-        solution = evaluate(entropy_NK, correct_NK, step_flops, point.thresholds_nats)
+        # The full cost buys all steps, also of a bundle that was made before that was a rule.
+        thresholds = point.thresholds_nats if point.budget_flops < full else (NEVER_NATS,) * (len(step_flops) - 1)
+        solution = evaluate(entropy_NK, correct_NK, step_flops, thresholds)
         if solution.mean_cost_flops > point.budget_flops:
             rule = (
                 f"on the stored calibration set they cost {solution.mean_cost_flops:.0f} FLOPs on average, "

@@ -36,7 +36,9 @@ def label_offsets(
     for k in range(entropy_NK.shape[1] - 1):
         now_N = correct_NK[:, k].astype(np.float64)
         later_N = correct_NK[:, k + 1 :].mean(axis=1)
-        rows.append(_offsets(entropy_NK[:, k].astype(np.float64), later_N - now_N, top_label_NK[:, k], num_labels, backing))
+        rows.append(
+            _offsets(entropy_NK[:, k].astype(np.float64), later_N - now_N, top_label_NK[:, k], num_labels, backing)
+        )
     return LabelOffsets(tuple(rows))
 
 
