@@ -1,4 +1,4 @@
-"""Clips whose label hangs on a small thing somewhere in a large frame, for a few frames: seeded, and as many as one likes.
+"""Clips whose label hangs on a small thing, somewhere in a large frame, for a few frames: seeded, as many as one likes.
 
 Knows no network. The needle is a square that shows for three of eight frames. Its stripes, one pixel wide, run
 across, down, or both ways: that is the label, and whoever shrinks the frame by two sees a plain grey square instead: so
