@@ -159,7 +159,8 @@ def run(series: Series, file: Path) -> list[Point]:
         streams: list[str] = []
         for wanted in series.cameras:
             while len(streams) < wanted:
-                url = cam.url(path=f"/cam{len(streams) % MOUNTS}")
+                number = len(streams)  # as credentials: streams of one URL would share a process
+                url = cam.url(path=f"/cam{number % MOUNTS}", credentials=f"n{number}:x")
                 asked = {"window_s": WINDOW_S, "stride_s": STRIDE_S, "decode": series.decode} | budget
                 streams.append(subscribe(client, url, **asked))
                 time.sleep(0.2)  # a process starts for each

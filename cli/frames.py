@@ -5,13 +5,15 @@ They come out of the very code that the service decodes with; nothing of it is r
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fovea.errors import VideoError, VideoLimitExceeded
-from service.settings import Settings
-from video.clip import Clip, ClipRule, VideoLimits
+
+if TYPE_CHECKING:  # importing them for real would slow `fovea --help` down
+    from service.settings import Settings
+    from video.clip import Clip, ClipRule, VideoLimits
 
 commands = typer.Typer()
 
@@ -28,6 +30,8 @@ def frames(
     ] = False,
 ) -> None:
     """Write the frames that a model is shown of a video: PNG files and frames.json."""
+    from service.settings import Settings
+
     settings = Settings.read()
     try:
         clip = sampled(str(file), clip_rule(settings, model), settings.video_limits(), whole=whole)
@@ -38,8 +42,9 @@ def frames(
     typer.echo(f"wrote {len(clip.pts_s)} frames to {out}", err=True)
 
 
-def sampled(path: str, rule: ClipRule, limits: VideoLimits, *, whole: bool) -> Clip:
+def sampled(path: str, rule: "ClipRule", limits: "VideoLimits", *, whole: bool) -> "Clip":
     """The clip that the service would make; `whole`: its frames at the video's displayed size. Raises VideoError."""
+    from video.clip import ClipRule
     from video.file.decode import decode
 
     try:
@@ -54,7 +59,7 @@ def sampled(path: str, rule: ClipRule, limits: VideoLimits, *, whole: bool) -> C
         ) from None
 
 
-def clip_rule(settings: Settings, model: str | None) -> ClipRule:
+def clip_rule(settings: "Settings", model: str | None) -> "ClipRule":
     """Of the bundle of that name; of the default one, else of the first that is trained. Raises ValueError."""
     from models import available_models
     from models.bundle import Bundle
@@ -71,7 +76,7 @@ def clip_rule(settings: Settings, model: str | None) -> ClipRule:
     return min(bundles, key=lambda bundle: not bundle.trained).clip_rule
 
 
-def write(clip: Clip, out: Path) -> None:
+def write(clip: "Clip", out: Path) -> None:
     """PNG files and frames.json. `frames_missing` counts the damaged ones, too: neither can be seen."""
     import av
 

@@ -13,7 +13,7 @@ import typer
 from rich.table import Column, Table
 
 from cli.terminal import make_console
-from fovea.words import Decode, Emit
+from fovea.words import Clock, Decode, Emit
 
 if TYPE_CHECKING:
     from fovea import StreamOptions
@@ -42,6 +42,10 @@ def add(
     ttl_s: Annotated[float | None, typer.Option(help="End it after so many seconds without a reader.")] = None,
     decode: Annotated[Decode, typer.Option(help="Which frames to decode.")] = Decode.AUTO,
     transport: Annotated[str, typer.Option(help="tcp or udp.")] = "tcp",
+    clock: Annotated[Clock, typer.Option(help="Whose time pictures get.")] = Clock.AUTO,
+    connect_timeout_s: Annotated[float | None, typer.Option(help="Seconds for the TCP connection.")] = None,
+    open_timeout_s: Annotated[float | None, typer.Option(help="Seconds from then until it plays.")] = None,
+    stall_timeout_s: Annotated[float | None, typer.Option(help="Seconds without a picture until it is lost.")] = None,
 ) -> None:
     """Subscribe to a camera; prints the stream's id. A password belongs on standard input, not among the arguments."""
     if url == "-":
@@ -62,6 +66,10 @@ def add(
         "ttl_s": ttl_s,
         "decode": decode,
         "transport": transport,
+        "clock": clock,
+        "connect_timeout_s": connect_timeout_s,
+        "open_timeout_s": open_timeout_s,
+        "stall_timeout_s": stall_timeout_s,
     }
     given = cast("StreamOptions", {name: value for name, value in options.items() if value is not None})
     from fovea import Client

@@ -20,6 +20,7 @@ __all__ = [
     "Box",
     "BudgetTooSmall",
     "Client",
+    "Clock",
     "Compute",
     "CubePlace",
     "DeadlineBeforeGlance",
@@ -151,7 +152,7 @@ if TYPE_CHECKING:
         StreamVideo,
         Window,
     )
-    from fovea.words import Decode, Emit, ErrorClass, ExitReason, StreamState
+    from fovea.words import Clock, Decode, Emit, ErrorClass, ExitReason, StreamState
 else:  # a type checker that saw this function would take any misspelt name for an object
 
     def __getattr__(name: str) -> object:

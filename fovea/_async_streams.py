@@ -35,6 +35,11 @@ class AsyncStreams:
         async with self._asked(Call("GET", stream_path(stream))) as response:
             return parsed(Stream, await response.aread(), self._url)
 
+    async def snapshot(self, stream: str) -> bytes:
+        """The camera's latest picture, as a JPEG. Raises Unavailable where there is none."""
+        async with self._asked(Call("GET", f"{stream_path(stream)}/snapshot", "image/jpeg")) as response:
+            return await response.aread()
+
     async def delete(self, stream: str) -> None:
         async with self._asked(Call("DELETE", stream_path(stream))):
             pass

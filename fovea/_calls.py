@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
 from urllib.parse import quote
 
-from fovea.words import Decode, Emit
+from fovea.words import Clock, Decode, Emit
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -39,6 +39,8 @@ class StreamOptions(TypedDict, total=False):
     """Options of a subscription besides its address; see `fovea.stream_answers.NewStream`."""
 
     id: str
+    name: str
+    labels: dict[str, str]
     model: str
     task: str
     budget_gflops: float
@@ -51,6 +53,10 @@ class StreamOptions(TypedDict, total=False):
     ttl_s: float
     decode: Decode | Literal["auto", "all", "keyframes"]
     transport: Literal["tcp", "udp"]
+    clock: Clock | Literal["auto", "camera", "arrival"]
+    connect_timeout_s: float
+    open_timeout_s: float
+    stall_timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)

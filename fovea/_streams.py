@@ -35,6 +35,11 @@ class Streams:
         with self._asked(Call("GET", stream_path(stream))) as response:
             return parsed(Stream, response.read(), self._url)
 
+    def snapshot(self, stream: str) -> bytes:
+        """The camera's latest picture, as a JPEG. Raises Unavailable where there is none."""
+        with self._asked(Call("GET", f"{stream_path(stream)}/snapshot", "image/jpeg")) as response:
+            return response.read()
+
     def delete(self, stream: str) -> None:
         with self._asked(Call("DELETE", stream_path(stream))):
             pass

@@ -5,16 +5,23 @@ first picture of an epoch.
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.answers import RecognitionAnswer, Value
-from fovea.words import MAX_GFLOPS, MAX_NAME, Decode, Emit, ErrorClass, StreamState
+from fovea.words import MAX_GFLOPS, MAX_NAME, Clock, ClockUsed, Decode, Emit, ErrorClass, StreamState
 
 Transport = Literal["tcp", "udp"]
 
 MAX_URL = 2048
+MAX_CAMERA_NAME = 64
+MAX_LABELS = 16
+PRINTABLE = "^[^\\x00-\\x1f\\x7f]*$"
+
+LabelKey = Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_.-]{0,62}$")]
+LabelValue = Annotated[str, Field(max_length=256, pattern=PRINTABLE)]
+
 STREAM_ID_PATTERN = "^str_[0-7][0-9A-HJKMNP-TV-Z]{25}$"
 STREAM_ID = "str_01JD3M8Q4Z6X7V9T2S5R1P0N8K"
 EVENT_ID = "1764036000123-0"
@@ -39,6 +46,20 @@ class NewStream(BaseModel):
         description="rtsp:// or rtsps://, credentials before the host: rtsp://user:password@camera:554/path. "
         "They are never told again.",
         examples=["rtsp://user:password@192.168.1.20:554/stream1"],
+    )
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_CAMERA_NAME,
+        pattern=PRINTABLE,
+        description="What people call the camera; its metrics are by that name where FOVEA_CAMERA_METRICS is set.",
+        examples=["front door"],
+    )
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        max_length=MAX_LABELS,
+        description="Kept and told back as they are; for the client's own use.",
+        examples=[{"site": "north"}],
     )
     model: str = Field(default="auto", min_length=1, max_length=MAX_NAME, description="As for recognitions.")
     task: str | None = Field(default=None, min_length=1, max_length=MAX_NAME, description="As for recognitions.")
@@ -68,6 +89,29 @@ class NewStream(BaseModel):
         description="auto: keyframes alone while the scene is quiet and enough of them fall in a window, else all.",
     )
     transport: Transport = Field(default="tcp", description="How RTP travels.")
+    clock: Clock = Field(
+        default=Clock.AUTO,
+        description="Whose time pictures get. auto: the camera's, until it is found to run wrong; then, and with "
+        "`arrival`, the time when they reach the service.",
+    )
+    connect_timeout_s: float | None = Field(
+        default=None, gt=0, le=60, description="For the TCP connection; absent: the service's."
+    )
+    open_timeout_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=120,
+        description="From then on until it plays; absent: the service's. A relay that starts its source needs longer.",
+        examples=[15.0],
+    )
+    stall_timeout_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=600,
+        description="Without a picture, before it counts as lost; absent: the service's. Longer than the camera's "
+        "pictures are apart.",
+        examples=[15.0],
+    )
 
 
 class StreamError(Value):
@@ -83,7 +127,10 @@ class StreamVideo(Value):
     width: int = Field(examples=[1280])
     height: int = Field(examples=[720])
     codec: str = Field(examples=["h264"])
-    keyframe_interval_s: float | None = Field(description="null until two were seen.", examples=[1.0])
+    keyframe_interval_s: float | None = Field(
+        description="null until two were seen, and where none can be decoded alone.", examples=[1.0]
+    )
+    clock: ClockUsed = Field(description="Whose time its pictures get now.", examples=["camera"])
 
 
 class StreamStatus(Value):
@@ -133,6 +180,8 @@ class Stream(Value):
     """A subscription and where it stands."""
 
     id: str = Field(examples=[STREAM_ID])
+    name: str | None = Field(default=None, description="As subscribed.", examples=["front door"])
+    labels: dict[str, str] = Field(default_factory=dict, examples=[{"site": "north"}])
     url: str = Field(description="Without credentials.", examples=["rtsp://***@192.168.1.20:554/stream1"])
     model: str = Field(description="`auto` is settled when subscribing.", examples=["adafocus-v3-compact"])
     task: str = Field(examples=["sports-actions"])
@@ -146,6 +195,10 @@ class Stream(Value):
     on: Emit
     decode: Decode = Field(description="As asked; `status.decode` is what is done.")
     transport: Transport
+    clock: Clock = Field(description="As asked; `status.video.clock` is whose time is used.")
+    connect_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[None])
+    open_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[15.0])
+    stall_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[None])
     ttl_s: float | None = Field(examples=[None])
     created_at: datetime = Field(examples=[WHEN])
     expires_at: datetime | None = Field(description="Without a further read; null without ttl_s.", examples=[None])

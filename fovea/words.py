@@ -44,8 +44,20 @@ class Decode(StrEnum):
     KEYFRAMES = "keyframes"
 
 
+class Clock(StrEnum):
+    """Whose time a camera's pictures get."""
+
+    AUTO = "auto"  # the camera's, until it is found to run wrong
+    CAMERA = "camera"
+    ARRIVAL = "arrival"  # when they reach this machine
+
+
 Mode: TypeAlias = Literal["all", "keyframes"]
 """What is decoded: every frame, or keyframes alone."""
+
+
+ClockUsed: TypeAlias = Literal["camera", "arrival"]
+"""Whose time pictures get at the moment."""
 
 
 class ErrorClass(StrEnum):
@@ -58,8 +70,10 @@ class ErrorClass(StrEnum):
     TIMEOUT = "timeout"  # it takes the connection, but does not answer in time
     AUTH = "auth"  # 401 or 403: user name or password
     NOT_FOUND = "not_found"  # 404; relays say so while a camera is away
+    BUSY = "busy"  # 453 or 503: it has no room for one more viewer, or is still starting
     TLS = "tls"  # the certificate does not verify, or there is no TLS
     PROTOCOL = "protocol"  # what it says is no RTSP, or it refuses the transport
+    BLIND = "blind"  # it plays, but its next keyframe is to come; nobody hangs up meanwhile
     UNSUPPORTED = "unsupported"  # no video stream, or a codec that is not read here
     LIMIT = "limit"  # its pictures are larger than allowed
     ENDED = "ended"  # it closed the stream

@@ -34,6 +34,7 @@ from service.settings import Settings
 from service.streams.address import AddressPolicy
 from service.streams.ingest import Terms
 from service.streams.pool import Pool
+from service.streams.sharing import SharedCameras
 from service.streams.supervisor import Supervisor
 from service.streams.watcher import Parts
 from video.camera.live import Patience
@@ -222,7 +223,9 @@ async def open_streams(
 ) -> AsyncIterator[Supervisor]:
     """Look after the subscribed cameras with this pipeline; hand them over on the way out."""
     terms = Terms(
-        policy=AddressPolicy(settings.stream_allowed_networks),
+        policy=AddressPolicy(
+            settings.stream_allowed_networks, settings.stream_ports, private=not settings.listens_beyond_loopback
+        ),
         patience=Patience(
             settings.stream_connect_timeout_s, settings.stream_open_timeout_s, settings.stream_stall_timeout_s
         ),
@@ -240,7 +243,10 @@ async def open_streams(
         pool=Pool(None if rate is None else rate * 1e9),
         metrics=metrics,
         terms=terms,
-        start_process=partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes),
+        camera_metrics=settings.camera_metrics,
+        start_process=SharedCameras(
+            partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes)
+        ).start,
     )
     supervisor = Supervisor(
         parts,

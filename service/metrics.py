@@ -152,6 +152,12 @@ class Metrics:
             registry=registry,
             buckets=REQUEST_SECONDS,
         )
+        self.camera_up = Gauge(
+            "fovea_camera_up",
+            "Whether pictures of a camera arrive, 1 or 0, by its name; with FOVEA_CAMERA_METRICS, where it is watched.",
+            ["camera", "stream"],
+            registry=registry,
+        )
         self.http_server_request_duration_seconds = Histogram(
             "http_server_request_duration_seconds",
             "Duration of HTTP requests, as OpenTelemetry's http.server.request.duration.",

@@ -8,7 +8,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     """GFLOP/s of this replica that all its cameras share; None: no bound. 20 cameras at 0.5 a second each need 10."""
     max_streams: int = Field(default=64, ge=1)
     """Cameras subscribed, over all replicas; one more is 429. Each has a process of its own, of about 53 MiB."""
+    camera_metrics: bool = False
+    """Whether each camera has a metric of its own, by its name: fovea_camera_up, so that one that is down can be an
+    alert. At most max_streams series."""
     max_replica_streams: int | None = Field(default=None, ge=1)
     """Cameras that this replica watches; None: 16 per core it may use where replicas share a Redis, else all of
     max_streams. So the first of several replicas to start does not take more than it can."""
@@ -121,7 +124,10 @@ class Settings(BaseSettings):
     stream_auth_retry_s: float = Field(default=120.0, gt=0)
     """Wait after a refused password. 120: cameras that lock an account after 5 failures in a minute do not."""
     stream_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
-    """Networks that cameras may be in though they would be refused, separated by commas: 127.0.0.0/8,::1/128."""
+    """Networks that cameras may be in though they would be refused, separated by commas: 127.0.0.0/8,::1/128. Where
+    `host` is no loopback address, private networks are: name yours, 192.168.1.0/24."""
+    stream_ports: Annotated[tuple[tuple[int, int], ...], NoDecode] = ((322, 322), (554, 554), (1024, 65535))
+    """Ports that cameras may be at, and ranges of them, separated by commas: 322,554,1024-65535."""
     stream_ca_file: Path | None = None
     """Certificate authorities (PEM) for rtsps:// beside the system's; a camera's own certificate will do."""
     stream_tls_verify: bool = True
@@ -152,6 +158,31 @@ class Settings(BaseSettings):
     @classmethod
     def _split_networks(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("stream_ports", mode="before")
+    @classmethod
+    def _split_ports(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        ranges = [part.partition("-") for part in value.split(",") if part.strip()]
+        return tuple((first, last if dash else first) for first, dash, last in ranges)
+
+    @field_validator("stream_ports", mode="after")
+    @classmethod
+    def _check_ports(cls, value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        for first, last in value:
+            if not 1 <= first <= last <= 65535:
+                raise ValueError(f"{first}-{last}: ports are from 1 to 65535, the first of a range before its last")
+        return value
+
+    @property
+    def listens_beyond_loopback(self) -> bool:
+        if self.host == "localhost":
+            return False
+        try:
+            return not ip_address(self.host).is_loopback
+        except ValueError:  # a name
+            return True
 
     @field_validator("bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", mode="after")
     @classmethod

@@ -32,6 +32,7 @@ settings.load_profile("fovea")
 TIERS = {
     "e2e/playground": "browser",
     "e2e/streams": "camera",
+    "unit/ledger/test_redis.py": "redis",
     "unit/training": "slow",
     "unit/models/test_adafocus_differences.py": "slow",
     "unit/models/test_adafocus_recognizer.py": "slow",

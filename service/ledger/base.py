@@ -151,6 +151,15 @@ class Book(Protocol):
         """Of the newest event kept."""
         ...
 
+    async def put_blob(self, record_id: str, token: str, blob: bytes, for_s: float) -> None:
+        """Something of the holder's that others may want to see for a while, such as a picture; it outlives no restart.
+
+        Raises as `append`.
+        """
+        ...
+
+    async def blob(self, record_id: str) -> bytes | None: ...
+
     async def present(self, replica: str, about: str, for_s: float) -> dict[str, str]:
         """Note that `replica` lives; all that do, with what each says about itself."""
         ...

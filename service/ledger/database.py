@@ -38,6 +38,8 @@ class Database:
         self._version = version
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._trouble = ""  # that the log holds already, until something was written again
+        self._changes = 0
 
     async def open(self) -> None:
         opened: Future[None] = Future()
@@ -74,7 +76,7 @@ class Database:
         opened.set_result(None)
         with contextlib.closing(connection):
             while (together := self._next()) is not None:
-                _commit(connection, together)
+                self._commit(connection, together)
 
     def _next(self) -> list[_Asked] | None:
         """All that is asked by now, one piece at least; None at the end."""
@@ -126,21 +128,33 @@ class Database:
             f"PRAGMA user_version = {self._version}; COMMIT;"
         )
 
-
-def _commit(connection: sqlite3.Connection, together: list[_Asked]) -> None:
-    """One transaction for all; where that fails, one for each, so that each gets its own error."""
-    try:
-        answers = _transaction(connection, [work for work, _ in together])
-    except Exception as error:  # the thread's edge: a bug in one piece of work is its asker's to hear of
-        if len(together) > 1:
+    def _commit(self, connection: sqlite3.Connection, together: list[_Asked]) -> None:
+        """One transaction for all; where that fails, one for each, so that each gets its own error."""
+        try:
+            answers = _transaction(connection, [work for work, _ in together])
+        except Exception as error:  # the thread's edge: a bug in one piece of work is its asker's to hear of
+            self._changes = connection.total_changes  # also those that were taken back
+            if len(together) == 1:
+                self._fail(together[0][1], error)
+                return
             for asked in together:
-                _commit(connection, [asked])
+                self._commit(connection, [asked])
             return
-        _tell(together[0][1], error)
-        return
-    for (_, done), answer in zip(together, answers, strict=True):
+        if connection.total_changes > self._changes:
+            self._trouble, self._changes = "", connection.total_changes
+        for (_, done), answer in zip(together, answers, strict=True):
+            if done.set_running_or_notify_cancel():
+                done.set_result(answer)
+
+    def _fail(self, done: "Future[Any]", error: Exception) -> None:
+        if isinstance(error, sqlite3.Error):
+            why = _why(error)
+            if why != self._trouble:
+                log.error("the ledger cannot be written or read: %s", why)
+            self._trouble = why
+            error = Unavailable(f"the ledger cannot be written or read: {why}", retry_after_s=10)
         if done.set_running_or_notify_cancel():
-            done.set_result(answer)
+            done.set_exception(error)
 
 
 def _transaction(connection: sqlite3.Connection, works: list[Work]) -> list[Any]:
@@ -153,15 +167,6 @@ def _transaction(connection: sqlite3.Connection, works: list[Work]) -> list[Any]
             connection.execute("ROLLBACK")
         raise
     return answers
-
-
-def _tell(done: "Future[Any]", error: Exception) -> None:
-    if not done.set_running_or_notify_cancel():
-        return
-    if isinstance(error, sqlite3.Error):
-        log.error("the ledger: %s", _why(error))
-        error = Unavailable(f"the ledger cannot be written or read: {_why(error)}", retry_after_s=10)
-    done.set_exception(error)
 
 
 def _why(error: Exception) -> str:

@@ -17,6 +17,7 @@ class Holds:
     clock: Callable[[], float] = time.monotonic
     _leases: dict[str, tuple[str, float]] = field(default_factory=dict)  # token, and when it is over
     _reads: dict[str, float] = field(default_factory=dict)
+    _blobs: dict[str, tuple[bytes, float]] = field(default_factory=dict)  # and until when
     _replicas: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def take(self, record_id: str, token: str, lease_s: float) -> bool:
@@ -52,6 +53,16 @@ class Holds:
     def forget(self, record_id: str) -> None:
         self._leases.pop(record_id, None)
         self._reads.pop(record_id, None)
+        self._blobs.pop(record_id, None)
+
+    def put_blob(self, record_id: str, token: str, blob: bytes, for_s: float) -> None:
+        """Raises Fenced, Unavailable."""
+        self.check(record_id, token)
+        self._blobs[record_id] = blob, self.clock() + for_s
+
+    def blob(self, record_id: str) -> bytes | None:
+        blob, until_s = self._blobs.get(record_id, (None, 0.0))
+        return blob if self.clock() < until_s else None
 
     def present(self, replica: str, about: str, for_s: float) -> dict[str, str]:
         now_s = self.clock()

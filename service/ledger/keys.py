@@ -45,6 +45,10 @@ class Keys:
         """String: what its holder last reported."""
         return f"{PREFIX}{self.kind}:{record_id}:report"
 
+    def blob(self, record_id: str) -> str:
+        """String: base64 of what its holder shows; expires."""
+        return f"{PREFIX}{self.kind}:{record_id}:blob"
+
     def removed(self, record_id: str) -> str:
         """String: set for a while once the record is removed, so that its holder does not put it back."""
         return f"{PREFIX}{self.kind}:{record_id}:removed"

@@ -119,6 +119,14 @@ class MemoryBook:
         page = self._page(record_id)
         return None if page is None or not page.events else page.events[-1].id
 
+    async def put_blob(self, record_id: str, token: str, blob: bytes, for_s: float) -> None:
+        if await self.record(record_id) is None:
+            raise fenced(record_id)
+        self.holds.put_blob(record_id, token, blob, for_s)
+
+    async def blob(self, record_id: str) -> bytes | None:
+        return self.holds.blob(record_id)
+
     async def present(self, replica: str, about: str, for_s: float) -> dict[str, str]:
         return self.holds.present(replica, about, for_s)
 

@@ -3,6 +3,7 @@
 Every time that matters (leases, ids, reads) is Redis's own: replicas' clocks need not agree.
 """
 
+import base64
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
@@ -89,6 +90,7 @@ class RedisBook:
             keys.removed(record_id),
             keys.report(record_id),
             keys.read,
+            keys.blob(record_id),
         ]
         arguments = [record_id, name, data, self._events_kept, int(REMOVED_S), int(LAST_WORDS_S)]
         return bool(await self._redis.run(scripts.REMOVE, touched, arguments))
@@ -144,6 +146,17 @@ class RedisBook:
         async with _translated():
             last = await self._redis.reading.xrevrange(self._keys.events(record_id), count=1)
         return last[0][0] if last else None
+
+    async def put_blob(self, record_id: str, token: str, blob: bytes, for_s: float) -> None:
+        keys = self._keys
+        touched = [keys.lease(record_id), keys.removed(record_id), keys.blob(record_id)]
+        arguments = [token, base64.b64encode(blob).decode(), _ms(for_s)]
+        _ours(record_id, await self._redis.run(scripts.PUT_BLOB, touched, arguments))
+
+    async def blob(self, record_id: str) -> bytes | None:
+        async with _translated():
+            text = await self._redis.reading.get(self._keys.blob(record_id))
+        return None if text is None else base64.b64decode(text)
 
     async def present(self, replica: str, about: str, for_s: float) -> dict[str, str]:
         touched = [self._keys.replicas, self._keys.about]

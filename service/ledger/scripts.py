@@ -58,13 +58,13 @@ REMOVE = (
     + """
 local there = redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[4], '1', 'EX', there == 1 and ARGV[5] or ARGV[6])
-redis.call('DEL', KEYS[2], KEYS[5])
+redis.call('DEL', KEYS[2], KEYS[5], KEYS[7])
 redis.call('HDEL', KEYS[6], ARGV[1])
 if there == 1 and ARGV[2] ~= '' then append(KEYS[3], ARGV[2], ARGV[3], ARGV[4], '0-0') end
 redis.call('EXPIRE', KEYS[3], ARGV[6])
 return there
 """
-)  # records, lease, events, removed, report, read; id, name, data, kept, removed_s, last_words_s
+)  # records, lease, events, removed, report, read, blob; id, name, data, kept, removed_s, last_words_s
 
 TAKE = """
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
@@ -85,6 +85,15 @@ GIVE_UP = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """  # lease; token
+
+PUT_BLOB = (
+    _CHECK
+    + """
+local verdict = check(KEYS[1], KEYS[2], ARGV[1])
+if verdict == 'ours' then redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[3]) end
+return verdict
+"""
+)  # lease, removed, blob; token, text, for_ms: the verdict
 
 _NOW = """
 local time = redis.call('TIME')

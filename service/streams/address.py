@@ -4,26 +4,20 @@ Names are resolved here, once per connection, and the answer is what gets connec
 address a moment later (DNS rebinding) gains nothing.
 """
 
-import asyncio
 import ipaddress
 import re
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 from fovea.errors import InvalidOption
 from fovea.words import ErrorClass
-
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+from service.streams.names import Names
+from service.streams.networks import Address, Network, bare, is_own, is_private, why_special
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
+CAMERA_PORTS = ((322, 322), (554, 554), (1024, 65535))
 RESOLVE_S = 5.0
-
-# Where clouds answer a machine's own questions, beyond link-local 169.254.0.0/16.
-METADATA = tuple(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "192.0.0.192")))
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 _SECRET_KEY = re.compile(
@@ -100,49 +94,60 @@ class CameraUrl:
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """Which addresses may be connected to: cameras live in private networks, so those are allowed.
+    """Which addresses and ports may be connected to.
 
-    Loopback, link-local, cloud metadata, multicast and reserved addresses are refused unless in `allowed`.
+    Cameras live in private networks, so those are allowed where `private`. Special addresses (`networks.py`) and this
+    machine's own are refused unless in `allowed`.
     """
 
     allowed: Sequence[Network] = ()
+    ports: tuple[tuple[int, int], ...] = CAMERA_PORTS  # first and last of each range
+    private: bool = True  # without being in `allowed`
+    names: Names = field(default_factory=Names, repr=False)
 
     def permits(self, address: Address) -> bool:
-        if isinstance(address, ipaddress.IPv6Address):
-            address = address.ipv4_mapped or address.sixtofour or _nat64(address) or address
-        if any(address in network for network in self.allowed):
-            return True
-        return not (
-            address.is_loopback
-            or address.is_link_local
-            or address.is_multicast
-            or address.is_unspecified
-            or address.is_reserved
-            or address in METADATA
-        )
+        return self.objection(address) is None
+
+    def objection(self, address: Address) -> str | None:
+        """Why it is refused, as what it is; None where it is not."""
+        meant = bare(address)
+        if any(one in network for network in self.allowed for one in (address, meant)):
+            return None
+        if (reason := why_special(meant)) is not None:
+            return reason
+        if not self.private and is_private(meant):
+            return "a private network, which has to be named where the service listens beyond loopback"
+        return "this machine's own" if is_own(meant) else None
 
     async def resolve(self, url: CameraUrl) -> str:
         """The address to connect to. Raises AddressRefused."""
+        if not any(first <= url.port <= last for first, last in self.ports):
+            raise AddressRefused(
+                ErrorClass.ADDRESS,
+                f"port {url.port} is refused: cameras are looked for at {_listed(self.ports)}; FOVEA_STREAM_PORTS can "
+                "allow it",
+            )
         try:
-            async with asyncio.timeout(RESOLVE_S):
-                answers = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError, TimeoutError):
+            texts = await self.names.addresses(url.host, RESOLVE_S)
+        except TimeoutError:
+            raise AddressRefused(
+                ErrorClass.DNS, f"the name {url.host} does not resolve: nobody answered within {RESOLVE_S:g} s"
+            ) from None
+        except (OSError, UnicodeError):
             raise AddressRefused(ErrorClass.DNS, f"the name {url.host} does not resolve") from None
-        addresses = [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
-        for address in addresses:
-            if self.permits(address):
-                return str(address)
+        addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in texts]
+        objections = {str(address): self.objection(address) for address in addresses}
+        for address, objection in objections.items():
+            if objection is None:
+                return address
+        told = ", ".join(f"{address} ({objection})" for address, objection in sorted(objections.items()))
         raise AddressRefused(
-            ErrorClass.ADDRESS,
-            f"{url.host} is {', '.join(sorted({str(address) for address in addresses}))}, which is refused "
-            "(loopback, link-local, metadata, reserved); FOVEA_STREAM_ALLOWED_NETWORKS can allow it",
+            ErrorClass.ADDRESS, f"{url.host} is {told}, which is refused; FOVEA_STREAM_ALLOWED_NETWORKS can allow it"
         )
 
 
-def _nat64(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    if address in ipaddress.ip_network("64:ff9b::/96"):
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return None
+def _listed(ports: tuple[tuple[int, int], ...]) -> str:
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ports)
 
 
 def _encoded(userinfo: str) -> str:

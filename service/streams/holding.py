@@ -11,9 +11,12 @@ import time
 
 from fovea.errors import Unavailable
 from service.ledger.base import Keeping, Record
-from service.streams.journal import Journal
+from service.streams.snapshot import Snapshot, snapshot
 from service.streams.subscription import Subscription
 from service.streams.watcher import Parts, Watcher
+from video.camera.live import Picture
+
+SHOWN_S = 60.0  # that a picture can be had after the last one
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +33,8 @@ class Holding:
         self._parts = parts
         self._lease_s = lease_s
         self._until_s = asked_s + lease_s
-        self._journal: Journal | None = None  # of the watcher that works, or worked last
+        self._watcher: Watcher | None = None  # the one that works, or worked last
+        self._shown: Picture | None = None  # the one that others can see
         self._task: asyncio.Task[None] | None = None  # None: nothing is watched until the lease is renewed
         self._is_stopping = False
         self._has_ended = False
@@ -47,18 +51,17 @@ class Holding:
 
     def watch(self, epoch: int) -> None:
         """Begin, or go on, where the last watcher stopped."""
-        last = self._journal
-        if last is not None:
-            epoch = max(epoch, last.status.epoch)
-        last_id = None if last is None else last.last_id
-        watcher = Watcher(self.subscription, self._token, self._parts, epoch=epoch, last_id=last_id)
-        self._journal = watcher.journal
-        self._task = asyncio.create_task(self._run(watcher))
+        last_id = None
+        if self._watcher is not None:
+            last = self._watcher.journal
+            epoch, last_id = max(epoch, last.status.epoch), last.last_id
+        self._watcher = Watcher(self.subscription, self._token, self._parts, epoch=epoch, last_id=last_id)
+        self._task = asyncio.create_task(self._run(self._watcher))
 
     async def keep(self) -> Keeping:
         """Renew the lease, and tell where the stream stands. Raises Unavailable."""
         asked_s = time.monotonic()
-        report = None if self._journal is None else self._journal.report()
+        report = None if self._watcher is None else self._watcher.journal.report()
         keeping = await self._parts.book.keep(self._record, self._token, self._lease_s, report)
         if keeping == "kept":
             self._until_s = asked_s + self._lease_s
@@ -66,6 +69,19 @@ class Holding:
                 log.info("stream %s: its lease is renewed; going on", self.subscription.id)
                 self.watch(0)
         return keeping
+
+    def snapshot(self) -> Snapshot | None:
+        """The latest picture; None where there was none yet."""
+        picture = None if self._watcher is None else self._watcher.picture
+        return None if picture is None else snapshot(picture)
+
+    async def show(self) -> None:
+        """Let other replicas have the latest picture. Raises Fenced, Unavailable."""
+        picture = None if self._watcher is None else self._watcher.picture
+        if picture is not None and picture is not self._shown:
+            blob = snapshot(picture).packed()
+            await self._parts.book.put_blob(self.subscription.id, self._token, blob, SHOWN_S)
+            self._shown = picture
 
     async def let_go_when_over(self) -> None:
         """Stop watching where the lease is over by our own clock."""
@@ -77,9 +93,9 @@ class Holding:
         """For good. `hand_over`: say so, and let others take it at once."""
         self._has_ended = True
         await self._stop()
-        if hand_over and self._journal is not None and self.is_ours:
+        if hand_over and self._watcher is not None and self.is_ours:
             with contextlib.suppress(Unavailable):
-                await self._journal.hand_over()
+                await self._watcher.journal.hand_over()
                 await self._parts.book.give_up(self.subscription.id, self._token)
 
     async def _stop(self) -> None:

@@ -15,11 +15,11 @@ from service.streams.address import AddressPolicy, AddressRefused
 from service.streams.attention import Attention, Sight
 from service.streams.backoff import Backoff
 from service.streams.journal import Journal
+from service.streams.sharing import Process
 from service.streams.status import Source, Trouble
 from service.streams.subscription import Subscription
 from service.streams.windows import Window, Windows
-from video.camera.live import Broken, CameraSource, Cell, Lost, Opened, Patience, Sampling
-from video.children.camera_process import CameraProcess
+from video.camera.live import Broken, CameraSource, Cell, Lost, Opened, Patience, Sampling, Waiting
 from video.clip import ClipRule, VideoLimits
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Ingest:
         rule: ClipRule,
         terms: Terms,
         *,
-        start_process: Callable[[], Awaitable[CameraProcess]],
+        start_process: Callable[[], Awaitable[Process]],
         journal: Journal,
         metrics: Metrics,
         offer: Callable[[Window, str], None],
@@ -59,13 +59,18 @@ class Ingest:
         self._journal = journal
         self._metrics = metrics
         self._offer = offer
-        self._sampling = Sampling(rule, _cell_us(subscription), terms.limits)
+        self._sampling = Sampling(rule, _cell_us(subscription), terms.limits, subscription.clock)
+        self._patience = Patience(
+            subscription.connect_timeout_s or terms.patience.connect_s,
+            subscription.open_timeout_s or terms.patience.open_s,
+            subscription.stall_timeout_s or terms.patience.stall_s,
+        )
         self._windows = Windows(rule.num_frames, subscription.stride_cells, float(subscription.cell_s))
         self._attention = Attention(
             subscription.decode, window_s=subscription.window_s, least_keyframes=terms.least_keyframes
         )
         self._backoff = Backoff(terms.backoff_cap_s, terms.auth_retry_s)
-        self._process: CameraProcess | None = None
+        self._process: Process | None = None
         journal.show(mode=self._attention.mode)
 
     async def run(self) -> None:
@@ -104,10 +109,10 @@ class Ingest:
             return Lost(ErrorClass.CRASHED, "the process that decodes this camera does not start")
         self._attention.start_anew()
         self._journal.show(mode=self._attention.mode)
-        process.open(self._source(address), self._terms.patience, self._sampling, self._attention.mode)
+        process.open(self._source(address), self._patience, self._sampling, self._attention.mode)
         return await self._listen(process)
 
-    async def _running_process(self) -> CameraProcess:
+    async def _running_process(self) -> Process:
         if self._process is not None and not self._process.is_alive:
             await self._process.end()
             self._process = None
@@ -117,9 +122,11 @@ class Ingest:
 
     def _source(self, address: str) -> CameraSource:
         url, transport, terms = self._subscription.url, self._subscription.transport, self._terms
-        return CameraSource(url.pinned(address), url.host, address, url.port, transport, terms.ca_file, terms.verify)
+        return CameraSource(
+            url.pinned(address), url.host, address, url.port, transport, terms.ca_file, terms.verify, terms.policy.ports
+        )
 
-    async def _listen(self, process: CameraProcess) -> Lost:
+    async def _listen(self, process: Process) -> Lost:
         """Take in what the camera shows until it is lost."""
         counts = self._journal.counts
         before = counts.frames_decoded, counts.frames_dropped
@@ -128,6 +135,8 @@ class Ingest:
             match await process.message():
                 case Opened(codec):
                     pass
+                case Waiting(since_s):
+                    await self._tell_blind(since_s)
                 case Broken():
                     is_first = True
                 case Cell() as cell:
@@ -140,6 +149,14 @@ class Ingest:
                         self._offer(window, codec)
                 case Lost() as lost:
                     return lost
+
+    async def _tell_blind(self, since_s: float) -> None:
+        """Once a wait: why there are no pictures though the camera plays."""
+        status = self._journal.status
+        if status.state is StreamState.LIVE or (status.trouble and status.trouble.error_class is ErrorClass.BLIND):
+            return
+        detail = f"it plays; for {since_s:.0f} s its next keyframe has been waited for, which may be half a minute away"
+        await self._journal.become(status.state, Trouble(ErrorClass.BLIND, detail, self._backoff.attempts, None))
 
     async def _begin_epoch(self, cell: Cell, codec: str) -> None:
         self._backoff.live(time.monotonic())
@@ -172,7 +189,8 @@ def _shown(cell: Cell, codec: str) -> Source | None:
     picture = cell.picture
     if picture is None:
         return None
-    return Source(picture.width_px, picture.height_px, codec, cell.progress.keyframe_interval_s)
+    progress = cell.progress
+    return Source(picture.width_px, picture.height_px, codec, progress.keyframe_interval_s, progress.clock)
 
 
 def _cell_us(subscription: Subscription) -> tuple[int, int]:

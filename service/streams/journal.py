@@ -17,10 +17,21 @@ from service.streams.status import Counts, Report, Result, Source, Status, Troub
 
 
 class Journal:
-    """Of one stream, while this replica holds it. `last_id`: no event's id will be below it."""
+    """Of one stream, while this replica holds it. `last_id`: no event's id will be below it.
+
+    `name`: by which the camera has metrics of its own; None: it has none.
+    """
 
     def __init__(
-        self, stream: str, token: str, book: Book, metrics: Metrics, status: Status, *, last_id: str | None = None
+        self,
+        stream: str,
+        token: str,
+        book: Book,
+        metrics: Metrics,
+        status: Status,
+        *,
+        last_id: str | None = None,
+        name: str | None = None,
     ) -> None:
         self.stream = stream
         self.token = token
@@ -29,15 +40,19 @@ class Journal:
         self.last_id = last_id
         self._book = book
         self._metrics = metrics
+        self._name = name
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
         """While the stream is watched, it counts among those of its state."""
         self._metrics.stream_state.labels(state=self.status.state).inc()
+        self._show_whether_up()
         try:
             yield
         finally:
             self._metrics.stream_state.labels(state=self.status.state).dec()
+            if self._name is not None:
+                self._metrics.camera_up.remove(self._name, self.stream)
 
     def report(self) -> str:
         """Where the stream stands, for the ledger."""
@@ -58,7 +73,13 @@ class Journal:
         gauge.labels(state=state).inc()
         since_s = self.status.since_s if state is self.status.state else time.time()
         self.status = replace(self.status, state=state, since_s=since_s, trouble=trouble)
+        self._show_whether_up()
         await self.tell_state()
+
+    def _show_whether_up(self) -> None:
+        if self._name is not None:
+            is_up = self.status.state is StreamState.LIVE
+            self._metrics.camera_up.labels(camera=self._name, stream=self.stream).set(is_up)
 
     async def tell_state(self) -> None:
         """A camera goes on though the ledger is away: what it would tell is dropped meanwhile. Raises Fenced."""

@@ -20,10 +20,12 @@ from service.ledger.base import Fenced
 from service.metrics import Metrics
 from service.streams.attention import Sight
 from service.streams.journal import Journal
+from service.streams.pace import Pace
 from service.streams.pool import Pool
 from service.streams.status import Counts, Result
 from service.streams.subscription import Subscription
 from service.streams.windows import Window
+from video.camera.live import Picture
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +58,14 @@ class Look:
         self._metrics = metrics
         self._memory: dict[int, Any] = {}  # glance features of the latest window's frames; the engine's
         self._latest: asyncio.Queue[_Due] = asyncio.Queue(1)
+        self._pace = Pace(subscription.stride_s)
         self._before = Counts()  # as of the result before
+        self.picture: Picture | None = None  # the middle one of the latest window
         self._told_label: tuple[str | None] | None = None  # of the result told last; None: none was
 
     def offer(self, window: Window, codec: str) -> None:
         """Look at this one next, whatever else waits."""
+        self.picture = window.pictures_T[len(window.pictures_T) // 2]
         if not self._latest.empty():
             self._latest.get_nowait()
             self._drop("busy")
@@ -71,7 +76,9 @@ class Look:
         self._pool.join(self._subscription.id, time.monotonic())
         try:
             while True:
+                await asyncio.sleep(self._pace.wait_s(time.monotonic()))
                 due = await self._latest.get()
+                self._pace.take(time.monotonic())
                 try:
                     await self._look(due, attend)
                 except Fenced:

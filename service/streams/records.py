@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from fovea.errors import InvalidOption
-from fovea.words import Decode, Emit
+from fovea.words import Clock, Decode, Emit
 from service.ledger.base import Event, Note, Record
 from service.streams.address import CameraUrl
 from service.streams.shares import Replica
@@ -43,6 +43,7 @@ def subscription_of(record: Record) -> Subscription:
     known = {name: said[name] for name in Subscription.__dataclass_fields__ if name in said}
     try:
         made = {"url": CameraUrl.parse(said["url"]), "on": Emit(said["on"]), "decode": Decode(said["decode"])}
+        made["clock"] = Clock(said.get("clock", Clock.AUTO))
         return Subscription(**known | made)
     except (InvalidOption, ValueError, KeyError, TypeError):
         raise OtherVersion(f"the subscription of {record.id} is of another version") from None

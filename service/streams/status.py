@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fovea.words import ErrorClass, Mode, StreamState
+from fovea.words import ClockUsed, ErrorClass, Mode, StreamState
 from service.engine.summary import Summary
 
 
@@ -24,6 +24,7 @@ class Source:
     height_px: int
     codec: str
     keyframe_interval_s: float | None
+    clock: ClockUsed = "camera"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """A subscription: which camera, and what to make of it. Knows neither camera nor HTTP."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
-from fovea.words import Decode, Emit
+from fovea.words import Clock, Decode, Emit
 from service.engine.budget import RecognitionOptions
 from service.streams.address import CameraUrl
 
@@ -29,6 +30,12 @@ class Subscription:
     decode: Decode
     transport: Literal["tcp", "udp"]
     created_s: float  # wall-clock
+    name: str | None = None  # what people call the camera
+    clock: Clock = Clock.AUTO
+    connect_timeout_s: float | None = None  # None: the replica's, as the two below
+    open_timeout_s: float | None = None
+    stall_timeout_s: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)  # the client's own
 
     @property
     def cell_s(self) -> Fraction:

@@ -15,11 +15,12 @@ from ulid import ULID
 
 from fovea.errors import InvalidOption, Overloaded, Unavailable
 from fovea.words import StreamState
-from service.ledger.base import REMOVED_S, Book, Record
+from service.ledger.base import REMOVED_S, Book, Fenced, Record
 from service.streams import records
 from service.streams.address import AddressPolicy
 from service.streams.holding import Holding
 from service.streams.shares import Replica, assign
+from service.streams.snapshot import Snapshot
 from service.streams.status import Status
 from service.streams.subscription import Subscription
 from service.streams.watcher import Parts
@@ -118,6 +119,16 @@ class Supervisor:
             await self._end(stream)
         return removed
 
+    async def snapshot(self, stream: str) -> Snapshot | None:
+        """The latest picture, whoever holds the stream; None where there is none. Raises Unavailable."""
+        holding = self._held.get(stream)
+        if holding is not None and (ours := holding.snapshot()) is not None:
+            return ours
+        blob = await self.book.blob(stream)
+        with contextlib.suppress(ValueError):  # another version's
+            return None if blob is None else Snapshot.unpacked(blob)
+        return None
+
     # -- the loop
 
     async def _run(self) -> None:
@@ -150,6 +161,8 @@ class Supervisor:
         ourselves = Replica(self._models, self._capacity, self.held)
         present = await self.book.present(self._replica, records.replica_text(ourselves), self._lease_s)
         await _all(self._keep(stream, holding) for stream, holding in list(self._held.items()))
+        if len(present) > 1:  # others may be asked for what our cameras show
+            await _all(_shown(holding) for holding in list(self._held.values()))
         kept = await self._readable(await self.book.records())
         models = {stream: subscription.model for stream, (_, subscription) in kept.items()}
         replicas = _readable_replicas(present) | {self._replica: Replica(self._models, self._capacity, self.held)}
@@ -237,6 +250,11 @@ async def _all(keeps: Iterable[Coroutine[None, None, None]]) -> None:
     for ended in await asyncio.gather(*keeps, return_exceptions=True):
         if isinstance(ended, BaseException):
             raise ended
+
+
+async def _shown(holding: Holding) -> None:
+    with contextlib.suppress(Fenced):  # the next renewal tells
+        await holding.show()
 
 
 def _readable_replicas(present: dict[str, str]) -> dict[str, Replica]:

@@ -17,9 +17,10 @@ from service.streams.ingest import Ingest, Terms
 from service.streams.journal import Journal
 from service.streams.look import Look
 from service.streams.pool import Pool
+from service.streams.sharing import Process
 from service.streams.status import Status
 from service.streams.subscription import Subscription
-from video.children.camera_process import CameraProcess
+from video.camera.live import Picture
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ class Parts:
     pool: Pool
     metrics: Metrics
     terms: Terms
-    start_process: Callable[[], Awaitable[CameraProcess]]
+    start_process: Callable[[], Awaitable[Process]]
+    camera_metrics: bool = False
 
 
 class Watcher:
@@ -45,7 +47,8 @@ class Watcher:
         """`epoch` and `last_id`: those to go on from."""
         self.subscription = subscription
         status = Status(StreamState.CONNECTING, time.time(), None, epoch, "all", None)
-        self.journal = Journal(subscription.id, token, parts.book, parts.metrics, status, last_id=last_id)
+        name = (subscription.name or "") if parts.camera_metrics else None
+        self.journal = Journal(subscription.id, token, parts.book, parts.metrics, status, last_id=last_id, name=name)
         self._look = Look(
             subscription,
             pipeline=parts.pipeline,
@@ -62,6 +65,11 @@ class Watcher:
             metrics=parts.metrics,
             offer=self._look.offer,
         )
+
+    @property
+    def picture(self) -> Picture | None:
+        """The middle one of the latest window."""
+        return self._look.picture
 
     async def run(self) -> None:
         with self.journal.counted():

@@ -28,18 +28,18 @@ class Grid(Generic[FrameT]):
     def __init__(self, cell_s: Fraction) -> None:
         assert cell_s > 0
         self._cell_s = cell_s
-        self._anchor_s: Fraction | None = None
+        self.anchor_s: Fraction | None = None  # the time of the first frame, from which `Settled.time_s` counts
         self._next = 0  # the first cell that is not settled
         self._best: tuple[Fraction, FrameT] | None = None  # of that cell: the latest frame before its centre
 
     def frame(self, time_s: Fraction, frame: FrameT) -> Iterator[Settled[FrameT]]:
         """A frame of that time. It is dropped where its cell is settled already; `is_late` tells."""
-        if self._anchor_s is None:
-            self._anchor_s = time_s
+        if self.anchor_s is None:
+            self.anchor_s = time_s
         yield from self.advance(time_s)
         if self.is_late(time_s):
             return
-        time_s -= self._anchor_s
+        time_s -= self.anchor_s
         centre_s = (self._next + Fraction(1, 2)) * self._cell_s
         if time_s < centre_s:
             self._best = time_s, frame
@@ -50,17 +50,17 @@ class Grid(Generic[FrameT]):
 
     def advance(self, time_s: Fraction) -> Iterator[Settled[FrameT]]:
         """Nothing shown before that time will come any more."""
-        if self._anchor_s is not None:
+        if self.anchor_s is not None:
             while self._next < self._cell_of(time_s):
                 yield self._settle()
 
     def is_late(self, time_s: Fraction) -> bool:
         """Whether the cell of that time is settled."""
-        return self._anchor_s is not None and self._cell_of(time_s) < self._next
+        return self.anchor_s is not None and self._cell_of(time_s) < self._next
 
     def _cell_of(self, time_s: Fraction) -> int:
-        assert self._anchor_s is not None
-        return (time_s - self._anchor_s) // self._cell_s
+        assert self.anchor_s is not None
+        return (time_s - self.anchor_s) // self._cell_s
 
     def _settle(self) -> Settled[FrameT]:
         index, best = self._next, self._best

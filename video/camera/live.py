@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fovea.words import ErrorClass, Mode
+from fovea.words import Clock, ClockUsed, ErrorClass, Mode
 from video.clip import ClipRule, VideoLimits
 
 
@@ -21,6 +21,7 @@ class CameraSource:
     transport: str  # tcp or udp
     ca_file: str | None = None  # rtsps: certificate authorities besides the system's
     verify: bool = True  # rtsps: whether the certificate must be good
+    ports: tuple[tuple[int, int], ...] = ((1, 65535),)  # where it may say that it has moved to, on its own address
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Sampling:
     rule: ClipRule  # `num_frames` plays no role here
     cell_us: tuple[int, int]
     limits: VideoLimits
+    clock: Clock = Clock.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,13 @@ class Opened:
     """The camera answered; pictures follow."""
 
     codec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """It plays, but no picture could be made of it yet: its next keyframe is to come. Said every second meanwhile."""
+
+    since_s: float  # how long already
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ class Progress:
     frames_dropped: int  # damaged, or of a cell that is over
     keyframe_interval_s: float | None  # None until two were seen
     mode: Mode
+    clock: ClockUsed = "camera"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +108,12 @@ class Lost:
     detail: str
 
 
-Message: TypeAlias = Opened | Broken | Cell | Lost
+class CameraLost(Exception):
+    """There are no pictures (any more)."""
+
+    def __init__(self, error_class: ErrorClass, detail: str) -> None:
+        super().__init__(detail)
+        self.lost = Lost(error_class, detail)
+
+
+Message: TypeAlias = Opened | Waiting | Broken | Cell | Lost

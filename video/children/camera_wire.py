@@ -1,15 +1,28 @@
 """What a camera's process and its child say to each other, as `messages` with raw bytes behind. Knows neither end.
 
 parent > child   {"open": source, "patience", "sampling", "mode"}; {"mode"} at any time
-child > parent   {} once, when it is ready; {"opened"}, {"broken"}, {"cell", ...} with a frame behind it, {"lost"}
+child > parent   {} once, when it is ready; {"opened"}, {"waiting"}, {"broken"}, {"lost"}; {"cell", ...} with a frame
+                 behind it
 """
 
 from dataclasses import asdict
 
 import numpy as np
 
-from fovea.words import ErrorClass, Mode
-from video.camera.live import Broken, CameraSource, Cell, Lost, Message, Opened, Patience, Picture, Progress, Sampling
+from fovea.words import Clock, ErrorClass, Mode
+from video.camera.live import (
+    Broken,
+    CameraSource,
+    Cell,
+    Lost,
+    Message,
+    Opened,
+    Patience,
+    Picture,
+    Progress,
+    Sampling,
+    Waiting,
+)
 from video.children import messages
 from video.children.messages import Header
 from video.clip import ClipRule, VideoLimits
@@ -23,8 +36,11 @@ def open_request(source: CameraSource, patience: Patience, sampling: Sampling, m
 
 def read_open_request(header: Header) -> tuple[CameraSource, Patience, Sampling, Mode]:
     said = header["sampling"]
-    sampling = Sampling(ClipRule(**said["rule"]), tuple(said["cell_us"]), VideoLimits(**said["limits"]))
-    return CameraSource(**header["open"]), Patience(**header["patience"]), sampling, header["mode"]
+    cell_us, clock = tuple(said["cell_us"]), Clock(said["clock"])
+    sampling = Sampling(ClipRule(**said["rule"]), cell_us, VideoLimits(**said["limits"]), clock)
+    source = header["open"]
+    source["ports"] = tuple((first, last) for first, last in source["ports"])
+    return CameraSource(**source), Patience(**header["patience"]), sampling, header["mode"]
 
 
 def payload_bytes(rule: ClipRule) -> int:
@@ -36,6 +52,8 @@ def pack(message: Message) -> bytes:
     match message:
         case Opened():
             return messages.pack({"opened": asdict(message)})
+        case Waiting(since_s):
+            return messages.pack({"waiting": since_s})
         case Broken():
             return messages.pack({"broken": True})
         case Lost():
@@ -52,6 +70,8 @@ def unpack(header: Header, payload: bytes, rule: ClipRule) -> Message:
     """The child's message; ValueError, KeyError or TypeError where it is none: a child is not trusted."""
     if "opened" in header:
         return Opened(str(header["opened"]["codec"])[:32])
+    if "waiting" in header:
+        return Waiting(float(header["waiting"]))
     if "broken" in header:
         return Broken()
     if "lost" in header:
@@ -75,9 +95,12 @@ def _progress(said: Header) -> Progress:
     interval_s = said["keyframe_interval_s"]
     if said["mode"] not in MODES:
         raise ValueError(f"{said['mode']!r} is no way to decode")
+    if said["clock"] not in {"camera", "arrival"}:
+        raise ValueError(f"{said['clock']!r} is no clock")
     return Progress(
         frames_decoded=int(said["frames_decoded"]),
         frames_dropped=int(said["frames_dropped"]),
         keyframe_interval_s=None if interval_s is None else float(interval_s),
         mode=said["mode"],
+        clock=said["clock"],
     )

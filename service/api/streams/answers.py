@@ -19,6 +19,8 @@ def stream_answer(
     ttl_s = subscription.ttl_s
     return schemas.Stream(
         id=subscription.id,
+        name=subscription.name,
+        labels=dict(subscription.labels),
         url=str(subscription.url),
         model=subscription.model,
         task=subscription.task,
@@ -32,6 +34,10 @@ def stream_answer(
         on=subscription.on,
         decode=subscription.decode,
         transport=subscription.transport,
+        clock=subscription.clock,
+        connect_timeout_s=subscription.connect_timeout_s,
+        open_timeout_s=subscription.open_timeout_s,
+        stall_timeout_s=subscription.stall_timeout_s,
         ttl_s=ttl_s,
         created_at=_when(subscription.created_s),
         expires_at=None if ttl_s is None else _when(now_s + ttl_s - unread_s),
@@ -102,6 +108,7 @@ def _video(source: Source) -> schemas.StreamVideo:
         height=source.height_px,
         codec=source.codec,
         keyframe_interval_s=None if interval_s is None else round(interval_s, 3),
+        clock=source.clock,
     )
 
 

@@ -60,7 +60,13 @@ async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, polic
         ttl_s=asked.ttl_s,
         decode=asked.decode,
         transport=asked.transport,
+        clock=asked.clock,
+        connect_timeout_s=asked.connect_timeout_s,
+        open_timeout_s=asked.open_timeout_s,
+        stall_timeout_s=asked.stall_timeout_s,
         created_s=time.time(),
+        name=asked.name,
+        labels=asked.labels,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from email.utils import formatdate
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -101,6 +102,27 @@ async def show_stream(request: Request, stream: str) -> Stream:
     subscription = await _subscription(supervisor, stream)
     await supervisor.book.read(stream)
     return await _answer(supervisor, subscription)
+
+
+@router.get(
+    "/v1/streams/{stream}/snapshot",
+    response_class=Response,
+    summary="The camera's latest picture, as a JPEG",
+    responses={
+        200: {"description": "The middle picture of the latest window.", "content": {"image/jpeg": {}}},
+        **refusals(s404="No such stream.", s503="No picture yet, loading, or the shared state is away."),
+    },
+)
+async def show_picture(request: Request, stream: str) -> Response:
+    """In the camera's proportions, and as large as the model sees it. `Last-Modified` says when it was taken."""
+    supervisor = supervisor_of(request)
+    await _subscription(supervisor, stream)
+    await supervisor.book.read(stream)
+    snapshot = await supervisor.snapshot(stream)
+    if snapshot is None:
+        raise Unavailable(f"there is no picture of stream {stream} at the moment; its state says why", retry_after_s=2)
+    headers = {"Last-Modified": formatdate(snapshot.captured_s, usegmt=True), "Cache-Control": "no-store"}
+    return Response(snapshot.jpeg, headers=headers, media_type="image/jpeg")
 
 
 @router.delete(

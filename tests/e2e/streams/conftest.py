@@ -47,6 +47,7 @@ def watching() -> Iterator[Served]:
     """A service that may watch cameras on this machine, and does not wait for minutes after a wrong password."""
     with serving(
         stream_allowed_networks=f"{LOOPBACK},10.251.0.0/16",
+        stream_ports="1-65535",
         stream_auth_retry_s=1.0,
         stream_backoff_cap_s=2.0,
         max_streams=64,

@@ -92,6 +92,19 @@ async def test_the_same_with_asyncio(watching: Served, playing: Camera) -> None:
         assert stream.id not in [one.id for one in await fovea.streams.list()]
 
 
+async def test_a_snapshot_is_a_jpeg(watching: Served, playing: Camera) -> None:
+    async with AsyncClient(watching.url) as fovea:
+        stream = await fovea.streams.create(playing.url(), **QUICK)
+        async with aclosing(fovea.streams.follow(stream.id)) as events:
+            async for event in events:
+                if isinstance(event.data, ResultEvent):
+                    break
+        assert (await fovea.streams.snapshot(stream.id)).startswith(b"\xff\xd8")
+        with Client(watching.url) as waiting:
+            assert (await asyncio.to_thread(waiting.streams.snapshot, stream.id)).startswith(b"\xff\xd8")
+        await fovea.streams.delete(stream.id)
+
+
 def test_what_the_service_has_forgotten_is_told_as_a_gap(playing: Camera) -> None:
     with serving(stream_allowed_networks=LOOPBACK, stream_events_kept=4) as service, Client(service.url) as fovea:
         stream = fovea.streams.create(playing.url(), **QUICK)

@@ -303,6 +303,18 @@ def test_a_replica_that_was_cut_off_goes_on_where_nobody_has_taken_over(own_redi
             assert ids_rise(follower.heard)
 
 
+def test_a_snapshot_can_be_had_from_any_replica(own_redis: RedisServer, cam: Camera) -> None:
+    settings = {"redis_url": own_redis.url, "stream_allowed_networks": LOOPBACK}
+    with serving(**settings) as first, serving(**settings) as second:
+        stream = subscribe(first.client, cam.url())
+        for service in (first, second):
+            path = f"/v1/streams/{stream}/snapshot"
+            wait_until(lambda service=service, path=path: service.client.get(path).status_code == 200)
+            assert service.client.get(path).content.startswith(b"\xff\xd8")
+        held = [stream in service.app.state.supervisor.held for service in (first, second)]
+        assert sorted(held) == [False, True]
+
+
 def test_unlike_replicas_share_what_each_can_serve_and_the_log_says_what_nobody_can(
     own_redis: RedisServer, cam: Camera
 ) -> None:

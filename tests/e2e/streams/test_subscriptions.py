@@ -1,8 +1,13 @@
 """The life of a subscription over HTTP: made, followed, replayed, read or forgotten, deleted."""
 
+import io
 import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
+import psutil
 import pytest
+from PIL import Image
 
 from tests.cameras import Camera, camera
 from tests.clips import cached_clip, frozen, solid
@@ -168,6 +173,104 @@ def test_the_pools_rate_bounds_what_cameras_spend_and_what_is_left_out_is_counte
         spent = service.metric("fovea_flops_total", model="tiny") - before
         assert spent <= rate * 1e9 * (time.monotonic() - began_s + 2 * 4.0)  # and what had been saved up
         assert service.metric("fovea_stream_windows_dropped_total", reason="budget") > 0
+
+
+def test_a_name_and_labels_are_told_back(watching: Served) -> None:
+    named = {"name": "front door", "labels": {"site": "north", "floor.2": ""}}
+    stream = subscribe(watching.client, "rtsp://127.0.0.1:1/x", **named)
+    told = watching.client.get(f"/v1/streams/{stream}").json()
+    assert {name: told[name] for name in named} == named
+    watching.client.delete(f"/v1/streams/{stream}")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"name": ""},
+        {"name": "n" * 65},
+        {"name": "two\nlines"},
+        {"labels": {"9": "x"}},
+        {"labels": {"a b": "x"}},
+        {"labels": {"a": "v" * 257}},
+        {"labels": {f"a{number}": "" for number in range(17)}},
+        {"labels": {"a": 1}},
+        {"id": "str_1"},
+        {"id": "str_01JD3M8Q4Z6X7V9T2S5R1P0N8U"},
+    ],
+)
+def test_a_name_a_label_or_an_id_that_cannot_be_is_refused(watching: Served, bad: dict[str, object]) -> None:
+    answer = watching.client.post("/v1/streams", json={"url": "rtsp://127.0.0.1:1/x", **bad})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-option")
+
+
+def test_a_snapshot_is_the_cameras_latest_picture(watching: Served, cam: Camera) -> None:
+    stream = subscribe(watching.client, cam.url())
+    with following(watching.client, stream, "0-0") as follower:
+        follower.wait_for_result()
+    answer = watching.client.get(f"/v1/streams/{stream}/snapshot")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    picture = Image.open(io.BytesIO(answer.content))
+    assert picture.width / picture.height == pytest.approx(320 / 180, abs=0.06)
+    taken = parsedate_to_datetime(answer.headers["last-modified"])
+    assert abs((datetime.now(UTC) - taken).total_seconds()) < 60
+    watching.client.delete(f"/v1/streams/{stream}")
+    assert watching.client.get(f"/v1/streams/{stream}/snapshot").status_code == 404
+
+
+def test_one_camera_subscribed_twice_is_opened_once_and_each_ends_for_itself(cam: Camera) -> None:
+    with serving(stream_allowed_networks=LOOPBACK) as service:
+        first, second = (subscribe(service.client, cam.url(), decode="all", stride_s=stride) for stride in (0.5, 1.0))
+        with (
+            following(service.client, first, "0-0") as one,
+            following(service.client, second, "0-0") as two,
+        ):
+            for follower in (one, two):
+                heard = follower.wait_for_result(lambda data: not data["window"]["partial"])
+                window = heard.data["window"]
+                assert window["end_s"] - window["start_s"] == 2.0
+            assert len(camera_processes()) == 1
+            other = subscribe(service.client, cam.url(), window_s=4.0)  # other cells
+            with following(service.client, other, "0-0") as three:
+                three.wait_for_result()
+            assert len(camera_processes()) == 2
+            service.client.delete(f"/v1/streams/{first}")
+            for _ in range(3):
+                two.wait_for_result()
+        service.client.delete(f"/v1/streams/{second}")
+        service.client.delete(f"/v1/streams/{other}")
+        assert camera_processes() == []
+
+
+def camera_processes() -> list[int]:
+    family = psutil.Process().children(recursive=True)
+    return [one.pid for one in family if "camera_child" in " ".join(one.cmdline())]
+
+
+def test_without_a_picture_there_is_no_snapshot(watching: Served) -> None:
+    stream = subscribe(watching.client, "rtsp://127.0.0.1:1/x")
+    answer = watching.client.get(f"/v1/streams/{stream}/snapshot")
+    assert answer.status_code == 503
+    assert "there is no picture" in answer.json()["detail"]
+    watching.client.delete(f"/v1/streams/{stream}")
+
+
+def test_a_camera_that_is_down_can_be_an_alert_by_its_name(cam: Camera) -> None:
+    with serving(stream_allowed_networks=LOOPBACK, camera_metrics=True) as service:
+        stream = subscribe(service.client, cam.url(), name="front door")
+        series = {"camera": "front door", "stream": stream}
+        with following(service.client, stream, "0-0") as follower:
+            follower.wait_for_state("live")
+            service.wait_for_metric(1, "fovea_camera_up", **series)
+            cam.kill()
+            follower.wait_for_state("reconnecting")
+            service.wait_for_metric(0, "fovea_camera_up", **series)
+            cam.restart()
+        service.client.delete(f"/v1/streams/{stream}")
+        assert "front door" not in service.client.get("/metrics").text
+    with serving(stream_allowed_networks=LOOPBACK) as service:
+        subscribe(service.client, cam.url(), name="front door")
+        time.sleep(1)
+        assert "front door" not in service.client.get("/metrics").text, "off unless asked for"
 
 
 def test_metrics_add_up_to_what_streams_say(cam: Camera) -> None:

@@ -138,6 +138,23 @@ async def test_a_report_is_there_for_everybody_whether_it_comes_with_an_event_or
     assert await book.report("a") == "live"
 
 
+async def test_what_a_holder_shows_is_there_for_everybody_for_a_while(book: Book, held: str) -> None:
+    blob = bytes(range(256))
+    assert await book.blob("a") is None
+    with pytest.raises(Fenced):
+        await book.put_blob("a", "token-2", blob, 30)
+    await book.put_blob("a", held, blob, 30)
+    assert await book.blob("a") == blob
+    await book.put_blob("a", held, blob, 0.05)
+    await asyncio.sleep(0.2)
+    assert await book.blob("a") is None
+    await book.put_blob("a", held, blob, 30)
+    await book.remove("a")
+    assert await book.blob("a") is None
+    with pytest.raises(Fenced):
+        await book.put_blob("a", held, blob, 30)
+
+
 async def test_reading_is_remembered(book: Book, held: str) -> None:
     assert await book.unread_s("a") < 5
     await asyncio.sleep(0.3)

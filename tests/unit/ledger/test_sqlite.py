@@ -232,7 +232,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-async def test_a_full_disk_is_told_and_nothing_that_was_answered_is_lost(small_disk: Path) -> None:
+async def test_a_full_disk_is_told_and_nothing_that_was_answered_is_lost(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     ledger, book = await opened(small_disk)
     kept: list[str] = []
 
@@ -245,6 +247,10 @@ async def test_a_full_disk_is_told_and_nothing_that_was_answered_is_lost(small_d
     with pytest.raises(Unavailable, match="make room on the disk of FOVEA_STATE_DIR"):
         await fill()
     assert len(kept) > 10
+    with pytest.raises(Unavailable):
+        await fill()
+    told = [record for record in caplog.records if "make room" in record.getMessage()]
+    assert len(told) == 1, "once is enough, as long as it lasts"
     assert [record.id for record in await book.records()] == kept
     enlarge(small_disk)
     assert await book.add(Record("more", "text " * 500), 1000) == "added"  # without a restart
