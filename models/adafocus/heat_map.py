@@ -1,7 +1,7 @@
-"""pi as a heat map: every cell of the glance's map is judged by what it shows, cubes go where it is hottest.
+"""pi as a heat map: every cell of the glance's map is judged by what it shows, and cubes go where it is hottest.
 
 The paper's head (`policy.Policy`) is fully connected: it has to learn every place by itself, and from hundreds of clips
-it learns the clips. This one is convolutional: what it learns at one place it knows at all. Knows no pixels.
+it learns the clips. This one judges all cells alike: what it learns at one place it knows at all. Knows no pixels.
 
 All cubes share one map. Where a cube lies, the map is cold for the cubes after it (inhibition of return; Itti, Koch and
 Niebur, PAMI 1998), so that the second has a reason to look elsewhere.
@@ -18,15 +18,16 @@ from models.backbones.config import num_cells
 
 _INHIBITION = 8.0  # nats that a cell loses whose cube was looked at before; e^8 is 3,000 to one
 _REACH_CELLS = 1  # around the hottest cell, within which the place is a weighted mean
+_LEAST_FEATURE = 1e-4  # keeps the root's gradient finite
 
 
 class HeatMapPolicy(nn.Module):
     """maps_BTChw to positions_BK3 in [0, 1]: 0 is the first place a cube can take along (t, y, x), 1 the last.
 
-    A position is the mean of the places of the hottest cell and its neighbours, weighted by the softmax of their heat
-    (local soft-argmax): so Eq. 5-6 reach the heat. In train mode the hottest cell is drawn, each as likely as its
-    softmax says (Gumbel-max): the gradient of Eq. 5-6 sees no further than one cell beyond a cube, so that cubes have
-    to come near what matters before anything can be learnt.
+    Heat is linear in the square roots of a cell's features. A position is the mean of the places of the hottest cell
+    and its neighbours, weighted by the softmax of their heat (local soft-argmax): so Eq. 5-6 reach the heat. In train
+    mode the hottest cell is drawn, each as likely as its softmax says (Gumbel-max): the gradient of Eq. 5-6 sees no
+    further than one cell beyond a cube, so cubes have to come near what matters before anything can be learnt.
     """
 
     places_P3: Tensor
@@ -36,14 +37,9 @@ class HeatMapPolicy(nn.Module):
     def __init__(self, config: AdaFocusConfig, map_channels: int) -> None:
         super().__init__()
         self.max_cubes = config.max_cubes
-        width = config.policy_conv
-        self.squeeze = nn.Sequential(
-            nn.Conv2d(map_channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-        )
-        self.look = nn.Sequential(
-            nn.Conv3d(width, width, 3, padding=1, bias=False), nn.BatchNorm3d(width), nn.ReLU(inplace=True)
-        )
-        self.heat = nn.Conv3d(width, 1, 1, bias=False)
+        self.standardise = nn.BatchNorm2d(map_channels, affine=False)
+        self.heat = nn.Conv2d(map_channels, 1, 1, bias=False)
+        nn.init.zeros_(self.heat.weight)
         places_P3, cells_P3 = _places(config)
         self.register_buffer("places_P3", places_P3, persistent=False)
         self.register_buffer("cells_P3", cells_P3, persistent=False)
@@ -62,10 +58,9 @@ class HeatMapPolicy(nn.Module):
 
     def heat_map(self, maps_BTChw: Tensor) -> Tensor:
         """heat_BThw, before any cube was looked at."""
-        squeezed: Tensor = self.squeeze(maps_BTChw.flatten(0, 1))
-        seen_BCThw = squeezed.view(*maps_BTChw.shape[:2], *squeezed.shape[1:]).transpose(1, 2)
-        heat_BThw: Tensor = self.heat(self.look(seen_BCThw))[:, 0]
-        return heat_BThw
+        roots_NChw = (maps_BTChw.flatten(0, 1) + _LEAST_FEATURE).sqrt()
+        heat_N1hw: Tensor = self.heat(self.standardise(roots_NChw))
+        return heat_N1hw[:, 0].view(*maps_BTChw.shape[:2], *maps_BTChw.shape[3:])
 
     def _hottest(self, heat_BP: Tensor) -> Tensor:
         noisy_BP = heat_BP
@@ -86,14 +81,13 @@ def _places(config: AdaFocusConfig) -> tuple[Tensor, Tensor]:
     """places_P3: the position of a cube that is centred on a cell, or as near to that as the frame allows; cells_P3:
     the cell's own (t, y, x), counted."""
     axes = [[float(index) + 0.5 for index in config.glance_indices]]
-    for size, glance_size in zip(config.frame_size, config.glance_size, strict=True):
-        cells = num_cells(glance_size)
-        axes.append([(cell + 0.5) / cells * size for cell in range(cells)])
+    for whole, glance in zip(config.frame_size, config.glance_size, strict=True):
+        axes.append([(cell + 0.5) / num_cells(glance) * whole for cell in range(num_cells(glance))])
     sizes = (config.num_frames, *config.frame_size)
     positions = [
         [min(max((centre - cube / 2) / max(size - cube, 1), 0.0), 1.0) for centre in centres]
         for centres, size, cube in zip(axes, sizes, config.cube_size, strict=True)
     ]
-    places = torch.cartesian_prod(*(torch.tensor(axis) for axis in positions))
-    cells = torch.cartesian_prod(*(torch.arange(float(len(axis))) for axis in positions))
-    return places, cells
+    places_P3: Tensor = torch.cartesian_prod(*(torch.tensor(axis) for axis in positions))
+    cells_P3: Tensor = torch.cartesian_prod(*(torch.arange(float(len(axis))) for axis in positions))
+    return places_P3, cells_P3
