@@ -1,9 +1,9 @@
 """Does the policy learn where to look, and do exits pay, where the right answer is known? Synthetic clips, minutes.
 
-`python -m benchmarks.needle --seeds 0 1`: needles in large frames (`benchmarks.needle_clips`), the frozen image networks
-of the bundle that ships, heads in closed form as `fovea train` fits them; the policy alone learns by gradient. Rows:
-cubes at random, in the centre, where most moves, learned by the paper's head, and by a heat map. Heads are fitted to
-one set of clips. The policy learns on others, or, to compare, on the same.
+`python -m benchmarks.needle --seeds 0 1`: needles in large frames (`benchmarks.needle_clips`), the frozen image
+networks of the bundle that ships, heads in closed form as `fovea train` fits them; the policy alone learns by gradient.
+Rows: cubes at random, in the centre, where most moves, learned by the paper's head, and by a heat map. Heads are fitted
+to one set of clips. The policy learns on others, or, to compare, on the same.
 
 Shape suffixes: N clips, B clips of a batch, K cubes, T frames, D and F features, C classes, 3 = (t, y, x).
 """
@@ -243,9 +243,8 @@ def direction(
         (slope,) = torch.autograd.grad(_losses(network, part, rows, positions, gradient).sum(), positions)
         place = positions.detach()[:, 0] * (size - cube) + cube / 2
         apart = torch.from_numpy(part.needles.centres_N3[rows]).float() - place
-        near = (apart.abs() <= torch.tensor([2.0, 64.0, 64.0])).all(dim=1) & torch.from_numpy(
-            ~part.needles.easy_N[rows]
-        )
+        near = (apart.abs() <= torch.tensor([2.0, 64.0, 64.0])).all(dim=1)
+        near &= torch.from_numpy(~part.needles.easy_N[rows])
         for axis in (1, 2):
             judged = near & (apart[:, axis].abs() > 8)  # nearer, there is nothing to gain
             towards += (torch.sign(-slope[judged, 0, axis]) == torch.sign(apart[judged, axis])).tolist()
@@ -349,10 +348,8 @@ def run(seed: int, sizes: Sizes, card: Card, say: Callable[[str], None]) -> None
     right: dict[str, Tensor] = {}
     random_val = [torch.rand(len(val), config.max_cubes, 3) for _ in range(sizes.draws)]
     fit(network, heads, random_heads)
-    each = [
-        logits(network, val, pooled_cubes(network, val, one)).argmax(2) == val.labels_N[:, None] for one in random_val
-    ]
-    right["random"] = torch.stack(each).float().mean(dim=0)
+    said = torch.stack([logits(network, val, pooled_cubes(network, val, one)).argmax(2) for one in random_val])
+    right["random"] = (said == val.labels_N[:, None]).float().mean(dim=0)
     found = float(np.mean([found_share(val, one, config) for one in random_val]))
     card.rows.append(Row(seed, "random", tuple(right["random"].mean(dim=0).tolist()), found))
     say(str(card.rows[-1]))

@@ -70,9 +70,9 @@ class RankedVideos:
         if min(step_flops) <= 0:
             raise ValueError(f"prices {tuple(step_flops)} must all be above 0: they are multiply-adds of real work")
         self.num, self.num_steps = expected
-        smooth = worth_NK is not None
-        self.unit = WORTH_UNIT if smooth else 1
-        self.worth_NK: Ints = np.rint((worth_NK if smooth else correct_NK) * self.unit).astype(np.int64)
+        self.unit = 1 if worth_NK is None else WORTH_UNIT
+        worth = correct_NK if worth_NK is None else np.rint(worth_NK * WORTH_UNIT)
+        self.worth_NK: Ints = worth.astype(np.int64)
         self.spent_K = np.cumsum(np.asarray(step_flops, dtype=np.int64))
         ranked = [np.unique(entropy_NK[:, k], return_inverse=True) for k in range(self.num_steps - 1)]
         self._values = [values for values, _ in ranked]

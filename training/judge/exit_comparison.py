@@ -6,14 +6,14 @@ share of the videos, whichever, stops a step sooner than the rest (Figure 6 of A
 Shape suffixes: N videos, K steps, B budgets, R repeats.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from models.exit_rules import ExitRule
 from models.thresholds import exit_steps
@@ -24,7 +24,7 @@ from training.judge.observations import Observations
 from training.judge.statistics import Interval, Resamples, resample
 
 RULES: tuple[ExitRule, ...] = get_args(ExitRule)
-COMPARISON = "exits.json"
+COMPARISONS = "exits.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +58,51 @@ class ExitComparison:
         return tuple(point for point in self.points if point.rule == rule)
 
 
+_ERRORS_PER_HALF = 1.96  # standard errors in half a 95 % interval
+_FILE = TypeAdapter(tuple[ExitComparison, ...])
+
+
 def cross_fitted(
     seen: Observations, *, name: str, num_folds: int = NUM_FOLDS, num_repeats: int = NUM_REPEATS, seed: int = 0
 ) -> ExitComparison:
     """Every video is spent on once a repeat, with temperatures, offsets and thresholds solved on other groups."""
-    steps = {rule: [] for rule in RULES}  # type: dict[ExitRule, list[NDArray[np.intp]]]
+    steps = {rule: _cross_fitted_steps(seen, rule, num_folds, num_repeats, seed) for rule in RULES}
+    how = f"solved on the groups of {num_folds - 1} folds, spent on those of the other; {num_repeats} deals"
+    return _compared(seen, steps, name, how)
+
+
+def default_budget_flops(
+    seen: Observations, *, num_folds: int = NUM_FOLDS, num_repeats: int = NUM_REPEATS, seed: int = 0
+) -> int:
+    """The budget of a request that names none: the least whose accuracy is within one standard error of the best's.
+
+    Both out of fold, the error that of their difference, paired, over groups (the rule by which Breiman et al. prune
+    trees, 1984). What a budget gives where it was solved is too good to choose by, and a fixed allowance in its place
+    chooses by luck. Raises ValueError for too few groups or videos.
+    """
+    right_BN = _right(seen, _cross_fitted_steps(seen, "entropy_by_label", num_folds, num_repeats, seed))
+    resamples = resample(seen.groups_N, seen.sources_N)
+    best_N = right_BN[int(right_BN.mean(axis=1).argmax())]
+    for budget, right_N in zip(_budgets(seen, len(right_BN)), right_BN, strict=True):
+        behind = statistics.mean_interval(best_N - right_N, resamples)
+        if behind.value <= (behind.high - behind.low) / (2 * _ERRORS_PER_HALF):
+            return budget
+    raise AssertionError("the best budget is within an error of itself")
+
+
+def _cross_fitted_steps(
+    seen: Observations, rule: ExitRule, num_folds: int, num_repeats: int, seed: int
+) -> NDArray[np.intp]:
+    """steps_RBN: where each video stops at each budget, by thresholds that other groups gave."""
+    deals = []
     for repeat in range(num_repeats):
         fold_N = assign_folds(seen.groups_N, seen.sources_N, num_folds, seed * 1000 + repeat)
-        for rule in RULES:
-            steps_BN: NDArray[np.intp] | None = None
-            for fold in range(num_folds):
-                fresh_N = fold_N == fold
-                found_BN = solved_steps(seen, ~fresh_N, seen, fresh_N, rule)
-                if steps_BN is None:
-                    steps_BN = np.zeros((len(found_BN), seen.num_videos), dtype=np.intp)
-                steps_BN[:, fresh_N] = found_BN
-            assert steps_BN is not None
-            steps[rule].append(steps_BN)
-    how = f"solved on the groups of {num_folds - 1} folds, spent on those of the other; {num_repeats} deals"
-    return _compared(seen, {rule: np.array(found) for rule, found in steps.items()}, name, how)
+        parts = [solved_steps(seen, fold_N != fold, seen, fold_N == fold, rule) for fold in range(num_folds)]
+        steps_BN = np.zeros((len(parts[0]), seen.num_videos), dtype=np.intp)
+        for fold, part_BN in enumerate(parts):
+            steps_BN[:, fold_N == fold] = part_BN
+        deals.append(steps_BN)
+    return np.array(deals)
 
 
 def on_other_videos(solved_on: Observations, seen: Observations, *, name: str) -> ExitComparison:
@@ -85,9 +111,7 @@ def on_other_videos(solved_on: Observations, seen: Observations, *, name: str) -
         raise ValueError(f"{solved_on.model} and {seen.model} differ in prices or labels; observe one model twice")
     all_N, every_N = np.ones(solved_on.num_videos, bool), np.ones(seen.num_videos, bool)
     steps = {rule: solved_steps(solved_on, all_N, seen, every_N, rule)[None] for rule in RULES}
-    how = (
-        f"solved on {solved_on.num_videos} videos ({solved_on.split}), spent on {seen.num_videos} others ({seen.split})"
-    )
+    how = f"solved on {solved_on.num_videos} videos ({solved_on.split}), spent on {seen.num_videos} ({seen.split})"
     return _compared(seen, steps, name, how)
 
 
@@ -106,7 +130,7 @@ def solved_steps(
         data="comparison",
         exit_rule=rule,
     )
-    top_NK = spent_on.log_probs_NKC[fresh_N].argmax(axis=2)
+    top_NK = spent_on.top_label_NK[fresh_N]
     held_NK = solved.held_against_thresholds(spent_on.entropies(solved.temperatures_K)[fresh_N], top_NK)
     return np.array([exit_steps(held_NK, point.solution.thresholds_nats) for point in solved.grid.points])
 
@@ -128,18 +152,14 @@ def _compared(
 ) -> ExitComparison:
     """`steps_by_rule[rule]` has shape (R, B, N)."""
     resamples = resample(seen.groups_N, seen.sources_N)
-    spent_K, rows = seen.spent_K, np.arange(seen.num_videos)
-    least, full = int(spent_K[0]), int(spent_K[-1])
-    num_budgets = steps_by_rule["entropy"].shape[1]
-    budgets = sorted({least + (full - least) * i // max(num_budgets - 1, 1) for i in range(num_budgets)})
-    plain_BN = _right(seen, steps_by_rule["entropy"], rows)
+    spent_K = seen.spent_K
+    plain_BN = _right(seen, steps_by_rule["entropy"])
     points = []
     for rule, steps_RBN in steps_by_rule.items():
-        right_BN = _right(seen, steps_RBN, rows)
-        for b, budget in enumerate(budgets):
-            by_chance_N = np.mean(
-                [random_exit(seen, float(spent_K[steps].mean())) for steps in steps_RBN[:, b]], axis=0
-            )
+        right_BN = _right(seen, steps_RBN)
+        for b, budget in enumerate(_budgets(seen, len(right_BN))):
+            costs_R = spent_K[steps_RBN[:, b]].mean(axis=1).tolist()
+            by_chance_N = np.mean([random_exit(seen, cost) for cost in costs_R], axis=0)
             gain = _mean(right_BN[b] - by_chance_N, resamples)
             points.append(
                 RulePoint(
@@ -156,8 +176,15 @@ def _compared(
     return ExitComparison(name, how, seen.num_videos, resamples.num_groups, tuple(points))
 
 
-def _right(seen: Observations, steps_RBN: NDArray[np.intp], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+def _budgets(seen: Observations, count: int) -> list[int]:
+    """Those of the grid that `calibrate` solves."""
+    least, full = int(seen.spent_K[0]), int(seen.spent_K[-1])
+    return sorted({least + (full - least) * i // max(count - 1, 1) for i in range(count)})
+
+
+def _right(seen: Observations, steps_RBN: NDArray[np.intp]) -> NDArray[np.float64]:
     """right_BN: over the repeats, how often each video was answered rightly."""
+    rows = np.arange(seen.num_videos)
     return np.array([seen.correct_NK[rows, steps].mean(axis=0) for steps in steps_RBN.swapaxes(0, 1)], np.float64)
 
 
@@ -167,22 +194,12 @@ def _mean(values_N: NDArray[np.float64], resamples: Resamples) -> Interval:
 
 def write_comparisons(path: Path, comparisons: Sequence[ExitComparison]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([asdict(each) for each in comparisons], indent=1) + "\n", encoding="utf-8")
+    path.write_bytes(_FILE.dump_json(tuple(comparisons), indent=1) + b"\n")
 
 
 def read_comparisons(path: Path) -> tuple[ExitComparison, ...]:
     """Raises ValueError for a file that holds none."""
     try:
-        return tuple(_comparison(values) for values in json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return _FILE.validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
         raise ValueError(f"{path} holds no comparison of exits ({error}); `fovea compare-exits` writes one") from error
-
-
-def _comparison(values: dict[str, object]) -> ExitComparison:
-    points = []
-    found = values.pop("points")
-    assert isinstance(found, list)
-    for point in found:
-        intervals = {name: Interval(**point.pop(name)) for name in ("top1", "minus_random", "minus_entropy")}
-        points.append(RulePoint(**point, **intervals))
-    return ExitComparison(**values, points=tuple(points))  # type: ignore[arg-type]

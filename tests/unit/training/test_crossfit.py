@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.training.drawing import COSTS, draw
-from training.judge.crossfit import TOLERANCE, assign_folds, cross_fit, least_sufficient_budget, summarise
+from training.judge.crossfit import TOLERANCE, assign_folds, cross_fit, summarise
 
 FULL = sum(COSTS)
 
@@ -88,19 +88,3 @@ class TestTheSummary:
     def test_of_nothing_is_refused(self):
         with pytest.raises(ValueError, match="no trials"):
             summarise([])
-
-
-class TestTheLeastSufficientBudget:
-    def test_is_the_first_that_gives_the_accuracy_asked_on_fresh_videos(self):
-        trials = cross_fit(draw(num_videos=600, num_groups=60), num_folds=3, num_repeats=1)
-        budget = least_sufficient_budget(trials, 0.5)
-
-        def fresh(flops):
-            rows = [t for t in trials if t.budget_flops == flops]
-            return np.average([t.fresh_accuracy for t in rows], weights=[t.num_fresh for t in rows])
-
-        assert fresh(budget) >= 0.49
-        assert all(fresh(t.budget_flops) < 0.49 for t in trials if t.budget_flops < budget)
-
-    def test_is_the_greatest_where_none_does(self):
-        assert least_sufficient_budget(cross_fit(draw(), num_folds=3, num_repeats=1), 2.0) == FULL

@@ -30,6 +30,7 @@ def scored(seen, **more):
         grid=CALIBRATION.grid,
         temperatures_K=CALIBRATION.temperatures_K,
         default_budget_flops=(COSTS[0] + FULL) // 2,
+        offsets=CALIBRATION.offsets,
         **more,
     )
 
