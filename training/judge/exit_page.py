@@ -16,7 +16,7 @@ _COLUMNS = ("B", "rule", "realised", "top-1", "random exit there", "less random 
 def exits_section(comparisons: Sequence[ExitComparison]) -> str:
     """As Markdown, without its heading."""
     if not comparisons:
-        return "Not run (`fovea compare-exits`)."
+        return "Nothing was compared: `fovea compare-exits` does."
     return "\n\n".join([_HEAD, *(_told(one) for one in comparisons)])
 
 

@@ -86,8 +86,8 @@ def render(results: Mapping[str, Result], exits: Sequence[ExitComparison] = ()) 
         "## b. The trade-off\n" + (_trade_off(main, results) if main else _not_run(MAIN)),
         "## c. Budgets out of sample\n" + (_budgets(main) if main else _not_run(MAIN)),
         "## d. Seeds\n" + _seeds(results),
-        "## Do exits pay?\n" + exits_section(exits),
         "## e. Table 5 in small, exploratory\n" + _ablations(main, results),
+        "## Do exits pay?\n" + exits_section(exits),
         "## Where it comes from\n" + _origins(results),
         "## Not run\n" + _missing(results),
     ]

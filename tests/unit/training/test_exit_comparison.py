@@ -95,4 +95,4 @@ def test_the_page_shows_random_exit_entropy_and_ours_side_by_side(comparison):
     page = exits_section([comparison])
     assert page.count("| entropy |") == page.count("| ours |") == 16
     assert "drawn" in page
-    assert "Not run" in exits_section([])
+    assert "Nothing was compared" in exits_section([])
