@@ -68,6 +68,12 @@ class Bundle:
         return self.calibrated and self.calibration.warning is None
 
     @property
+    def label_offsets_nats(self) -> tuple[tuple[float, ...], ...]:
+        """By how much thresholds differ between labels (`models.exit_rules`); empty under plain Eq. 7."""
+        offsets = self.calibration.offsets
+        return () if offsets is None else offsets.nats
+
+    @property
     def default_budget_flops(self) -> int:
         """B of Eq. 7 for a request that names none."""
         return round(self.manifest.default_budget_gflops * 1e9)
@@ -101,6 +107,7 @@ class Bundle:
             ("Limits", facts.card.limits),
             ("Measured on", measured.data if measured else "nothing yet"),
             ("Calibrated on", "; ".join(filter(None, (self.calibration.data, self.calibration.warning)))),
+            ("Exit rule", self.calibration.told_exit_rule),
             ("Training data", origin.data),
             ("Recipe", f"{origin.recipe}; seed {origin.seed}; commit {origin.commit or 'none'}"),
             ("Licence", facts.licence),

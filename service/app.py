@@ -234,6 +234,7 @@ def _offer(model: "Model") -> Offer:
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
+        label_offsets_nats=bundle.label_offsets_nats,
         # what random weights reach by chance is no measurement of a model
         frontier=tuple(MeasuredPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
         card=bundle.card,

@@ -110,6 +110,7 @@ def tiny_model(
         grid=SimpleNamespace(points=(point(100_000_000, (9.0, 9.0)), point(180_000_000, thresholds))),
         frontier=frontier,
         paper_flops=None,
+        label_offsets_nats=(),
         card=(("Limits", "knows three colours"),),
     )
     return SimpleNamespace(bundle=bundle, recognizer=recognizer if recognizer is not None else TinyRecognizer())

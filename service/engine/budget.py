@@ -45,6 +45,7 @@ class Offer:
     card: tuple[tuple[str, str], ...] = ()  # the model card: (heading, text)
     calibrated: bool = True  # False: no thresholds were solved; all steps are taken
     scores_calibrated: bool = True  # False: nothing told how sure it may be
+    label_offsets_nats: tuple[tuple[float, ...], ...] = ()  # where thresholds differ between labels
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 
     @property
@@ -95,6 +96,7 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -
         model=offer.name,
         step_flops=offer.step_flops,
         thresholds_nats=offer.point_at(budget_flops).solution.thresholds_nats,
+        label_offsets_nats=offer.label_offsets_nats,
         budget_flops=budget_flops,
         max_flops=options.max_flops,
         deadline_ms=options.deadline_ms,

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fovea.words import ExitReason
+from models.exit_rules import MAX_OFFSET_NATS
+from models.thresholds import ALWAYS_NATS, NEVER_NATS
 from service.engine.lanes import Lane
 from service.engine.request import Request
 from service.engine.scheduler import Kind, Scheduler, exit_reason
@@ -142,6 +144,24 @@ class TestExitReason:
         plan = a_plan(thresholds=(0.1, 0.9, 0.1))
         reasons = [exit_reason(plan, step, 0.5, GLANCE, late=False) for step in range(3)]
         assert reasons == [None, ExitReason.CONFIDENT, None]
+
+    def test_a_label_with_an_offset_has_a_threshold_of_its_own(self):
+        plan = replace(a_plan(thresholds=(0.5, 0.5, 0.5)), label_offsets_nats=((0.2, 0.0), (0.0, -0.2), (0.0, 0.0)))
+        reasons = [
+            [exit_reason(plan, step, 0.6, GLANCE, late=False, label=label) for label in (0, 1)] for step in (0, 1)
+        ]
+        assert reasons == [[ExitReason.CONFIDENT, None], [None, None]]
+        assert exit_reason(plan, 1, 0.4, GLANCE, late=False, label=1) is None
+        assert exit_reason(plan, 1, 0.3, GLANCE, late=False, label=1) is ExitReason.CONFIDENT
+
+    def test_never_and_always_hold_for_every_label_whatever_its_offset(self):
+        plan = replace(
+            a_plan(thresholds=(NEVER_NATS, ALWAYS_NATS, 0.5)),
+            label_offsets_nats=((MAX_OFFSET_NATS, -MAX_OFFSET_NATS),) * 3,
+        )
+        for label in (0, 1):
+            assert exit_reason(plan, 0, 0.0, GLANCE, late=False, label=label) is None
+            assert exit_reason(plan, 1, 9.0, GLANCE, late=False, label=label) is ExitReason.CONFIDENT
 
     def test_a_next_step_that_would_pass_the_ceiling_is_not_taken(self):
         exactly = a_plan(ceiling=GLANCE + CUBE)

@@ -130,6 +130,21 @@ class TestCalibrating:
         tempered = log_probs_NKC / np.array(calibration.temperatures_K)[:, None]
         np.testing.assert_array_equal(calibration.entropy_NK, entropy_nats(tempered).astype(np.float32))
         assert len(set(calibration.temperatures_K)) == 3
+        held_NK = calibration.held_against_thresholds(calibration.entropy_NK, calibration.top_label_NK)
+        for point in calibration.grid.points:
+            thresholds = point.solution.thresholds_nats
+            assert point.solution == evaluate(held_NK, calibration.correct_NK, COSTS, thresholds)
+
+    def test_keeps_what_every_exit_said_and_by_how_much_labels_differ(self):
+        log_probs_NKC, labels_N = drawn()
+        calibration = calibrate(log_probs_NKC, labels_N, COSTS, data="drawn")
+        np.testing.assert_array_equal(calibration.top_label_NK, log_probs_NKC.argmax(axis=2))
+        assert calibration.exit_rule == "entropy_by_label"
+
+    def test_plain_eq_7_is_there_to_be_asked_for(self):
+        log_probs_NKC, labels_N = drawn()
+        calibration = calibrate(log_probs_NKC, labels_N, COSTS, data="drawn", exit_rule="entropy")
+        assert (calibration.exit_rule, calibration.offsets) == ("entropy", None)
         for point in calibration.grid.points:
             thresholds = point.solution.thresholds_nats
             assert point.solution == evaluate(calibration.entropy_NK, calibration.correct_NK, COSTS, thresholds)
