@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from cli.terminal import make_console
 from fovea.words import Clock, Decode, Emit
@@ -174,19 +175,17 @@ def _pair(label: str) -> tuple[str, str]:
     return key, value
 
 
-def _line(told: "StateEvent | ResultEvent | GapEvent") -> str:
+def _line(told: "StateEvent | ResultEvent | GapEvent") -> Text:
     from fovea.stream_answers import GapEvent, StateEvent
 
     if isinstance(told, GapEvent):
-        return f"[bold]gap[/bold]: what came after {told.after} and before {told.before} is forgotten"
+        return Text.assemble(("gap", "bold"), f": what came after {told.after} and before {told.before} is forgotten")
     if isinstance(told, StateEvent):
         error = told.error
         why = "" if error is None else f": {error.detail} ({error.error_class}, attempt {error.attempts})"
-        return f"[bold]{told.state}[/bold]{why}"
+        return Text.assemble((told.state, "bold"), why)
     compute = told.recognition.compute
     labels = ", ".join(f"{one.label} {one.score:.2f}" for one in told.recognition.predictions) or "nothing"
-    return (
-        f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}  {labels}  "
-        f"[dim]{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, "
-        f"{told.decode}[/dim]"
-    )
+    cost = f"{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, {told.decode}"
+    clock = f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}"
+    return Text.assemble(f"{clock}  {labels}  ", (cost, "dim"))

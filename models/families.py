@@ -11,8 +11,8 @@ if TYPE_CHECKING:  # what a family is needs torch; which there are does not
 
 FAMILIES: dict[str, str] = {
     "adafocus_v3": "models.adafocus.family",
-    "timesformer": "models.timesformer.family",
     "video_mobile_former": "models.mobile_former.family",
+    "timesformer": "models.timesformer.family",
 }
 """By the name that bundles have of it, the module that holds FAMILY."""
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from models.families import find_family
 from models.listing import Listing
 from models.prepared import Prepared, identity_of
 from models.runtime.file_cache import FileCache
@@ -50,12 +51,23 @@ def prepare(listings: Sequence[Listing], runtime: OpenVinoRuntime, cache_dir: Pa
     return found
 
 
-def put_into_bundle(listing: Listing, runtime: OpenVinoRuntime) -> Path:
-    """Convert a bundle into its own folder, unless it is there already; the file. Raises as `prepare` does."""
-    cache, identity = FileCache(listing.folder / CONVERTED), identity_of(listing.manifest, runtime.version)
+def put_into_bundle(listing: Listing) -> Path:
+    """Convert a bundle into its own folder, unless it is there already; the file.
+
+    Raises ValueError where it cannot be converted, where OpenVINO does not import, and where nothing can be written.
+    """
+    family = find_family(listing.manifest.architecture.family)
+    if family.light is None:
+        raise ValueError(f"{listing.manifest.name}: {family.title} is served with torch and cannot be converted")
+    openvino = import_openvino()
+    if openvino is None:
+        raise ValueError("openvino does not import here: pip install openvino")
+    cache, identity = FileCache(listing.folder / CONVERTED), identity_of(listing.manifest, openvino.get_version())
     if cache.load(identity) is None:
         (content,) = _convert([listing.folder])
         cache.store(identity, content)
+    if not cache.path(identity).exists():
+        raise ValueError(f"nothing could be written into {listing.folder / CONVERTED}; the log says why")
     return cache.path(identity)
 
 

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from service.api.body.spool import sweep
-from service.api.edge import problems
+from service.api.edge import openapi, problems
 from service.api.edge.guard import Guard
 from service.api.edge.heads import Heads
 from service.api.models import routes as model_routes
@@ -98,6 +98,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     for part in (recognition_routes, stream_routes, model_routes, health, problem_pages):
         app.include_router(part.router)
     playground.install(app)
+    openapi.install(app)
     return app
 
 
@@ -123,8 +124,14 @@ async def _open(
 @contextlib.asynccontextmanager
 async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
     """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
-    loaded = await asyncio.to_thread(load or load_models, settings)
     num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
+    sandbox = Sandbox(
+        num_children=num_decoders,
+        limits=settings.video_limits(),
+        timeout_s=settings.decode_timeout_s,
+        address_space_bytes=settings.decode_address_space_bytes,
+    )
+    loaded = await _load_beside(sandbox, partial(load or load_models, settings))
     engine = Engine(
         {model.bundle.name: model.recognizer for model in loaded},
         Scheduler(
@@ -132,12 +139,6 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             max_batch_size=settings.max_batch_size,
         ),
         metrics,
-    )
-    sandbox = Sandbox(
-        num_children=num_decoders,
-        limits=settings.video_limits(),
-        timeout_s=settings.decode_timeout_s,
-        address_space_bytes=settings.decode_address_space_bytes,
     )
     admission = Admission(
         max_places=settings.max_decode_places,
@@ -147,13 +148,15 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         decode_rate=sandbox.decode_rate,
         flop_rate=engine.flop_rate,
     )
+    offers = [_offer(model) for model in loaded]
+    for offer in offers:
+        metrics.model_loaded(offer.name, offer.digest, offer.task, trained=offer.trained)
     metrics.decode_places_used.set_function(lambda: admission.places)
     metrics.reserved_flops.set_function(lambda: admission.flops)
-    await sandbox.start()
     engine.start()
     try:
         yield Pipeline(
-            offers=[_offer(model) for model in loaded],
+            offers=offers,
             engine=engine,
             lanes=Lanes(Lane("upload", 1 - settings.camera_share), Lane("camera", settings.camera_share)),
             sandbox=sandbox,
@@ -164,6 +167,20 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         admission.draining = True
         await asyncio.to_thread(engine.stop)
         await sandbox.close()
+
+
+async def _load_beside(sandbox: Sandbox, load: Callable[[], Sequence["Model"]]) -> Sequence["Model"]:
+    """The models, and decoding children that have started meanwhile: neither waits for the other."""
+    starting = asyncio.create_task(sandbox.start())
+    try:
+        loaded = await asyncio.to_thread(load)
+        await starting
+    except BaseException:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await sandbox.close()
+        raise
+    return loaded
 
 
 def load_models(settings: Settings) -> list["Model"]:
@@ -213,9 +230,11 @@ def _offer(model: "Model") -> Offer:
         calibrated=bundle.calibrated,
         clip_rule=bundle.clip_rule,
         step_flops=model.recognizer.step_flops,
+        scores_calibrated=bundle.scores_calibrated,
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
+        label_offsets_nats=bundle.label_offsets_nats,
         # what random weights reach by chance is no measurement of a model
         frontier=tuple(MeasuredPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
         card=bundle.card,

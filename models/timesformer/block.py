@@ -42,7 +42,7 @@ class PatchStep(nn.Module):
         super().__init__()
         self.grouping = grouping
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.attention = Attention(dim, num_heads)
+        self.attention: nn.Module = Attention(dim, num_heads)
         self.fc: nn.Module = nn.Linear(dim, dim)
 
     def forward(self, patches_BPD: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Block(nn.Module):
         self.patch_steps = nn.ModuleList(PatchStep(dim, num_heads, one) for one in before)
         self.grouping = last
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.attention = Attention(dim, num_heads)
+        self.attention: nn.Module = Attention(dim, num_heads)
         self.mlp_norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.mlp_in = nn.Linear(dim, config.mlp_dim)
         self.mlp_out = nn.Linear(config.mlp_dim, dim)

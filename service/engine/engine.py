@@ -153,7 +153,10 @@ class Engine:
             self._metrics.flops_total.labels(model=batch.model).inc(step.flops)
             request.emit(step)
             late = is_late(request, now_s)
-            reason = exit_reason(request.plan, step.step, step.entropy_nats, request.spent_flops, late=late)
+            label = int(step.probabilities_C.argmax())
+            reason = exit_reason(
+                request.plan, step.step, step.entropy_nats, request.spent_flops, late=late, label=label
+            )
             if request.cancelled:
                 self._leave(request, _farewell(request))
             elif reason is not None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import av
@@ -199,3 +200,26 @@ def test_frames_for_a_model_that_is_not_there_lists_those_that_are(bundles: Path
 def pixels(path: Path) -> NDArray[np.uint8]:
     with av.open(str(path)) as container:
         return next(container.decode(video=0)).to_ndarray(format="rgb24")
+
+
+@pytest.mark.parametrize("name", ["cat[1].mp4", "[bold]red[/bold].mp4", "[red"])
+def test_square_brackets_in_a_file_s_name_are_part_of_it(
+    asked: Served, red_video: bytes, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name  # a slash makes it a folder and a file: together they look like closed markup
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(red_video)
+    done = fovea("classify", path, "--server", asked.url)
+    assert done.returncode == 0, done.stderr
+    assert str(path) in done.stdout
+    path.write_bytes(b"no video")
+    broken = fovea("classify", path, "--server", asked.url)
+    assert broken.returncode == 1
+    assert str(path) in broken.stderr
+
+
+def test_it_says_which_version_it_is_and_where_settings_are_told() -> None:
+    assert fovea("--version").stdout == f"fovea {version('fovea-server')}\n"
+    told = "".join(fovea("serve", "--help").stdout.split())
+    assert "FOVEA_*" in told
+    assert "service/settings.py" in told

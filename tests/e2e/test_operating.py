@@ -146,7 +146,7 @@ def test_one_line_in_the_log_tells_a_recognition(red_video: bytes, caplog: pytes
     first, second = [
         record.getMessage() for record in caplog.records if record.name == "service.api.operation.accounting"
     ]
-    assert first.startswith("recognition request=abc model=tiny outcome=ok ")
+    assert first.startswith("recognition request=abc client=127.0.0.1 model=tiny outcome=ok ")
     assert "steps=3 exit=exhausted spent_gflops=0.18" in first
     assert "outcome=invalid" in second
 
@@ -165,7 +165,7 @@ def test_the_openapi_document_shows_options_bodies_examples_and_refusals(served:
     assert set(post["requestBody"]["content"]) == {"multipart/form-data", "video/*", "application/octet-stream"}
     assert {"200", "400", "406", "408", "413", "415", "422", "429", "500", "503"} <= set(post["responses"])
     assert set(post["responses"]["429"]["content"]) == {"application/problem+json"}
-    assert set(document["paths"]["/v1/models/{name}"]["get"]["responses"]) == {"200", "404", "422", "503"}
+    assert set(document["paths"]["/v1/models/{name}"]["get"]["responses"]) == {"200", "404", "421", "422", "431", "503"}
     assert {"application/json", "text/event-stream"} == set(post["responses"]["200"]["content"])
     assert document["components"]["schemas"]["RecognitionAnswer"]["properties"]["id"]["examples"]
     assert httpx.get(f"{served.url}/docs", trust_env=False).status_code == 200

@@ -49,6 +49,9 @@ def test_an_answer_accounts_for_every_flop(served: Served, red_video: bytes) -> 
         "codec": "h264",
         "frames_decoded": 0,
         "frames_sampled": 4,
+        "frames_damaged": 0,
+        "frames_missing": 0,
+        "clock_breaks": 0,
     }
     timing = body["timing_ms"]
     assert all(value >= 0 for value in timing.values())
@@ -63,7 +66,7 @@ def test_curl_as_in_the_readme_sends_a_form(served: Served, red_video: bytes, tm
     )
     answer = json.loads(told.stdout)
     assert len(answer["predictions"]) == 2
-    assert answer["exit"] == {"reason": "confident", "step": 0, "entropy_nats": answer["exit"]["entropy_nats"]}
+    assert answer["exit"] == {"reason": "budget", "step": 0, "entropy_nats": answer["exit"]["entropy_nats"]}
 
 
 def test_a_budget_above_the_full_cost_means_the_top_of_the_grid(served: Served, red_video: bytes) -> None:
@@ -140,9 +143,7 @@ def test_a_client_that_leaves_cancels_its_work(red_video: bytes, accept: str) ->
     recognizer = TinyRecognizer(gate)
     with serving(recognizer) as served:
         with socket.create_connection(("127.0.0.1", served.port)) as client:
-            head = (
-                f"POST /v1/recognitions HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nContent-Type: video/mp4\r\n"
-            )
+            head = f"POST /v1/recognitions HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nContent-Type: video/mp4\r\n"
             client.sendall(f"{head}Content-Length: {len(red_video)}\r\n\r\n".encode() + red_video)
             assert gate.reached.wait(10)
         served.wait_for_metric(1, "fovea_requests_total", model="tiny", outcome="cancelled")
@@ -200,7 +201,7 @@ def test_the_metrics_equal_the_sum_over_the_answers(red_video: bytes, blue_video
         spent_flops = sum(round(answer["compute"]["spent_gflops"] * 1e9) for answer in answers)
         assert served.metric("fovea_flops_total", model="tiny") == spent_flops
         assert served.metric("fovea_request_flops_sum", model="tiny") == spent_flops
-        for reason in ("confident", "ceiling", "exhausted"):
+        for reason in ("confident", "budget", "ceiling", "exhausted"):
             count = sum(answer["exit"]["reason"] == reason for answer in answers)
             assert served.metric("fovea_exits_total", model="tiny", reason=reason) == count
         assert served.metric("fovea_cubes_used_sum") == sum(answer["exit"]["step"] for answer in answers)
@@ -214,9 +215,7 @@ def test_a_storm_of_disconnects_leaves_nothing_behind(red_video: bytes, tmp_path
     with serving(spool_dir=tmp_path) as served:
         for number in range(60):
             accept = ("application/json", "text/event-stream")[number % 2]
-            head = (
-                f"POST /v1/recognitions HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nContent-Type: video/mp4\r\n"
-            )
+            head = f"POST /v1/recognitions HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nContent-Type: video/mp4\r\n"
             body = red_video[: len(red_video) * (number % 5) // 4]
             with socket.create_connection(("127.0.0.1", served.port)) as client:
                 client.sendall(f"{head}Content-Length: {len(red_video)}\r\n\r\n".encode() + body)
