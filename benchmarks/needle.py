@@ -217,8 +217,8 @@ def learn(network: AdaFocusV3, policy: nn.Module, part: Part, steps: int, *, see
 
 def learn_heat_map(network: AdaFocusV3, policy: HeatMapPolicy, part: Part, rounds: tuple[int, ...], seed: int) -> None:
     """Gradients of Eq. 5-6 are collected at places, and the map is fitted to all of them: the gradient at a place does
-    not change while encoders and heads stand still, so each serves many times. The first round is at random places, later
-    ones are drawn where the map is hot, half as peaked as the map itself."""
+    not change while encoders and heads stand still, so each serves many times. The first round is at random places,
+    later ones are drawn where the map is hot."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     _standardise(policy, part)
