@@ -41,6 +41,9 @@ from training.judge.statistics import Interval, mean_interval, resample
 START = "adafocus-v3-compact"  # whose encoders are ImageNet's, frozen
 BATCH = 16
 SMOOTHING = 0.1
+ROOM = torch.tensor([NUM_FRAMES - 2.0, HEIGHT_PX - 64.0, WIDTH_PX - 64.0])  # of a cube, in frames and pixels
+LEAST_FEATURE = 1e-4
+WEIGHT_DECAY, EPOCHS = 3.0, 12  # of the heat map
 CLIP = 3.0  # of a position's gradient, times its mean size along that axis: a few wild ones drown the rest
 Taught = Literal["other clips", "the heads' clips"]
 
@@ -54,7 +57,10 @@ class Sizes:
     val: int = 300
     draws: int = 5
     """Sets of random cubes that heads are fitted to, and that the random row is the mean of."""
-    steps: int = 200
+    steps: int = 100
+    """Of the paper's head, 16 clips each."""
+    rounds: tuple[int, ...] = (110, 70)
+    """Of the heat map: batches of 16 places whose gradient is taken, first at random, then where the map is hot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,30 +196,85 @@ def logits(network: AdaFocusV3, part: Part, cubes_NKF: Tensor) -> Tensor:
     return torch.stack(found, dim=1)
 
 
-def learn(
-    network: AdaFocusV3, policy: nn.Module, part: Part, steps: int, *, lr: float, weight_decay: float, seed: int
-) -> None:
-    """Eq. 5-6 alone: the encoders and heads stand still. One cube a step; the second follows from the same map."""
+def learn(network: AdaFocusV3, policy: nn.Module, part: Part, steps: int, *, seed: int) -> None:
+    """The paper's head by Eq. 5-6, on its own cubes: the encoders and the heads of the classifier stand still."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-3, weight_decay=0.05)
     policy.train()
     for parameter in policy.parameters():
         parameter.requires_grad_(True)
     for _ in range(steps):
         rows = rng.choice(len(part), BATCH, replace=False)
-        positions_BK3 = policy(part.maps_NTChw[rows].float())
-        positions_BK3.register_hook(_clipped)
+        positions_BK3 = policy(part.maps_NTChw[rows].float())[:, :1]
+        positions_BK3.register_hook(lambda slope: _clipped(slope, slope.abs().mean(dim=(0, 1))))
         loss = _losses(network, part, rows, positions_BK3, "deep").sum()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     policy.eval()
 
 
-def _clipped(gradient_BK3: Tensor) -> Tensor:
-    size_3 = gradient_BK3.abs().mean(dim=(0, 1)) + 1e-12
-    return (gradient_BK3 / size_3).clamp(-CLIP, CLIP)
+def learn_heat_map(network: AdaFocusV3, policy: HeatMapPolicy, part: Part, rounds: tuple[int, ...], seed: int) -> None:
+    """Gradients of Eq. 5-6 are collected at places, and the map is fitted to all of them: the gradient at a place does
+    not change while encoders and heads stand still, so each serves many times. The first round is at random places,
+    later ones are drawn where the map is hot."""
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    _standardise(policy, part)
+    rows_N = torch.empty(0, dtype=torch.int64)
+    places_N3, slopes_N3 = torch.empty(0, 3), torch.empty(0, 3)
+    for number, batches in enumerate(rounds):
+        for _ in range(batches):
+            rows = rng.choice(len(part), BATCH, replace=False)
+            places = torch.rand(BATCH, 1, 3) if number == 0 else _drawn(policy, part, rows)
+            places = places.requires_grad_(True)
+            (slope,) = torch.autograd.grad(_losses(network, part, rows, places, "deep").sum(), places)
+            rows_N = torch.cat([rows_N, torch.from_numpy(rows)])
+            places_N3 = torch.cat([places_N3, places.detach()[:, 0]])
+            slopes_N3 = torch.cat([slopes_N3, -slope[:, 0]])
+        _fit_map(policy, part, rows_N, places_N3, _clipped(slopes_N3, slopes_N3.abs().mean(dim=0)))
+
+
+@torch.no_grad()
+def _standardise(policy: HeatMapPolicy, part: Part) -> None:
+    """Each channel's mean and deviation over all cells of the part."""
+    policy.standardise.momentum = None
+    policy.train()
+    policy.standardise((part.maps_NTChw.float().flatten(0, 1) + LEAST_FEATURE).sqrt())
+    policy.eval()
+
+
+@torch.no_grad()
+def _drawn(policy: HeatMapPolicy, part: Part, rows: NDArray[np.int64]) -> Tensor:
+    """places_B13 near cells drawn by their heat, at a deviation of two nats, and up to half a cell beside them."""
+    heat_BP = policy.heat_map(part.maps_NTChw[rows].float()).flatten(1)
+    noise_BP = -torch.empty_like(heat_BP).exponential_().log()
+    cells = (2 * heat_BP / heat_BP.std(dim=1, keepdim=True) + noise_BP).argmax(dim=1)
+    beside = (torch.rand(len(rows), 3) - 0.5) * torch.tensor([2.0, 48.0, 48.0]) / ROOM
+    return (policy.places_P3[cells] + beside).clamp(0, 1)[:, None]
+
+
+def _fit_map(policy: HeatMapPolicy, part: Part, rows_N: Tensor, places_N3: Tensor, towards_N3: Tensor) -> None:
+    """From nothing: move the local soft-argmax around each place along its gradient, by as little as AdamW does."""
+    nn.init.zeros_(policy.heat.weight)
+    policy.heat.requires_grad_(True)
+    optimizer = torch.optim.AdamW(policy.heat.parameters(), lr=3e-3, weight_decay=WEIGHT_DECAY)
+    for _ in range(EPOCHS):
+        for chosen in torch.randperm(len(rows_N)).split(32):
+            heat_BP = policy.heat_map(part.maps_NTChw[rows_N[chosen]].float()).flatten(1)
+            apart_BP3 = ((policy.places_P3 - places_N3[chosen][:, None]) * ROOM).abs()
+            near_BP = (apart_BP3 <= torch.tensor([2.1, 64.0, 64.0])).all(dim=2)
+            position_B3 = heat_BP.masked_fill(~near_BP, -torch.inf).softmax(dim=1) @ policy.places_P3
+            loss = -(towards_N3[chosen] * position_B3).sum(dim=1).mean()
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    policy.heat.requires_grad_(False)
+
+
+def _clipped(slopes: Tensor, size_3: Tensor) -> Tensor:
+    return (slopes / (size_3 + 1e-12)).clamp(-CLIP, CLIP)
 
 
 def _losses(
@@ -330,9 +391,11 @@ def run(seed: int, sizes: Sizes, card: Card, say: Callable[[str], None]) -> None
     ):
         torch.manual_seed(seed)
         policy: nn.Module = kind(config, network.glance.num_features)
-        lr, weight_decay = (3e-3, 0.3) if kind is HeatMapPolicy else (1e-3, 0.05)
-        learn(network, policy, part, sizes.steps, lr=lr, weight_decay=weight_decay, seed=seed)
-        policies[name] = policy
+        if isinstance(policy, HeatMapPolicy):
+            learn_heat_map(network, policy, part, sizes.rounds, seed)
+        else:
+            learn(network, policy, part, sizes.steps, seed=seed)
+        policies[name] = policy.eval()
         say(f"{name}: found {found_share(val, places_of(policy, val), config):.2f}")
 
     def centre(part: Part) -> Tensor:
