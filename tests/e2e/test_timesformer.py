@@ -214,3 +214,23 @@ def test_a_request_that_alone_exceeds_the_queue_is_admitted_where_it_is_alone(bu
             assert f"this request may need {price:.3g}" in refused.json()["detail"]
             assert int(refused.headers["Retry-After"]) >= 1
         assert any(one.status_code == 200 for one in answers)
+
+
+def test_a_view_that_does_not_fit_the_memory_is_a_clear_error_and_the_service_goes_on(bundles: Path) -> None:
+    model = load_model(bundles / OFFICIAL, runtime=RuntimeConfig(name="torch", precision="fp32", num_threads=1))
+    recognizer = model.recognizer
+    run, failures = recognizer._run_encoder, [1]
+
+    def first_without_memory(views_NHWC: torch.Tensor) -> torch.Tensor:
+        if failures:
+            failures.pop()
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
+        found: torch.Tensor = run(views_NHWC)
+        return found
+
+    recognizer._run_encoder = first_without_memory
+    with serving(load=lambda _: [model], default_model=OFFICIAL) as service:
+        refused = service.post(video().read_bytes(), f"?model={OFFICIAL}")
+        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/out-of-memory")
+        assert "8 frames of 32 x 32 with divided attention do not fit the memory" in refused.json()["detail"]
+        assert service.post(video().read_bytes(), f"?model={OFFICIAL}").status_code == 200
