@@ -40,6 +40,9 @@ def calibrate(
     ] = None,
     cache: Annotated[Path, typer.Option(help="Where decoded clips are kept.")] = CACHE,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores unless told.", min=1)] = None,
+    observations: Annotated[
+        Path | None, typer.Option(help="Write what the calibration videos were answered there, for compare-exits.")
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle that stands there.")] = False,
 ) -> None:
     """Make a bundle of a run: thresholds solved on the videos it held out, figures from the val split.
@@ -64,6 +67,8 @@ def calibrate(
     given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     told = Told(**given)
     bundled = bundle_run(run, out, told=told, cache=cache.expanduser(), data=data, replace=replace, num_threads=threads)
+    if observations is not None:
+        bundled.held_out.save(observations)
     _print_bundled(bundled)
 
 
@@ -134,6 +139,24 @@ def evaluate(
 
 
 @commands.command()
+def compare_exits(
+    observations: Annotated[Path, typer.Argument(help="observations.npz of videos that the model was not trained on.")],
+    out: Annotated[Path, typer.Option(help="A folder of experiments: exits.json goes there, for `fovea report`.")],
+    on: Annotated[list[Path] | None, typer.Option(help="Other observations to spend the thresholds on.")] = None,
+) -> None:
+    """Compare leaving by entropy, by entropy and label, and at random at equal mean cost; cross-fitted over groups."""
+    from training.judge.exit_comparison import COMPARISONS, cross_fitted, on_other_videos, write_comparisons
+    from training.judge.observations import Observations
+
+    solved_on = Observations.load(observations)
+    others = [Observations.load(path) for path in on or []]
+    comparisons = [cross_fitted(solved_on, name=f"{solved_on.model}, {solved_on.split}")]
+    comparisons += [on_other_videos(solved_on, seen, name=f"{seen.model}, {seen.split}") for seen in others]
+    write_comparisons(out / COMPARISONS, comparisons)
+    stderr.print(f"written: {out / COMPARISONS}")
+
+
+@commands.command()
 def report(
     results: Annotated[Path, typer.Argument(help="A folder with NAME/result.json for each experiment NAME.")],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("docs/RESULTS.md"),
@@ -160,6 +183,8 @@ def _print_bundled(bundled: "Bundled") -> None:
         )
     stderr.print(f"calibrated on {calibration.data} (the figures below are of these videos)")
     _print_table(table)
+    if calibration.warning is not None:
+        stderr.print(calibration.warning, style="yellow")
     (flops, accuracy), measured = bundle.frontier[-1], bundle.manifest.measured
     assert measured is not None, "calibration measures"
     stderr.print(

@@ -76,14 +76,16 @@ def serve(
     ] = None,
 ) -> None:
     """Serve recognitions over HTTP until SIGTERM; then finish what was admitted, and stop."""
-    from service import server
+    from service import logs, server
     from service.settings import Settings
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     if bundle:
         given |= {"bundles": tuple(bundle), "shipped_bundles": False}
-    server.serve(Settings.read(**given))
+    logs.install("text")  # warnings about the settings themselves
+    settings = Settings.read(**given)
+    logs.install(settings.log_format)
+    server.serve(settings)
 
 
 @cli.command()

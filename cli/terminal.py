@@ -21,6 +21,8 @@ def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
     console.print(Text.assemble("\n", (str(path), "bold"), f"  {labels}"))
     if not answer.trained:
         console.print(f"{answer.model} is untrained: its labels mean nothing", style="yellow")
+    if not answer.calibrated:
+        console.print(f"{answer.model} could not be calibrated: its scores are a guess", style="yellow")
     table = Table("step", "kind", "GFLOPs", "entropy / nats", "top label", "score", "cube", box=None, pad_edge=False)
     for step in answer.compute.steps:
         table.add_row(

@@ -25,7 +25,8 @@ FoveaError
 ├── Unavailable               the service cannot answer now
 │   ├── NotReady              still loading
 │   ├── Draining              shutting down
-│   └── DeadlineBeforeGlance  the deadline passed before there was any answer to give
+│   ├── DeadlineBeforeGlance  the deadline passed before there was any answer to give
+│   └── OutOfMemory           what the model looks at does not fit the device's memory
 ├── RequestCancelled          the client left; nobody reads this
 ├── InferenceFailed           a bug or a broken device; the batch it hit is lost
 ├── ServerProblem             clients only: an answer that this version does not know
@@ -278,6 +279,15 @@ class DeadlineBeforeGlance(Unavailable):
     slug = "deadline-before-glance"
     title = "The deadline passed before there was an answer"
     advice = "Give `deadline_ms` more time (`least_ms` is the fastest answer so far), or leave it out."
+
+
+class OutOfMemory(Unavailable):
+    slug = "out-of-memory"
+    title = "The model does not fit the memory"
+    advice = (
+        "`detail` says what was to be looked at. The service goes on; this model may never fit here: ask for another, "
+        "or have it served where there is more memory."
+    )
 
 
 class RequestCancelled(FoveaError):

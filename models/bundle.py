@@ -63,6 +63,17 @@ class Bundle:
         return self.calibration.grid
 
     @property
+    def scores_calibrated(self) -> bool:
+        """Whether a calibration set could tell how sure the model may be."""
+        return self.calibrated and self.calibration.warning is None
+
+    @property
+    def label_offsets_nats(self) -> tuple[tuple[float, ...], ...]:
+        """By how much thresholds differ between labels (`models.exit_rules`); empty under plain Eq. 7."""
+        offsets = self.calibration.offsets
+        return () if offsets is None else offsets.nats
+
+    @property
     def default_budget_flops(self) -> int:
         """B of Eq. 7 for a request that names none."""
         return round(self.manifest.default_budget_gflops * 1e9)
@@ -95,7 +106,8 @@ class Bundle:
             ("Intended use", facts.card.intended_use),
             ("Limits", facts.card.limits),
             ("Measured on", measured.data if measured else "nothing yet"),
-            ("Calibrated on", self.calibration.data),
+            ("Calibrated on", "; ".join(filter(None, (self.calibration.data, self.calibration.warning)))),
+            ("Exit rule", self.calibration.told_exit_rule),
             ("Training data", origin.data),
             ("Recipe", f"{origin.recipe}; seed {origin.seed}; commit {origin.commit or 'none'}"),
             ("Licence", facts.licence),

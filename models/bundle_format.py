@@ -141,7 +141,8 @@ class SolvedBudget(_Strict):
 
 
 class CalibrationFile(_Strict):
-    """calibration.json; the set itself is calibration.safetensors (entropy_NK float32, correct_NK uint8).
+    """calibration.json; the set itself is calibration.safetensors (entropy_NK float32, correct_NK uint8, top_label_NK
+    int32; bundles made before it was kept have no top_label_NK and are read).
 
     Of a bundle that is not calibrated: temperatures by rule, and one budget, the full cost, whose thresholds stop
     nothing.
@@ -149,6 +150,9 @@ class CalibrationFile(_Strict):
 
     data: str = Field(min_length=1)
     temperatures_K: tuple[float, ...] = Field(min_length=1)
+    exit_rule: Literal["entropy", "entropy_by_label"] = "entropy"
+    label_offsets_nats: tuple[tuple[float, ...], ...] | None = None
+    """Of the rule entropy_by_label (`models.exit_rules`): a row per step but the last, a number per label."""
     grid: tuple[SolvedBudget, ...] = Field(min_length=1)
 
 

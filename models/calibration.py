@@ -26,6 +26,7 @@ from models.bundle_format import (
     read_bytes,
     read_json,
 )
+from models.exit_rules import ExitRule, LabelOffsets
 from models.thresholds import NEVER_NATS, BudgetGrid, GridPoint, Solution, evaluate
 
 _WAY_OUT = "calibrate again"
@@ -35,7 +36,8 @@ _WAY_OUT = "calibrate again"
 class Calibration:
     """`entropy_NK` float32 in nats, after the temperatures; `correct_NK` bool. `data` says what the videos were.
 
-    Without videos (N = 0) nothing was solved, and accuracies are NaN.
+    Without videos (N = 0) nothing was solved, and accuracies are NaN. `top_label_NK` int32 is what each exit said; None
+    in bundles made before it was kept, which know no `offsets`.
     """
 
     data: str
@@ -43,6 +45,40 @@ class Calibration:
     entropy_NK: NDArray[np.float32]
     correct_NK: NDArray[np.bool_]
     grid: BudgetGrid
+    top_label_NK: NDArray[np.int32] | None = None
+    offsets: LabelOffsets | None = None
+    """By how much thresholds differ between labels; None: not at all (plain Eq. 7)."""
+
+    @property
+    def exit_rule(self) -> ExitRule:
+        return "entropy" if self.offsets is None else "entropy_by_label"
+
+    @property
+    def told_exit_rule(self) -> str:
+        """A sentence for the model card."""
+        if self.offsets is not None:
+            return "entropy_by_label: thresholds on entropy that differ between labels"
+        if self.top_label_NK is None:
+            return "entropy (Eq. 7): the calibration set keeps no top labels; calibrate again for thresholds by label"
+        return "entropy (Eq. 7)"
+
+    def held_against_thresholds(
+        self, entropy_NK: NDArray[np.float32], top_label_NK: NDArray[np.integer]
+    ) -> NDArray[np.float32]:
+        """Of any videos' entropies, what the grid's thresholds are for: less the offsets, where there are some."""
+        return entropy_NK if self.offsets is None else self.offsets.less(entropy_NK, top_label_NK)
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with the set: where all answers are right, or none is, nothing tells how sure to be."""
+        shares_K = self.correct_NK.mean(axis=0)
+        blind = [str(step) for step, share in enumerate(shares_K) if share in {0.0, 1.0}]
+        if not blind:
+            return None
+        return (
+            f"these clips cannot calibrate: at step {', '.join(blind)} all {len(self.correct_NK)} answers were right, "
+            "or all were wrong, so the scores are a guess; calibrate on more clips, and on harder ones"
+        )
 
 
 NOT_CALIBRATED = "none: all steps are taken, whatever the budget"
@@ -66,6 +102,8 @@ def calibration_files(calibration: Calibration) -> dict[str, bytes]:
     content = CalibrationFile(
         data=calibration.data,
         temperatures_K=calibration.temperatures_K,
+        exit_rule=calibration.exit_rule,
+        label_offsets_nats=None if calibration.offsets is None else calibration.offsets.nats,
         grid=tuple(
             SolvedBudget(budget_flops=point.budget_flops, thresholds_nats=point.solution.thresholds_nats)
             for point in calibration.grid.points
@@ -78,6 +116,8 @@ def calibration_files(calibration: Calibration) -> dict[str, bytes]:
         "entropy_NK": np.ascontiguousarray(calibration.entropy_NK),
         "correct_NK": np.ascontiguousarray(calibration.correct_NK, dtype=np.uint8),
     }
+    if calibration.top_label_NK is not None:
+        arrays["top_label_NK"] = np.ascontiguousarray(calibration.top_label_NK, dtype=np.int32)
     return {CALIBRATION: text, CALIBRATION_SET: save(arrays)}
 
 
@@ -86,10 +126,17 @@ def read_calibration(folder: Path, step_flops: Sequence[int], num_labels: int, *
     content = read_json(folder, CALIBRATION, CalibrationFile)
     if not solved:
         return _read_none(folder, content, step_flops)
-    entropy_NK, correct_NK = _read_set(folder, len(step_flops), num_labels)
+    entropy_NK, correct_NK, top_label_NK = _read_set(folder, len(step_flops), num_labels)
     _check_temperatures(folder, content.temperatures_K, len(step_flops))
-    grid = _read_grid(folder, content.grid, entropy_NK, correct_NK, step_flops)
-    return Calibration(content.data, content.temperatures_K, entropy_NK, correct_NK, grid)
+    offsets = _read_offsets(folder, content, len(step_flops), num_labels)
+    held_NK = entropy_NK
+    if offsets is not None:
+        if top_label_NK is None:
+            rule = "thresholds by label need top_label_NK beside entropies and correctness"
+            raise BundleError(folder, f"{CALIBRATION}.exit_rule", content.exit_rule, rule, _WAY_OUT)
+        held_NK = offsets.less(entropy_NK, top_label_NK)
+    grid = _read_grid(folder, content.grid, held_NK, correct_NK, step_flops)
+    return Calibration(content.data, content.temperatures_K, entropy_NK, correct_NK, grid, top_label_NK, offsets)
 
 
 def _read_none(folder: Path, content: CalibrationFile, step_flops: Sequence[int]) -> Calibration:
@@ -102,7 +149,9 @@ def _read_none(folder: Path, content: CalibrationFile, step_flops: Sequence[int]
     return wanted
 
 
-def _read_set(folder: Path, num_steps: int, num_labels: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _read_set(
+    folder: Path, num_steps: int, num_labels: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int32] | None]:
     try:
         arrays = load(read_bytes(folder, CALIBRATION_SET))
     except SafetensorError as error:
@@ -110,8 +159,12 @@ def _read_set(folder: Path, num_steps: int, num_labels: int) -> tuple[NDArray[np
     found = {name: f"{array.dtype} {list(array.shape)}" for name, array in sorted(arrays.items())}
     num_videos = len(arrays["entropy_NK"]) if "entropy_NK" in arrays and arrays["entropy_NK"].ndim else 0
     shape = [max(num_videos, 1), num_steps]
-    if found != {"correct_NK": f"uint8 {shape}", "entropy_NK": f"float32 {shape}"}:
-        rule = f"it must hold entropy_NK (float32) and correct_NK (uint8), a row per video, {num_steps} columns (steps)"
+    wanted = {"correct_NK": f"uint8 {shape}", "entropy_NK": f"float32 {shape}"}
+    if found not in (wanted, {**wanted, "top_label_NK": f"int32 {shape}"}):
+        rule = (
+            "it must hold entropy_NK (float32), correct_NK (uint8) and, unless it is old, top_label_NK (int32), a row "
+            f"per video, {num_steps} columns (steps)"
+        )
         raise BundleError(folder, CALIBRATION_SET, found, rule, _WAY_OUT)
     entropy_NK, correct_NK = arrays["entropy_NK"], arrays["correct_NK"]
     highest = math.log(num_labels) + 1e-3  # rounding
@@ -122,7 +175,29 @@ def _read_set(folder: Path, num_steps: int, num_labels: int) -> tuple[NDArray[np
     if correct_NK.max() > 1:
         rule = "correctness is 0 or 1"
         raise BundleError(folder, f"{CALIBRATION_SET}.correct_NK", int(correct_NK.max()), rule, _WAY_OUT)
-    return entropy_NK, correct_NK.astype(np.bool_)
+    top_label_NK = arrays.get("top_label_NK")
+    if top_label_NK is not None and not ((top_label_NK >= 0) & (top_label_NK < num_labels)).all():
+        worst = (int(top_label_NK.min()), int(top_label_NK.max()))
+        rule = f"labels are numbered from 0 to {num_labels - 1}"
+        raise BundleError(folder, f"{CALIBRATION_SET}.top_label_NK (least, greatest)", worst, rule, _WAY_OUT)
+    return entropy_NK, correct_NK.astype(np.bool_), top_label_NK
+
+
+def _read_offsets(folder: Path, content: CalibrationFile, num_steps: int, num_labels: int) -> LabelOffsets | None:
+    nats = content.label_offsets_nats
+    field = f"{CALIBRATION}.label_offsets_nats"
+    if (nats is None) != (content.exit_rule == "entropy"):
+        rule = f"exit_rule is {content.exit_rule}, and the rule entropy_by_label has offsets where entropy has none"
+        raise BundleError(folder, field, nats, rule, _WAY_OUT)
+    if nats is None:
+        return None
+    if [len(row) for row in nats] != [num_labels] * (num_steps - 1):
+        rule = f"there must be {num_steps - 1} rows, one per step but the last, of {num_labels} labels"
+        raise BundleError(folder, field, [len(row) for row in nats], rule, _WAY_OUT)
+    try:
+        return LabelOffsets(nats)
+    except ValueError as error:
+        raise BundleError(folder, field, nats, str(error), _WAY_OUT) from error
 
 
 def _check_temperatures(folder: Path, temperatures_K: Sequence[float], num_steps: int) -> None:
@@ -149,7 +224,9 @@ def _read_grid(
         if len(point.thresholds_nats) != len(step_flops) - 1:
             rule = f"there must be {len(step_flops) - 1}, one per step but the last"
             raise BundleError(folder, field, point.thresholds_nats, rule, _WAY_OUT)
-        solution = evaluate(entropy_NK, correct_NK, step_flops, point.thresholds_nats)
+        # The full cost buys all steps, also of a bundle that was made before that was a rule.
+        thresholds = point.thresholds_nats if point.budget_flops < full else (NEVER_NATS,) * (len(step_flops) - 1)
+        solution = evaluate(entropy_NK, correct_NK, step_flops, thresholds)
         if solution.mean_cost_flops > point.budget_flops:
             rule = (
                 f"on the stored calibration set they cost {solution.mean_cost_flops:.0f} FLOPs on average, "

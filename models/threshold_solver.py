@@ -6,7 +6,7 @@ Up to three steps the answer is exact: every pair of thresholds is looked at. Be
 GFNet (exit shares proportional to p^k, p bisected to meet the budget) is the warm start, and a coordinate search
 improves on it: with the other thresholds fixed, one threshold is a sweep over the sorted entropies of the videos that
 reach it. A tight budget leaves such a search few moves, so it also starts from the points of a Lagrangian path
-(correct - price * cost, price falling), which lie just below and just above the budget.
+(worth - price * cost, price falling), which lie just below and just above the budget.
 
 Shape suffixes: N calibration videos, K steps, R videos that reach a step (in order of entropy), P ways to cut these.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.threshold_levels import Choose, Cuts, Ints, Later, RankedVideos, Scored
-from models.thresholds import BudgetGrid, GridPoint, Solution, evaluate
+from models.thresholds import ALWAYS_NATS, BudgetGrid, GridPoint, Solution, evaluate
 
 NUM_BUDGETS = 16  # a request between two grid points leaves at most 1/15 of the span unused
 _EXACT_STEPS = 3
@@ -32,15 +32,26 @@ def solve_grid(
     step_flops: Sequence[int],
     *,
     num_budgets: int = NUM_BUDGETS,
+    worth_NK: NDArray[np.float64] | None = None,
+    offset_NK: NDArray[np.float64] | None = None,
 ) -> BudgetGrid:
-    """Thresholds for budgets evenly spaced from the price of a glance to the full cost.
+    """Thresholds for budgets evenly spaced from the price of a glance to the full cost, which buys all steps.
 
-    Guaranteed on the calibration set at every grid point: mean cost <= budget, accuracy not below `geometric`'s, and
-    not below that of any smaller budget. `step_flops[k]` is the price of step k alone.
+    Guaranteed on the calibration set at every grid point: mean cost <= budget. Below the full cost: worth not below
+    `geometric`'s, and not below that of any smaller budget. Worth is accuracy, or the mean of `worth_NK` in [0, 1]
+    (`models.smoothed_correctness`) where that is given: then accuracy itself is promised nothing.
+    `offset_NK` is subtracted from the entropies first (`models.exit_rules`): thresholds are for the difference.
+    `step_flops[k]` is the price of step k alone.
     Raises ValueError when the shapes disagree, the set is empty, an entropy is no entropy, or a step is free.
     """
     assert num_budgets >= 2, "a grid spans from the glance to the full cost"
-    videos = RankedVideos(entropy_NK, correct_NK, step_flops)
+    if entropy_NK.dtype != np.float32 or not ((entropy_NK >= 0) & (entropy_NK < ALWAYS_NATS)).all():
+        raise ValueError(
+            "an entropy is negative, NaN, infinite or not float32: compute it with models.thresholds.entropy_nats"
+        )
+    if offset_NK is not None:
+        entropy_NK = (entropy_NK - offset_NK).astype(np.float32)
+    videos = RankedVideos(entropy_NK, correct_NK, step_flops, worth_NK)
     least, full = int(videos.spent_K[0]), int(videos.spent_K[-1])
     budgets = sorted({least + (full - least) * i // (num_budgets - 1) for i in range(num_budgets)})
     limits = [budget * videos.num for budget in budgets]
@@ -50,6 +61,8 @@ def solve_grid(
     best = found[0]
     for budget, scored in zip(budgets, found, strict=True):
         best = scored if scored.beats(best) else best  # what a smaller budget allows, this one allows too
+        if budget == full:
+            best = videos.score(np.zeros_like(videos.always))  # who can pay for all steps gets them
         solution = evaluate(entropy_NK, correct_NK, step_flops, videos.thresholds_nats(best.levels))
         assert solution.mean_cost_flops <= budget, "the solver broke its budget"
         points.append(GridPoint(budget, solution))
@@ -66,22 +79,22 @@ def geometric(
 
 
 def _within(limit: int) -> Choose:
-    """The most correct cut that costs at most `limit` in all, the cheapest of these on a tie."""
+    """The worthiest cut that costs at most `limit` in all, the cheapest of these on a tie."""
 
-    def choose(correct_P: Ints, cost_P: Ints) -> int | None:
+    def choose(worth_P: Ints, cost_P: Ints) -> int | None:
         first = int(np.searchsorted(-cost_P, -limit))  # costs fall: all cuts from here on are affordable
         if first == len(cost_P):
             return None
-        return len(cost_P) - 1 - int(correct_P[first:][::-1].argmax())
+        return len(cost_P) - 1 - int(worth_P[first:][::-1].argmax())
 
     return choose
 
 
-def _at_price(correct_per_flop: float) -> Choose:
-    """The best cut where every FLOP costs so many correct answers."""
+def _at_price(worth_per_flop: float) -> Choose:
+    """The best cut where every FLOP costs so much worth."""
 
-    def choose(correct_P: Ints, cost_P: Ints) -> int:
-        worth = correct_P - correct_per_flop * cost_P
+    def choose(worth_P: Ints, cost_P: Ints) -> int:
+        worth = worth_P - worth_per_flop * cost_P
         return len(worth) - 1 - int(worth[::-1].argmax())
 
     return choose
@@ -97,19 +110,19 @@ def _exhaustive(videos: RankedVideos, limits: Sequence[int]) -> list[Scored]:
     for first in firsts:
         levels = np.array([*first, 0], dtype=np.int64)
         reached_KN, gone = videos.arrivals(levels)
-        later = Later(videos.correct_NK[:, -1], np.full(videos.num, videos.spent_K[-1]))
+        later = Later(videos.worth_NK[:, -1], np.full(videos.num, videos.spent_K[-1]))
         cuts = videos.cuts(last, reached_KN[last], gone[last], later)
         for i, cut in enumerate(_best_from(cuts, limits)):
             if cut is not None:
-                found = Scored(np.array([*first, cuts.levels_P[cut]]), int(cuts.correct_P[cut]), int(cuts.cost_P[cut]))
+                found = Scored(np.array([*first, cuts.levels_P[cut]]), int(cuts.worth_P[cut]), int(cuts.cost_P[cut]))
                 best[i] = found if found.beats(best[i]) else best[i]
     return best
 
 
 def _best_from(cuts: Cuts, limits: Sequence[int]) -> Iterator[int | None]:
     """What `_within` would choose under each of many limits, in one pass."""
-    correct_P = cuts.correct_P[::-1]  # cheapest first
-    record_P = np.maximum.accumulate(correct_P)
+    worth_P = cuts.worth_P[::-1]  # cheapest first
+    record_P = np.maximum.accumulate(worth_P)
     fresh_P = np.diff(record_P, prepend=-1) > 0
     holder_P = np.maximum.accumulate(np.where(fresh_P, np.arange(len(record_P)), 0))
     affordable = np.searchsorted(cuts.cost_P[::-1], limits, side="right")
@@ -126,7 +139,7 @@ def _search(videos: RankedVideos, limits: Sequence[int]) -> list[Scored]:
         below = [scored for scored in path if scored.step_flops <= limit]
         above = [scored for scored in path if scored.step_flops > limit]
         starts = [warm, *found[-1:]]
-        starts += [max(below, key=lambda scored: scored.correct)] if below else []
+        starts += [max(below, key=lambda scored: scored.worth)] if below else []
         starts += [min(above, key=lambda scored: scored.step_flops)] if above else []
         polished = [videos.score(videos.rounds(start.levels, _within(limit))) for start in starts]
         best = warm
@@ -138,14 +151,15 @@ def _search(videos: RankedVideos, limits: Sequence[int]) -> list[Scored]:
 
 
 def _lagrangian_path(videos: RankedVideos) -> list[Scored]:
-    """Coordinate optima of correct - price * cost, from a price at which all leave at once to nearly free cost."""
+    """Coordinate optima of worth - price * cost, from a price at which all leave at once to nearly free cost."""
     span = int(videos.spent_K[-1] - videos.spent_K[0])
-    prices = np.geomspace(1e3, 1e-3, _NUM_PRICES) / span  # one video more correct is worth 0.001 to 1000 spans
+    # one right answer more is worth 0.001 to 1000 spans
+    prices = np.geomspace(1e3, 1e-3, _NUM_PRICES) * videos.unit / span
     path = [videos.score(videos.always)]
     for price in prices.tolist():
         starts = [path[-1].levels, np.zeros_like(videos.always)]
         tried = [videos.score(videos.rounds(levels, _at_price(price))) for levels in starts]
-        path.append(max(tried, key=lambda scored: scored.correct - price * scored.step_flops))
+        path.append(max(tried, key=lambda scored: scored.worth - price * scored.step_flops))
     return path
 
 

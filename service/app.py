@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from service.api.body.spool import sweep
-from service.api.edge import problems
+from service.api.edge import openapi, problems
 from service.api.edge.guard import Guard
 from service.api.edge.heads import Heads
 from service.api.models import routes as model_routes
@@ -98,6 +98,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     for part in (recognition_routes, stream_routes, model_routes, health, problem_pages):
         app.include_router(part.router)
     playground.install(app)
+    openapi.install(app)
     return app
 
 
@@ -147,12 +148,15 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         decode_rate=sandbox.decode_rate,
         flop_rate=engine.flop_rate,
     )
+    offers = [_offer(model) for model in loaded]
+    for offer in offers:
+        metrics.model_loaded(offer.name, offer.digest, offer.task, trained=offer.trained)
     metrics.decode_places_used.set_function(lambda: admission.places)
     metrics.reserved_flops.set_function(lambda: admission.flops)
     engine.start()
     try:
         yield Pipeline(
-            offers=[_offer(model) for model in loaded],
+            offers=offers,
             engine=engine,
             lanes=Lanes(Lane("upload", 1 - settings.camera_share), Lane("camera", settings.camera_share)),
             sandbox=sandbox,
@@ -226,9 +230,11 @@ def _offer(model: "Model") -> Offer:
         calibrated=bundle.calibrated,
         clip_rule=bundle.clip_rule,
         step_flops=model.recognizer.step_flops,
+        scores_calibrated=bundle.scores_calibrated,
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
+        label_offsets_nats=bundle.label_offsets_nats,
         # what random weights reach by chance is no measurement of a model
         frontier=tuple(MeasuredPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
         card=bundle.card,

@@ -104,11 +104,13 @@ def tiny_model(
         labels=LABELS,
         trained=bool(frontier),
         calibrated=True,
+        scores_calibrated=True,
         clip_rule=SPEC,
         default_budget_flops=180_000_000,
         grid=SimpleNamespace(points=(point(100_000_000, (9.0, 9.0)), point(180_000_000, thresholds))),
         frontier=frontier,
         paper_flops=None,
+        label_offsets_nats=(),
         card=(("Limits", "knows three colours"),),
     )
     return SimpleNamespace(bundle=bundle, recognizer=recognizer if recognizer is not None else TinyRecognizer())

@@ -32,7 +32,8 @@ from training.fit.folds import fold_folder
 from training.fit.networks import build
 from training.fit.run import BEST, DONE, Run, read_run
 from training.judge.calibrate import calibrate, measure
-from training.judge.crossfit import NUM_FOLDS, cross_fit, least_sufficient_budget
+from training.judge.crossfit import NUM_FOLDS
+from training.judge.exit_comparison import default_budget_flops
 from training.judge.observations import Observations
 from training.judge.observe import label_numbers, observe_dataset, readable
 from training.judge.statistics import calibration_error
@@ -131,7 +132,7 @@ def bundle_run(
         trained=True,
         architecture=Architecture(family=family.name, config=config.to_dict()),
         clip=_framing(run.clip),
-        default_budget_gflops=told.default_budget_gflops or default_budget_flops(seen, calibration) / 1e9,
+        default_budget_gflops=told.default_budget_gflops or usual_budget_flops(seen, calibration) / 1e9,
         licence=told.licence,
         provenance=Provenance(
             data=f"{run.data.num_training} videos of {root.resolve().stem}; terms: {told.data_terms}",
@@ -263,17 +264,16 @@ def calibration_errors(seen: Observations, temperatures_K: list[float] | tuple[f
     return tuple(calibration_error(tempered_NKC[:, k], seen.labels_N) for k in range(len(seen.step_flops_K)))
 
 
-def default_budget_flops(seen: Observations, calibration: Calibration) -> int:
-    """The least budget that costs no accuracy, cross-fitted; with too few groups for that, the middle of the span."""
+def usual_budget_flops(seen: Observations, calibration: Calibration) -> int:
+    """By the rule of `exit_comparison`; with too few groups for that, the middle of the span."""
     grid = calibration.grid
     if grid.least_flops == grid.full_flops:
         return grid.full_flops
     try:
         folds = min(NUM_FOLDS, len(set(zip(seen.sources_N, seen.groups_N, strict=True))))
-        trials = cross_fit(seen, num_folds=folds)
+        return default_budget_flops(seen, num_folds=folds)
     except ValueError:
         return (grid.least_flops + grid.full_flops) // 2
-    return least_sufficient_budget(trials, float(seen.correct_NK[:, -1].mean()))
 
 
 def _calibration_data(seen: Observations, root: Path, run: Run) -> str:

@@ -17,9 +17,9 @@ from training.bundling import (
     Bundled,
     calibration_errors,
     check_name,
-    default_budget_flops,
     describe_videos,
     measure_fresh,
+    usual_budget_flops,
 )
 from training.data.dataset import Dataset, read_dataset
 from training.data.frames import FrameStore
@@ -80,7 +80,7 @@ def calibrate_bundle(
         "name": target.name,
         "calibration": "solved",
         "measured": measured,
-        "default_budget_gflops": default_budget_gflops or default_budget_flops(seen, calibration) / 1e9,
+        "default_budget_gflops": default_budget_gflops or usual_budget_flops(seen, calibration) / 1e9,
     }
     weights = load_file(folder / WEIGHTS)  # as they lie there, whatever their precision
     written = write_bundle(target.parent, Description(**values), weights, calibration, replace=out is None or overwrite)

@@ -33,6 +33,8 @@ HALVES = ((0.5,) * 3, (0.5,) * 3)
 """MMAction2's: 127.5 of 255, both."""
 STRIDES = {8: 32, 16: 16, 96: 4}
 """The paper's, by number of frames: Base, HR, L."""
+FIXED = {"model_type": "timesformer", "hidden_act": "gelu", "layer_norm_eps": 1e-6, "qkv_bias": True}
+"""Of a HuggingFace folder: what is no choice here."""
 FRAMES_PER_S = 30  # what strides count in
 
 
@@ -71,6 +73,7 @@ def import_checkpoint(source: str, labels_file: Path, out: Path, asked: Asked, *
     labels = read_labels(labels_file)
     file = read_foreign_file(source)
     config = file.facts.get(HUGGINGFACE_CONFIG, {})
+    _check_config(config, file.path)
     num_heads = asked.num_heads or config.get("num_attention_heads")
     found = read_foreign(file.tensors, num_heads=num_heads, num_views=asked.num_views)
     _check_labels(labels, found.config.num_classes, config, labels_file)
@@ -80,6 +83,10 @@ def import_checkpoint(source: str, labels_file: Path, out: Path, asked: Asked, *
         f"{found.config.num_heads} heads of {found.config.dim // found.config.num_heads}",
         f"left {len(found.left)} tensors that mean nothing: {', '.join(found.left) or 'none'}",
     ]
+    if found.config.scheme == "space" and asked.num_frames is None:  # it learns no times, so no tensor tells
+        asked = replace(asked, num_frames=config.get("num_frames"))
+        told = f"{asked.num_frames} frames: as the folder says" if asked.num_frames else "8 frames: assumed"
+        notes.append(told)
     found, fitted = _fitted(found, asked)
     found, normalised = _normalised(found, file, asked)
     framing, framed = _framing(found, file, asked)
@@ -141,6 +148,16 @@ def read_labels(path: Path) -> tuple[str, ...]:
         if set(numbers) == set(map(str, range(len(content)))):
             return tuple(numbers[str(number)] for number in range(len(content)))
     raise ValueError(f"the labels {path} are neither a list nor an object that numbers them from 0; write one of these")
+
+
+def _check_config(config: Mapping[str, Any], path: Path) -> None:
+    """What transformers' TimeSformer can be and ours cannot: no tensor's shape would show it."""
+    for name, wanted in FIXED.items():
+        if config.get(name, wanted) != wanted:
+            raise ValueError(
+                f"{path / HUGGINGFACE_CONFIG} says {name} {config[name]!r}, but a TimeSformer here has {wanted!r}; it "
+                f"would answer otherwise than where it was trained, and is refused"
+            )
 
 
 def _check_labels(labels: Sequence[str], num_classes: int, config: Mapping[str, Any], path: Path) -> None:

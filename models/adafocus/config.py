@@ -12,6 +12,7 @@ from models.channels import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
 
 Aggregation: TypeAlias = Literal["max_pool", "average", "joint_statistics"]
 FocusInput: TypeAlias = Literal["frames", "differences"]
+PolicyHead: TypeAlias = Literal["fully_connected", "heat_map"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class AdaFocusConfig:
     """Predictions after cubes rest on the glance, too; false: on the cubes alone (an ablation of Table 5)."""
     classifier_hidden: int = 4096
     """Width of the MLPs before the running maxima; the other forms have none and ignore it."""
+    policy: PolicyHead = "fully_connected"
+    """`fully_connected`: the paper's; `heat_map`: judges every cell of the glance's map alike (`heat_map`)."""
     policy_conv: int = 64
     policy_hidden: tuple[int, ...] = (1024, 512)
     dropout: float = 0.2
@@ -60,6 +63,8 @@ class AdaFocusConfig:
     def __post_init__(self) -> None:
         if self.focus_input not in get_args(FocusInput):
             raise ValueError(f"focus_input is {self.focus_input!r}, but must be one of {get_args(FocusInput)}")
+        if self.policy not in get_args(PolicyHead):
+            raise ValueError(f"policy is {self.policy!r}, but must be one of {get_args(PolicyHead)}")
         _check_positive(self)
         _check_glance(self)
         _check_cubes(self)

@@ -19,6 +19,7 @@ from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import place_cubes
 from models.adafocus.encoders import FocusEncoder, GlanceEncoder
 from models.adafocus.enlarged import centres, crop_enlarged, enlarged_axes, enlarged_size, interpolate, shifts_in_cells
+from models.adafocus.heat_map import HeatMapPolicy
 from models.adafocus.pixels import crop_between_pixels
 from models.adafocus.policy import Policy
 
@@ -42,7 +43,8 @@ class AdaFocusV3(nn.Module):
         super().__init__()
         self.config = config
         self.glance = GlanceEncoder(config)
-        self.policy = Policy(config, self.glance.num_features)
+        head = HeatMapPolicy if config.policy == "heat_map" else Policy
+        self.policy: Policy | HeatMapPolicy = head(config, self.glance.num_features)
         self.focus = FocusEncoder(config)
         self.classifier = build_classifier(config, self.glance.num_features, self.focus.num_features)
         self.auxiliary_dropout = nn.Dropout(config.dropout)

@@ -4,6 +4,7 @@ Semantics (docs/ARCHITECTURE.md, "Budgets"): `budget_flops` is B of AdaFocusV3's
 videos through the thresholds; `max_flops` bounds this one video; both are settled here, before anything is spent.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,7 +43,9 @@ class Offer:
     grid: tuple[GridPoint, ...]
     frontier: tuple[MeasuredPoint, ...] = ()
     card: tuple[tuple[str, str], ...] = ()  # the model card: (heading, text)
-    calibrated: bool = True
+    calibrated: bool = True  # False: no thresholds were solved; all steps are taken
+    scores_calibrated: bool = True  # False: nothing told how sure it may be
+    label_offsets_nats: tuple[tuple[float, ...], ...] = ()  # where thresholds differ between labels
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 
     @property
@@ -93,10 +96,12 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -
         model=offer.name,
         step_flops=offer.step_flops,
         thresholds_nats=offer.point_at(budget_flops).solution.thresholds_nats,
+        label_offsets_nats=offer.label_offsets_nats,
         budget_flops=budget_flops,
         max_flops=options.max_flops,
         deadline_ms=options.deadline_ms,
         top_k=options.top_k,
+        max_entropy_nats=math.log(len(offer.labels)),
     )
 
 

@@ -3,6 +3,7 @@
 "FLOPs" are multiply-adds of convolutions, linear layers and matrix products, as the papers count them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -21,7 +22,8 @@ from video.clip import Clip, VideoInfo
 class Plan:
     """What one request may do, settled before anything is spent.
 
-    `step_flops[k]` is the price of step k; `thresholds_nats[k]` is eta_k, one for every step but the last.
+    `step_flops[k]` is the price of step k; `thresholds_nats[k]` is eta_k, one for every step but the last;
+    `label_offsets_nats[k]` has a number per label where thresholds differ between labels (`models.exit_rules`).
     """
 
     model: str
@@ -31,6 +33,8 @@ class Plan:
     max_flops: int | None  # bounds this one
     deadline_ms: int | None  # wall-clock from the end of the upload
     top_k: int
+    max_entropy_nats: float = math.inf  # ln of the number of labels: no answer is less sure
+    label_offsets_nats: tuple[tuple[float, ...], ...] = ()
 
     @property
     def most_flops(self) -> int:

@@ -5,8 +5,9 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+import httpx
 import pytest
 
 from tests.serving import Served, serving
@@ -248,3 +249,28 @@ class TestBodies:
             answer = everything(client)
             assert answer.startswith(b"HTTP/1.1 408"), answer
             assert b"1000000 are the least" in answer
+
+
+def test_followers_are_counted_whatever_ids_they_choose() -> None:
+    with serving(max_stream_followers=2, stream_allowed_networks=("127.0.0.0/8",)) as served, ExitStack() as held:
+        stream = served.client.post("/v1/streams", json={"url": "rtsp://127.0.0.1:9/nobody"}).json()["id"]
+        for _ in range(2):
+            client = held.enter_context(httpx.Client(base_url=served.url, trust_env=False, timeout=30))
+            following = client.stream("GET", f"/v1/streams/{stream}/events", headers={"X-Request-ID": "same"})
+            assert held.enter_context(following).status_code == 200
+        third = served.client.get(f"/v1/streams/{stream}/events", headers={"X-Request-ID": "same"})
+        assert (third.status_code, third.json()["type"]) == (429, "/problems/overloaded")
+
+
+def test_the_end_of_an_event_stream_s_sending_client_is_its_end() -> None:
+    """A follower that hangs up gives its place back at once, though half-closed uploads are waited for."""
+    with serving(max_stream_followers=1, stream_allowed_networks=("127.0.0.0/8",)) as served:
+        stream = served.client.post("/v1/streams", json={"url": "rtsp://127.0.0.1:9/nobody"}).json()["id"]
+        for _ in range(3):
+            give_up_s = time.monotonic() + 30
+            while True:
+                with served.client.stream("GET", f"/v1/streams/{stream}/events") as follower:
+                    if follower.status_code == 200:
+                        break
+                assert time.monotonic() < give_up_s, "the place was never given back"
+                time.sleep(0.05)

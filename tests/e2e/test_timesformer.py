@@ -12,11 +12,15 @@ import torch
 
 from models.bundle import Bundle
 from models.bundle_format import MANIFEST
+from models.loading import load_model
+from models.runtime import RuntimeConfig
+from models.runtime.openvino_runtime import import_openvino
 from models.timesformer.config import TimeSformerConfig, tiny
 from models.timesformer.foreign import under_their_names
 from models.timesformer.network import TimeSformer, build_network
 from service.app import load_models
 from tests.clips import cached_clip, moving_square, noise
+from tests.conftest import require
 from tests.serving import Served, serving
 from tests.timesformers import huggingface, pixels, randomise
 from tests.unit.training.trained import make_data
@@ -126,14 +130,14 @@ def test_a_huggingface_folder_answers_as_transformers_and_is_loaded_there_again(
         torch.testing.assert_close(again(pixels(views[1])).logits, model(pixels(views[1])).logits)
 
 
-def test_openvino_answers_as_torch_within_a_thousandth(served: Served, bundles: Path) -> None:
+def test_openvino_answers_as_the_service_on_torch_within_a_thousandth(served: Served, bundles: Path) -> None:
     wanted = scores(served.post(video().read_bytes(), f"?model={OFFICIAL}").json(), LABELS)
-    with serving(
-        load=load_models, bundles=(bundles / OFFICIAL,), runtime="openvino", precision="fp32", num_threads=1,
-        default_model=OFFICIAL,
-    ) as other:  # fmt: skip
-        found = scores(other.post(video().read_bytes(), f"?model={OFFICIAL}").json(), LABELS)
-    np.testing.assert_allclose(found, wanted, atol=1e-3)
+    require(import_openvino() is not None, "openvino")
+    model = load_model(bundles / OFFICIAL, runtime=RuntimeConfig(name="openvino", precision="fp32", num_threads=1))
+    states = model.recognizer.glance([decode(str(video()), model.bundle.clip_rule, LIMITS).frames_THWC])
+    for _ in range(2):
+        states = model.recognizer.focus(states)
+    np.testing.assert_allclose(states[0].probabilities_C, wanted, atol=1e-3)
 
 
 def test_many_at_once_are_answered_as_alone(served: Served) -> None:
@@ -210,3 +214,23 @@ def test_a_request_that_alone_exceeds_the_queue_is_admitted_where_it_is_alone(bu
             assert f"this request may need {price:.3g}" in refused.json()["detail"]
             assert int(refused.headers["Retry-After"]) >= 1
         assert any(one.status_code == 200 for one in answers)
+
+
+def test_a_view_that_does_not_fit_the_memory_is_a_clear_error_and_the_service_goes_on(bundles: Path) -> None:
+    model = load_model(bundles / OFFICIAL, runtime=RuntimeConfig(name="torch", precision="fp32", num_threads=1))
+    recognizer = model.recognizer
+    run, failures = recognizer._run_encoder, [1]
+
+    def first_without_memory(views_NHWC: torch.Tensor) -> torch.Tensor:
+        if failures:
+            failures.pop()
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
+        found: torch.Tensor = run(views_NHWC)
+        return found
+
+    recognizer._run_encoder = first_without_memory
+    with serving(load=lambda _: [model], default_model=OFFICIAL) as service:
+        refused = service.post(video().read_bytes(), f"?model={OFFICIAL}")
+        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/out-of-memory")
+        assert "8 frames of 32 x 32 with divided attention do not fit the memory" in refused.json()["detail"]
+        assert service.post(video().read_bytes(), f"?model={OFFICIAL}").status_code == 200

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from models.adafocus.network import AdaFocusV3
-from models.adafocus.policy import Policy
 from training.judge.results import Coordinates
 
 
@@ -24,7 +23,7 @@ def randomise(network: AdaFocusV3, coordinates: Coordinates, seed: int) -> None:
 class RandomPolicy(nn.Module):
     """In place of a policy. Positions follow from the seed and the number of clips seen before."""
 
-    def __init__(self, learned: Policy, coordinates: Coordinates, seed: int) -> None:
+    def __init__(self, learned: nn.Module, coordinates: Coordinates, seed: int) -> None:
         super().__init__()
         self.learned = learned
         self._drawn = [name in coordinates.split("-") for name in ("time", "space", "space")]

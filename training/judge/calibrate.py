@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 
 from models.bundle_format import Measured, MeasuredPoint
 from models.calibration import Calibration
+from models.exit_rules import ExitRule
+from models.label_offsets import label_offsets
 from models.recognizer import Frames, Recognizer, StateT
+from models.smoothed_correctness import smoothed_correctness
 from models.threshold_solver import NUM_BUDGETS, solve_grid
 from models.thresholds import entropy_nats, exit_steps, log_softmax
 
-LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0  # where all (or no) answers are right, no temperature is best
+LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _NARROWINGS = 40  # of ln T: 0.618^40 of the range is 3e-8
 
@@ -55,8 +58,11 @@ def calibrate(
     data: str,
     temperatures_K: Sequence[float] | None = None,
     num_budgets: int = NUM_BUDGETS,
+    exit_rule: ExitRule = "entropy_by_label",
 ) -> Calibration:
-    """Temperature per exit (fitted unless given), then a grid of solved budgets.
+    """Temperature per exit (fitted unless given), then a grid of solved budgets for the exit rule.
+
+    Thresholds are searched by smoothed correctness (`models.smoothed_correctness`).
 
     `log_probs_NKC` are logits up to a constant per row, as from `observe`. `data` says what the videos are.
     Raises ValueError for fewer videos than exits and for labels that do not fit.
@@ -71,8 +77,19 @@ def calibrate(
     if temperatures_K is None:
         temperatures_K = [fit_temperature(log_probs_NKC[:, k], labels) for k in range(num_steps)]
     entropy_NK, correct_NK = _outcomes(log_probs_NKC, labels, temperatures_K)
-    grid = solve_grid(entropy_NK, correct_NK, step_flops, num_budgets=num_budgets)
-    return Calibration(data, tuple(temperatures_K), entropy_NK, correct_NK, grid)
+    top_label_NK = log_probs_NKC.argmax(axis=2).astype(np.int32)
+    offsets = None
+    if exit_rule == "entropy_by_label" and num_steps > 1:
+        offsets = label_offsets(entropy_NK, correct_NK, top_label_NK, log_probs_NKC.shape[2])
+    grid = solve_grid(
+        entropy_NK,
+        correct_NK,
+        step_flops,
+        num_budgets=num_budgets,
+        worth_NK=smoothed_correctness(entropy_NK, correct_NK),
+        offset_NK=None if offsets is None else offsets.of_videos(top_label_NK),
+    )
+    return Calibration(data, tuple(temperatures_K), entropy_NK, correct_NK, grid, top_label_NK, offsets)
 
 
 def measure(
@@ -86,9 +103,10 @@ def measure(
     labels = _checked(labels_N, log_probs_NKC)
     entropy_NK, correct_NK = _outcomes(log_probs_NKC, labels, calibration.temperatures_K)
     num_videos, num_steps = correct_NK.shape
+    held_NK = calibration.held_against_thresholds(entropy_NK, log_probs_NKC.argmax(axis=2))
     points = []
     for point in calibration.grid.points:
-        steps_N = exit_steps(entropy_NK, point.solution.thresholds_nats)
+        steps_N = exit_steps(held_NK, point.solution.thresholds_nats)
         counts = np.bincount(steps_N, minlength=num_steps).tolist()
         correct = int(correct_NK[np.arange(num_videos), steps_N].sum())
         points.append(MeasuredPoint(videos_by_last_step_K=tuple(counts), correct=correct))
@@ -113,15 +131,21 @@ def _outcomes(
 
 
 def fit_temperature(logits_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> float:
-    """The T that makes softmax(logits / T) likeliest to say the labels (Guo et al., ICML 2017).
+    """The T that makes softmax(logits / T) likeliest to say the labels (Guo et al., ICML 2017), in [0.05, 20].
+
+    With a prior, or clips that were all right would make every later answer certain: two more clips, whose label may be
+    any. It is Platt's (1999) for two classes, and matters for few clips alone.
 
     Golden-section search of ln T: the negative log-likelihood is convex in 1 / T, hence has one valley. Where it only
-    falls (all answers right, or logits that say nothing) the search ends at a bound, never beyond.
+    falls the search ends at a bound, never beyond.
     """
+
+    prior = 2 / (len(labels_N) + 2)
 
     def nll(log_temperature: float) -> float:
         log_probs_NC = log_softmax(logits_NC / math.exp(log_temperature))
-        return -float(log_probs_NC[np.arange(len(labels_N)), labels_N].mean())
+        said = log_probs_NC[np.arange(len(labels_N)), labels_N]
+        return -float(((1 - prior) * said + prior * log_probs_NC.mean(axis=1)).mean())
 
     low, high = math.log(LEAST_TEMPERATURE), math.log(GREATEST_TEMPERATURE)
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)

@@ -20,6 +20,7 @@ from torch import nn
 
 from models.bundle import Bundle
 from models.bundle_format import MANIFEST
+from models.exit_rules import LabelOffsets
 from models.families import FAMILIES, find_family
 from models.loading import load_network
 from models.recognizer import Recognizer
@@ -54,6 +55,7 @@ class Subject:
     temperatures_K: tuple[float, ...]
     grid: BudgetGrid | None
     default_budget_flops: int | None
+    offsets: LabelOffsets | None
     bundle: Bundle | None
     trained: bool
     seed: int
@@ -127,6 +129,7 @@ def evaluate(
         default_budget_flops=subject.default_budget_flops,
         random=random,
         others=others,
+        offsets=subject.offsets,
     )
     write_result(out, result)
     draw_result(result, out)
@@ -153,6 +156,7 @@ def read_subject(folder: Path, runtime: Runtime) -> Subject:
         temperatures_K=(1.0,),
         grid=None,
         default_budget_flops=None,
+        offsets=None,
         bundle=None,
         trained=True,
         seed=run.seed,
@@ -193,6 +197,7 @@ def _of_bundle(bundle: Bundle, runtime: Runtime) -> Subject:
         temperatures_K=bundle.calibration.temperatures_K,
         grid=None if fixed else bundle.grid,
         default_budget_flops=None if fixed else bundle.default_budget_flops,
+        offsets=bundle.calibration.offsets,
         bundle=bundle,
         trained=bundle.trained,
         seed=origin.seed,

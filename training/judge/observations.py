@@ -78,6 +78,12 @@ class Observations:
         return correct
 
     @property
+    def top_label_NK(self) -> NDArray[np.int64]:
+        """What each exit says."""
+        top_label_NK: NDArray[np.int64] = self.log_probs_NKC.argmax(axis=2)
+        return top_label_NK
+
+    @property
     def spent_K(self) -> NDArray[np.int64]:
         """Multiply-adds of a video that stops after step k."""
         return np.cumsum(np.asarray(self.step_flops_K, dtype=np.int64))

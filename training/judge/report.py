@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.judge.crossfit import TOLERANCE
+from training.judge.exit_comparison import COMPARISONS, ExitComparison, read_comparisons
+from training.judge.exit_page import exits_section
 from training.judge.results import (
     POOLED,
     RESULT,
@@ -68,13 +70,14 @@ Cost: multiply-adds. Times: one video at a time, without decoding.
 def write_report(results_folder: Path, page: Path) -> list[str]:
     """Write `page`; the planned experiments that were not run. Raises ValueError for a file that is no result."""
     results = {path.parent.name: read_result(path) for path in sorted(results_folder.glob(f"*/{RESULT}"))}
-    text = render(results)
+    exits = [each for path in sorted(results_folder.glob(f"*/{COMPARISONS}")) for each in read_comparisons(path)]
+    text = render(results, exits)
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(text, encoding="utf-8")
     return [planned.name for planned in PLAN if planned.name not in results]
 
 
-def render(results: Mapping[str, Result]) -> str:
+def render(results: Mapping[str, Result], exits: Sequence[ExitComparison] = ()) -> str:
     """The page as Markdown."""
     main = results.get(MAIN.name)
     sections = [
@@ -84,6 +87,7 @@ def render(results: Mapping[str, Result]) -> str:
         "## c. Budgets out of sample\n" + (_budgets(main) if main else _not_run(MAIN)),
         "## d. Seeds\n" + _seeds(results),
         "## e. Table 5 in small, exploratory\n" + _ablations(main, results),
+        "## Do exits pay?\n" + exits_section(exits),
         "## Where it comes from\n" + _origins(results),
         "## Not run\n" + _missing(results),
     ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.exit_rules import LabelOffsets
 from models.thresholds import BudgetGrid, exit_steps
 from training.judge import statistics
 from training.judge.crossfit import NUM_FOLDS, NUM_REPEATS, cross_fit, summarise
@@ -48,14 +49,20 @@ class Origin:
 class Scoring:
     """Scores one set of observations; the same resamples of groups serve every score, so differences are paired."""
 
-    def __init__(self, seen: Observations, *, seed: int = 0) -> None:
+    def __init__(self, seen: Observations, *, seed: int = 0, offsets: LabelOffsets | None = None) -> None:
         self.seen = seen
+        self._offsets = offsets
         sources = sorted(set(seen.sources_N))
         rows = {POOLED: np.ones(seen.num_videos, dtype=bool)}
         if len(sources) > 1 or sources != [""]:
             rows |= {source or "(none)": seen.members(source) for source in sources}
         self._rows: dict[str, NDArray[np.bool_]] = rows
         self._resamples = {name: self._resample(members, seed) for name, members in rows.items()}
+
+    def held(self, temperatures_K: Sequence[float]) -> NDArray[np.float32]:
+        """held_NK: entropies as the exit rule holds them against thresholds, less the offsets where there are some."""
+        entropy_NK = self.seen.entropies(temperatures_K)
+        return entropy_NK if self._offsets is None else self._offsets.less(entropy_NK, self.seen.top_label_NK)
 
     def _resample(self, rows_N: NDArray[np.bool_], seed: int) -> Resamples:
         where = np.flatnonzero(rows_N)
@@ -111,11 +118,11 @@ class Scoring:
 
     def budgets(self, grid: BudgetGrid, temperatures_K: Sequence[float]) -> tuple[BudgetPoint, ...]:
         seen = self.seen
-        entropy_NK = seen.entropies(temperatures_K)
+        held_NK = self.held(temperatures_K)
         milliseconds_K = np.cumsum(seen.seconds_K) * 1e3
         points = []
         for point in grid.points:
-            steps_N = exit_steps(entropy_NK, point.solution.thresholds_nats)
+            steps_N = exit_steps(held_NK, point.solution.thresholds_nats)
             points.append(
                 BudgetPoint(
                     asked_gflops=point.budget_flops / 1e9,
@@ -155,9 +162,9 @@ class Scoring:
         theirs_N, their_flops = other.correct_NK[:, -1], int(other.spent_K[-1])
         last_N = np.full(seen.num_videos, len(seen.step_flops_K) - 1)
         ways: list[tuple[str, float | None, NDArray[np.intp]]] = [("full", None, last_N)]
-        entropy_NK = seen.entropies(temperatures_K)
+        held_NK = self.held(temperatures_K)
         for point in grid.points if grid is not None else ():
-            steps_N = exit_steps(entropy_NK, point.solution.thresholds_nats)
+            steps_N = exit_steps(held_NK, point.solution.thresholds_nats)
             ways.append(("budget", point.budget_flops / 1e9, steps_N))
         points = []
         for way, asked_gflops, steps_N in ways:
@@ -198,18 +205,19 @@ def score(
     default_budget_flops: int | None = None,
     random: Mapping[Coordinates, Sequence[Observations]] | None = None,
     others: Sequence[Observations] = (),
+    offsets: LabelOffsets | None = None,
 ) -> Result:
-    """Everything that follows from the observations. `grid` is None for a model of fixed cost.
+    """Everything that follows from the observations. `grid` is None for a fixed cost, `offsets` for plain Eq. 7.
 
     Raises ValueError when `others` or `random` are of other videos.
     """
     temperatures = tuple(temperatures_K or [1.0] * len(seen.step_flops_K))
-    scored = Scoring(seen)
+    scored = Scoring(seen, offsets=offsets)
     last_N = np.full(seen.num_videos, len(seen.step_flops_K) - 1)
     confusions = [scored.confusion("full", last_N)]
     if grid is not None and default_budget_flops is not None:
         thresholds_nats = grid.at(default_budget_flops).thresholds_nats
-        steps_N = exit_steps(seen.entropies(temperatures), thresholds_nats)
+        steps_N = exit_steps(scored.held(temperatures), thresholds_nats)
         confusions.append(scored.confusion("default budget", steps_N))
     cross_fitted, missing = _cross_fitted(seen) if grid is not None else (None, "its cost is fixed: there is no budget")
     return Result(

@@ -44,6 +44,7 @@ LATE_S, LATE_PACKETS, CAUGHT_UP_S = 1.0, 25, 0.3  # without having caught up: wh
 PATIENT = 4  # times that, where the next picture to begin with is far
 MISSED_S = 1.0  # of silence before a break: what came meanwhile may be lost, and pictures refer to it
 NEEDED = 3  # keyframes that stand alone, once one did not
+STILL_S, STILL_PACKETS = 15.0, 50  # pictures, and no cell is ever over: time stands still
 OVERDUE = 2.5  # keyframe distances without a keyframe, after which all is decoded
 
 Send = Callable[[Message], None]
@@ -91,6 +92,7 @@ class Feed:
         self._is_late = False  # packets come faster than they can be decoded: keyframes alone, until that is over
         self._arrived_s = self._caught_up_s = self._seen_s = time.monotonic()  # latest packet, awaited one, picture
         self._unseen = self._unawaited = 0  # packets since the latest picture, since the latest awaited one
+        self._told_s, self._untold = self._seen_s, 0  # the latest cell; packets since
         self._has_faith = False  # libav takes pictures for damaged that are not
         self._blind: Blind | None = Blind(self._context, self._limits, self._seen_s)
 
@@ -109,6 +111,7 @@ class Feed:
         before, self._asked = self._mode, mode
         self._note_lateness(packet, arrival.arrived_s)
         self._unseen += 1
+        self._untold += 1
         if self._blind is not None:
             self._look_for(self._blind, packet)
             return
@@ -201,6 +204,7 @@ class Feed:
                 self._send(Waiting(self._arrived_s - blind.began_s))
             return
         self._blind, self._has_faith = None, blind.needs_faith
+        self._told_s, self._untold = self._arrived_s, 0
         if not self._has_faith:
             self._context.flags &= ~Flags.output_corrupt
         self._intra_seen = not self._has_faith and frames[0].pict_type == PictureType.I
@@ -211,6 +215,10 @@ class Feed:
 
     def _check_sight(self) -> None:
         """Packets come, and no picture: begin anew, without hanging up."""
+        if self._untold > STILL_PACKETS and self._arrived_s - self._told_s > STILL_S + float(self._cell_s):
+            raise CameraLost(
+                ErrorClass.UNSUPPORTED, "the camera's clock stands still; subscribe with clock=auto or arrival"
+            )
         unseen_s = self._arrived_s - self._seen_s
         if self._blind is not None or self._is_late:
             return
@@ -285,6 +293,7 @@ class Feed:
     def _tell(self, cells: Iterator[Settled[VideoFrame]]) -> None:
         for cell in cells:
             picture = None if cell.frame is None else self._picture(cell.frame, cell.time_s)
+            self._told_s, self._untold = self._arrived_s, 0
             self._send(Cell(cell.index, picture, self._progress()))
 
     def _picture(self, frame: VideoFrame, time_s: Fraction) -> Picture:

@@ -34,7 +34,8 @@ _PICTURES = {
     **dict.fromkeys(("mif1", "mif2", "msf1", "miaf", "jpeg", "jpgs"), "HEIF"),
 }
 _MAGIC = {b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"BM": "BMP"}
-_ENCRYPTED_MATROSKA = re.compile(rb"\x62\x40.{1,64}\x50\x35", re.DOTALL)  # ContentEncoding with ContentEncryption in it
+# Matroska's ContentEncoding of type 1, encryption, with ContentEncryption in it.
+_ENCRYPTED_MATROSKA = re.compile(rb"\x62\x40.{1,40}?\x50\x33\x81\x01.{0,40}?\x50\x35", re.DOTALL)
 _HEAD_BYTES = 1 << 16
 
 MAX_ASPECT = 32  # wider or taller than 32:1 is no camera's picture, and filling a square with it would take a huge one

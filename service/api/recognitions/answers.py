@@ -34,6 +34,7 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
         bundle=offer.digest,
         task=offer.task,
         trained=offer.trained,
+        calibrated=offer.scores_calibrated,
         predictions=predictions(last.probabilities_C, offer.labels, plan.top_k),
         exit=Exit(reason=recognition.exit_reason, step=last.step, entropy_nats=round(last.entropy_nats, 6)),
         compute=Compute(

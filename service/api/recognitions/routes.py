@@ -34,10 +34,8 @@ router = APIRouter(tags=["recognitions"])
 _FORM = {
     "type": "object",
     "required": [VIDEO],
-    "properties": {
-        **{name: {**schema, "description": text} for name, (schema, text, _) in OPTIONS.items()},
-        VIDEO: {"type": "string", "format": "binary", "description": "The file."},
-    },
+    # Options may be fields, too; described twice, what is made of this description would send two values of each.
+    "properties": {VIDEO: {"type": "string", "format": "binary", "description": "The file."}},
 }
 _RAW = {"schema": {"type": "string", "format": "binary"}}
 _OPENAPI: dict[str, Any] = {
@@ -48,8 +46,8 @@ _OPENAPI: dict[str, Any] = {
     ],
     "requestBody": {
         "required": True,
-        "description": "A form with the file and option fields, or the video itself. Options before the file are "
-        "checked before it is read.",
+        "description": "A form with the file, or the video itself. In a form, each option of the query may be a field "
+        "instead; those before the file are checked before it is read.",
         "content": {"multipart/form-data": {"schema": _FORM}, "video/*": _RAW, "application/octet-stream": _RAW},
     },
 }

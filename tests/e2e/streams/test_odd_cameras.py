@@ -37,7 +37,7 @@ def test_a_camera_is_asked_for_by_the_name_it_was_subscribed_with(watching: Serv
 @pytest.mark.parametrize("decode", ["auto", "keyframes"])
 def test_a_keyframe_that_is_far_away_is_waited_for_on_one_connection(watching: Served, decode: str) -> None:
     """Longer than any other time limit, so that hanging up would show."""
-    with faulty_camera(encoded(pictures=140, gop=140), joins_live=True) as camera:
+    with faulty_camera(encoded(pictures=140, gop=140), joins_live=True, runs_s=1.0) as camera:
         stream = subscribe(watching.client, camera.url(), **WINDOW | {"decode": decode})
         with following(watching.client, stream, "0-0") as follower:
             result = follower.wait_for_result()
@@ -54,7 +54,7 @@ def test_intra_refresh_is_decoded_whole_whatever_was_asked(
     pictures = encoded(pictures=300, gop=15, **{"intra-refresh": "1"})
     sets = parameters(pictures)
     shown = pictures[1:] if recovery_points else without_keyframes(pictures[1:])
-    with faulty_camera(shown, sets=sets, joins_live=True) as camera:
+    with faulty_camera(shown, sets=sets, joins_live=True, runs_s=1.0) as camera:
         stream = subscribe(watching.client, camera.url(), **WINDOW | {"decode": decode})
         with following(watching.client, stream, "0-0") as follower:
             for _ in range(12):
@@ -208,8 +208,17 @@ def test_a_fast_clock_that_was_asked_for_buys_no_more_windows(watching: Served) 
         watching.client.delete(f"/v1/streams/{stream}")
 
 
+def test_a_clock_that_was_asked_for_and_stands_still_is_told(watching: Served) -> None:
+    with faulty_camera(PICTURES, clock=lambda number, fps: 7.0) as camera:
+        stream = subscribe(watching.client, camera.url(), **WINDOW, clock="camera")
+        with following(watching.client, stream, "0-0") as follower:
+            told = follower.wait_for_state("reconnecting").data["error"]
+        assert (told["error_class"], "clock stands still" in told["detail"]) == ("unsupported", True)
+        watching.client.delete(f"/v1/streams/{stream}")
+
+
 def test_a_wait_for_a_keyframe_is_told(watching: Served) -> None:
-    with faulty_camera(encoded(pictures=80, gop=80), joins_live=True) as camera:
+    with faulty_camera(encoded(pictures=80, gop=80), joins_live=True, runs_s=1.0) as camera:
         stream = subscribe(watching.client, camera.url(), **WINDOW)
         with following(watching.client, stream, "0-0") as follower:
             told = follower.wait_for(lambda heard: heard.data.get("error") is not None).data

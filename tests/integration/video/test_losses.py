@@ -3,6 +3,7 @@
 import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from av.packet import Packet
@@ -115,6 +116,30 @@ def test_an_encrypted_video_is_called_encrypted(tmp_path: Path) -> None:
     options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
     with pytest.raises(VideoUnreadable, match="encrypted"):
         sampled(small(tmp_path, container_options=options), 8)
+
+
+def test_an_encrypted_webm_is_called_encrypted(tmp_path: Path) -> None:
+    path = tmp_path / "a.webm"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libvpx", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.metadata["title"] = "x" * 60
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(moving_square(number, 64, 64), format="rgb24")
+            output.mux(stream.encode(frame.reformat(format="yuv420p")))
+        output.mux(stream.encode(None))
+    title = b"\x53\x6e\xbc" + b"x" * 60  # the track's Name gives its place to a ContentEncodings of the same length
+    encryption = b"\x50\x35\x8a\x47\xe1\x81\x05\x47\xe2\x84abcd"  # AES, and the key's id
+    encoding = b"\x50\x31\x81\x00\x50\x32\x81\x01\x50\x33\x81\x01" + encryption
+    inner = b"\x62\x40" + bytes([0x80 | len(encoding)]) + encoding
+    padding = 60 - len(inner) - 2
+    inner += b"\xec" + bytes([0x80 | padding]) + bytes(padding)
+    data = path.read_bytes()
+    assert title in data
+    assert sampled(path, 2).info.codec == "vp8"
+    path.write_bytes(data.replace(title, b"\x6d\x80\xbc" + inner))
+    with pytest.raises(VideoUnreadable, match="encrypted"):
+        sampled(path, 2)
 
 
 @pytest.mark.parametrize(("brand", "kind"), [("heic", "HEIC"), ("avif", "AVIF"), ("mif1", "HEIF")])

@@ -1,10 +1,14 @@
 """The scheduler's specification: who is served next, with whom, and when a request is done."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fovea.words import ExitReason
+from models.exit_rules import MAX_OFFSET_NATS
+from models.thresholds import ALWAYS_NATS, NEVER_NATS
 from service.engine.lanes import Lane
 from service.engine.request import Request
 from service.engine.scheduler import Kind, Scheduler, exit_reason
@@ -141,11 +145,35 @@ class TestExitReason:
         reasons = [exit_reason(plan, step, 0.5, GLANCE, late=False) for step in range(3)]
         assert reasons == [None, ExitReason.CONFIDENT, None]
 
+    def test_a_label_with_an_offset_has_a_threshold_of_its_own(self):
+        plan = replace(a_plan(thresholds=(0.5, 0.5, 0.5)), label_offsets_nats=((0.2, 0.0), (0.0, -0.2), (0.0, 0.0)))
+        reasons = [
+            [exit_reason(plan, step, 0.6, GLANCE, late=False, label=label) for label in (0, 1)] for step in (0, 1)
+        ]
+        assert reasons == [[ExitReason.CONFIDENT, None], [None, None]]
+        assert exit_reason(plan, 1, 0.4, GLANCE, late=False, label=1) is None
+        assert exit_reason(plan, 1, 0.3, GLANCE, late=False, label=1) is ExitReason.CONFIDENT
+
+    def test_never_and_always_hold_for_every_label_whatever_its_offset(self):
+        plan = replace(
+            a_plan(thresholds=(NEVER_NATS, ALWAYS_NATS, 0.5)),
+            label_offsets_nats=((MAX_OFFSET_NATS, -MAX_OFFSET_NATS),) * 3,
+        )
+        for label in (0, 1):
+            assert exit_reason(plan, 0, 0.0, GLANCE, late=False, label=label) is None
+            assert exit_reason(plan, 1, 9.0, GLANCE, late=False, label=label) is ExitReason.CONFIDENT
+
     def test_a_next_step_that_would_pass_the_ceiling_is_not_taken(self):
         exactly = a_plan(ceiling=GLANCE + CUBE)
         assert exit_reason(exactly, 0, 1.0, GLANCE, late=False) is None
         assert exit_reason(exactly, 1, 1.0, GLANCE + CUBE, late=False) is ExitReason.CEILING
         assert exit_reason(a_plan(ceiling=GLANCE + CUBE - 1), 0, 1.0, GLANCE, late=False) is ExitReason.CEILING
+
+    def test_a_threshold_that_stops_every_video_is_the_budget_s_doing_not_the_video_s(self):
+        plan = replace(a_plan(thresholds=(0.6, 0.7, 100.0)), max_entropy_nats=0.7)
+        assert exit_reason(plan, 0, 0.5, GLANCE, late=False) is ExitReason.CONFIDENT
+        assert exit_reason(plan, 1, 0.7, GLANCE + CUBE, late=False) is ExitReason.BUDGET
+        assert exit_reason(plan, 2, 0.1, GLANCE + 2 * CUBE, late=True) is ExitReason.BUDGET
 
     def test_late_comes_after_ceiling_and_ceiling_after_confident(self):
         plan = a_plan(thresholds=(0.5, 0.5, 0.5), ceiling=GLANCE)

@@ -13,10 +13,12 @@ import torch
 
 from models import BundleError, available_models, load_model
 from models.adafocus.config import tiny
+from models.adafocus.costs import step_flops
 from models.bundle import Bundle, write_bundle
 from models.bundle_format import Description, Manifest
 from models.loading import load_network
 from models.runtime import RuntimeConfig
+from models.threshold_solver import solve_grid
 from training.data.synthetic import LABELS
 from training.untrained import build_untrained
 
@@ -55,6 +57,21 @@ def _description(manifest: Manifest) -> Description:
     return Description(**{name: value for name, value in manifest if name in Description.model_fields})
 
 
+def made_old(folder: Path) -> None:
+    """As it was written before calibration sets kept top labels."""
+    arrays = safetensors.numpy.load((folder / "calibration.safetensors").read_bytes())
+    del arrays["top_label_NK"]
+    safetensors.numpy.save_file(arrays, folder / "calibration.safetensors")
+    plain = solve_grid(arrays["entropy_NK"], arrays["correct_NK"].astype(bool), step_flops(tiny(len(LABELS))))
+
+    def without_labels(content):
+        del content["exit_rule"], content["label_offsets_nats"]
+        for solved, point in zip(content["grid"], plain.points, strict=True):
+            solved["thresholds_nats"] = point.solution.thresholds_nats
+
+    edit(folder, "calibration.json", without_labels)
+
+
 class TestASoundBundle:
     def test_says_what_the_service_needs(self, sound):
         bundle = Bundle.read(sound)
@@ -79,12 +96,29 @@ class TestASoundBundle:
             np.asfortranarray(calibration.entropy_NK),
             np.asfortranarray(calibration.correct_NK),
             calibration.grid,
+            np.asfortranarray(calibration.top_label_NK),
+            calibration.offsets,
         )
         weights = safetensors.torch.load((sound / "weights.safetensors").read_bytes())
         read = write_bundle(tmp_path, _description(written.manifest), weights, fortran)
         np.testing.assert_array_equal(read.calibration.entropy_NK, calibration.entropy_NK)
         np.testing.assert_array_equal(read.calibration.correct_NK, calibration.correct_NK)
         assert read.digest == written.digest
+
+    def test_an_old_one_whose_calibration_set_keeps_no_top_labels_is_served_by_plain_eq_7_and_says_so(self, copy):
+        made_old(copy)
+        bundle = Bundle.read(copy)
+        assert bundle.calibration.exit_rule == "entropy"
+        assert bundle.label_offsets_nats == ()
+        assert "keeps no top labels; calibrate again" in dict(bundle.card)["Exit rule"]
+        assert bundle.grid.at(sum(bundle.step_flops)).mean_cost_flops == sum(bundle.step_flops)
+
+    def test_keeps_top_labels_and_offsets_and_says_by_what_rule_it_stops(self, sound):
+        bundle = Bundle.read(sound)
+        labels_NK = bundle.calibration.top_label_NK
+        assert labels_NK.shape == bundle.calibration.entropy_NK.shape
+        assert [len(row) for row in bundle.label_offsets_nats] == [len(LABELS)] * 3
+        assert dict(bundle.card)["Exit rule"].startswith("entropy_by_label")
 
     def test_has_a_digest_that_any_changed_byte_changes(self, copy):
         before = Bundle.read(copy).digest
@@ -163,6 +197,14 @@ CALIBRATION_FAULTS = {
     "budgets of other prices": (lambda c: c["grid"].pop(), "to the full cost"),
     "budgets out of order": (lambda c: c["grid"].reverse(), "must rise"),
     "an unknown key": (lambda c: c.update(accuracy=1.0), "Extra inputs"),
+    "an unknown exit rule": (lambda c: c.update(exit_rule="luck"), "entropy_by_label"),
+    "offsets under a rule that has none": (
+        lambda c: c.update(exit_rule="entropy"),
+        "has offsets where entropy has none",
+    ),
+    "no offsets under a rule that has some": (lambda c: c.pop("label_offsets_nats"), "has offsets where"),
+    "a label's offset too few": (lambda c: c["label_offsets_nats"][1].pop(), "3 rows, one per step but the last, of 4"),
+    "an offset that undoes never": (lambda c: c["label_offsets_nats"][1].__setitem__(0, 1.5), "calibrate again"),
 }
 
 
@@ -185,6 +227,8 @@ def test_a_calibration_with_fault_is_refused(copy, fault):
         (lambda a: a["entropy_NK"].__setitem__((0, 0), np.nan), r"lie in \[0, ln 4\]"),
         (lambda a: a["entropy_NK"].__setitem__((0, 0), 2.0), r"lie in \[0, ln 4\]"),
         (lambda a: a["correct_NK"].__setitem__((0, 0), 2), "0 or 1"),
+        (lambda a: a["top_label_NK"].__setitem__((0, 0), 4), "numbered from 0 to 3"),
+        (lambda a: a.pop("top_label_NK"), "thresholds by label need top_label_NK"),
     ],
 )
 def test_a_calibration_set_that_does_not_fit_is_refused(copy, change, rule):

@@ -198,6 +198,23 @@ def test_labels_in_another_order_than_the_checkpoints_own_are_refused(labels: Pa
     refused(tmp_path / "folder", labels, tmp_path, "differs from the checkpoint's own labels in 4 places: number 0")
 
 
+def test_a_folder_of_another_norm_or_activation_is_refused_though_its_tensors_fit(labels: Path, tmp_path: Path) -> None:
+    huggingface("joint", layer_norm_eps=1e-12).save_pretrained(tmp_path / "norm")
+    refused(tmp_path / "norm", labels, tmp_path, "says layer_norm_eps 1e-12, but a TimeSformer here has 1e-06")
+    huggingface("joint", hidden_act="relu").save_pretrained(tmp_path / "relu")
+    refused(tmp_path / "relu", labels, tmp_path, "says hidden_act 'relu'")
+
+
+def test_with_space_alone_the_number_of_frames_is_the_folders_or_assumed(labels: Path, tmp_path: Path) -> None:
+    huggingface("space", num_frames=6).save_pretrained(tmp_path / "folder")
+    imported = run(tmp_path / "folder", labels, tmp_path / "six")
+    assert imported.bundle.config.num_frames == 6
+    assert "6 frames: as the folder says" in imported.notes
+    imported = run(official(tmp_path / "k400.pyth", network("space")), labels, tmp_path / "eight")
+    assert imported.bundle.config.num_frames == 8
+    assert "8 frames: assumed" in imported.notes
+
+
 @pytest.mark.parametrize(
     "content",
     [json.dumps(LABELS), json.dumps(dict(enumerate(LABELS))), json.dumps({l: n for n, l in enumerate(LABELS)})],

@@ -1,0 +1,121 @@
+"""Clips whose label hangs on a small thing, somewhere in a large frame, for a few frames: seeded, as many as one likes.
+
+Knows no network. The needle is a square that shows for three of eight frames. Its stripes, one pixel wide, run
+across, down, or both ways: that is the label, and whoever shrinks the frame by two sees a plain grey square instead: so
+a glance can know where and when to look, but not what is there. In an easy clip the square is larger and its stripes
+broad enough for the glance. Some hard clips hold a decoy, too: a square that is plain at any size, so that one cube in
+two is wasted on it. A disc that is larger, brighter and faster draws whoever follows motion.
+
+Shape suffixes: N clips, T frames, H rows, W columns, C colours.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLASSES = ("across", "down", "both")
+NUM_FRAMES, HEIGHT_PX, WIDTH_PX = 8, 192, 256
+NEEDLE_PX, EASY_PX, EASY_STRIPE_PX = 24, 40, 10
+SHOWN_FRAMES = 3
+DISC_RADIUS_PX = 18
+EASY_SHARE, DECOY_SHARE = 0.25, 0.4  # decoys: of the hard clips
+_GREY, _CONTRAST = 128, 90
+_TINT = np.array([28, 0, -28])  # of needle and decoy, so that neither is taken for the disc
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Needles:
+    """Clips as uint8 frames, and what was put into them. Centres are in pixels, at the middle of the time shown."""
+
+    clips_NTHWC: NDArray[np.uint8]
+    labels_N: NDArray[np.int64]
+    easy_N: NDArray[np.bool_]
+    decoy_N: NDArray[np.bool_]
+    centres_N3: NDArray[np.float64]
+    """Of the needle: frame, row, column."""
+
+
+def make_needles(count: int, seed: int) -> Needles:
+    """The same for the same (count, seed); classes, easy clips and decoys are mixed independently."""
+    rng = np.random.default_rng(seed)
+    clips = np.empty((count, NUM_FRAMES, HEIGHT_PX, WIDTH_PX, 3), np.uint8)
+    labels, easy = rng.integers(len(CLASSES), size=count), rng.random(count) < EASY_SHARE
+    decoy = ~easy & (rng.random(count) < DECOY_SHARE)
+    centres = np.empty((count, 3))
+    for i in range(count):
+        clips[i] = _background(rng)
+        _draw_disc(clips[i], rng)
+        size_px = EASY_PX if easy[i] else NEEDLE_PX
+        stripe_px = EASY_STRIPE_PX if easy[i] else 1
+        path = _Path.drawn(size_px, rng)
+        if decoy[i]:
+            other = _Path.drawn(size_px, rng)
+            while np.abs(other.centre_3[1:] - path.centre_3[1:]).max() < 64:
+                other = _Path.drawn(size_px, rng)
+            _draw_square(clips[i], other, np.full((size_px, size_px), _GREY))
+        _draw_square(clips[i], path, _stripes(CLASSES[labels[i]], size_px, stripe_px))
+        centres[i] = path.centre_3
+    return Needles(clips, labels.astype(np.int64), easy, decoy, centres)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Path:
+    """Where a square shows: its upper left corner in each of its frames."""
+
+    size_px: int
+    first_frame: int
+    corners_T2: NDArray[np.int64]
+
+    @classmethod
+    def drawn(cls, size_px: int, rng: np.random.Generator) -> "_Path":
+        """All in steps of two pixels: off that grid the square's edges would tell the glance how the stripes begin."""
+        room, speed = np.array([HEIGHT_PX, WIDTH_PX]) // 2 - size_px // 2, rng.integers(-1, 2, size=2)
+        start = rng.integers(np.maximum(0, -speed * SHOWN_FRAMES), room - np.maximum(0, speed * SHOWN_FRAMES) + 1)
+        first_frame = int(rng.integers(NUM_FRAMES - SHOWN_FRAMES + 1))
+        return cls(size_px, first_frame, 2 * (start + np.arange(SHOWN_FRAMES)[:, None] * speed))
+
+    @property
+    def centre_3(self) -> NDArray[np.float64]:
+        middle = self.corners_T2.mean(axis=0) + self.size_px / 2
+        return np.array([self.first_frame + SHOWN_FRAMES / 2, *middle])
+
+
+def _background(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Blotches that stand still under a little noise."""
+    coarse = rng.integers(50, 130, size=(HEIGHT_PX // 32 + 1, WIDTH_PX // 32 + 1, 3)).astype(np.float32)
+    for axis, length in ((0, HEIGHT_PX), (1, WIDTH_PX)):
+        place = np.arange(length) / 32
+        low = place.astype(int)
+        weight = (place - low).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1)).astype(np.float32)
+        coarse = coarse.take(low, axis) * (1 - weight) + coarse.take(low + 1, axis) * weight
+    noise = rng.integers(-4, 5, size=(NUM_FRAMES, HEIGHT_PX, WIDTH_PX, 1), dtype=np.int8)
+    return (coarse.astype(np.int16) + noise).astype(np.uint8)
+
+
+def _stripes(kind: str, size_px: int, stripe_px: int) -> NDArray[np.int64]:
+    """Rows and columns alternate in such a way that their mean over 2 x 2 pixels is grey whatever the phase."""
+    alternate = (np.arange(size_px) // stripe_px) % 2
+    pattern = {
+        "across": alternate[:, None] + 0 * alternate,
+        "down": alternate + 0 * alternate[:, None],
+        "both": alternate[:, None] ^ alternate,
+    }[kind]
+    return _GREY + _CONTRAST * (2 * pattern - 1)
+
+
+def _draw_square(clip_THWC: NDArray[np.uint8], path: _Path, pattern_HW: NDArray[np.int64]) -> None:
+    coloured = np.clip(pattern_HW[..., None] + _TINT, 0, 255).astype(np.uint8)
+    for step, (y, x) in enumerate(path.corners_T2):
+        clip_THWC[path.first_frame + step, y : y + path.size_px, x : x + path.size_px] = coloured
+
+
+def _draw_disc(clip_THWC: NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Bright, quick, there all the time; it turns back at the edges."""
+    room = np.array([HEIGHT_PX, WIDTH_PX]) - 2 * DISC_RADIUS_PX
+    angle, start = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1, 2) * room
+    way = start + rng.uniform(8, 12) * np.array([np.sin(angle), np.cos(angle)]) * np.arange(NUM_FRAMES)[:, None]
+    folded = np.abs((way + room) % (2 * room) - room)  # a triangle wave
+    rows, columns = np.ogrid[:HEIGHT_PX, :WIDTH_PX]
+    for frame, (y, x) in zip(clip_THWC, folded + DISC_RADIUS_PX, strict=True):
+        frame[(rows - y) ** 2 + (columns - x) ** 2 < DISC_RADIUS_PX**2] = (90, 160, 235)

@@ -1,0 +1,98 @@
+"""Exit rules against leaving at random: thresholds never see the videos that they are judged on."""
+
+import numpy as np
+import pytest
+
+from tests.unit.training.drawing import COSTS, draw
+from training.judge.exit_comparison import (
+    COMPARISONS,
+    RULES,
+    cross_fitted,
+    default_budget_flops,
+    on_other_videos,
+    random_exit,
+    read_comparisons,
+    solved_steps,
+    write_comparisons,
+)
+from training.judge.exit_page import exits_section
+
+SEEN = draw(num_videos=200, num_groups=40)
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    return cross_fitted(SEEN, name="drawn", num_folds=3, num_repeats=2)
+
+
+class TestRandomExit:
+    def test_at_the_cost_of_a_fixed_depth_is_that_depth(self):
+        for k, spent in enumerate(SEEN.spent_K):
+            np.testing.assert_allclose(random_exit(SEEN, float(spent)), SEEN.correct_NK[:, k])
+
+    def test_between_two_depths_lies_on_the_straight_line(self):
+        middle = random_exit(SEEN, float(SEEN.spent_K[1] + SEEN.spent_K[2]) / 2)
+        np.testing.assert_allclose(middle, SEEN.correct_NK[:, 1:3].mean(axis=1))
+
+    def test_of_a_fixed_cost_model_is_its_one_answer(self):
+        seen = draw(costs=(100,), knows=(1.0,))
+        np.testing.assert_allclose(random_exit(seen, 100.0), seen.correct_NK[:, 0])
+
+
+class TestComparing:
+    def test_every_rule_is_judged_at_every_budget_and_plain_eq_7_differs_from_itself_by_nothing(self, comparison):
+        assert [len(comparison.at(rule)) for rule in RULES] == [16, 16]
+        assert {point.minus_entropy.value for point in comparison.at("entropy")} == {0.0}
+
+    def test_at_both_ends_there_is_nothing_to_choose(self, comparison):
+        for rule in RULES:
+            first, *_, last = comparison.at(rule)
+            assert (first.mean_gflops, last.mean_gflops) == pytest.approx((COSTS[0] / 1e9, sum(COSTS) / 1e9))
+            assert last.minus_random.value == pytest.approx(0.0)
+
+    def test_entropy_that_tells_easy_videos_apart_beats_leaving_at_random(self, comparison):
+        assert max(point.minus_random.value for point in comparison.at("entropy")) > 0.02
+        assert "above" in {point.verdict for point in comparison.at("entropy")}
+
+    def test_labels_of_the_videos_judged_change_no_step(self):
+        fresh_N = np.arange(200) % 40 < 10
+        for rule in RULES:
+            told = solved_steps(SEEN, ~fresh_N, SEEN, fresh_N, rule)
+            lied = draw(num_videos=200, num_groups=40)
+            lied.labels_N[fresh_N] = 0
+            np.testing.assert_array_equal(solved_steps(lied, ~fresh_N, lied, fresh_N, rule), told)
+
+    def test_thresholds_go_to_other_videos_of_the_same_model_alone(self):
+        other = on_other_videos(SEEN, draw(num_videos=60, num_groups=12, seed=5), name="val")
+        assert (other.videos, other.groups) == (60, 12)
+        with pytest.raises(ValueError, match="differ in prices or labels"):
+            on_other_videos(SEEN, draw(costs=(100, 60, 40, 41)), name="val")
+
+
+class TestTheDefaultBudget:
+    def test_is_within_an_error_of_the_best_and_no_smaller_one_is(self, comparison):
+        budget = default_budget_flops(SEEN, num_folds=3, num_repeats=2)
+        points = comparison.at("entropy_by_label")
+        best = max(point.top1.value for point in points)
+        (chosen,) = [point for point in points if point.asked_gflops == budget / 1e9]
+        assert COSTS[0] <= budget <= sum(COSTS)
+        assert best - chosen.top1.value < 0.05
+        assert all(point.top1.value < best for point in points if point.asked_gflops < budget / 1e9)
+
+    def test_is_a_glance_where_cubes_teach_nothing(self):
+        assert default_budget_flops(draw(knows=(2.0, 0.0, 0.0, 0.0)), num_folds=3, num_repeats=1) == COSTS[0]
+
+
+def test_a_file_gives_back_what_was_written_and_another_is_refused(comparison, tmp_path):
+    write_comparisons(tmp_path / COMPARISONS, [comparison])
+    assert read_comparisons(tmp_path / COMPARISONS) == (comparison,)
+    (tmp_path / COMPARISONS).write_text('[{"name": "x"}]')
+    with pytest.raises(ValueError, match="holds no comparison of exits"):
+        read_comparisons(tmp_path / COMPARISONS)
+
+
+def test_the_page_shows_random_exit_entropy_and_ours_side_by_side(comparison):
+    page = exits_section([comparison])
+    assert page.count("| entropy |") == page.count("| ours |") == 16
+    assert "drawn" in page
+    assert "Nothing was compared" in exits_section([])
