@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("runtimes", "decode", "thresholds", "throughput", "mobile_former")
+BENCHMARKS = ("runtimes", "decode", "thresholds", "throughput", "mobile_former", "timesformer")
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -69,7 +69,7 @@ def scenes() -> list[Scene]:
         "four seconds ahead every 5 s": lambda number, fps: number / fps + 4 * (number // (5 * fps)),
     }
     refused = {"400": "DESCRIBE", "453": "PLAY", "454": "PLAY", "500": "SETUP", "503": "DESCRIBE"}
-    live = {"joins_live": True}
+    live = {"joins_live": True, "runs_s": 1.0}
     return [
         Scene("a camera without a fault"),
         Scene("16 one connection, its place held 5 s", faults={"slots": 1, "slot_held_s": 5.0}),

@@ -23,9 +23,13 @@ commands = typer.Typer(add_completion=False)
 
 @commands.command()
 def calibrate(
-    run: Annotated[Path, typer.Argument(help="The folder of a run of `fovea train`.")],
-    out: Annotated[Path, typer.Option(help="The bundle's folder; its last part becomes the bundle's name.")],
-    data: Annotated[Path | None, typer.Option(help="Where the run's data lies now, if it has moved.")] = None,
+    run: Annotated[Path, typer.Argument(help="The folder of a run of `fovea train`, or a bundle to calibrate anew.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The bundle's folder; its last part becomes its name. A bundle: in its place.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the run's data lies now, if it has moved. Of a bundle: labelled videos.")
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Accuracies compare within one task; the data's name.")] = None,
     licence: Annotated[str | None, typer.Option(help="Of the weights.")] = None,
     data_terms: Annotated[str | None, typer.Option(help="The terms the training data stands under.")] = None,
@@ -41,9 +45,17 @@ def calibrate(
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle that stands there.")] = False,
 ) -> None:
-    """Make a bundle of a run: thresholds solved on the videos it held out, figures from the val split."""
+    """Make a bundle of a run: thresholds solved on the videos it held out, figures from the val split.
+
+    Or give a bundle that stands, such as an imported one, thresholds and figures from the videos in --data.
+    """
     from training.bundling import Told, bundle_run
 
+    if (run / "bundle.json").is_file():
+        _calibrate_bundle(run, data, out, cache, default_budget_gflops, threads, replace)
+        return
+    if out is None:
+        raise ValueError("--out is missing: the folder of the bundle that the run becomes")
     named = {
         "task": task,
         "licence": licence,
@@ -57,6 +69,30 @@ def calibrate(
     bundled = bundle_run(run, out, told=told, cache=cache.expanduser(), data=data, replace=replace, num_threads=threads)
     if observations is not None:
         bundled.held_out.save(observations)
+    _print_bundled(bundled)
+
+
+def _calibrate_bundle(
+    bundle: Path,
+    data: Path | None,
+    out: Path | None,
+    cache: Path,
+    default_budget_gflops: float | None,
+    threads: int | None,
+    replace: bool,
+) -> None:
+    from dataclasses import replace as changed
+
+    from training.bundling import REFERENCE
+    from training.calibrating import calibrate_bundle
+
+    if data is None:
+        raise ValueError(f"--data is missing: labelled videos to calibrate {bundle} on, which it was not trained on")
+    runtime = changed(REFERENCE, num_threads=threads)
+    bundled = calibrate_bundle(
+        bundle, data, cache=cache.expanduser(), out=out, default_budget_gflops=default_budget_gflops,
+        overwrite=replace, runtime=runtime,
+    )  # fmt: skip
     _print_bundled(bundled)
 
 
@@ -147,10 +183,13 @@ def _print_bundled(bundled: "Bundled") -> None:
         )
     stderr.print(f"calibrated on {calibration.data} (the figures below are of these videos)")
     _print_table(table)
-    (flops, accuracy) = bundle.frontier[-1]
+    if calibration.warning is not None:
+        stderr.print(calibration.warning, style="yellow")
+    (flops, accuracy), measured = bundle.frontier[-1], bundle.manifest.measured
+    assert measured is not None, "calibration measures"
     stderr.print(
         f"{bundle.folder}: {bundle.digest}\ndefault budget {bundle.default_budget_flops / 1e9:.4g} GFLOPs; at the "
-        f"largest, {flops / 1e9:.4g} GFLOPs on average and top-1 {accuracy:.3f} on {bundle.manifest.measured.data}"
+        f"largest, {flops / 1e9:.4g} GFLOPs on average and top-1 {accuracy:.3f} on {measured.data}"
     )
 
 
@@ -178,11 +217,11 @@ def _print_result(result: "Result") -> None:
             f"cost: {full.verdict}"
         )
     if not result.trained:
-        stderr.print("[yellow]untrained: its accuracies mean nothing")
+        stderr.print("untrained: its accuracies mean nothing", style="yellow")
 
 
 def _print_table(table: Table) -> None:
-    wide = stderr if stderr.is_terminal else Console(stderr=True, highlight=False, width=WIDE)
+    wide = stderr if stderr.is_terminal else Console(stderr=True, highlight=False, markup=False, width=WIDE)
     wide.print(table)
 
 

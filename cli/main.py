@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -18,6 +19,7 @@ from cli import terminal
 from cli.demo.command import demo_camera
 from cli.evaluation import commands as evaluation_commands
 from cli.frames import commands as frames_commands
+from cli.importing import commands as importing_commands
 from cli.streams import streams as streams_commands
 from cli.training import commands as training_commands
 from fovea.errors import FoveaError
@@ -27,16 +29,32 @@ if TYPE_CHECKING:
     from fovea.answers import RecognitionAnswer
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)  # square brackets in names are names
+SETTINGS = (
+    "All else is set by environment variables FOVEA_*: each has its sentence, its default "
+    f"and a worked number in {Path(__file__).parents[1] / 'service' / 'settings.py'}"
+)
+
 cli.add_typer(training_commands)
 cli.add_typer(evaluation_commands)
+cli.add_typer(importing_commands)
 cli.add_typer(frames_commands)
 cli.add_typer(streams_commands, name="streams")
 cli.command("demo-camera")(demo_camera)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fovea {version('fovea-server')}")
+        raise typer.Exit
+
+
 @cli.callback()
-def fovea() -> None:
+def fovea(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     """Video recognition with a FLOP budget per request."""
 
 
@@ -45,11 +63,11 @@ def main() -> None:
     try:
         cli()
     except (FoveaError, ValueError) as error:
-        stderr.print(f"[red]fovea: {error}")
+        stderr.print(f"fovea: {error}", style="red")
         sys.exit(2)
 
 
-@cli.command()
+@cli.command(epilog=SETTINGS)
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on instead of FOVEA_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on instead of FOVEA_PORT.")] = None,
@@ -58,14 +76,16 @@ def serve(
     ] = None,
 ) -> None:
     """Serve recognitions over HTTP until SIGTERM; then finish what was admitted, and stop."""
-    from service import server
+    from service import logs, server
     from service.settings import Settings
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     if bundle:
         given |= {"bundles": tuple(bundle), "shipped_bundles": False}
-    server.serve(Settings.read(**given))
+    logs.install("text")  # warnings about the settings themselves
+    settings = Settings.read(**given)
+    logs.install(settings.log_format)
+    server.serve(settings)
 
 
 @cli.command()
@@ -101,7 +121,7 @@ def classify(
     given = cast("RecognitionOptions", {name: value for name, value in options.items() if value is not None})
     num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, drawing=render))
     if num_failed:
-        stderr.print(f"[red]{num_failed} of {len(files)} videos could not be recognised")
+        stderr.print(f"{num_failed} of {len(files)} videos could not be recognised", style="red")
         raise typer.Exit(1)
 
 
@@ -128,7 +148,7 @@ async def _classify(
                     answer = await ask(path)
                 except FoveaError as error:
                     num_failed += 1
-                    stderr.print(f"[red]{path}: {error}")
+                    stderr.print(f"{path}: {error}", style="red")
                     continue
                 if as_json:
                     typer.echo(json.dumps({"file": str(path), **answer.model_dump(mode="json", exclude_unset=True)}))
@@ -161,6 +181,25 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="JSON instead of
         typer.echo(json.dumps([terminal.bundle_facts(bundle) for bundle in bundles]))
     else:
         terminal.print_bundles(bundles)
+
+
+@cli.command()
+def convert(
+    bundles: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of bundles; none: those that serve would load.", exists=True)
+    ] = None,
+) -> None:
+    """Convert bundles for OpenVINO, each into its own folder: they are then served where torch is not installed."""
+    from models import available_models
+    from models.listing import read_listing
+    from models.preparing import put_into_bundle
+    from service.settings import Settings
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    settings = Settings.read()
+    folders = bundles or available_models(*settings.bundles, shipped=settings.shipped_bundles).values()
+    for folder in folders:
+        typer.echo(put_into_bundle(read_listing(folder.resolve())))
 
 
 if __name__ == "__main__":

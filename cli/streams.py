@@ -1,4 +1,4 @@
-"""`fovea streams add | list | follow | rm`: cameras of a running service. Knows the client, and no service.
+"""`fovea streams add | list | follow | snapshot | rm`: cameras of a running service. Knows the client, and no service.
 
 The client is imported by the commands, so that `fovea --help` is quick.
 """
@@ -6,11 +6,14 @@ The client is imported by the commands, so that `fovea --help` is quick.
 import json
 import math
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 from urllib.parse import urlsplit
 
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from cli.terminal import make_console
 from fovea.words import Clock, Decode, Emit
@@ -46,6 +49,8 @@ def add(
     connect_timeout_s: Annotated[float | None, typer.Option(help="Seconds for the TCP connection.")] = None,
     open_timeout_s: Annotated[float | None, typer.Option(help="Seconds from then until it plays.")] = None,
     stall_timeout_s: Annotated[float | None, typer.Option(help="Seconds without a picture until it is lost.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the camera.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept with it; any number of times.")] = None,
 ) -> None:
     """Subscribe to a camera; prints the stream's id. A password belongs on standard input, not among the arguments."""
     if url == "-":
@@ -70,6 +75,8 @@ def add(
         "connect_timeout_s": connect_timeout_s,
         "open_timeout_s": open_timeout_s,
         "stall_timeout_s": stall_timeout_s,
+        "name": name,
+        "labels": dict(_pair(one) for one in label or ()),
     }
     given = cast("StreamOptions", {name: value for name, value in options.items() if value is not None})
     from fovea import Client
@@ -105,7 +112,7 @@ def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> No
         error = "" if one.status.error is None else f" ({one.status.error.error_class})"
         table.add_row(
             one.id,
-            one.url,
+            escape(one.url if one.name is None else f"{one.name} ({one.url})"),
             one.model,
             one.status.state + error,
             one.status.decode,
@@ -148,19 +155,37 @@ def rm(
         client.streams.delete(stream)
 
 
-def _line(told: "StateEvent | ResultEvent | GapEvent") -> str:
+@streams.command()
+def snapshot(
+    stream: Annotated[str, typer.Argument(help="The id that `add` printed.")],
+    out: Annotated[Path, typer.Argument(help="Where to write the JPEG.")],
+    server: Server = DEFAULT_SERVER,
+) -> None:
+    """The camera's latest picture, as large as the model sees it."""
+    from fovea import Client
+
+    with Client(server) as client:
+        out.write_bytes(client.streams.snapshot(stream))
+
+
+def _pair(label: str) -> tuple[str, str]:
+    key, equals, value = label.partition("=")
+    if not equals:
+        raise ValueError(f"--label {label}: write KEY=VALUE")
+    return key, value
+
+
+def _line(told: "StateEvent | ResultEvent | GapEvent") -> Text:
     from fovea.stream_answers import GapEvent, StateEvent
 
     if isinstance(told, GapEvent):
-        return f"[bold]gap[/bold]: what came after {told.after} and before {told.before} is forgotten"
+        return Text.assemble(("gap", "bold"), f": what came after {told.after} and before {told.before} is forgotten")
     if isinstance(told, StateEvent):
         error = told.error
         why = "" if error is None else f": {error.detail} ({error.error_class}, attempt {error.attempts})"
-        return f"[bold]{told.state}[/bold]{why}"
+        return Text.assemble((told.state, "bold"), why)
     compute = told.recognition.compute
     labels = ", ".join(f"{one.label} {one.score:.2f}" for one in told.recognition.predictions) or "nothing"
-    return (
-        f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}  {labels}  "
-        f"[dim]{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, "
-        f"{told.decode}[/dim]"
-    )
+    cost = f"{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, {told.decode}"
+    clock = f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}"
+    return Text.assemble(f"{clock}  {labels}  ", (cost, "dim"))

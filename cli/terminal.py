@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:  # importing them for real would slow `fovea --help` down
     from fovea.answers import CubePlace, RecognitionAnswer
@@ -16,9 +17,12 @@ WIDE = 160  # columns where nobody's terminal says how many
 def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
     """One video's answer, and the steps that led to it."""
     console = make_console()
-    console.print(f"\n[bold]{path}[/bold]  {', '.join(f'{one.label} {one.score:.2f}' for one in answer.predictions)}")
+    labels = ", ".join(f"{one.label} {one.score:.2f}" for one in answer.predictions)
+    console.print(Text.assemble("\n", (str(path), "bold"), f"  {labels}"))
     if not answer.trained:
-        console.print(f"[yellow]{answer.model} is untrained: its labels mean nothing[/yellow]")
+        console.print(f"{answer.model} is untrained: its labels mean nothing", style="yellow")
+    if not answer.calibrated:
+        console.print(f"{answer.model} could not be calibrated: its scores are a guess", style="yellow")
     table = Table("step", "kind", "GFLOPs", "entropy / nats", "top label", "score", "cube", box=None, pad_edge=False)
     for step in answer.compute.steps:
         table.add_row(
@@ -71,7 +75,7 @@ def print_bundles(bundles: list["Listing"]) -> None:
         table.add_row(
             facts["name"],
             facts["task"],
-            "yes" if facts["trained"] else "[yellow]NO: labels mean nothing[/yellow]",
+            "yes" if facts["trained"] else Text("NO: labels mean nothing", "yellow"),
             str(len(facts["labels"])),
             *(f"{facts[name]:.4g}" for name in ("least_gflops", "largest_gflops", "default_budget_gflops")),
         )
@@ -79,6 +83,6 @@ def print_bundles(bundles: list["Listing"]) -> None:
 
 
 def make_console() -> Console:
-    """For answers: as wide as the terminal, or wide enough where there is none."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+    """For answers: as wide as the terminal, or wide enough where there is none. Square brackets are no markup."""
+    console = Console(highlight=False, markup=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, width=WIDE)

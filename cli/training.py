@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from training.fit.preparing import TrainRequest
 
 commands = typer.Typer(add_completion=False)
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)  # square brackets in names are names
 
 CACHE = Path("~/.cache/fovea")
 SHIPPED_START = "adafocus-v3-compact"
@@ -99,7 +99,8 @@ def _train_one(request: "TrainRequest", stop: Callable[[], bool], *, again: bool
 
     ready = make_ready(request, report=_decoding)
     if (unreadable := ready.held_out.unreadable) and not again:
-        stderr.print(f"[yellow]{len(unreadable)} videos cannot be read and are left out:\n{describe(unreadable)}")
+        told = f"{len(unreadable)} videos cannot be read and are left out:\n{describe(unreadable)}"
+        stderr.print(told, style="yellow")
     run = ready.run
     stderr.print(
         f"{run.data.num_training} videos to learn from, {len(run.data.held_out_files)} held out, "
@@ -130,7 +131,8 @@ def build(
     bundle, built = build_variant(variant, out, seed=seed)
     stderr.print(
         f"{'built' if built else 'kept'} {bundle.folder}: {sum(bundle.step_flops) / 1e9:.4g} GFLOPs at most, "
-        "[yellow]UNTRAINED: its answers mean nothing"
+        "UNTRAINED: its answers mean nothing",
+        style="yellow",
     )
 
 

@@ -56,8 +56,9 @@ class StepEvent(StepTaken):
 
 class Exit(Value):
     reason: ExitReason = Field(
-        description="confident: entropy at or below the step's threshold; ceiling: the next step would pass "
-        "max_gflops; deadline: out of time; exhausted: no step left"
+        description="confident: entropy at or below the step's threshold; budget: at this budget every video stops "
+        "at this step, sure or not; ceiling: the next step would pass max_gflops; deadline: out of time; exhausted: no "
+        "step left"
     )
     step: int = Field(examples=[2])
     entropy_nats: float = Field(examples=[0.21])
@@ -107,6 +108,10 @@ class RecognitionAnswer(Value):
     bundle: str = Field(description="Digest of the model's files.", examples=["sha256:9f86d081884c7d65"])
     task: str = Field(examples=["sports-actions"])
     trained: bool = Field(description="false: the weights are random, the labels mean nothing.")
+    calibrated: bool = Field(
+        default=True,
+        description="false: its calibration clips cannot tell how sure it is; scores are a guess.",
+    )
     predictions: list[Prediction]
     exit: Exit
     compute: Compute
@@ -143,7 +148,7 @@ class Thresholds(Value):
     solved_for_gflops: float = Field(description="The solved budget that holds for it.", examples=[1.2])
     entropy_nats: list[float] = Field(examples=[[0.42, 0.61]])
     mean_gflops: float = Field(examples=[1.18])
-    accuracy: float = Field(examples=[0.82])
+    accuracy: float | None = Field(description="Null where nothing was calibrated.", examples=[0.82])
 
 
 class ModelSummary(Value):

@@ -9,6 +9,9 @@ FoveaError
 │   └── InvalidUpload         the body does not hold one video: empty, none, or two of them
 │       └── MalformedUpload   the body breaks the rules of its own format, or breaks off
 ├── UnsupportedMediaType      the body is not something Fovea reads
+├── UnknownHost               asked under a name that is not the service's
+├── ForeignOrigin             a page of another site asked for a change
+├── HeadersTooLarge           more, or longer, headers than are read
 ├── NotAcceptable             no form of the answer that the service writes is accepted
 ├── UploadTooLarge            more bytes than allowed
 ├── UploadTimeout             the body did not arrive in time
@@ -22,7 +25,8 @@ FoveaError
 ├── Unavailable               the service cannot answer now
 │   ├── NotReady              still loading
 │   ├── Draining              shutting down
-│   └── DeadlineBeforeGlance  the deadline passed before there was any answer to give
+│   ├── DeadlineBeforeGlance  the deadline passed before there was any answer to give
+│   └── OutOfMemory           what the model looks at does not fit the device's memory
 ├── RequestCancelled          the client left; nobody reads this
 ├── InferenceFailed           a bug or a broken device; the batch it hit is lost
 ├── ServerProblem             clients only: an answer that this version does not know
@@ -138,6 +142,30 @@ class UnsupportedMediaType(FoveaError):
     )
 
 
+class UnknownHost(FoveaError):
+    slug = "unknown-host"
+    title = "The service does not answer to this name"
+    advice = (
+        "Ask under `localhost`, by IP address, or under a name in the setting `FOVEA_ALLOWED_HOSTS`. Other names are "
+        "refused so that no page can reach the service by a name that it makes point here."
+    )
+
+
+class ForeignOrigin(FoveaError):
+    slug = "foreign-origin"
+    title = "A page of another site may not ask for this"
+    advice = (
+        "A browser sent this for a page of another origin. The operator allows such pages with the setting "
+        "`FOVEA_ALLOWED_ORIGINS`; programs that are no browsers are not concerned."
+    )
+
+
+class HeadersTooLarge(FoveaError):
+    slug = "headers-too-large"
+    title = "The headers are too large"
+    advice = "Send fewer and shorter headers (`max_headers`, `max_bytes`); a long cookie is the usual cause."
+
+
 class NotAcceptable(FoveaError):
     slug = "not-acceptable"
     title = "The answer cannot be written in a form you accept"
@@ -251,6 +279,15 @@ class DeadlineBeforeGlance(Unavailable):
     slug = "deadline-before-glance"
     title = "The deadline passed before there was an answer"
     advice = "Give `deadline_ms` more time (`least_ms` is the fastest answer so far), or leave it out."
+
+
+class OutOfMemory(Unavailable):
+    slug = "out-of-memory"
+    title = "The model does not fit the memory"
+    advice = (
+        "`detail` says what was to be looked at. The service goes on; this model may never fit here: ask for another, "
+        "or have it served where there is more memory."
+    )
 
 
 class RequestCancelled(FoveaError):

@@ -33,19 +33,19 @@ class NewStream(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
-    id: str | None = Field(
-        default=None,
-        pattern=STREAM_ID_PATTERN,
-        description="Chosen by the client: asking again with the same id and options makes no second stream. `str_` "
-        "and a ULID; absent: made here.",
-        examples=[STREAM_ID],
-    )
     url: str = Field(
         max_length=MAX_URL,
         repr=False,
         description="rtsp:// or rtsps://, credentials before the host: rtsp://user:password@camera:554/path. "
         "They are never told again.",
         examples=["rtsp://user:password@192.168.1.20:554/stream1"],
+    )
+    id: str | None = Field(
+        default=None,
+        pattern=STREAM_ID_PATTERN,
+        description="Chosen by the client: asking again with the same id and options makes no second stream. `str_` "
+        "and a ULID; absent: made here.",
+        examples=[STREAM_ID],
     )
     name: str | None = Field(
         default=None,

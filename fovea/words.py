@@ -14,6 +14,7 @@ class ExitReason(StrEnum):
     """Why a recognition stopped where it did, in the order in which they are checked (docs/ARCHITECTURE.md)."""
 
     CONFIDENT = "confident"  # entropy at or below the step's threshold
+    BUDGET = "budget"  # the budget's threshold of this step stops every video, sure or not
     CEILING = "ceiling"  # the next step would pass max_flops
     DEADLINE = "deadline"  # out of time: the best answer so far
     EXHAUSTED = "exhausted"  # no step left to take

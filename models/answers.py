@@ -7,26 +7,32 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from models.recognizer import Frames
+from models.runtime.base import Array
+from models.thresholds import log_softmax
 from video.clip import ClipRule
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def answers(logits_BC: Tensor, temperatures_B: Sequence[float]) -> list[tuple[NDArray[np.float32], float]]:
-    """(probabilities_C, entropy in nats) per row. FloatingPointError where logits are not finite."""
-    temperatures = logits_BC.new_tensor(temperatures_B)
-    log_BC = torch.log_softmax(logits_BC / temperatures[:, None], dim=1)
-    probabilities_BC = log_BC.exp()
-    entropies = (-(probabilities_BC * log_BC).sum(dim=1)).clamp(0, math.log(logits_BC.shape[1])).tolist()
-    if any(math.isnan(entropy) for entropy in entropies):
+
+def answers(logits_BC: Array, temperatures_B: Sequence[float]) -> list[tuple[NDArray[np.float32], float]]:
+    """(probabilities_C, entropy in nats) per row, of numpy's array or torch's tensor.
+
+    FloatingPointError where logits are not finite.
+    """
+    logits: NDArray[np.float32] = logits_BC if isinstance(logits_BC, np.ndarray) else logits_BC.detach().cpu().numpy()
+    if not np.isfinite(logits).all():
         raise FloatingPointError("logits are not finite: the weights or the device are broken")
-    return list(zip(probabilities_BC.cpu().numpy(), entropies, strict=True))
+    log_BC = log_softmax(logits / np.asarray(temperatures_B, np.float64)[:, None])
+    probabilities_BC = np.exp(log_BC)
+    entropies_B = (-(probabilities_BC * log_BC).sum(axis=1)).clip(0, math.log(logits.shape[1]))
+    return list(zip(probabilities_BC.astype(np.float32), entropies_B.tolist(), strict=True))
 
 
 def check_rule(clip_rule: ClipRule, clip_size: tuple[int, int, int], temperatures: Sequence[float], exits: int) -> None:
@@ -53,7 +59,7 @@ def check_clip(clip_THWC: Frames, clip_size: tuple[int, int, int]) -> None:
         )
 
 
-def cache_key(part: str, module: nn.Module, config: Mapping[str, Any]) -> str:
+def cache_key(part: str, module: "nn.Module", config: Mapping[str, Any]) -> str:
     """Names architecture and weights, for a runtime's cache of converted models."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     for name, tensor in module.state_dict().items():

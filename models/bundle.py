@@ -9,22 +9,24 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from safetensors.torch import save
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from models.bundle_format import FORMAT, MANIFEST, WEIGHTS, BundleError, Description, Manifest
 from models.calibration import Calibration, calibration_files, read_calibration
 from models.families import find_family
 from models.family import ModelConfig
 from models.listing import read_listing
+from models.prices import Prices, count_prices
 from models.thresholds import BudgetGrid
 from video.clip import ClipRule
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
-    """A sound bundle. `digest` names its four files, byte for byte; `step_flops[k]` is the price of step k."""
+    """A sound bundle. `digest` names its files, byte for byte; `step_flops[k]` is the price of step k."""
 
     folder: Path
     digest: str
@@ -32,6 +34,8 @@ class Bundle:
     config: ModelConfig
     step_flops: tuple[int, ...]
     calibration: Calibration
+    paper_flops: int | None
+    """To show beside the price: what the model's own paper would print, where it counts otherwise."""
 
     @property
     def name(self) -> str:
@@ -50,8 +54,18 @@ class Bundle:
         return self.manifest.trained
 
     @property
+    def calibrated(self) -> bool:
+        """False: all steps are always taken, and no accuracy is known."""
+        return self.manifest.calibration == "solved"
+
+    @property
     def grid(self) -> BudgetGrid:
         return self.calibration.grid
+
+    @property
+    def scores_calibrated(self) -> bool:
+        """Whether a calibration set could tell how sure the model may be."""
+        return self.calibrated and self.calibration.warning is None
 
     @property
     def label_offsets_nats(self) -> tuple[tuple[float, ...], ...]:
@@ -65,23 +79,19 @@ class Bundle:
         return round(self.manifest.default_budget_gflops * 1e9)
 
     @property
-    def paper_flops(self) -> int | None:
-        """To show beside the price: what the model's own paper would print, where it counts otherwise."""
-        count = find_family(self.config.family).paper_flops
-        return None if count is None else count(self.config)
-
-    @property
     def clip_rule(self) -> ClipRule:
         rule = self.manifest.clip
         height_px, width_px = self.config.frame_size
-        return ClipRule(self.config.num_frames, height_px, width_px, rule.resize, rule.source_short_side_px)
+        return ClipRule(
+            self.config.num_frames, height_px, width_px, rule.resize, rule.source_short_side_px, rule.window_s
+        )
 
     @property
     def frontier(self) -> tuple[tuple[float, float], ...]:
         """Measured (mean FLOPs per video, accuracy) points, on data used neither for training nor for calibration."""
         spent_K = [sum(self.step_flops[: k + 1]) for k in range(len(self.step_flops))]
         points = []
-        for point in self.manifest.measured.points:
+        for point in self.manifest.measured.points if self.manifest.measured else ():
             num_videos = sum(point.videos_by_last_step_K)
             flops = sum(n * spent for n, spent in zip(point.videos_by_last_step_K, spent_K, strict=True))
             points.append((flops / num_videos, point.correct / num_videos))
@@ -95,8 +105,8 @@ class Bundle:
         return (
             ("Intended use", facts.card.intended_use),
             ("Limits", facts.card.limits),
-            ("Measured on", measured.data),
-            ("Calibrated on", self.calibration.data),
+            ("Measured on", measured.data if measured else "nothing yet"),
+            ("Calibrated on", "; ".join(filter(None, (self.calibration.data, self.calibration.warning)))),
             ("Exit rule", self.calibration.told_exit_rule),
             ("Training data", origin.data),
             ("Recipe", f"{origin.recipe}; seed {origin.seed}; commit {origin.commit or 'none'}"),
@@ -104,22 +114,27 @@ class Bundle:
         )
 
     @classmethod
-    def read(cls, folder: Path) -> "Bundle":
-        """Read and check everything but the tensors, which `load_model` checks. Raises BundleError."""
+    def read(cls, folder: Path, prices: Prices | None = None) -> "Bundle":
+        """Read and check everything but the tensors, which `load_model` checks. Raises BundleError.
+
+        `prices` of this architecture, counted by this code; None: they are counted now, with torch.
+        """
         listing = read_listing(folder)
         manifest = listing.manifest
         config = _read_config(folder, manifest)
-        step_flops = find_family(config.family).step_flops(config)
-        calibration = read_calibration(folder, step_flops, config.num_classes)
-        _check_budget(folder, manifest, step_flops)
+        prices = prices or count_prices(config)
+        step_flops = prices.step_flops
+        solved = manifest.calibration == "solved"
+        calibration = read_calibration(folder, step_flops, config.num_classes, solved=solved)
+        _check_budget(folder, manifest, calibration.grid.least_flops, step_flops)
         _check_measured(folder, manifest, len(step_flops))
-        return cls(folder, listing.digest, manifest, config, step_flops, calibration)
+        return cls(folder, listing.digest, manifest, config, step_flops, calibration, prices.paper_flops)
 
 
 def write_bundle(
     parent: Path,
     description: Description,
-    weights: Mapping[str, Tensor],
+    weights: "Mapping[str, Tensor]",
     calibration: Calibration,
     *,
     replace: bool = False,
@@ -129,6 +144,8 @@ def write_bundle(
     Raises BundleError for contents that do not fit each other, and for a folder that stands there already unless
     `replace`.
     """
+    from safetensors.torch import save  # noqa: PLC0415  # whoever writes one has torch; whoever reads one need not
+
     folder = parent / description.name
     if folder.exists() and not replace:
         raise BundleError(folder, "folder", str(folder), "a bundle is not overwritten", "remove it or choose a name")
@@ -167,15 +184,16 @@ def _read_config(folder: Path, manifest: Manifest) -> ModelConfig:
     return config
 
 
-def _check_budget(folder: Path, manifest: Manifest, step_flops: tuple[int, ...]) -> None:
-    if not step_flops[0] <= round(manifest.default_budget_gflops * 1e9) <= sum(step_flops):
-        rule = f"a glance costs {step_flops[0] / 1e9:g} and all steps {sum(step_flops) / 1e9:g}"
+def _check_budget(folder: Path, manifest: Manifest, least_flops: int, step_flops: tuple[int, ...]) -> None:
+    if not least_flops <= round(manifest.default_budget_gflops * 1e9) <= sum(step_flops):
+        least = "a glance costs" if manifest.calibration == "solved" else "without calibration the least is"
+        rule = f"{least} {least_flops / 1e9:g} and all steps {sum(step_flops) / 1e9:g}"
         field = f"{MANIFEST}.default_budget_gflops"
         raise BundleError(folder, field, manifest.default_budget_gflops, rule, "choose a budget between the two")
 
 
 def _check_measured(folder: Path, manifest: Manifest, num_steps: int) -> None:
-    for i, point in enumerate(manifest.measured.points):
+    for i, point in enumerate(manifest.measured.points if manifest.measured else ()):
         counts = point.videos_by_last_step_K
         if len(counts) != num_steps or min(counts) < 0 or not point.correct <= sum(counts) or sum(counts) == 0:
             rule = f"it needs {num_steps} counts of videos, one per step, and at most as many correct as videos"

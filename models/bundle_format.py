@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.families import FAMILIES
 from video.clip import Resize
@@ -22,6 +22,7 @@ WEIGHTS = "weights.safetensors"
 CALIBRATION = "calibration.json"
 CALIBRATION_SET = "calibration.safetensors"
 FILES = (MANIFEST, WEIGHTS, CALIBRATION, CALIBRATION_SET)
+"""Of a calibrated bundle; one whose `calibration` is none has no set."""
 
 
 class BundleError(ValueError):
@@ -53,9 +54,17 @@ class Architecture(_Strict):
 class Framing(_Strict):
     """How frames reach the size that the architecture asks for: the rest of the clip rule (`video.clip.ClipRule`)."""
 
-    sampling: Literal["uniform"]
+    sampling: Literal["uniform", "window"]
+    """Frames spread over the whole video, or over `window_s` seconds in its middle."""
     resize: Resize
     source_short_side_px: int | None = Field(gt=0)
+    window_s: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _has_a_window_or_none(self) -> "Framing":
+        if (self.sampling == "window") != (self.window_s is not None):
+            raise ValueError("window_s belongs to the sampling 'window', and to no other")
+        return self
 
 
 class Provenance(_Strict):
@@ -103,7 +112,16 @@ class Description(_Strict):
     licence: str = Field(min_length=1)
     provenance: Provenance
     card: Card
-    measured: Measured
+    calibration: Literal["solved", "none"] = "solved"
+    """none: nobody has run it on videos yet. All steps are taken, no budget below them is promised."""
+    measured: Measured | None
+    """None where `calibration` is none, and nowhere else."""
+
+    @model_validator(mode="after")
+    def _is_measured_where_calibrated(self) -> "Description":
+        if (self.calibration == "none") != (self.measured is None):
+            raise ValueError("what is calibrated is measured, and what is not calibrated (none) is not (null)")
+        return self
 
 
 class Manifest(Description):
@@ -111,6 +129,10 @@ class Manifest(Description):
 
     format: Literal[1]
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return FILES if self.calibration == "solved" else tuple(file for file in FILES if file != CALIBRATION_SET)
 
 
 class SolvedBudget(_Strict):
@@ -120,7 +142,11 @@ class SolvedBudget(_Strict):
 
 class CalibrationFile(_Strict):
     """calibration.json; the set itself is calibration.safetensors (entropy_NK float32, correct_NK uint8, top_label_NK
-    int32; bundles made before it was kept have no top_label_NK and are read)."""
+    int32; bundles made before it was kept have no top_label_NK and are read).
+
+    Of a bundle that is not calibrated: temperatures by rule, and one budget, the full cost, whose thresholds stop
+    nothing.
+    """
 
     data: str = Field(min_length=1)
     temperatures_K: tuple[float, ...] = Field(min_length=1)

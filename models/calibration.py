@@ -27,7 +27,7 @@ from models.bundle_format import (
     read_json,
 )
 from models.exit_rules import ExitRule, LabelOffsets
-from models.thresholds import NEVER_NATS, BudgetGrid, GridPoint, evaluate
+from models.thresholds import NEVER_NATS, BudgetGrid, GridPoint, Solution, evaluate
 
 _WAY_OUT = "calibrate again"
 
@@ -36,7 +36,8 @@ _WAY_OUT = "calibrate again"
 class Calibration:
     """`entropy_NK` float32 in nats, after the temperatures; `correct_NK` bool. `data` says what the videos were.
 
-    `top_label_NK` int32 is what each exit said; None in bundles made before it was kept, which know no `offsets`.
+    Without videos (N = 0) nothing was solved, and accuracies are NaN. `top_label_NK` int32 is what each exit said; None
+    in bundles made before it was kept, which know no `offsets`.
     """
 
     data: str
@@ -57,6 +58,8 @@ class Calibration:
         """A sentence for the model card."""
         if self.offsets is not None:
             return "entropy_by_label: thresholds on entropy that differ between labels"
+        if not len(self.entropy_NK):
+            return "none: no step but the last stops"
         if self.top_label_NK is None:
             return "entropy (Eq. 7): the calibration set keeps no top labels; calibrate again for thresholds by label"
         return "entropy (Eq. 7)"
@@ -67,9 +70,39 @@ class Calibration:
         """Of any videos' entropies, what the grid's thresholds are for: less the offsets, where there are some."""
         return entropy_NK if self.offsets is None else self.offsets.less(entropy_NK, top_label_NK)
 
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with the set: where all answers are right, or none is, nothing tells how sure to be."""
+        if not len(self.correct_NK):
+            return None  # `data` says that nothing was calibrated
+        shares_K = self.correct_NK.mean(axis=0)
+        blind = [str(step) for step, share in enumerate(shares_K) if share in {0.0, 1.0}]
+        if not blind:
+            return None
+        return (
+            f"these clips cannot calibrate: at step {', '.join(blind)} all {len(self.correct_NK)} answers were right, "
+            "or all were wrong, so the scores are a guess; calibrate on more clips, and on harder ones"
+        )
+
+
+NOT_CALIBRATED = "none: all steps are taken, whatever the budget"
+
+
+def not_calibrated(step_flops: Sequence[int], temperatures_K: Sequence[float]) -> Calibration:
+    """Of a model that nobody has run on videos yet: no early exit, and one budget, the full cost."""
+    num_steps = len(step_flops)
+    never = Solution((NEVER_NATS,) * (num_steps - 1), float(sum(step_flops)), math.nan)
+    return Calibration(
+        data=NOT_CALIBRATED,
+        temperatures_K=tuple(temperatures_K),
+        entropy_NK=np.zeros((0, num_steps), np.float32),
+        correct_NK=np.zeros((0, num_steps), np.bool_),
+        grid=BudgetGrid((GridPoint(sum(step_flops), never),)),
+    )
+
 
 def calibration_files(calibration: Calibration) -> dict[str, bytes]:
-    """The two files of a bundle, by name. Accuracies and mean costs are left out: they follow from the set."""
+    """The files of a bundle, by name. Accuracies and mean costs are left out: they follow from the set."""
     content = CalibrationFile(
         data=calibration.data,
         temperatures_K=calibration.temperatures_K,
@@ -80,21 +113,23 @@ def calibration_files(calibration: Calibration) -> dict[str, bytes]:
             for point in calibration.grid.points
         ),
     )
+    text = (json.dumps(content.model_dump(mode="json"), indent=1) + "\n").encode()
+    if not len(calibration.entropy_NK):
+        return {CALIBRATION: text}
     arrays: dict[str, NDArray[Any]] = {  # safetensors writes memory as it lies, whatever the strides
         "entropy_NK": np.ascontiguousarray(calibration.entropy_NK),
         "correct_NK": np.ascontiguousarray(calibration.correct_NK, dtype=np.uint8),
     }
     if calibration.top_label_NK is not None:
         arrays["top_label_NK"] = np.ascontiguousarray(calibration.top_label_NK, dtype=np.int32)
-    return {
-        CALIBRATION: (json.dumps(content.model_dump(mode="json"), indent=1) + "\n").encode(),
-        CALIBRATION_SET: save(arrays),
-    }
+    return {CALIBRATION: text, CALIBRATION_SET: save(arrays)}
 
 
-def read_calibration(folder: Path, step_flops: Sequence[int], num_labels: int) -> Calibration:
+def read_calibration(folder: Path, step_flops: Sequence[int], num_labels: int, *, solved: bool) -> Calibration:
     """Read and check against the prices of today's code. Raises BundleError."""
     content = read_json(folder, CALIBRATION, CalibrationFile)
+    if not solved:
+        return _read_none(folder, content, step_flops)
     entropy_NK, correct_NK, top_label_NK = _read_set(folder, len(step_flops), num_labels)
     _check_temperatures(folder, content.temperatures_K, len(step_flops))
     offsets = _read_offsets(folder, content, len(step_flops), num_labels)
@@ -106,6 +141,16 @@ def read_calibration(folder: Path, step_flops: Sequence[int], num_labels: int) -
         held_NK = offsets.less(entropy_NK, top_label_NK)
     grid = _read_grid(folder, content.grid, held_NK, correct_NK, step_flops)
     return Calibration(content.data, content.temperatures_K, entropy_NK, correct_NK, grid, top_label_NK, offsets)
+
+
+def _read_none(folder: Path, content: CalibrationFile, step_flops: Sequence[int]) -> Calibration:
+    _check_temperatures(folder, content.temperatures_K, len(step_flops))
+    wanted = not_calibrated(step_flops, content.temperatures_K)
+    found = [(point.budget_flops, point.thresholds_nats) for point in content.grid]
+    if found != [(point.budget_flops, point.solution.thresholds_nats) for point in wanted.grid.points]:
+        rule = f"without calibration there is one budget, the full cost of {sum(step_flops)}, and no step is the last"
+        raise BundleError(folder, f"{CALIBRATION}.grid", found, rule, _WAY_OUT)
+    return wanted
 
 
 def _read_set(

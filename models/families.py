@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # what a family is needs torch; which there are does not
 FAMILIES: dict[str, str] = {
     "adafocus_v3": "models.adafocus.family",
     "video_mobile_former": "models.mobile_former.family",
+    "timesformer": "models.timesformer.family",
 }
 """By the name that bundles have of it, the module that holds FAMILY."""
 

@@ -1,19 +1,25 @@
 """What a family of models is: one value that says how to read a shape, build its network, price it and run it.
 
-Knows no member: `models.families` is the table of those that there are.
+Knows no member: `models.families` is the table of those that there are. Loads no torch: a family whose functions are
+named `later` is read, and served, without it.
 
 Shape suffixes: K steps, C classes, F features.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
-from torch import Tensor, nn
-
+from models.executed import Executed
 from models.recognizer import Recognizer
 from models.runtime.base import Runtime
 from video.clip import ClipRule, Resize
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from models.runtime.parts import Part
 
 
 class ModelConfig(Protocol):
@@ -41,16 +47,27 @@ class ModelConfig(Protocol):
 
 
 ConfigT = TypeVar("ConfigT", bound=ModelConfig)
-NetworkT = TypeVar("NetworkT", bound=nn.Module)
+NetworkT = TypeVar("NetworkT", bound="nn.Module")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
     """One linear layer that gives logits: parameters of `module`, which is called once a head, in their order."""
 
-    module: nn.Module
-    weight_CF: Tensor
-    bias_C: Tensor
+    module: "nn.Module"
+    weight_CF: "Tensor"
+    bias_C: "Tensor"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Light(Generic[ConfigT, NetworkT]):
+    """What lets a family be served without torch: its network as parts that a runtime converts, and a recognizer that
+    is made of nothing but these parts made executable, under the same names."""
+
+    parts: Callable[[NetworkT], "Mapping[str, Part]"]
+    """Needs torch: it is called when a bundle is converted."""
+    make_recognizer: Callable[[ConfigT, ClipRule, Sequence[float], Executed], Recognizer[Any]]
+    """Needs none, and keeps no torch in the process."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,10 +97,23 @@ class Family(Generic[ConfigT, NetworkT]):
     """How pictures are brought to a model's frame size where nobody trained it to be otherwise."""
     paper_flops: Callable[[ConfigT], int] | None = None
     """What the family's own paper would print for a whole pass; None where it counts as our prices do."""
-    loaders: Mapping[str, Callable[[NetworkT, Mapping[str, Tensor]], None]] = field(default_factory=dict)
+    loaders: "Mapping[str, Callable[[NetworkT, Mapping[str, Tensor]], None]]" = field(default_factory=dict)
     """By part of the network (`glance`): copies another project's checkpoint into it, all or nothing."""
+    frame_flops: Callable[[ConfigT], int | None] | None = None
+    """What one frame's share of the glance costs (`models.recognizer.ReusesFrames`); None where nothing is shared."""
+    light: Light[ConfigT, NetworkT] | None = None
+    """None: the family is served with torch in the process."""
 
 
-def config_of(network: nn.Module) -> ModelConfig:
+def later(module: str, name: str) -> Callable[..., Any]:
+    """The function `name` of `module`, which is imported at the first call: what needs torch does not bring it."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        return getattr(import_module(module), name)(*arguments, **named)
+
+    return call
+
+
+def config_of(network: "nn.Module") -> ModelConfig:
     """The configuration that a family's network was built from."""
     return cast(ModelConfig, network.config)

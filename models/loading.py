@@ -1,23 +1,31 @@
 """From a bundle to a running recognizer: the one place where weights, architecture and runtime meet.
 
-Knows no service.
+Knows no service. Loads no torch for families that are served without it (`models.family.Light`) where OpenVINO runs
+them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
 from safetensors import SafetensorError
-from torch import nn
 
 from models.bundle import Bundle
 from models.bundle_format import WEIGHTS, BundleError, read_bytes
 from models.catalogue import available_models
-from models.checkpoints import CheckpointMismatch, load_strictly
+from models.executed import Executed
 from models.families import find_family
+from models.listing import read_listing
+from models.prepared import Prepared
+from models.preparing import prepare
 from models.recognizer import Recognizer
 from models.runtime import RuntimeConfig, make_runtime
+from models.runtime.base import Runtime
+from models.runtime.openvino_runtime import OpenVinoRuntime
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,19 +46,61 @@ def load_model(name_or_path: str | Path, *folders: Path, runtime: RuntimeConfig 
         if name_or_path not in known:
             raise ValueError(f"no model is called {name_or_path!r}; known are: {', '.join(known) or 'none'}")
         folder = known[name_or_path]
-    return make_model(Bundle.read(folder.resolve()), runtime or RuntimeConfig())
+    (model,) = load_models([folder.resolve()], runtime or RuntimeConfig())
+    return model
+
+
+def load_models(folders: Iterable[Path], config: RuntimeConfig) -> list[Model]:
+    """The bundles in these folders, by one runtime; what must be converted is converted together. Raises as
+    `load_model` does."""
+    runtime = make_runtime(config)
+    listings = [read_listing(folder) for folder in folders]
+    prepared: dict[Path, Prepared] = {}
+    if isinstance(runtime, OpenVinoRuntime):
+        light = [one for one in listings if find_family(one.manifest.architecture.family).light is not None]
+        prepared |= prepare(light, runtime, config.cache_dir)
+        return [
+            _load_prepared(listing.folder, prepared.pop(listing.folder), runtime)
+            if listing.folder in prepared
+            else _load_with_torch(Bundle.read(listing.folder), runtime)
+            for listing in listings
+        ]
+    return [_load_with_torch(Bundle.read(listing.folder), runtime) for listing in listings]
 
 
 def make_model(bundle: Bundle, runtime: RuntimeConfig) -> Model:
-    """Raises BundleError when the tensors do not fit the architecture, ValueError for a runtime that is not there."""
+    """With torch in the process, whatever executes the networks.
+
+    Raises BundleError when the tensors do not fit the architecture, ValueError for a runtime that is not there.
+    """
+    return _load_with_torch(bundle, make_runtime(runtime))
+
+
+def _load_with_torch(bundle: Bundle, runtime: Runtime) -> Model:
     temperatures = bundle.calibration.temperatures_K
     family = find_family(bundle.config.family)
-    recognizer = family.make_recognizer(load_network(bundle), bundle.clip_rule, temperatures, make_runtime(runtime))
-    return Model(bundle, recognizer)
+    return Model(bundle, family.make_recognizer(load_network(bundle), bundle.clip_rule, temperatures, runtime))
 
 
-def load_network(bundle: Bundle) -> nn.Module:
+def _load_prepared(folder: Path, prepared: Prepared, runtime: OpenVinoRuntime) -> Model:
+    bundle = Bundle.read(folder, prepared.prices)
+    light = find_family(bundle.config.family).light
+    assert light is not None
+    functions = {
+        name: runtime.load(part.converted, heavy=part.heavy, identity=f"{prepared.identity} {name}")
+        for name, part in prepared.parts.items()
+    }
+    executed = Executed(functions, runtime.arrays, prepared.prices)
+    temperatures = bundle.calibration.temperatures_K
+    return Model(bundle, light.make_recognizer(bundle.config, bundle.clip_rule, temperatures, executed))
+
+
+def load_network(bundle: Bundle) -> "nn.Module":
     """The network in eval mode, fp32 whatever the precision on disk. BundleError names tensors that do not fit."""
+    import safetensors.torch  # noqa: PLC0415  # here torch begins
+
+    from models.checkpoints import CheckpointMismatch, load_strictly  # noqa: PLC0415
+
     try:
         tensors = safetensors.torch.load(read_bytes(bundle.folder, WEIGHTS))
     except SafetensorError as error:

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from models.answers import answers, check_clip, check_rule
 from models.recognizer import Cube, Frames
+from models.runtime.base import Array
 from video.clip import ClipRule
 
-Logits: TypeAlias = Callable[[Sequence[Frames]], Tensor]
-"""From at least one checked clip to logits_BC in fp32."""
+Logits: TypeAlias = Callable[[Sequence[Frames]], Array]
+"""From at least one checked clip to logits_BC in fp32, without gradients: numpy's array or torch's tensor."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +46,7 @@ class SinglePassRecognizer:
         clip_size: tuple[int, int, int],
         clip_rule: ClipRule,
         temperatures: Sequence[float],
-        step_flops: tuple[int],
+        step_flops: tuple[int, ...],
     ) -> None:
         check_rule(clip_rule, clip_size, temperatures, exits=1)
         self._title = title
@@ -65,7 +64,6 @@ class SinglePassRecognizer:
     def step_flops(self) -> tuple[int, ...]:
         return self._step_flops
 
-    @torch.inference_mode()
     def glance(self, clips_THWC: Sequence[Frames]) -> list[SinglePassState]:
         """The answer to each clip.
 

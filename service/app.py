@@ -12,8 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from service.api.edge import problems
+from service.api.body.spool import sweep
+from service.api.edge import openapi, problems
+from service.api.edge.guard import Guard
+from service.api.edge.heads import Heads
 from service.api.models import routes as model_routes
 from service.api.operation import health, http_metrics
 from service.api.pages import playground, problem_pages
@@ -79,11 +83,22 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.supervisor = None  # at the same time
     app.state.following = Following()
     app.state.load_error = None  # filled when they cannot be
+    app.add_middleware(Heads)  # each is inside of the next
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-ID", "Retry-After", "Location"],
+        )
+    app.add_middleware(Guard, hosts=(settings.host, *settings.allowed_hosts), origins=settings.allowed_origins)
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
     problems.install(app)
     for part in (recognition_routes, stream_routes, model_routes, health, problem_pages):
         app.include_router(part.router)
     playground.install(app)
+    openapi.install(app)
     return app
 
 
@@ -91,6 +106,8 @@ async def _open(
     app: FastAPI, stack: contextlib.AsyncExitStack, settings: Settings, metrics: Metrics, load: Loader
 ) -> None:
     try:
+        if num_swept := await asyncio.to_thread(sweep, settings.spool_dir):
+            log.info("removed %d uploads that a killed process left in %s", num_swept, settings.spool_dir)
         ledger = await stack.enter_async_context(open_ledger(settings))
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
         app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline, ledger))
@@ -107,8 +124,14 @@ async def _open(
 @contextlib.asynccontextmanager
 async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
     """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
-    loaded = await asyncio.to_thread(load or load_models, settings)
     num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
+    sandbox = Sandbox(
+        num_children=num_decoders,
+        limits=settings.video_limits(),
+        timeout_s=settings.decode_timeout_s,
+        address_space_bytes=settings.decode_address_space_bytes,
+    )
+    loaded = await _load_beside(sandbox, partial(load or load_models, settings))
     engine = Engine(
         {model.bundle.name: model.recognizer for model in loaded},
         Scheduler(
@@ -116,12 +139,6 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             max_batch_size=settings.max_batch_size,
         ),
         metrics,
-    )
-    sandbox = Sandbox(
-        num_children=num_decoders,
-        limits=settings.video_limits(),
-        timeout_s=settings.decode_timeout_s,
-        address_space_bytes=settings.decode_address_space_bytes,
     )
     admission = Admission(
         max_places=settings.max_decode_places,
@@ -131,13 +148,15 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         decode_rate=sandbox.decode_rate,
         flop_rate=engine.flop_rate,
     )
+    offers = [_offer(model) for model in loaded]
+    for offer in offers:
+        metrics.model_loaded(offer.name, offer.digest, offer.task, trained=offer.trained)
     metrics.decode_places_used.set_function(lambda: admission.places)
     metrics.reserved_flops.set_function(lambda: admission.flops)
-    await sandbox.start()
     engine.start()
     try:
         yield Pipeline(
-            offers=[_offer(model) for model in loaded],
+            offers=offers,
             engine=engine,
             lanes=Lanes(Lane("upload", 1 - settings.camera_share), Lane("camera", settings.camera_share)),
             sandbox=sandbox,
@@ -150,12 +169,28 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         await sandbox.close()
 
 
+async def _load_beside(sandbox: Sandbox, load: Callable[[], Sequence["Model"]]) -> Sequence["Model"]:
+    """The models, and decoding children that have started meanwhile: neither waits for the other."""
+    starting = asyncio.create_task(sandbox.start())
+    try:
+        loaded = await asyncio.to_thread(load)
+        await starting
+    except BaseException:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await sandbox.close()
+        raise
+    return loaded
+
+
 def load_models(settings: Settings) -> list["Model"]:
     """Every bundle that can be found: the default first, then trained ones. Raises ValueError when there is none.
 
-    Brings torch, which takes seconds to import: not before it is needed, so that the service listens at once.
+    Brings OpenVINO, or torch, which takes seconds to import: not before it is needed, so that the service listens at
+    once.
     """
-    from models import available_models, load_model
+    from models import available_models
+    from models.loading import load_models as load_bundles
     from models.runtime import RuntimeConfig
 
     runtime = RuntimeConfig(
@@ -174,7 +209,7 @@ def load_models(settings: Settings) -> list["Model"]:
             f"no bundle in {', '.join(map(str, settings.bundles))}; point FOVEA_BUNDLES at yours, or let those that "
             "ship be served: FOVEA_SHIPPED_BUNDLES=true"
         )
-    models = [load_model(folder, runtime=runtime) for folder in found.values()]
+    models = load_bundles(found.values(), runtime)
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
 
 
@@ -192,8 +227,10 @@ def _offer(model: "Model") -> Offer:
         task=bundle.task,
         labels=bundle.labels,
         trained=bundle.trained,
+        calibrated=bundle.calibrated,
         clip_rule=bundle.clip_rule,
         step_flops=model.recognizer.step_flops,
+        scores_calibrated=bundle.scores_calibrated,
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,

@@ -5,9 +5,19 @@ Who tells: `api.accounting` finishes requests, `pipeline` tells of decoding and 
 client wrote.
 """
 
+from importlib.metadata import version
 from typing import Literal, TypeAlias
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import choose_encoder
 
 from service.engine.request import Recognition
@@ -39,6 +49,15 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        Info("fovea_build", "What runs here.", registry=registry).info({"version": version("fovea-server")})
+        self.model_info = Gauge(
+            "fovea_model_info",
+            "1 for each loaded model.",
+            ["model", "bundle", "task", "trained"],
+            registry=registry,
+        )
         self.requests_total = Counter(
             "fovea_requests_total", "Recognition requests, by how they ended.", ["model", "outcome"], registry=registry
         )
@@ -165,6 +184,10 @@ class Metrics:
             registry=registry,
             buckets=REQUEST_SECONDS,
         )
+
+    def model_loaded(self, name: str, bundle: str, task: str, *, trained: bool) -> None:
+        """`bundle`: its digest."""
+        self.model_info.labels(model=name, bundle=bundle, task=task, trained=str(trained).lower()).set(1)
 
     def batch_ran(self, kind: str, size: int, seconds: float) -> None:
         """A batch of `size` videos was on the device for `seconds`; `kind` is glance or focus."""

@@ -1,11 +1,15 @@
 """Runs the application under uvicorn, and drains it on SIGTERM. Knows no route and no model."""
 
+import asyncio
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from service.app import create_app
+from service.connections import BoundedConnection, HeadLimits
 from service.settings import Settings
 
 
@@ -33,11 +37,23 @@ def make_server(settings: Settings, app: FastAPI | None = None) -> DrainingServe
         app,
         host=settings.host,
         port=settings.port,
+        http=cast("type[asyncio.Protocol]", partial(BoundedConnection, limits=_limits(settings))),
+        ws="none",
+        timeout_keep_alive=settings.idle_timeout_s,
         log_config=None,  # the caller's logging stands
         access_log=False,  # one line per recognition is logged instead, and the metrics hold the rest
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
     return DrainingServer(config, app)
+
+
+def _limits(settings: Settings) -> HeadLimits:
+    return HeadLimits(
+        max_bytes=settings.max_header_bytes,
+        max_headers=settings.max_headers,
+        timeout_s=settings.header_timeout_s,
+        idle_s=settings.idle_timeout_s,
+    )
 
 
 def serve(settings: Settings) -> None:

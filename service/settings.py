@@ -37,6 +37,18 @@ class Settings(BaseSettings):
     """Address to listen on. 127.0.0.1 is this machine alone; 0.0.0.0 every interface (in a container)."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on. 8000; 0 takes any free one."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names that the service answers to, besides localhost, IP addresses and `host`: fovea.example.org; *: any."""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins whose pages may ask and read answers (CORS), besides its own: https://app.example.org."""
+    max_header_bytes: int = Field(default=32 * 2**10, ge=2**10)
+    """Bytes of a request's line and headers. 32 KiB: browsers' cookies fit, and proxies in front allow as much."""
+    max_headers: int = Field(default=100, ge=8)
+    """Headers of a request. 100; browsers send about 20."""
+    header_timeout_s: float = Field(default=10.0, gt=0)
+    """Seconds a client may take for a request's headers. 10 bears a bad line; an honest client needs one packet."""
+    idle_timeout_s: int = Field(default=5, ge=1)
+    """Whole seconds that a connection without a request is kept open. 5."""
 
     bundles: Annotated[tuple[Path, ...], NoDecode] = (Path("var/bundles"),)
     """Folders that hold model bundles, or are one; written as PATH is: /models:/more/models/mine."""
@@ -65,6 +77,8 @@ class Settings(BaseSettings):
     """Bytes of a request body. 256 MiB is about 7 minutes of 5 Mbit/s video."""
     upload_timeout_s: float = Field(default=120.0, gt=0)
     """Seconds from a request's start to its body's last byte. 256 MiB in 120 s needs 18 Mbit/s."""
+    min_upload_bytes_per_s: int = Field(default=4096, ge=0)
+    """Mean rate that a body must keep after its first 10 s. 4096 is a 32 kbit/s line; 0: no bound."""
     spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     """Where uploads lie while they are decoded: at most max_decode_places x max_upload_bytes, 16 GiB by default."""
 
@@ -143,6 +157,8 @@ class Settings(BaseSettings):
     """Folder where one process without Redis keeps subscriptions, with cameras' passwords, and events: var/state. It
     outlives restarts and power cuts; one process a folder. 64 cameras' 1000 events of 2 KiB are 0.13 GiB."""
 
+    log_format: Literal["text", "json"] = "text"
+    """How the log is written: lines for people, or one JSON object a line with request and trace ids."""
     sse_ping_s: float = Field(default=15.0, gt=0)
     """Seconds between comments on an idle event stream, so that proxies keep it open; most close after 60."""
     drain_timeout_s: float = Field(default=25.0, ge=0)
@@ -154,9 +170,9 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(path for path in value.split(os.pathsep) if path) if isinstance(value, str) else value
 
-    @field_validator("stream_allowed_networks", mode="before")
+    @field_validator("stream_allowed_networks", "allowed_hosts", "allowed_origins", mode="before")
     @classmethod
-    def _split_networks(cls, value: object) -> object:
+    def _split_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("stream_ports", mode="before")

@@ -45,6 +45,7 @@ class Faults:
     session_s: int = 60  # without a word after which it says that it forgets a session
     login: str = ""  # "user:password", basic
     joins_live: bool = False  # a play starts where the camera is, not with the first picture
+    runs_s: float = 0.0  # how long it has been running already
     sends_parameters: bool = True  # in its description
     stall_after_s: float | None = None
 
@@ -234,7 +235,7 @@ class _Session:
         camera = self._camera
         sequence, stamp0 = random.randrange(60_000), random.randrange(2**31)
         began_s = time.monotonic()
-        first = int((began_s - camera._began_s) * camera._fps) if camera.faults.joins_live else 0
+        first = int((began_s - camera._began_s + camera.faults.runs_s) * camera._fps) if camera.faults.joins_live else 0
         number = 0
         with suppress(OSError):
             while not self._over.wait(max(0.0, began_s + number / camera._fps - time.monotonic())):

@@ -103,6 +103,8 @@ def tiny_model(
         task="colours",
         labels=LABELS,
         trained=bool(frontier),
+        calibrated=True,
+        scores_calibrated=True,
         clip_rule=SPEC,
         default_budget_flops=180_000_000,
         grid=SimpleNamespace(points=(point(100_000_000, (9.0, 9.0)), point(180_000_000, thresholds))),

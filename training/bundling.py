@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import safetensors.torch
 import torch
@@ -36,6 +37,7 @@ from training.judge.exit_comparison import default_budget_flops
 from training.judge.observations import Observations
 from training.judge.observe import label_numbers, observe_dataset, readable
 from training.judge.statistics import calibration_error
+from video.clip import ClipRule
 
 REFERENCE = RuntimeConfig(name="torch", precision="fp32")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -81,12 +83,7 @@ def bundle_run(
     `data`: where the run's data lies now, if it has moved. Its val split, if there is one, gives the measured figures.
     Raises ValueError for a run that cannot become a bundle; nothing is left behind then.
     """
-    if not _NAME.fullmatch(out.name):
-        raise ValueError(
-            f"a bundle cannot be called {out.name!r}: small letters, digits, '.', '_' and '-' only; rename --out"
-        )
-    if out.exists() and not replace:
-        raise ValueError(f"{out} exists already and is not overwritten; remove it, choose another, or say --replace")
+    check_name(out, overwrite=replace)
     run = read_run(run_folder)
     network = _halved_network(run, run_folder)
     root = data or Path(run.data.path)
@@ -120,11 +117,11 @@ def bundle_run(
             for folder, part in held_out
         ]
     )
-    before_K = _errors(seen, [1.0] * num_exits)
+    before_K = calibration_errors(seen, [1.0] * num_exits)
     calibration = calibrate(
         seen.log_probs_NKC, seen.labels_N, seen.step_flops_K, data=_calibration_data(seen, root, run)
     )
-    after_K = _errors(seen, calibration.temperatures_K)
+    after_K = calibration_errors(seen, calibration.temperatures_K)
     validation = [sample for sample in dataset.samples if sample.split == "val"]
     _check_fresh(run, validation, root)
     fresh = observed(network, dataset.subset(validation), "val") if validation else None
@@ -134,8 +131,8 @@ def bundle_run(
         labels=run.labels,
         trained=True,
         architecture=Architecture(family=family.name, config=config.to_dict()),
-        clip=Framing(sampling="uniform", resize=run.clip.resize, source_short_side_px=run.clip.source_short_side_px),
-        default_budget_gflops=told.default_budget_gflops or _default_budget_flops(seen, calibration) / 1e9,
+        clip=_framing(run.clip),
+        default_budget_gflops=told.default_budget_gflops or usual_budget_flops(seen, calibration) / 1e9,
         licence=told.licence,
         provenance=Provenance(
             data=f"{run.data.num_training} videos of {root.resolve().stem}; terms: {told.data_terms}",
@@ -144,11 +141,21 @@ def bundle_run(
             commit=run.commit,
         ),
         card=Card(intended_use=told.intended_use, limits=told.limits),
-        measured=_measured(seen, fresh, calibration, num_shared_groups(dataset, "val"), root),
+        measured=measure_fresh(seen, fresh, calibration, num_shared_groups(dataset, "val"), root),
     )
     weights = halved(network.state_dict())
     bundle = write_bundle(out.parent, description, weights, calibration, replace=replace)
     return Bundled(bundle, seen, before_K, after_K)
+
+
+def check_name(out: Path, *, overwrite: bool) -> None:
+    """ValueError where no bundle can be written to `out`: before anything takes long."""
+    if not _NAME.fullmatch(out.name):
+        raise ValueError(
+            f"a bundle cannot be called {out.name!r}: small letters, digits, '.', '_' and '-' only; rename --out"
+        )
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists already and is not overwritten; remove it, choose another, or say --replace")
 
 
 def load_run_network(run: Run, folder: Path) -> nn.Module:
@@ -241,12 +248,23 @@ def _check_fresh(run: Run, validation: Sequence[Sample], root: Path) -> None:
         )
 
 
-def _errors(seen: Observations, temperatures_K: list[float] | tuple[float, ...]) -> tuple[float, ...]:
+def _framing(rule: ClipRule) -> Framing:
+    """The clip rule less what follows from the architecture."""
+    sampling: Literal["uniform", "window"] = "uniform" if rule.window_s is None else "window"
+    return Framing(
+        sampling=sampling,
+        resize=rule.resize,
+        source_short_side_px=rule.source_short_side_px,
+        window_s=rule.window_s,
+    )
+
+
+def calibration_errors(seen: Observations, temperatures_K: list[float] | tuple[float, ...]) -> tuple[float, ...]:
     tempered_NKC = seen.tempered(temperatures_K)
     return tuple(calibration_error(tempered_NKC[:, k], seen.labels_N) for k in range(len(seen.step_flops_K)))
 
 
-def _default_budget_flops(seen: Observations, calibration: Calibration) -> int:
+def usual_budget_flops(seen: Observations, calibration: Calibration) -> int:
     """By the rule of `exit_comparison`; with too few groups for that, the middle of the span."""
     grid = calibration.grid
     if grid.least_flops == grid.full_flops:
@@ -260,22 +278,26 @@ def _default_budget_flops(seen: Observations, calibration: Calibration) -> int:
 
 def _calibration_data(seen: Observations, root: Path, run: Run) -> str:
     if folds := run.recipe.folds:
-        return f"{_told(seen, root)}, each answered by one of {folds} networks trained likewise without its group"
-    return f"{_told(seen, root)}, held out of the training split by whole groups, as early stopping used them"
+        how = f"each answered by one of {folds} networks trained likewise without its group"
+    else:
+        how = "held out of the training split by whole groups, as early stopping used them"
+    return f"{describe_videos(seen, root)}, {how}"
 
 
-def _told(seen: Observations, root: Path) -> str:
+def describe_videos(seen: Observations, root: Path) -> str:
     num_groups = len(set(zip(seen.sources_N, seen.groups_N, strict=True)))
     return f"{seen.num_videos} videos of {num_groups} groups of {root.resolve().stem}"
 
 
-def _measured(
+def measure_fresh(
     seen: Observations, fresh: Observations | None, calibration: Calibration, num_shared: int, root: Path
 ) -> Measured:
     if fresh is None:
-        data = f"OPTIMISTIC: there was no val split, so the calibration videos themselves: {_told(seen, root)}"
+        data = (
+            f"OPTIMISTIC: there was no val split, so the calibration videos themselves: {describe_videos(seen, root)}"
+        )
         return measure(seen.log_probs_NKC, seen.labels_N, calibration, data=data)
-    data = f"{_told(fresh, root)}, its val split: used neither for training nor for calibration"
+    data = f"{describe_videos(fresh, root)}, its val split: used neither for training nor for calibration"
     if num_shared:
         data += f"; OPTIMISTIC: {num_shared} of its groups occur in training too"
     return measure(fresh.log_probs_NKC, fresh.labels_N, calibration, data=data)

@@ -16,6 +16,7 @@ from training.plain import plainly
 TRAININGS: dict[str, str] = {
     "adafocus_v3": "training.adafocus.family",
     "full_frame": "training.full_frame.family",
+    "timesformer": "training.timesformer.family",
     "video_mobile_former": "training.mobile_former.family",
 }
 """By the name that runs have of it, the module that holds TRAINING. Full-frame baselines become no bundle: they are a

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.bundle import Bundle, write_bundle
-from models.bundle_format import MANIFEST, Architecture, BundleError, Card, Description, Framing, Provenance
+from models.bundle_format import MANIFEST, Architecture, BundleError, Card, Description, Framing, Measured, Provenance
+from models.calibration import Calibration, not_calibrated
 from models.families import FAMILIES, find_family
 from models.family import Head, ModelConfig, config_of
 from models.runtime import RuntimeConfig, make_runtime
@@ -35,6 +36,9 @@ GOLDEN_ANGLE = 2.39996  # radians from exit to exit: no two agree, so that Eq. 7
 NUM_INITIAL_CLIPS = 16
 NUM_CLIPS = 96  # each to calibrate and to measure
 NUM_TO_MEASURE = 8  # the same where only speed is asked about
+MOST_TO_OBSERVE_FLOPS = 100 * 10**9
+"""Of all steps of a clip. What costs more stays as it was drawn, and is not calibrated: that would take minutes to
+hours, for thresholds that mean nothing."""
 _INITIAL, _CALIBRATION, _MEASURED = range(3)  # independent streams of clips
 
 
@@ -74,9 +78,41 @@ def _build(folder: Path, seed: int, config: ModelConfig, num_clips: int) -> Bund
     clip = Framing(sampling="uniform", resize=family.resize, source_short_side_px=None)
     clip_rule = ClipRule(config.num_frames, *config.frame_size, clip.resize)
     network = family.build_network(config, seed)
-    _spread_out(network, family.heads(network), _clips(clip_rule, min(num_clips, NUM_INITIAL_CLIPS), seed, _INITIAL))
+    step_flops = family.step_flops(config)
+    measured = None
+    if sum(step_flops) > MOST_TO_OBSERVE_FLOPS:
+        calibration = not_calibrated(step_flops, [1.0] * len(step_flops))
+        default_flops = float(sum(step_flops))
+    else:
+        heads = family.heads(network)
+        _spread_out(network, heads, _clips(clip_rule, min(num_clips, NUM_INITIAL_CLIPS), seed, _INITIAL))
+        calibration, measured = _observed(network, clip_rule, num_clips, seed)
+        default_flops = (step_flops[0] + sum(step_flops)) / 2
+    description = Description(
+        name=folder.name,
+        task=TASK,
+        labels=LABELS,
+        trained=False,
+        architecture=Architecture(family=family.name, config=config.to_dict()),
+        clip=clip,
+        default_budget_gflops=default_flops / 1e9,
+        licence="Apache-2.0",
+        provenance=Provenance(data="none", recipe=RECIPE, seed=seed, commit=None),
+        card=Card(
+            intended_use="To try the service before trained weights are at hand, and to measure its speed.",
+            limits="Nothing was trained: labels and scores mean nothing, accuracy is chance on any video.",
+        ),
+        calibration="none" if measured is None else "solved",
+        measured=measured,
+    )
+    return write_bundle(folder.parent, description, network.state_dict(), calibration, replace=True)
+
+
+def _observed(network: nn.Module, clip_rule: ClipRule, num_clips: int, seed: int) -> tuple[Calibration, Measured]:
+    """Thresholds, and what they give, on synthetic clips."""
+    family = find_family(config_of(network).family)
+    ones = [1.0] * len(family.step_flops(config_of(network)))
     runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
-    ones = [1.0] * len(family.step_flops(config))
     recognizer = family.make_recognizer(network, clip_rule, ones, runtime)
 
     def seen(stream: int) -> tuple[NDArray[np.float64], list[int], str]:
@@ -87,24 +123,7 @@ def _build(folder: Path, seed: int, config: ModelConfig, num_clips: int) -> Bund
     log_probs_NKC, labels_N, data = seen(_CALIBRATION)
     calibration = calibrate(log_probs_NKC, labels_N, recognizer.step_flops, data=data, temperatures_K=ones)
     log_probs_NKC, labels_N, data = seen(_MEASURED)
-    measured = measure(log_probs_NKC, labels_N, calibration, data=data)
-    description = Description(
-        name=folder.name,
-        task=TASK,
-        labels=LABELS,
-        trained=False,
-        architecture=Architecture(family=family.name, config=config.to_dict()),
-        clip=clip,
-        default_budget_gflops=(recognizer.step_flops[0] + sum(recognizer.step_flops)) / 2 / 1e9,
-        licence="Apache-2.0",
-        provenance=Provenance(data="none", recipe=RECIPE, seed=seed, commit=None),
-        card=Card(
-            intended_use="To try the service before trained weights are at hand, and to measure its speed.",
-            limits="Nothing was trained: labels and scores mean nothing, accuracy is chance on any video.",
-        ),
-        measured=measured,
-    )
-    return write_bundle(folder.parent, description, network.state_dict(), calibration, replace=True)
+    return calibration, measure(log_probs_NKC, labels_N, calibration, data=data)
 
 
 def _standing(folder: Path, seed: int, config: ModelConfig) -> Bundle | None:

@@ -9,16 +9,20 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Resize: TypeAlias = Literal["letterbox", "center_crop", "stretch"]
+Resize: TypeAlias = Literal["letterbox", "center_crop", "stretch", "three_crops"]
+NUM_CROPS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ClipRule:
     """Which frames to sample, and the size to bring them to.
 
-    One frame is taken from each of `num_frames` equal segments of the video. A frame is first brought to
-    `source_short_side_px` (when set and smaller), then to `height_px` x `width_px`:
+    One frame is taken from each of `num_frames` equal segments of the video, or of `window_s` seconds in its middle
+    (when set and shorter). A frame is first brought to `source_short_side_px` (when set and smaller), then to
+    `height_px` x `width_px`:
     `letterbox` keeps all of it and pads with black, `center_crop` fills the size and cuts the rest, `stretch` distorts.
+    `three_crops` fills a third of the width as `center_crop` does, and lays three such crops side by side: from one end
+    of what the first would cut to the other (left, centre, right; of upright pictures top, centre, bottom).
     """
 
     num_frames: int
@@ -26,6 +30,12 @@ class ClipRule:
     width_px: int
     resize: Resize
     source_short_side_px: int | None = None
+    window_s: float | None = None
+
+    @property
+    def num_crops(self) -> int:
+        """Pictures that lie side by side in a frame."""
+        return NUM_CROPS if self.resize == "three_crops" else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +80,22 @@ class Clip:
     `frames_THWC`: uint8 RGB. `pts_s`: presentation time of each frame in seconds from the start of the video,
     non-decreasing (a frame is repeated where the video has fewer than asked).
     `view_TB`: float32 (x, y, w, h), the region of the displayed source frame that the clip frame shows, normalised to
-    the source frame; reaches beyond [0, 1] where letterboxing padded.
+    the source frame; reaches beyond [0, 1] where letterboxing padded. Of `num_crops` crops, the middle
+    one's: `view_at` tells the others.
     """
 
     frames_THWC: NDArray[np.uint8]
     pts_s: tuple[float, ...]
     view_TB: NDArray[np.float32]
     info: VideoInfo
+    num_crops: int = 1
+
+    def view_at(self, column: int) -> tuple[NDArray[np.float32], int, int]:
+        """(view_TB, first column, number of columns) of the crop that holds this column of the frames."""
+        width = self.frames_THWC.shape[2]
+        if self.num_crops == 1:
+            return self.view_TB, 0, width
+        number, crop_width = column * self.num_crops // width, width // self.num_crops
+        corner_TB, size_TB = self.view_TB[:, :2], self.view_TB[:, 2:]
+        corners = (np.zeros_like(corner_TB), corner_TB, 1 - size_TB)
+        return np.concatenate((corners[number], size_TB), axis=1), number * crop_width, crop_width

@@ -58,6 +58,11 @@ class MaxPoolClassifier(nn.Module):
         logits_BC: Tensor = self.step_heads(self.dropout(features_BD), steps)
         return logits_BC
 
+    def logits_at(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
+        """`step_logits` for inference, of rows that all stand at `step`, whole, of shape (1,)."""
+        features_BD = torch.cat((memory_BM, glance_BG), dim=1) if self.glance_features else memory_BM
+        return self.step_heads.at(features_BD, step)
+
 
 class FramePool(nn.Module):
     """features_BTD to pooled_BF, F = `width` * D: the mean over frames; for a linear head the same as that of logits.
@@ -78,7 +83,8 @@ class FramePool(nn.Module):
         features_BTD = (features_BTD + _LEAST_FEATURE).sqrt()
         mean_BD = features_BTD.mean(dim=1)
         deviation_BD = (features_BTD.var(dim=1, correction=0) + _LEAST_VARIANCE).sqrt()
-        distance_BD = features_BTD.diff(dim=1).abs().mean(dim=1)
+        # Written out: OpenVINO converts no `diff`.
+        distance_BD = (features_BTD[:, 1:] - features_BTD[:, :-1]).abs().mean(dim=1)
         return torch.cat((mean_BD, deviation_BD, distance_BD), dim=1)
 
 
@@ -113,6 +119,11 @@ class AverageClassifier(nn.Module):
         """Glance logits + the mean of the logits of all cubes so far."""
         cubes_BC = memory_BM / memory_BM.new_tensor(steps)[:, None]
         return glance_BG + cubes_BC if self.glance_features else cubes_BC
+
+    def logits_at(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
+        """`step_logits` for inference, of rows that all stand at `step`, whole, of shape (1,)."""
+        # glance_BG stays an argument of what is converted, also where it says nothing.
+        return glance_BG * float(self.glance_features) + memory_BM / step
 
 
 class JointClassifier(nn.Module):
@@ -154,6 +165,11 @@ class JointClassifier(nn.Module):
         cubes_BM = memory_BM / memory_BM.new_tensor(steps)[:, None]
         return torch.cat((cubes_BM, glance_BG), dim=1) if self.glance_features else cubes_BM
 
+    def logits_at(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
+        """`step_logits` for inference, of rows that all stand at `step`, whole, of shape (1,)."""
+        cubes_BM = memory_BM / step
+        return self.step_heads.at(torch.cat((cubes_BM, glance_BG), dim=1) if self.glance_features else cubes_BM, step)
+
 
 Classifier = MaxPoolClassifier | AverageClassifier | JointClassifier
 
@@ -175,6 +191,11 @@ class StepHeads(nn.Module):
             logits = F.linear(features_BD[rows], self.weight_KCD[step - 1], self.bias_KC[step - 1])
             logits_BC = logits_BC.index_copy(0, rows, logits)
         return logits_BC
+
+    def at(self, features_BD: Tensor, step: Tensor) -> Tensor:
+        """logits_BC by the head of `step`, of shape (1,): no Python depends on data, so that it can be converted."""
+        weight_CD = self.weight_KCD.index_select(0, step - 1).squeeze(0)
+        return F.linear(features_BD, weight_CD, self.bias_KC.index_select(0, step - 1).squeeze(0))
 
 
 def build_classifier(config: AdaFocusConfig, glance_features: int, focus_features: int) -> Classifier:

@@ -45,6 +45,11 @@ def step_flops(config: AdaFocusConfig) -> tuple[int, ...]:
     return glance, policy + cube, *[cube] * (config.max_cubes - 1)
 
 
+def frame_flops(config: AdaFocusConfig) -> int | None:
+    """See `models.recognizer.ReusesFrames`: with temporal shift, frames look at each other."""
+    return None if config.temporal_shift else glance_frame_flops(config)
+
+
 @cache
 def glance_frame_flops(config: AdaFocusConfig) -> int:
     """What one frame costs in the global encoder. Only without temporal shift is a frame looked at by itself."""

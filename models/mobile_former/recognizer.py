@@ -1,55 +1,37 @@
-"""Video Mobile-Former behind the recognizer protocol: the encoder by a runtime, the classifier in fp32.
+"""Video Mobile-Former behind the recognizer protocol: the encoder, then the classifier in fp32.
 
-Knows what is computed in which precision, not what executes the encoder nor who asks.
+Knows what is computed in which order, not what executes it nor who asks. Loads no torch.
 
-Shape suffixes: B clips, T frames, N = B * T, H rows, W columns, C classes or colour channels, D features.
+Shape suffixes: B clips, C classes.
 """
 
-import copy
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from models.answers import cache_key
-from models.mobile_former.costs import step_flops
-from models.mobile_former.folding import fold
-from models.mobile_former.network import VideoMobileFormer
+from models.executed import Executed
+from models.mobile_former.config import MobileFormerConfig
 from models.recognizer import Frames
-from models.runtime.base import Runtime
-from models.single_pass import Logits, SinglePassRecognizer
+from models.runtime.base import Array
+from models.single_pass import SinglePassRecognizer
 from video.clip import ClipRule
 
 
-def make_recognizer(
-    network: VideoMobileFormer, clip_rule: ClipRule, temperatures: Sequence[float], runtime: Runtime
+def make_light_recognizer(
+    config: MobileFormerConfig, clip_rule: ClipRule, temperatures: Sequence[float], executed: Executed
 ) -> SinglePassRecognizer:
-    """The network is copied: later changes are not seen.
+    """Of the parts of `models.mobile_former.parts`. ValueError when the clip rule or the one temperature do not fit."""
+    encoder, classifier = executed.functions["encoder"], executed.functions["classifier"]
 
-    Raises ValueError when the clip rule or the one temperature does not fit the network.
-    """
-    config = network.config
-    clip_size = (config.num_frames, *config.frame_size)
-
-    def make_logits() -> Logits:
-        folded = fold(network.encoder)
-        # Of what is converted: another way to fold must not find the conversion of the last one.
-        key = cache_key("video-mobile-former", folded, config.to_dict())
-        run_encoder = runtime.compile(folded, torch.zeros(*clip_size, 3, dtype=torch.uint8), key=key, one_by_one=True)
-        classifier = copy.deepcopy(network.classifier).float().eval().to(runtime.device)
-
-        def logits(clips_THWC: Sequence[Frames]) -> Tensor:
-            logits_BC: Tensor = classifier(run_encoder(torch.from_numpy(np.concatenate(clips_THWC))))
-            return logits_BC
-
-        return logits
+    def logits(clips_THWC: Sequence[Frames]) -> Array:
+        logits_BC: Array = classifier(encoder(np.concatenate(clips_THWC)))
+        return logits_BC
 
     return SinglePassRecognizer(
-        make_logits,
+        lambda: logits,
         title="Video Mobile-Former",
-        clip_size=clip_size,
+        clip_size=(config.num_frames, *config.frame_size),
         clip_rule=clip_rule,
         temperatures=temperatures,
-        step_flops=step_flops(config),
+        step_flops=executed.prices.step_flops,
     )

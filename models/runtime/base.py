@@ -1,21 +1,54 @@
-"""What a runtime is: it makes a network out of a module, for one device, in one precision.
+"""What a runtime is: it makes functions out of a network's modules, for one device, in one precision.
 
-Knows no architecture: a network is any function from one uint8 (N, H, W, 3) batch, N free, to one float32 tensor.
+Knows no architecture, and loads no torch: a runtime that computes without it is usable where it is not installed.
 """
 
-from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
 from models.runtime.config import Precision
 
-Network: TypeAlias = Callable[[Tensor], Tensor]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from models.runtime.parts import Part
+
+Network: TypeAlias = "Callable[[Tensor], Tensor]"
+"""From one uint8 (N, H, W, 3) batch, N free, to one float32 tensor on the runtime's device."""
+
+Array: TypeAlias = Any
+"""What a runtime computes with: numpy's arrays or torch's tensors. Both index, reshape and take means alike."""
+
+Function: TypeAlias = Callable[..., Any]
+"""A part made executable: arrays in (uint8 rows may be numpy's, whatever the runtime), new fp32 arrays out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """The operations on `Array`s that numpy and torch call differently. A copy keeps nothing else alive."""
+
+    stack: Callable[[Sequence[Array]], Array]
+    copy: Callable[[Array], Array]
+    integer: Callable[[int], Array]
+    """One int64, of shape (1,)."""
+    to_numpy: Callable[[Array], NDArray[np.float32]]
+
+
+NUMPY = Arrays(
+    stack=np.stack,
+    copy=np.copy,
+    integer=lambda value: np.array([value], np.int64),
+    to_numpy=np.asarray,
+)
 
 
 class Runtime(Protocol):
-    """Executes networks on one device. Built on any thread; its networks are then called from one thread."""
+    """Executes networks on one device. Built on any thread; its functions are then called from one thread."""
 
     @property
     def name(self) -> str: ...
@@ -24,21 +57,26 @@ class Runtime(Protocol):
     def precision(self) -> Precision: ...
 
     @property
-    def device(self) -> torch.device:
-        """Where results lie; inputs may lie anywhere."""
+    def device(self) -> "torch.device":
+        """Where tensors lie that `compile` gives."""
         ...
 
-    def compile(self, module: nn.Module, example: Tensor, *, key: str, one_by_one: bool = False) -> Network:
-        """A function of uint8 (N, H, W, 3) batches, N free, giving fp32 on `device`: `module` in eval mode.
+    @property
+    def arrays(self) -> Arrays:
+        """Of what `execute` takes and gives."""
+        ...
 
-        `module` itself is left as it is, and its later changes are not seen. `example` shows the shape of the rows.
-        `key` names weights and architecture, for the cache of converted models. `one_by_one`: N is a multiple of the
-        example's, whose results could as well be had one after the other, and the runtime may do so.
+    def execute(self, part: "Part", *, key: str) -> Function:
+        """The part as a function. Its module is left as it is, and its later changes are not seen.
+
+        `key` names weights and architecture, for the cache of converted models.
         """
         ...
 
+    def compile(self, module: "nn.Module", example: "Tensor", *, key: str, one_by_one: bool = False) -> Network:
+        """The same for one heavy module, between tensors: what a family needs that does not state its parts.
 
-def hold_torch_threads(num_threads: int) -> None:
-    """Give torch's CPU operators `num_threads` threads on the calling thread: OpenMP counts for each thread apart."""
-    if torch.get_num_threads() != num_threads:
-        torch.set_num_threads(num_threads)
+        `example` shows the shape of the rows. `one_by_one`: N is a multiple of the example's, whose results could as
+        well be had one after the other, and the runtime may do so.
+        """
+        ...

@@ -6,10 +6,15 @@ Knows no model and no runtime.
 import hashlib
 import logging
 import os
+import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
+WRITING = "writing-"
+ABANDONED_S = 3600.0
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -23,6 +28,14 @@ class FileCache:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what a killed process was writing: nothing takes as long as ABANDONED_S."""
+        for aside in self._folder.glob(f"{WRITING}*"):
+            with suppress(OSError):
+                if time.time() - aside.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(aside, ignore_errors=True)
 
     def path(self, identity: str) -> Path:
         return self._folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.cached"
@@ -46,7 +59,7 @@ class FileCache:
     def store(self, identity: str, content: bytes) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._folder, prefix="writing-") as aside:
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix=WRITING) as aside:
                 whole = Path(aside, "whole")
                 whole.write_bytes(hashlib.sha256(content).digest() + content)
                 os.replace(whole, self.path(identity))

@@ -1,23 +1,28 @@
-"""The CPU runtime: OpenVINO, converted from torch once and kept on disk.
+"""The CPU runtime: OpenVINO, converted from torch once and kept on disk. What is converted runs without torch.
 
 Knows no architecture, and calls nobody: OpenVINO's telemetry is shut out before OpenVINO is imported.
 """
 
-import copy
+import logging
 import sys
-import tempfile
-import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
-from models.runtime.base import Network, hold_torch_threads
+from models.runtime.base import NUMPY, Array, Function, Network
 from models.runtime.config import Precision
 from models.runtime.file_cache import FileCache
+from models.runtime.serialised import split
 
-_LENGTH_BYTES = 8
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from models.runtime.parts import Part
+
+_log = logging.getLogger(__name__)
 
 
 class OpenVinoRuntime:
@@ -28,7 +33,7 @@ class OpenVinoRuntime:
     """
 
     name = "openvino"
-    device = torch.device("cpu")
+    arrays = NUMPY
 
     def __init__(self, openvino: Any, *, precision: Precision, num_threads: int, cache_dir: Path | None) -> None:
         self._openvino = openvino
@@ -39,68 +44,95 @@ class OpenVinoRuntime:
         if precision == "bf16" and "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ValueError("precision 'bf16': OpenVINO has no bf16 kernels for this CPU; choose 'fp32' or 'auto'")
 
-    def compile(self, module: nn.Module, example: Tensor, *, key: str, one_by_one: bool = False) -> Network:
-        assert example.dtype == torch.uint8, example.dtype
-        num_rows = len(example) if one_by_one else None
-        shape = (-1 if num_rows is None else num_rows, *example.shape[1:])
-        identity = repr((key, shape, self._openvino.get_version()))
+    @property
+    def device(self) -> "torch.device":
+        import torch  # noqa: PLC0415  # whoever asks computes with it
+
+        return torch.device("cpu")
+
+    @property
+    def version(self) -> str:
+        """Of OpenVINO: what one version converted, another need not read."""
+        version: str = self._openvino.get_version()
+        return version
+
+    def load(self, converted: bytes, *, heavy: bool, identity: str | None = None) -> Function:
+        """A function of numpy's arrays from what `convert` made; heavy ones in `precision`, others in fp32.
+
+        Where it was converted for a fixed number of rows, a multiple of these runs one after the other. `identity`
+        names what is converted: what was compiled of it is kept in the cache, for this CPU alone.
+        """
+        compiled = self._compile(converted, heavy, identity if self._cache else None)
+        request = compiled.create_infer_request()
+        num_outputs = len(compiled.outputs)
+        make_tensor = self._openvino.Tensor
+
+        def run(*inputs: NDArray[Any]) -> Array:
+            for number, array in enumerate(inputs):
+                request.set_input_tensor(number, make_tensor(np.ascontiguousarray(array), shared_memory=True))
+            request.infer()
+            # Copied: the next call writes there again.
+            found = tuple(request.get_output_tensor(number).data.copy() for number in range(num_outputs))
+            return found[0] if num_outputs == 1 else found
+
+        rows = compiled.inputs[0].partial_shape[0]
+        if rows.is_dynamic:
+            return run
+        num_rows = rows.get_length()
+
+        def run_one_by_one(rows: NDArray[Any]) -> Array:
+            assert len(rows) % num_rows == 0, f"{len(rows)} rows are no multiple of {num_rows}"
+            return np.concatenate([run(rows[start : start + num_rows]) for start in range(0, len(rows), num_rows)])
+
+        return run_one_by_one
+
+    def _compile(self, converted: bytes, heavy: bool, identity: str | None) -> Any:
+        properties = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": self.num_threads if heavy else 1,
+            # Decode children share these cores: the scheduler must be free to move us.
+            "ENABLE_CPU_PINNING": False,
+            "INFERENCE_PRECISION_HINT": "bf16" if heavy and self.precision == "bf16" else "f32",
+        }
+        if identity is None or self._cache is None:
+            return self._core.compile_model(self._core.read_model(*split(converted)), "CPU", properties)
+        cpu = [self._core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+        name = repr(("compiled", identity, cpu, sorted(properties.items())))
+        if kept := self._cache.load(name):
+            try:
+                return self._core.import_model(kept, "CPU", properties)
+            except RuntimeError as error:
+                _log.warning("what OpenVINO compiled earlier it does not read any more, compiling anew: %s", error)
+        compiled = self._core.compile_model(self._core.read_model(*split(converted)), "CPU", properties)
+        self._cache.store(name, compiled.export_model().getvalue())
+        return compiled
+
+    def execute(self, part: "Part", *, key: str) -> Function:
+        from models.runtime.converting import row_shapes  # noqa: PLC0415  # a part is torch's already
+
+        shapes = row_shapes(part)
+        identity = repr((key, *map(tuple, shapes), self.version))
         converted = self._cache.load(identity) if self._cache else None
         if converted is None:
-            converted = self._convert(module, example, shape)
+            converted = self._convert(part)
             if self._cache:
                 self._cache.store(identity, converted)
-        compiled = self._core.compile_model(
-            self._core.read_model(*_split(converted)),
-            "CPU",
-            {
-                "PERFORMANCE_HINT": "LATENCY",
-                "NUM_STREAMS": 1,
-                "INFERENCE_NUM_THREADS": self.num_threads,
-                # Decode children share these cores: the scheduler must be free to move us.
-                "ENABLE_CPU_PINNING": False,
-                "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
-            },
-        )
-        request = compiled.create_infer_request()
+        function = self.load(converted, heavy=part.heavy)
+        if part.heavy:  # the first call packs the weights; a new batch size later on costs a fraction of its run
+            function(*(example.numpy() for example in part.examples))
+        return function
 
-        @torch.inference_mode()
-        def run(rows: Tensor) -> Tensor:
-            hold_torch_threads(1)  # torch's threads spin after their work: they would take the cores from OpenVINO's
-            rows = rows.to(self.device).contiguous()
-            results = []
-            for part in torch.split(rows, num_rows or len(rows)):
-                request.set_input_tensor(self._openvino.Tensor(part.numpy(), shared_memory=True))
-                request.infer()
-                # The next call writes there again.
-                results.append(torch.from_numpy(request.get_output_tensor().data).clone())
-            return torch.cat(results)
+    def compile(self, module: "nn.Module", example: "Tensor", *, key: str, one_by_one: bool = False) -> Network:
+        from models.runtime.converting import between_tensors  # noqa: PLC0415  # torch's already
+        from models.runtime.parts import Part  # noqa: PLC0415
 
-        run(example)  # the first call packs the weights; a new batch size later on costs a fraction of its run
-        return run
+        return between_tensors(self.execute(Part(module, (example,), heavy=True, one_by_one=one_by_one), key=key))
 
-    def _convert(self, module: nn.Module, example: Tensor, shape: tuple[int, ...]) -> bytes:
-        """OpenVINO's fp32 form of `module`, serialised: its compiler treats a model just converted slightly otherwise
-        than the same model read back, and a cached one must give the same answers as a fresh one."""
-        frozen = copy.deepcopy(module).cpu().eval().requires_grad_(False)
-        twice = torch.cat((example, example)).cpu()  # tracing a single clip may fix that number
-        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-            # OpenVINO traces with torch.jit; torch.export works as well, but takes more than twice as long.
-            warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
-            model = self._openvino.convert_model(
-                frozen, example_input=twice, input=[(self._openvino.PartialShape(list(shape)), self._openvino.Type.u8)]
-            )
-            xml = Path(folder, "model.xml")
-            self._openvino.save_model(model, xml, compress_to_fp16=False)
-            return _join(xml.read_bytes(), xml.with_suffix(".bin").read_bytes())
+    def _convert(self, part: "Part") -> bytes:
+        from models.runtime.converting import convert  # noqa: PLC0415
 
-
-def _join(xml: bytes, weights: bytes) -> bytes:
-    return len(xml).to_bytes(_LENGTH_BYTES, "little") + xml + weights
-
-
-def _split(converted: bytes) -> tuple[bytes, bytes]:
-    weights_start = _LENGTH_BYTES + int.from_bytes(converted[:_LENGTH_BYTES], "little")
-    return converted[_LENGTH_BYTES:weights_start], converted[weights_start:]
+        return convert(self._openvino, part)
 
 
 def import_openvino() -> Any | None:

@@ -9,8 +9,25 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.runtime.base import Network, hold_torch_threads
+from models.runtime.base import Array, Arrays, Function, Network
 from models.runtime.config import Precision
+from models.runtime.parts import Part
+
+
+def hold_torch_threads(num_threads: int) -> None:
+    """Give torch's CPU operators `num_threads` threads on the calling thread: OpenMP counts for each thread apart."""
+    if torch.get_num_threads() != num_threads:
+        torch.set_num_threads(num_threads)
+
+
+def tensors_on(device: torch.device) -> Arrays:
+    """Arrays that are tensors on `device`."""
+    return Arrays(
+        stack=lambda rows: torch.stack(list(rows)),
+        copy=torch.clone,
+        integer=lambda value: torch.tensor([value], device=device),
+        to_numpy=lambda tensor: tensor.cpu().numpy(),
+    )
 
 
 class TorchRuntime:
@@ -20,8 +37,15 @@ class TorchRuntime:
 
     def __init__(self, *, device: torch.device, precision: Precision, num_threads: int) -> None:
         self.device = device
+        self.arrays = tensors_on(device)
         self.precision = precision
         self.num_threads = num_threads
+
+    def execute(self, part: Part, *, key: str) -> Function:
+        if part.heavy:
+            network = self.compile(part.module, part.examples[0], key=key, one_by_one=part.one_by_one)
+            return lambda rows: network(torch.as_tensor(rows))
+        return light_function(part.module, self.device)
 
     def compile(self, module: nn.Module, example: Tensor, *, key: str, one_by_one: bool = False) -> Network:
         assert example.dtype == torch.uint8, example.dtype
@@ -46,6 +70,17 @@ class TorchRuntime:
             return result.float()
 
         return run
+
+
+def light_function(module: nn.Module, device: torch.device) -> Function:
+    """A copy of a small module in fp32, between tensors on `device`."""
+    copied = copy.deepcopy(module).float().eval().requires_grad_(False).to(device)
+
+    @torch.inference_mode()
+    def run(*inputs: Array) -> Array:
+        return copied(*inputs)
+
+    return run
 
 
 def fold_batch_norms(module: nn.Module) -> nn.Module:

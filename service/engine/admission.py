@@ -47,12 +47,16 @@ class Admission:
             raise self._overloaded(f"all {self.max_places} places for videos to be decoded are taken")
         if self.requests >= self.max_requests:
             raise self._overloaded(f"{self.requests} requests are not answered yet, the most there may be")
-        if self.flops and self.flops + flops > self.max_flops:
+        self.check_room(flops, promised_flops=self.flops)
+        return Ticket(self, flops)
+
+    def check_room(self, flops: int, *, promised_flops: int) -> None:
+        """Raises Overloaded where a request of `flops` does not fit beside what is promised to others."""
+        if promised_flops and promised_flops + flops > self.max_flops:
             raise self._overloaded(
-                f"{self.flops / 1e9:.3g} of {self.max_flops / 1e9:.3g} GFLOPs are already promised, "
+                f"{promised_flops / 1e9:.3g} of {self.max_flops / 1e9:.3g} GFLOPs are already promised, "
                 f"this request may need {flops / 1e9:.3g}"
             )
-        return Ticket(self, flops)
 
     def _overloaded(self, why: str) -> Overloaded:
         wait_s = max(
@@ -80,6 +84,14 @@ class Ticket:
         if self._holds_place:
             self._holds_place = False
             self._admission.places -= 1
+
+    def reserve(self, flops: int) -> None:
+        """Reserve `flops` instead: what the request may spend is known better now. Raises Overloaded."""
+        assert self._open, "the request is over"
+        others_flops = self._admission.flops - self._flops
+        self._admission.check_room(flops, promised_flops=others_flops)
+        self._admission.flops = others_flops + flops
+        self._flops = flops
 
     def spend(self, flops: int) -> None:
         """`flops` of the reservation are spent; they no longer stand between others and the device.

@@ -4,6 +4,7 @@ Semantics (docs/ARCHITECTURE.md, "Budgets"): `budget_flops` is B of AdaFocusV3's
 videos through the thresholds; `max_flops` bounds this one video; both are settled here, before anything is spent.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ class Offer:
     """What a loaded bundle offers: its labels, the frames it wants, its price list, its solved budgets.
 
     `grid` ascends in budget and starts at or below the price of a glance; an untrained bundle's `frontier` is empty.
+    Where nothing was `calibrated`, the grid is the full cost alone, the frontier is empty, and all steps are taken.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Offer:
     grid: tuple[GridPoint, ...]
     frontier: tuple[MeasuredPoint, ...] = ()
     card: tuple[tuple[str, str], ...] = ()  # the model card: (heading, text)
+    calibrated: bool = True  # False: no thresholds were solved; all steps are taken
+    scores_calibrated: bool = True  # False: nothing told how sure it may be
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()  # where thresholds differ between labels
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 
@@ -83,6 +87,8 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -
     else:
         offer = _named(options, offers)
         budget_flops = _or_default(options, offer)
+    if not offer.calibrated and options.budget_flops is not None and options.budget_flops < offer.full_flops:
+        raise below_all_steps(options.budget_flops, offer)
     for name, flops in (("budget_gflops", options.budget_flops), ("max_gflops", options.max_flops)):
         if flops is not None and flops < offer.least_flops:
             raise _too_small(name, flops, (offer,))
@@ -95,6 +101,7 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -
         max_flops=options.max_flops,
         deadline_ms=options.deadline_ms,
         top_k=options.top_k,
+        max_entropy_nats=math.log(len(offer.labels)),
     )
 
 
@@ -120,12 +127,14 @@ def _cheapest_best(options: RecognitionOptions, budget_flops: int, offers: Seque
     Untrained bundles have no measured accuracy: one is taken only where it is the default and nothing better is there.
     """
     task = options.task if options.task is not None else default.task
-    candidates = [offer for offer in offers if offer.task == task and offer.trained]
-    if not candidates and default.task == task:
+    candidates = [offer for offer in offers if offer.task == task and offer.trained and offer.calibrated]
+    if not candidates and default.task == task and default.calibrated:
         candidates = [default]
     if not candidates:
         tasks = ", ".join(sorted({offer.task for offer in offers}))
-        raise UnknownModel(f"no trained model answers task {task!r}; the tasks here are: {tasks}")
+        raise UnknownModel(
+            f"no trained model answers task {task!r}; the tasks here are: {tasks}{_left_out(task, offers)}"
+        )
     affordable = [
         offer
         for offer in candidates
@@ -144,6 +153,23 @@ def _cheapest_best(options: RecognitionOptions, budget_flops: int, offers: Seque
         )
 
     return min(affordable, key=rank)
+
+
+def _left_out(task: str, offers: Sequence[Offer]) -> str:
+    """What `auto` passed by, and why."""
+    names = [offer.name for offer in offers if offer.task == task and not offer.calibrated]
+    return f"; not calibrated, so that `auto` takes none of them: {', '.join(names)}" if names else ""
+
+
+def below_all_steps(flops: int, offer: Offer) -> BudgetTooSmall:
+    """The refusal of a budget that a model without calibration cannot keep to."""
+    least_gflops = offer.full_flops / 1e9
+    return BudgetTooSmall(
+        f"budget_gflops={flops / 1e9} is below the {least_gflops} GFLOPs of all steps of {offer.name}, which is not "
+        f"calibrated: it has no thresholds to keep a mean; ask for at least {least_gflops}, or set max_gflops instead",
+        option="budget_gflops",
+        least_gflops=least_gflops,
+    )
 
 
 def _too_small(option: str, flops: int, offers: Sequence[Offer]) -> BudgetTooSmall:

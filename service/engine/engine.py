@@ -9,7 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from fovea.errors import DeadlineBeforeGlance, Draining, FoveaError, InferenceFailed, RequestCancelled
+from fovea.errors import (
+    DeadlineBeforeGlance,
+    Draining,
+    FoveaError,
+    InferenceFailed,
+    OutOfMemory,
+    RequestCancelled,
+)
 from fovea.words import ExitReason
 from models.recognizer import Recognizer, ReusesFrames, State
 from service.engine.request import Request, Step
@@ -115,7 +122,7 @@ class Engine:
         except Exception as error:  # the thread's edge: a broken batch must not end the loop
             log.exception("a %s batch of %d for %s failed", batch.kind, len(batch.requests), batch.model)
             for request in batch.requests:
-                self._leave(request, InferenceFailed(f"the {batch.kind} failed: {error}"))
+                self._leave(request, _failure(batch, error))
             return
         self._postprocess(batch, states, steps)
 
@@ -199,6 +206,12 @@ def _step_of(request: Request, state: State) -> Step:
         probabilities_C=state.probabilities_C,
         cube=state.cube,
     )
+
+
+def _failure(batch: Batch, error: Exception) -> FoveaError:
+    if isinstance(error, MemoryError):
+        return OutOfMemory(f"{batch.model}: {error or 'there is no memory left'}")
+    return InferenceFailed(f"the {batch.kind} failed: {error}")
 
 
 def _farewell(request: Request) -> ExitReason | FoveaError:

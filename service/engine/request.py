@@ -3,6 +3,7 @@
 "FLOPs" are multiply-adds of convolutions, linear layers and matrix products, as the papers count them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -32,6 +33,7 @@ class Plan:
     max_flops: int | None  # bounds this one
     deadline_ms: int | None  # wall-clock from the end of the upload
     top_k: int
+    max_entropy_nats: float = math.inf  # ln of the number of labels: no answer is less sure
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()
 
     @property

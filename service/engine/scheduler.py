@@ -102,14 +102,16 @@ def exit_reason(
 ) -> ExitReason | None:
     """Whether the answer after `step` is the last, and why; None: take the next step. `label` is its top one.
 
-    The order is part of the API: a confident answer is `confident` even if it also came late. Where no step is left
-    there is nothing to be confident, short or late about: `exhausted`, as always for a fixed-cost model.
+    The order is part of the API: a confident answer is `confident` even if it also came late. A threshold that stops
+    every video says nothing of this one: `budget`. Where no step is left there is nothing to be confident, short or
+    late about: `exhausted`, as always for a fixed-cost model.
     """
     if step + 1 == len(plan.step_flops):
         return ExitReason.EXHAUSTED
     offsets_nats = plan.label_offsets_nats[step] if plan.label_offsets_nats else ()
     if stops(entropy_nats, plan.thresholds_nats[step], offsets_nats, label):
-        return ExitReason.CONFIDENT
+        stops_every_video = plan.thresholds_nats[step] + min(offsets_nats, default=0.0) >= plan.max_entropy_nats
+        return ExitReason.BUDGET if stops_every_video else ExitReason.CONFIDENT
     if plan.max_flops is not None and spent_flops + plan.step_flops[step + 1] > plan.max_flops:
         return ExitReason.CEILING
     if late:

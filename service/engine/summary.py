@@ -52,6 +52,7 @@ class Summary:
     digest: str  # of the model's files
     task: str
     trained: bool
+    scores_calibrated: bool
     likeliest: tuple[Scored, ...]  # likeliest first
     exit_reason: ExitReason
     budget_flops: int
@@ -71,6 +72,7 @@ def summarise(recognition: Recognition, offer: Offer, *, min_score: float = 0.0)
         digest=offer.digest,
         task=offer.task,
         trained=offer.trained,
+        scores_calibrated=offer.scores_calibrated,
         likeliest=tuple(scored for scored in likeliest if scored.probability >= min_score),
         exit_reason=recognition.exit_reason,
         budget_flops=plan.budget_flops,

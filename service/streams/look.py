@@ -116,7 +116,11 @@ class Look:
     async def _recognise(self, plan: Plan, due: _Due) -> Recognition:
         counts, spent_flops = self._journal.counts, 0
         try:
-            clip = due.window.clip(due.codec, counts.frames_decoded - self._before.frames_decoded)
+            clip = due.window.clip(
+                due.codec,
+                counts.frames_decoded - self._before.frames_decoded,
+                self._pipeline.offer(self._subscription.model).clip_rule.num_crops,
+            )
             recognition = await self._pipeline.look(plan, clip, Shared(due.window.keys_T, self._memory))
             spent_flops = recognition.spent_flops
         finally:

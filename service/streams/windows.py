@@ -33,7 +33,7 @@ class Window:
         """Monotonic: when the newest picture came."""
         return max(picture.captured_s for picture in self.pictures_T)
 
-    def clip(self, codec: str, frames_decoded: int) -> Clip:
+    def clip(self, codec: str, frames_decoded: int, num_crops: int = 1) -> Clip:
         newest = self.pictures_T[-1]
         return Clip(
             frames_THWC=np.stack([picture.frame_HWC for picture in self.pictures_T]),
@@ -47,6 +47,7 @@ class Window:
                 frames_decoded=frames_decoded,
                 frames_sampled=len(set(self.keys_T)),
             ),
+            num_crops=num_crops,
         )
 
 

@@ -20,7 +20,9 @@ export class Budget {
   async choose(name) {
     this.name = name;
     this.model = await getJson(`v1/models/${encodeURIComponent(name)}`);
-    this.slider.min = this.model.least_gflops;
+    // Without calibration there are no thresholds that could keep a mean below all steps.
+    const calibrated = this.model.thresholds.accuracy !== null;
+    this.slider.min = calibrated ? this.model.least_gflops : this.model.full_gflops;
     this.slider.max = this.model.full_gflops;
     this.#set(String(this.model.default_budget_gflops));
   }
@@ -66,6 +68,10 @@ export class Budget {
     this.number.removeAttribute("aria-invalid");
     const { thresholds } = model;
     const point = pointAt(model, thresholds.budget_gflops);
+    if (thresholds.accuracy === null) {
+      this.told.textContent = `Not calibrated: all ${model.step_gflops.length} steps are taken, and no accuracy is known.`;
+      return;
+    }
     this.told.textContent = point
       ? `${percent(point.accuracy)} right at ${short(point.gflops)} GFLOPs in the mean, measured on videos it had not seen.`
       : model.trained

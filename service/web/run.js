@@ -6,9 +6,9 @@ import { h, percent, short } from "./dom.js";
 import { Player } from "./player.js";
 
 const STOPPED = {
-  confident: (run) => run.stopsEvery(run.threshold)
-    ? "As far as the thresholds of this budget go: they stop every video here."
-    : `Sure enough: entropy ${short(run.last.entropy_nats)} is at or below its threshold ${short(run.threshold)}.`,
+  budget: () => "As far as the thresholds of this budget go: they stop every video here.",
+  confident: (run) =>
+    `Sure enough: entropy ${short(run.last.entropy_nats)} is at or below its threshold ${short(run.threshold)}.`,
   ceiling: (run) => `At the ceiling: one more step would pass ${short(run.ceiling)} GFLOPs.`,
   deadline: () => "Out of time: this is the best answer so far.",
   exhausted: () => "Every step was taken; there is none left.",

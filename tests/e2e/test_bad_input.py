@@ -24,7 +24,7 @@ from tests.tiny import Gate, TinyRecognizer
 from .conftest import RED
 
 BOUND_S = 10.0
-HEAD = "POST /v1/recognitions HTTP/1.1\r\nHost: x\r\nContent-Type: video/mp4\r\n"
+HEAD = "POST /v1/recognitions HTTP/1.1\r\nHost: localhost\r\nContent-Type: video/mp4\r\n"
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 
 
@@ -153,7 +153,7 @@ def test_a_form_field_is_as_strict_as_the_query(served: Served, red_video: bytes
     assert post(top_k="1").status_code == 200
     refused_beside_a_good_one(served, red_video, lambda: post(top_k="0"), 422, "invalid-option")
     refused_beside_a_good_one(served, red_video, lambda: post(priority="1"), 422, "invalid-option")
-    refused_beside_a_good_one(served, red_video, lambda: post("?top_k=1", top_k="1"), 422, "invalid-option")
+    refused_beside_a_good_one(served, red_video, lambda: post("?top_k=1", top_k="2"), 422, "invalid-option")
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,9 @@ def test_a_decode_that_hangs_is_ended(red_video: bytes) -> None:
         assert stopped not in children_of(served)
 
 
-def test_a_decoding_process_that_dies_costs_its_own_request_only(red_video: bytes) -> None:
+def test_a_decoding_process_that_dies_costs_its_own_request_time_and_the_others_nothing(
+    red_video: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     quick = frozen(preset="ultrafast")
     slow_video = cached_clip("slow.mp4", pattern=noise, size=(960, 544), gop=1000, options=quick).read_bytes()
     with serving(decode_children=2) as served, ThreadPoolExecutor(2) as pool:
@@ -303,8 +305,9 @@ def test_a_decoding_process_that_dies_costs_its_own_request_only(red_video: byte
 
         for _ in range(10):  # on a busy machine the blow may come before the video, or after the last frame
             crashed, good = post_and_kill()
-            assert good.status_code == 200
-            if crashed.status_code != 200:
+            assert (crashed.status_code, good.status_code) == (200, 200)
+            if "died on a video" in caplog.text:
                 break
-        assert (crashed.status_code, crashed.json()["type"]) == (422, "/problems/decode-crashed")
+        else:
+            pytest.fail("no process died while it worked")
         assert [served.post(red_video).status_code for _ in range(4)] == [200] * 4, "it was replaced"

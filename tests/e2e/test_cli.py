@@ -5,15 +5,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.adafocus.config import tiny
+from models.bundle import Bundle
+from tests.clips import write_clip
 from tests.serving import Served, serving
 from training.data.synthetic import LABELS
 from training.untrained import build_untrained
+from video.clip import VideoLimits
+from video.file.decode import decode
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +158,68 @@ def test_a_drawing_that_cannot_be_is_a_sentence(video: Path, tmp_path: Path, cou
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_frames_writes_what_a_model_is_shown_and_when(bundles: Path, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip [1].mp4", size=(320, 240), rotate_deg=90)
+    done = fovea("frames", clip, "--model", "small", "--out", tmp_path / "out", bundles=bundles)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "out" / "frames.json").read_text())
+    assert set(told) == {"frames", "duration_s", "width", "height", "codec", "frames_missing"}
+    assert (told["width"], told["height"], told["codec"], told["frames_missing"]) == (240, 320, "h264", 0)
+    rule = Bundle.read(bundles / "small").clip_rule
+    shown = decode(str(clip), rule, VideoLimits(60.0, 10**7, 1000))
+    assert [frame["pts_s"] for frame in told["frames"]] == pytest.approx(shown.pts_s)
+    for frame, frame_HWC in zip(told["frames"], shown.frames_THWC, strict=True):
+        np.testing.assert_array_equal(pixels(tmp_path / "out" / frame["file"]), frame_HWC)
+
+
+def test_whole_frames_are_upright_and_of_the_displayed_size(bundles: Path, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", size=(320, 240), rotate_deg=90)
+    done = fovea("frames", clip, "--whole", "--out", tmp_path / "out", bundles=bundles)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "out" / "frames.json").read_text())
+    assert {pixels(tmp_path / "out" / frame["file"]).shape for frame in told["frames"]} == {(320, 240, 3)}
+
+
+def test_frames_of_what_is_no_video_tells_the_problem_and_ends_with_one(bundles: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a[b].mp4"
+    path.write_bytes(b"\xff\xd8\xff" + bytes(100))
+    done = fovea("frames", path, "--out", tmp_path / "out", bundles=bundles)
+    assert done.returncode == 1
+    assert "a picture (JPEG)" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_frames_for_a_model_that_is_not_there_lists_those_that_are(bundles: Path, video: Path, tmp_path: Path) -> None:
+    done = fovea("frames", video, "--model", "large", "--out", tmp_path / "out", bundles=bundles)
+    assert done.returncode != 0
+    assert "small" in done.stderr
+
+
+def pixels(path: Path) -> NDArray[np.uint8]:
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).to_ndarray(format="rgb24")
+
+
+@pytest.mark.parametrize("name", ["cat[1].mp4", "[bold]red[/bold].mp4", "[red"])
+def test_square_brackets_in_a_file_s_name_are_part_of_it(
+    asked: Served, red_video: bytes, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name  # a slash makes it a folder and a file: together they look like closed markup
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(red_video)
+    done = fovea("classify", path, "--server", asked.url)
+    assert done.returncode == 0, done.stderr
+    assert str(path) in done.stdout
+    path.write_bytes(b"no video")
+    broken = fovea("classify", path, "--server", asked.url)
+    assert broken.returncode == 1
+    assert str(path) in broken.stderr
+
+
+def test_it_says_which_version_it_is_and_where_settings_are_told() -> None:
+    assert fovea("--version").stdout == f"fovea {version('fovea-server')}\n"
+    told = "".join(fovea("serve", "--help").stdout.split())
+    assert "FOVEA_*" in told
+    assert "service/settings.py" in told

@@ -46,7 +46,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
 @pytest.fixture(scope="module")
 def served(bundles: dict[str, Bundle]) -> Iterator[Served]:
     folder = bundles[FIXED].folder.parent
-    with serving(load=load_models, bundles=(folder,), runtime="torch", threads=1, default_model=DYNAMIC) as service:
+    with serving(load=load_models, bundles=(folder,), runtime="torch", num_threads=1, default_model=DYNAMIC) as service:
         yield service
 
 

@@ -71,3 +71,19 @@ def test_an_undocumented_answer_would_be_found(tmp_path: Path) -> None:
         done = fuzz(served, tmp_path, "--max-examples", "5", "--include-path", "/v1/models/{name}")
     assert done.returncode == 1
     assert "ndocumented" in done.stdout, done.stdout
+
+
+def test_every_refusal_is_a_problem_by_reference_and_every_success_has_a_type() -> None:
+    with serving(ready=False) as served:
+        schema = served.client.get("/openapi.json").json()
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    assert set(schema["components"]["schemas"]["Problem"]["required"]) >= {"type", "title", "status", "detail"}
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    assert answer["content"] == problem, (path, method, status)
+                elif status != "204":
+                    assert answer["content"], (path, method, status)
+            assert "421" in operation["responses"]
+            assert ("403" in operation["responses"]) == (method in {"post", "delete"})

@@ -1,15 +1,19 @@
 """What an operator sees over real HTTP: readiness, draining, metrics, log lines, the catalogue."""
 
+import io
+import json
 import logging
 import os
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 
 import httpx
 import pytest
 
+from service.logs import JsonLines
 from tests.serving import Served, serving
 from tests.tiny import Gate, TinyRecognizer
 
@@ -146,7 +150,7 @@ def test_one_line_in_the_log_tells_a_recognition(red_video: bytes, caplog: pytes
     first, second = [
         record.getMessage() for record in caplog.records if record.name == "service.api.operation.accounting"
     ]
-    assert first.startswith("recognition request=abc model=tiny outcome=ok ")
+    assert first.startswith("recognition request=abc client=127.0.0.1 model=tiny outcome=ok ")
     assert "steps=3 exit=exhausted spent_gflops=0.18" in first
     assert "outcome=invalid" in second
 
@@ -165,7 +169,37 @@ def test_the_openapi_document_shows_options_bodies_examples_and_refusals(served:
     assert set(post["requestBody"]["content"]) == {"multipart/form-data", "video/*", "application/octet-stream"}
     assert {"200", "400", "406", "408", "413", "415", "422", "429", "500", "503"} <= set(post["responses"])
     assert set(post["responses"]["429"]["content"]) == {"application/problem+json"}
-    assert set(document["paths"]["/v1/models/{name}"]["get"]["responses"]) == {"200", "404", "422", "503"}
+    assert set(document["paths"]["/v1/models/{name}"]["get"]["responses"]) == {"200", "404", "421", "422", "431", "503"}
     assert {"application/json", "text/event-stream"} == set(post["responses"]["200"]["content"])
     assert document["components"]["schemas"]["RecognitionAnswer"]["properties"]["id"]["examples"]
     assert httpx.get(f"{served.url}/docs", trust_env=False).status_code == 200
+
+
+def test_metrics_tell_what_runs_here(served: Served) -> None:
+    told = served.client.get("/metrics").text
+    assert f'fovea_build_info{{version="{version("fovea-server")}"}} 1.0' in told
+    assert 'fovea_model_info{bundle="sha256:' in told
+    assert "process_resident_memory_bytes " in told
+    assert "python_info{" in told
+
+
+def test_json_lines_of_a_request_name_it_and_its_trace_and_its_client(served: Served, red_video: bytes) -> None:
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonLines())
+    logger = logging.getLogger("service.api.operation.accounting")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        served.post(red_video, **{"X-Request-ID": "req-7", "traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+        give_up_s = time.monotonic() + 10
+        while not written.getvalue() and time.monotonic() < give_up_s:
+            time.sleep(0.01)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+    (line,) = [json.loads(one) for one in written.getvalue().splitlines()]
+    assert (line["request_id"], line["trace_id"]) == ("req-7", trace)
+    assert "client=127.0.0.1" in line["message"]

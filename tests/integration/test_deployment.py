@@ -53,3 +53,18 @@ def test_a_pod_gets_the_time_to_drain_that_the_service_takes() -> None:
     (container,) = pod["containers"]
     _, pause_s = container["lifecycle"]["preStop"]["exec"]["command"]
     assert pod["terminationGracePeriodSeconds"] > int(pause_s) + Settings().drain_timeout_s
+
+
+def test_uploads_of_compose_fit_into_its_tmpfs() -> None:
+    service = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]["fovea"]
+    (size,) = [one.removeprefix("/tmp:size=") for one in service["tmpfs"]]
+    places = int(service["environment"]["FOVEA_MAX_DECODE_PLACES"])
+    assert places * Settings().max_upload_bytes <= int(size.removesuffix("g")) * 2**30
+
+
+def test_containers_answer_to_the_names_they_are_asked_under() -> None:
+    compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]["fovea"]
+    (config,) = [one for one in yaml.safe_load_all(kustomized()) if one["kind"] == "ConfigMap"]
+    (service,) = [one for one in yaml.safe_load_all(kustomized()) if one["kind"] == "Service"]
+    assert compose["environment"]["FOVEA_ALLOWED_HOSTS"] == "fovea"
+    assert service["metadata"]["name"] in config["data"]["FOVEA_ALLOWED_HOSTS"].split(",")

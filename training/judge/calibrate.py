@@ -22,7 +22,7 @@ from models.smoothed_correctness import smoothed_correctness
 from models.threshold_solver import NUM_BUDGETS, solve_grid
 from models.thresholds import entropy_nats, exit_steps, log_softmax
 
-LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0  # where all (or no) answers are right, no temperature is best
+LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _NARROWINGS = 40  # of ln T: 0.618^40 of the range is 3e-8
 
@@ -131,15 +131,21 @@ def _outcomes(
 
 
 def fit_temperature(logits_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> float:
-    """The T that makes softmax(logits / T) likeliest to say the labels (Guo et al., ICML 2017).
+    """The T that makes softmax(logits / T) likeliest to say the labels (Guo et al., ICML 2017), in [0.05, 20].
+
+    With a prior, or clips that were all right would make every later answer certain: two more clips, whose label may be
+    any. It is Platt's (1999) for two classes, and matters for few clips alone.
 
     Golden-section search of ln T: the negative log-likelihood is convex in 1 / T, hence has one valley. Where it only
-    falls (all answers right, or logits that say nothing) the search ends at a bound, never beyond.
+    falls the search ends at a bound, never beyond.
     """
+
+    prior = 2 / (len(labels_N) + 2)
 
     def nll(log_temperature: float) -> float:
         log_probs_NC = log_softmax(logits_NC / math.exp(log_temperature))
-        return -float(log_probs_NC[np.arange(len(labels_N)), labels_N].mean())
+        said = log_probs_NC[np.arange(len(labels_N)), labels_N]
+        return -float(((1 - prior) * said + prior * log_probs_NC.mean(axis=1)).mean())
 
     low, high = math.log(LEAST_TEMPERATURE), math.log(GREATEST_TEMPERATURE)
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)

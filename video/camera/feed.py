@@ -43,6 +43,8 @@ BLIND_S, BLIND_PACKETS = 10.0, 10  # that packets may come without any of them g
 LATE_S, LATE_PACKETS, CAUGHT_UP_S = 1.0, 25, 0.3  # without having caught up: where frames begin to be left out; its end
 PATIENT = 4  # times that, where the next picture to begin with is far
 MISSED_S = 1.0  # of silence before a break: what came meanwhile may be lost, and pictures refer to it
+NEEDED = 3  # keyframes that stand alone, once one did not
+STILL_S, STILL_PACKETS = 15.0, 50  # pictures, and no cell is ever over: time stands still
 OVERDUE = 2.5  # keyframe distances without a keyframe, after which all is decoded
 
 Send = Callable[[Message], None]
@@ -84,11 +86,13 @@ class Feed:
         self._keyframe_interval_s: float | None = None
         self._keyframes_do = True  # each can be decoded alone, and they keep coming
         self._intra_seen = True  # since the latest keyframe packet, a picture that refers to no other
+        self._alone, self._needed = 0, 1  # keyframes in a row that stood alone; so many until they are relied on again
         self._group: list[Packet[VideoStream]] = []  # since the latest keyframe, where full decoding may have to start
         self._group_bytes = 0
         self._is_late = False  # packets come faster than they can be decoded: keyframes alone, until that is over
         self._arrived_s = self._caught_up_s = self._seen_s = time.monotonic()  # latest packet, awaited one, picture
         self._unseen = self._unawaited = 0  # packets since the latest picture, since the latest awaited one
+        self._told_s, self._untold = self._seen_s, 0  # the latest cell; packets since
         self._has_faith = False  # libav takes pictures for damaged that are not
         self._blind: Blind | None = Blind(self._context, self._limits, self._seen_s)
 
@@ -107,6 +111,7 @@ class Feed:
         before, self._asked = self._mode, mode
         self._note_lateness(packet, arrival.arrived_s)
         self._unseen += 1
+        self._untold += 1
         if self._blind is not None:
             self._look_for(self._blind, packet)
             return
@@ -146,7 +151,12 @@ class Feed:
         """Where keyframes refer to pictures before them (intra refresh), they are none that could be decoded alone."""
         time_s = self._clock.now_s()
         if self._blind is None and self._mode == "all" and not self._is_late:
-            self._keyframes_do, self._intra_seen = self._intra_seen, False
+            if self._intra_seen:
+                self._alone += 1
+                self._keyframes_do = self._alone >= self._needed
+            else:
+                self._rely_on_all()
+            self._intra_seen = False
         if time_s is not None:
             if self._keyframe_s is not None:
                 self._keyframe_interval_s = float(time_s - self._keyframe_s) if self._keyframes_do else None
@@ -194,25 +204,34 @@ class Feed:
                 self._send(Waiting(self._arrived_s - blind.began_s))
             return
         self._blind, self._has_faith = None, blind.needs_faith
+        self._told_s, self._untold = self._arrived_s, 0
         if not self._has_faith:
             self._context.flags &= ~Flags.output_corrupt
-        self._keyframes_do = self._intra_seen = not self._has_faith and frames[0].pict_type == PictureType.I
+        self._intra_seen = not self._has_faith and frames[0].pict_type == PictureType.I
+        self._keyframes_do = self._intra_seen and self._needed == 1
         self._see(frames)
         if self._mode == "keyframes":
             self._context.flush_buffers()
 
     def _check_sight(self) -> None:
         """Packets come, and no picture: begin anew, without hanging up."""
+        if self._untold > STILL_PACKETS and self._arrived_s - self._told_s > STILL_S + float(self._cell_s):
+            raise CameraLost(
+                ErrorClass.UNSUPPORTED, "the camera's clock stands still; subscribe with clock=auto or arrival"
+            )
         unseen_s = self._arrived_s - self._seen_s
         if self._blind is not None or self._is_late:
             return
         if self._mode == "keyframes":
             interval_s = self._keyframe_interval_s
             if interval_s is not None and unseen_s > max(BLIND_S, OVERDUE * interval_s):
-                self._keyframes_do = False
+                self._rely_on_all()
                 self._switch(None)
         elif unseen_s > BLIND_S and self._unseen > BLIND_PACKETS:
             self._go_blind()
+
+    def _rely_on_all(self) -> None:
+        self._keyframes_do, self._alone, self._needed = False, 0, NEEDED
 
     # -- decoding
 
@@ -248,7 +267,7 @@ class Feed:
         self._context.flush_buffers()
         self._see(frames)
         if not any(frame.pict_type == PictureType.I and not frame.is_corrupt for frame in frames):
-            self._keyframes_do = False
+            self._rely_on_all()
             self._go_blind()
 
     def _see(self, frames: list[VideoFrame]) -> None:
@@ -274,6 +293,7 @@ class Feed:
     def _tell(self, cells: Iterator[Settled[VideoFrame]]) -> None:
         for cell in cells:
             picture = None if cell.frame is None else self._picture(cell.frame, cell.time_s)
+            self._told_s, self._untold = self._arrived_s, 0
             self._send(Cell(cell.index, picture, self._progress()))
 
     def _picture(self, frame: VideoFrame, time_s: Fraction) -> Picture:

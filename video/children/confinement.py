@@ -1,4 +1,4 @@
-"""What every child process does about itself: limits. Knows no video and no message."""
+"""What every child process does about itself: limits, and how near it came to them. Knows no video and no message."""
 
 import ctypes
 import os
@@ -33,3 +33,12 @@ def confine(address_space_bytes: int, niceness: int, parent_pid: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent_pid:  # it died before we asked to be told
             raise SystemExit(1)
+
+
+def peak_bytes() -> int:
+    """The most address space that this process ever had; 0 where the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmPeak:")), 0)

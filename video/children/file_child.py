@@ -10,9 +10,11 @@ import sys
 
 from fovea.errors import VideoError, VideoLimitExceeded, VideoUnreadable
 from video.children import file_wire
-from video.children.confinement import confine
+from video.children.confinement import confine, peak_bytes
 from video.children.messages import Header, pack, receive
 from video.file.decode import carry_out, plan_decoding
+
+_NEARLY_ALL = 0.85  # of the address space: the next frame of a large video does not fit
 
 _log = logging.getLogger(__name__)
 
@@ -30,27 +32,35 @@ def main(arguments: list[str]) -> None:
 
 
 def _answer(header: Header, address_space_bytes: int, connection: socket.socket) -> tuple[Header, bytes]:
+    peak_before = peak_bytes()
     try:
         plan = plan_decoding(*file_wire.read_request(header))
         connection.sendall(pack(file_wire.price(plan.price)))
         return file_wire.answer(carry_out(plan))
     except VideoError as error:
+        # some decoders take memory they do not get for damage
+        ran_out = peak_bytes() > max(peak_before, _NEARLY_ALL * address_space_bytes)
+        if isinstance(error, VideoUnreadable) and ran_out:
+            error = _too_large(address_space_bytes)
         return file_wire.failure(error), b""
     except FileNotFoundError:
         return file_wire.failure(VideoUnreadable("the upload was removed while it was read: its client has left")), b""
     except MemoryError:
-        too_much = VideoLimitExceeded(
-            f"decoding needs more than the {address_space_bytes / 2**20:.0f} MiB of memory that a decoding "
-            "process may take; send the video at a lower resolution",
-            limit_bytes=address_space_bytes,
-        )
-        return file_wire.failure(too_much), b""
+        return file_wire.failure(_too_large(address_space_bytes)), b""
     except ConnectionError:  # the parent has gone
         raise
     except Exception:  # the process's edge: whatever PyAV stumbles over, the next video finds the process alive
         _log.exception("a video could not be decoded")
         failed = VideoUnreadable("the decoder gave up on this video; it may be damaged, convert it to H.264 in mp4")
         return file_wire.failure(failed), b""
+
+
+def _too_large(address_space_bytes: int) -> VideoLimitExceeded:
+    return VideoLimitExceeded(
+        f"decoding needs more than the {address_space_bytes / 2**20:.0f} MiB of memory that a decoding process may "
+        "take; send the video at a lower resolution",
+        limit_bytes=address_space_bytes,
+    )
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ def read_answer(header: Header, payload: bytearray, rule: ClipRule) -> Clip:
         pts_s=pts_s,
         view_TB=np.frombuffer(payload, np.float32, offset=split).reshape(rule.num_frames, 4),
         info=_info(header["info"]),
+        num_crops=rule.num_crops,
     )
 
 

@@ -11,8 +11,8 @@ from itertools import pairwise
 from video.file.sampling import PacketFacts, usual_distance
 
 BACK_S = Fraction(1, 5)  # decoding times never go back in one recording; careless writers go back less than this
-BACK_SHOWN_S = Fraction(1)  # of times of display, where there are no others: 16 reordered frames go back less
-FORWARD_S = Fraction(10)  # without a word on how long a picture stays: more is no pause (ffmpeg's own threshold)
+BACK_SHOWN_S = Fraction(1)  # reordered frames go back less, unless they are slow
+REORDERED = 20  # usual distances of frames: those that are reordered lie nearer together, however slow the video
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,14 @@ class LaidOut:
     fresh_starts: tuple[int, ...]
 
 
-def lay_out(packets: Sequence[PacketFacts], time_base: Fraction, *, may_jump: bool) -> LaidOut:
+def lay_out(packets: Sequence[PacketFacts], time_base: Fraction, max_gap_s: Fraction) -> LaidOut:
     """Each stretch of unbroken time begins where the one before ends. One stretch alone keeps its times.
 
-    `may_jump`: the format says nothing of how long a picture stays, so that a long gap is a jump of its clock.
+    `max_gap_s`: how long one picture may stay; the clock jumps over more than that.
     A clock that goes back is another recording: what comes before its first keyframe refers to what is not there, and
     is neither decoded nor shown. A clock that jumps ahead between keyframes has jumped, and the recording goes on.
     """
-    breaks = list(_breaks(packets, time_base, may_jump=may_jump))
+    breaks = list(_breaks(packets, time_base, max_gap_s))
     fresh_starts = [index for index, goes_back in breaks if goes_back or packets[index].is_key]
     starts = [0, *(index for index, _ in breaks), len(packets)]
     laid: list[PacketFacts] = []
@@ -55,21 +55,24 @@ def shown_times(packets: Sequence[PacketFacts]) -> list[int]:
     return sorted(times or [packet.dts for packet in shown if packet.dts is not None])
 
 
-def _breaks(packets: Sequence[PacketFacts], time_base: Fraction, *, may_jump: bool) -> Iterator[tuple[int, bool]]:
+def _breaks(packets: Sequence[PacketFacts], time_base: Fraction, max_gap_s: Fraction) -> Iterator[tuple[int, bool]]:
     """(index, whether the clock went back there)."""
-    back, back_shown, forward = (seconds / time_base for seconds in (BACK_S, BACK_SHOWN_S, FORWARD_S))
+    reordered = REORDERED * usual_distance(shown_times(packets))
+    back = BACK_S / time_base
+    back_shown = max(BACK_SHOWN_S / time_base, Fraction(reordered))
+    forward = max(max_gap_s / time_base, Fraction(reordered))
     dts: int | None = None  # the latest
     latest: int | None = None  # the greatest pts since the last break
     for index, packet in enumerate(packets):
         pts = packet.pts
         goes_back = jumps = False
-        if packet.dts is not None and dts is not None:
+        if pts is not None and latest is not None:
+            decoded_back = packet.dts is not None and dts is not None and packet.dts < dts - back
+            goes_back = pts < latest - back_shown or (decoded_back and pts < latest)
+            jumps = pts > latest + forward
+        elif pts is None and packet.dts is not None and dts is not None:
             goes_back, jumps = packet.dts < dts - back, packet.dts > dts + forward
-            if pts is not None and latest is not None and pts >= latest:
-                goes_back = False  # the times of decoding alone went back, not those of display
-        elif pts is not None and latest is not None:
-            goes_back, jumps = pts < latest - back_shown, pts > latest + forward
-        if goes_back or (jumps and may_jump):
+        if goes_back or jumps:
             yield index, goes_back
             latest = None
         dts = packet.dts if packet.dts is not None else dts

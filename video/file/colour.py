@@ -37,7 +37,7 @@ _P3 = frozenset({11, 12})  # AVColorPrimaries
 
 REFERENCE_WHITE_NITS = 203.0
 _KNEE = 0.8  # of reference white: below, light stays as it is
-_SHARPNESS = 3  # of the bend above
+_SHARPNESS = 2  # of the bend above
 
 # Linear RGB to linear RGB, all with D65's white, from the primaries in ITU-R BT.2020, SMPTE EG 432 and ITU-R BT.709
 _BT2020_TO_709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])

@@ -11,7 +11,7 @@ import numpy as np
 from fovea.errors import VideoUnreadable
 from video.clip import Clip, ClipRule, DecodePrice, VideoInfo, VideoLimits
 from video.file.reading import FalseKeyframe, Reading, Shot
-from video.file.sampling import Run, choose, plan_runs, segment_centres
+from video.file.sampling import Run, choose, middle, plan_runs, segment_centres
 from video.file.scan import Track, scan
 
 
@@ -47,7 +47,7 @@ def plan_decoding(path: str, rule: ClipRule, limits: VideoLimits) -> DecodePlan:
         raise _undecodable(error) from None
     if not track.has_times:
         return DecodePlan(path, rule, limits, track, (), ())
-    targets = choose(track.packets, track.start_pts, track.end_pts, rule.num_frames).targets
+    targets = choose(track.packets, *_stretch(track, rule), rule.num_frames).targets
     return DecodePlan(path, rule, limits, track, targets, tuple(plan_runs(track.packets, targets)))
 
 
@@ -63,7 +63,7 @@ def carry_out(plan: DecodePlan) -> Clip:
         shots = _selected_shots(plan, reading)
         if shots is None:
             track, count = plan.track, plan.rule.num_frames
-            shots = reading.everything(segment_centres(track.start_pts, track.end_pts, count), 2 * count)
+            shots = reading.everything(segment_centres(*_stretch(track, plan.rule), count), 2 * count)
     except (MemoryError, FileNotFoundError):
         raise
     except av.FFmpegError as error:
@@ -104,7 +104,14 @@ def _clip(shots: list[Shot], reading: Reading) -> Clip:
             frames_missing=track.frames_missing,
             clock_breaks=track.clock_breaks,
         ),
+        num_crops=reading.rule.num_crops,
     )
+
+
+def _stretch(track: Track, rule: ClipRule) -> tuple[int, int]:
+    """[start, end) in ticks that frames are taken from: the whole video, or the rule's window in its middle."""
+    ticks = None if rule.window_s is None else round(rule.window_s / track.time_base)
+    return middle(track.start_pts, track.end_pts, ticks)
 
 
 def _undecodable(error: av.FFmpegError) -> VideoUnreadable:

@@ -1,4 +1,4 @@
-"""How many samples an MP4 or QuickTime file claims, read from its boxes before libav builds an index of them.
+"""What an MP4 or QuickTime file claims, read from its boxes before libav builds an index of its samples.
 
 Forty kilobytes can claim thirty million samples, and libav would take 1.5 GB for their index before any other limit is
 asked. Knows nothing of libav; the boxes are those of ISO/IEC 14496-12.
@@ -7,11 +7,12 @@ asked. Knows nothing of libav; the boxes are those of ISO/IEC 14496-12.
 import os
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from fovea.errors import VideoLimitExceeded
+from fovea.errors import VideoLimitExceeded, VideoUnreadable
 
 MAX_ENTRIES = 1_000_000  # of all tracks: libav takes some 40 bytes for each. Ten minutes of frames and sound are 60,000
 
@@ -40,12 +41,21 @@ class _Track:
 
 
 def check_claims(path: str) -> None:
-    """Raises VideoLimitExceeded where the file claims more than MAX_ENTRIES samples. Other formats pass."""
+    """Raises VideoLimitExceeded where the file claims more than MAX_ENTRIES samples, VideoUnreadable where it is
+    several files one after the other, of which libav would read the first. Other formats pass.
+    """
     with open(path, "rb") as file:
         if file.read(8)[4:] not in _FIRST:
             return
         num_entries = 0
-        for data in _headers(file):
+        tops: Counter[bytes] = Counter()
+        for kind, data in _tops(file):
+            tops[kind] += 1
+            if min(tops[b"ftyp"], tops[b"moov"]) > 1:
+                raise VideoUnreadable(
+                    "the file is several MP4 files one after the other, of which only the first could be read; send "
+                    "them one by one, or join them with a program for video"
+                )
             num_entries += _claimed(data)
             if num_entries > MAX_ENTRIES:
                 raise VideoLimitExceeded(
@@ -55,8 +65,8 @@ def check_claims(path: str) -> None:
                 )
 
 
-def _headers(file: BinaryIO) -> Iterator[bytes]:
-    """The contents of each moov and moof at the top of the file."""
+def _tops(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """(kind, content) of each box at the top of the file; of others than moov and moof without the content."""
     end = os.fstat(file.fileno()).st_size
     place = 0
     while place + 8 <= end:
@@ -79,7 +89,9 @@ def _headers(file: BinaryIO) -> Iterator[bytes]:
                     limit_bytes=_MAX_HEADER_BYTES,
                 )
             file.seek(place + start)
-            yield file.read(length)
+            yield kind, file.read(length)
+        else:
+            yield kind, b""
         place += size
 
 

@@ -17,7 +17,16 @@ _START_CODE = b"\x00\x00\x01"
 _H264_SETS, _H264_SLICES, _H264_SEI = frozenset({7, 8, 13, 15}), frozenset(range(1, 6)), 6
 _HEVC_SETS, _HEVC_SLICES, _HEVC_SEI = frozenset({32, 33, 34}), frozenset(range(32)), 39
 _DISPLAY_ORIENTATION = 47  # SEI payload type, the same in both
-_HEADED = frozenset({"mpeg1video", "mpeg2video", "mpeg4", "vc1"})  # libav's filter finds their headers
+# Codecs whose headers libav's filter finds, and how a packet begins that has its own.
+_HEADED = {
+    name: frozenset(_START_CODE + bytes([code]) for code in codes)
+    for name, codes in {
+        "mpeg1video": (0xB3,),
+        "mpeg2video": (0xB3,),
+        "mpeg4": (0xB0, 0xB5, *range(0x30)),
+        "vc1": (0x0F,),
+    }.items()
+}
 
 
 class ParameterSets:
@@ -46,7 +55,7 @@ class ParameterSets:
         self._heads.clear()
         if packet.has_sidedata("new_extradata"):
             beside, heads = packet.get_sidedata("new_extradata"), []
-        if heads:
+        if heads and bytes(memoryview(packet)[:4]) not in _HEADED.get(self._name, ()):
             packet = _prefixed(packet, b"".join(heads))
         if beside is not None and not packet.has_sidedata("new_extradata"):
             packet.set_sidedata(beside)

@@ -3,7 +3,7 @@
 Knows nothing of files, streams and time. Shape suffixes: H rows, W columns, C colour channels, B box sides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import cast
 
@@ -69,9 +69,14 @@ class Painter:
         picture, colour = frame, colour_of(frame)
         if small != source:
             picture = _scale(self._to_source, picture, *_coded(small, orientation), colour)
-        place = place_in(small, rule)
+        crop = _one_crop(rule)
+        place = place_in(small, crop)
         picture = _scale(self._to_frame, picture, *_coded((place.width_px, place.height_px), orientation), colour)
-        return _lay(_orient(colour.pixels(picture), orientation), place, rule), view_of(place, rule)
+        picture_HWC = _orient(colour.pixels(picture), orientation)
+        if rule.num_crops == 1:
+            return _lay(picture_HWC, place, rule), view_of(place, rule)
+        crops = [_lay(picture_HWC, one, crop) for one in _from_end_to_end(place, crop)]
+        return np.concatenate(crops, axis=1), view_of(place, crop)
 
 
 def orientation_of(frame: VideoFrame) -> Orientation | None:
@@ -105,6 +110,20 @@ def place_in(source: tuple[int, int], rule: ClipRule) -> Placement:
     else:
         scaled = tuple(round(side * max(ratios)) for side in source)
     return Placement(scaled[0], scaled[1], (width - scaled[0]) // 2, (height - scaled[1]) // 2)
+
+
+def _one_crop(rule: ClipRule) -> ClipRule:
+    """The rule of one crop, for a rule of several."""
+    if rule.num_crops == 1:
+        return rule
+    return replace(rule, width_px=rule.width_px // rule.num_crops, resize="center_crop")
+
+
+def _from_end_to_end(middle: Placement, crop: ClipRule) -> tuple[Placement, Placement, Placement]:
+    """The picture's start, its middle and its end laid in the crop."""
+    start = replace(middle, left_px=0, top_px=0)
+    end = replace(middle, left_px=crop.width_px - middle.width_px, top_px=crop.height_px - middle.height_px)
+    return start, middle, end
 
 
 def view_of(place: Placement, rule: ClipRule) -> NDArray[np.float32]:

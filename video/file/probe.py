@@ -24,7 +24,7 @@ FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf"
 # libav's decoder names (two of them for AV1).
 CODECS = (
     "h264,hevc,vp8,vp9,av1,libdav1d,mpeg4,mpeg2video,mpeg1video,mjpeg,prores,dnxhd,ffv1,h263,flv,"
-    "msmpeg4v2,msmpeg4,wmv1,wmv2,wmv3,vc1,theora"
+    "msmpeg4v1,msmpeg4v2,msmpeg4,wmv1,wmv2,wmv3,vc1,theora"
 )
 
 # Major brands of ISO/IEC 23008-12: libav opens them as a video of one frame, or of one for each tile.
@@ -33,7 +33,9 @@ _PICTURES = {
     **dict.fromkeys(("avif", "avis"), "AVIF"),
     **dict.fromkeys(("mif1", "mif2", "msf1", "miaf", "jpeg", "jpgs"), "HEIF"),
 }
-_ENCRYPTED_MATROSKA = re.compile(rb"\x62\x40.{1,64}\x50\x35", re.DOTALL)  # ContentEncoding with ContentEncryption in it
+_MAGIC = {b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"BM": "BMP"}
+# Matroska's ContentEncoding of type 1, encryption, with ContentEncryption in it.
+_ENCRYPTED_MATROSKA = re.compile(rb"\x62\x40.{1,40}?\x50\x33\x81\x01.{0,40}?\x50\x35", re.DOTALL)
 _HEAD_BYTES = 1 << 16
 
 MAX_ASPECT = 32  # wider or taller than 32:1 is no camera's picture, and filling a square with it would take a huge one
@@ -60,6 +62,7 @@ def opened(path: str, limits: VideoLimits) -> Iterator[tuple[InputContainer, Vid
         raise
     except av.FFmpegError as error:  # of whatever kind: libav gives damage any number, EPERM among them
         _log.debug("open failed: %r", error)
+        _check_is_no_picture(path)
         raise VideoUnreadable(
             "the file is empty, damaged at its start, or of a kind that is not read here; "
             "send a complete video as mp4, mov, mkv, webm, avi, ts, mpg, flv, ogv or wmv"
@@ -119,6 +122,17 @@ def _video_stream(container: InputContainer) -> VideoStream:
         name = context.codec.canonical_name if context is not None else "unknown"
         raise VideoUnreadable(f"video codec {name!r} is not read here; convert the video to H.264, VP9 or AV1")
     return stream
+
+
+def _check_is_no_picture(path: str) -> None:
+    """Raises VideoUnreadable for the common formats of pictures, which are none of a video's."""
+    with open(path, "rb") as file:
+        head = file.read(12)
+    kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
+        kind = "WebP"
+    if kind is not None:
+        raise VideoUnreadable(f"the file is a picture ({kind}), no video; send a file with moving pictures")
 
 
 def _check_is_film(path: str, container: InputContainer) -> None:

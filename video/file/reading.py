@@ -48,7 +48,8 @@ class Reading:
     limits: VideoLimits
     num_decoded: int = 0
     num_good: int = 0  # frames that came out in order, of the latest reading of all
-    num_damaged: int = 0  # packets that the decoder refused there, and frames that it called damaged
+    num_refused: int = 0  # packets that the decoder refused there
+    num_damaged: int = 0  # those, and frames that it called damaged
     painter: Painter = field(init=False)
 
     def selected(self, runs: Sequence[Run]) -> dict[int, Shot]:
@@ -137,14 +138,15 @@ class Reading:
         """
         track = self.track
         latest: int | None = None
-        self.num_good = self.num_damaged = number = 0
+        self.num_good = self.num_damaged = self.num_refused = number = 0
         orientation = self._orientation()
         with opened(self.path, self.limits) as (container, stream):
             self.painter = Painter(self.rule, stream.sample_aspect_ratio, orientation)
             packets = packets_of(container, stream)
             for frame in self._in_order(stream.codec_context, packets, ParameterSets(stream)):
                 number += 1
-                pts = frame.pts if track.has_times else track.times[min(number, len(track.times)) - 1]
+                place = number + self.num_refused  # those have their place, too
+                pts = frame.pts if track.has_times else track.times[min(place, len(track.times)) - 1]
                 if frame.is_corrupt:
                     self.num_damaged += self.num_good > 0  # before: it starts between keyframes
                 elif pts is not None and (latest is None or pts >= latest):  # else it would turn time back
@@ -160,7 +162,7 @@ class Reading:
         left_out = False
         for index, packet in zip(range(len(facts)), packets, strict=False):
             if index in self.track.fresh_starts:
-                yield from self._decoded(context, None)
+                yield from self._tried(context, None)
                 context.flush_buffers()
             if not facts[index].is_decodable:
                 sets.left_out(packet)
@@ -178,6 +180,7 @@ class Reading:
         except MemoryError:
             raise
         except av.FFmpegError:
+            self.num_refused += 1
             self.num_damaged += 1
             return []
 

@@ -46,6 +46,14 @@ def segment_centres(start: int, end: int, num_frames: int) -> list[int]:
     return [2 * num_frames * start + (2 * index + 1) * (end - start) for index in range(num_frames)]
 
 
+def middle(start: int, end: int, ticks: int | None) -> tuple[int, int]:
+    """The stretch of `ticks` in the middle of [start, end); all of it where it is no longer, or where None is asked."""
+    if ticks is None or ticks >= end - start:
+        return start, end
+    first = start + (end - start - max(1, ticks)) // 2
+    return first, first + max(1, ticks)
+
+
 def choose(packets: Sequence[PacketFacts], start: int, end: int, num_frames: int) -> Choice:
     """For each of `num_frames` equal segments of [start, end) the frame shown at its centre.
 

@@ -22,7 +22,8 @@ from video.file.sampling import PacketFacts, usual_distance
 MIN_SHARE = Fraction(4, 5)  # of its frames that a video must still have
 
 _EMPTY_BYTES = 16  # no codec begins a picture with that many zeros; a disk that lost a block does
-_MAY_JUMP = frozenset({"mpegts", "mpeg", "flv", "ogg", "asf"})  # what they say of a picture's duration is a guess
+_GUESSED_DURATIONS = frozenset({"mpegts", "mpeg", "flv", "ogg", "asf"})  # they do not say how long a picture stays
+_MAX_GAP_S = Fraction(10)  # there: more is no pause (ffmpeg's own threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ def scan(path: str, limits: VideoLimits) -> Track:
         packets = seen.packets
         if seen.is_last_cut:
             packets, missing = packets[:-1], missing + 1
-        laid = lay_out(packets, stream.time_base, may_jump=container.format.name in _MAY_JUMP)
+        # one picture that lasts longer than the longest video is a jump of the clock in any format
+        max_gap_s = _MAX_GAP_S if container.format.name in _GUESSED_DURATIONS else Fraction(limits.duration_s)
+        laid = lay_out(packets, stream.time_base, max_gap_s)
         has_times = _has_times(laid.packets, container, stream)
         times, end_pts = _extent(laid.packets, container, stream, has_times=has_times)
         if not times:

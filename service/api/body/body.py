@@ -1,21 +1,28 @@
-"""The bytes of a request, read as they come, counted and timed. Knows no form and no video."""
+"""The bytes of a request, read as they come, counted, timed and decompressed. Knows no form and no video."""
 
 import asyncio
 
 from fastapi import Request
 
 from fovea.errors import RequestCancelled, UploadTimeout, UploadTooLarge
+from service.api.body.encoding import inflater_of
+
+GRACE_S = 10.0  # before a body's rate is looked at: a camera phone may begin slowly
 
 
 class Body:
     """The bytes of a request, counted against a limit and against the clock."""
 
-    def __init__(self, request: Request, *, max_bytes: int, timeout_s: float) -> None:
-        """Raises UploadTooLarge at once when the client announces too much."""
+    def __init__(self, request: Request, *, max_bytes: int, timeout_s: float, min_bytes_per_s: int = 0) -> None:
+        """Raises UploadTooLarge at once when the client announces too much, UnsupportedMediaType for its encoding."""
         self._receive = request.receive
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
-        self._deadline_s = asyncio.get_running_loop().time() + timeout_s
+        self._min_bytes_per_s = min_bytes_per_s
+        self._started_s = asyncio.get_running_loop().time()
+        self._deadline_s = self._started_s + timeout_s
+        self._inflater = inflater_of(request.headers.get("content-encoding"))
+        self._num_decoded = 0
         self._num_bytes = 0
         self._complete = False
         announced = request.headers.get("content-length", "")
@@ -23,7 +30,27 @@ class Body:
             raise self._too_large(f"the body of {announced} bytes")
 
     async def read(self) -> bytes:
-        """The next bytes; empty at the end. Raises UploadTooLarge, UploadTimeout, and RequestCancelled at a cut."""
+        """The next bytes, decompressed; empty at the end.
+
+        Raises UploadTooLarge (also for what it inflates to), UploadTimeout, MalformedUpload, and RequestCancelled at a
+        cut.
+        """
+        if self._inflater is None:
+            return await self._read()
+        while True:
+            chunk = self._inflater.next()
+            if chunk:
+                self._num_decoded += len(chunk)
+                if self._num_decoded > self._max_bytes:
+                    raise self._too_large("the body, decompressed,")
+                return chunk
+            packed = await self._read()
+            if not packed:
+                self._inflater.finish()
+                return b""
+            self._inflater.feed(packed)
+
+    async def _read(self) -> bytes:
         while not self._complete:
             try:
                 async with asyncio.timeout_at(self._deadline_s):
@@ -40,9 +67,18 @@ class Body:
             self._num_bytes += len(chunk)
             if self._num_bytes > self._max_bytes:
                 raise self._too_large("the body")
+            self._check_rate()
             if chunk:
                 return chunk
         return b""
+
+    def _check_rate(self) -> None:
+        seconds = asyncio.get_running_loop().time() - self._started_s
+        if not self._complete and seconds > GRACE_S and self._num_bytes < self._min_bytes_per_s * seconds:
+            raise UploadTimeout(
+                f"the body comes at {self._num_bytes / seconds:.0f} bytes a second, and {self._min_bytes_per_s} are "
+                "the least; send a smaller file, or from closer by"
+            )
 
     def _too_large(self, what: str) -> UploadTooLarge:
         return UploadTooLarge(

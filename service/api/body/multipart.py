@@ -1,4 +1,4 @@
-"""A body that is a form (multipart/form-data): option fields first, then one part named `video`. Knows no option.
+"""A body that is a form (multipart/form-data): fields, and one part named `video` among them. Knows no option.
 
 The parser pushes what it finds into a queue, which is read one event at a time.
 """
@@ -15,6 +15,7 @@ from service.api.body.body import Body
 
 VIDEO = "video"  # the name of the part that holds it
 MAX_FIELD_BYTES = 1024
+MAX_PREAMBLE_BYTES = 2**14
 MAX_FIELDS = 16  # more than there are options
 
 
@@ -39,6 +40,9 @@ class MultipartUpload:
         self._headers: dict[bytes, bytes] = {}
         self._field = self._value = b""
         self._closed = False
+        self._num_fields = 0
+        self._preamble: bytearray | None = bytearray()  # what stands before the first boundary; None once it is over
+        self._delimiter = b"--" + boundary
         try:
             self._parser = MultipartParser(
                 boundary,
@@ -62,23 +66,28 @@ class MultipartUpload:
         while (part := await self._next_part()) is not None:
             if part.name == VIDEO:
                 return fields
-            if part.filename is not None:
-                raise InvalidUpload(f"the file is in a part named {part.name!r}; name it {VIDEO!r}")
-            if len(fields) == MAX_FIELDS:
-                raise InvalidUpload(f"there are more than {MAX_FIELDS} fields; there are not that many options")
-            fields.append((part.name, await self._text(part)))
-        raise InvalidUpload(f"the form has no part named {VIDEO!r}; put the file there, after the options")
+            fields.append(await self._read_field(part))
+        raise InvalidUpload(f"the form has no part named {VIDEO!r}; put the file there")
 
     async def video(self) -> AsyncIterator[bytes]:
         while isinstance(chunk := await self._next(), bytes):
             yield chunk
-        if (part := await self._next_part()) is not None:
+
+    async def later_fields(self) -> list[tuple[str, str]]:
+        fields: list[tuple[str, str]] = []
+        while (part := await self._next_part()) is not None:
             if part.name == VIDEO:
                 raise InvalidUpload(f"the form has more than one part named {VIDEO!r}; send one video per request")
-            raise InvalidOption(
-                f"field {part.name!r} comes after the video, when it is too late to heed it; send it before",
-                option=part.name,
-            )
+            fields.append(await self._read_field(part))
+        return fields
+
+    async def _read_field(self, part: Part) -> tuple[str, str]:
+        if part.filename is not None:
+            raise InvalidUpload(f"the file is in a part named {part.name!r}; name it {VIDEO!r}")
+        if self._num_fields == MAX_FIELDS:
+            raise InvalidUpload(f"there are more than {MAX_FIELDS} fields; there are not that many options")
+        self._num_fields += 1
+        return part.name, await self._text(part)
 
     async def _text(self, part: Part) -> str:
         value = b""
@@ -104,11 +113,23 @@ class MultipartUpload:
                 if not self._closed:
                     raise MalformedUpload("the form breaks off before its closing boundary; send all of it")
                 return None
+            if self._preamble is not None:
+                chunk = self._after_preamble(chunk)
             try:
                 self._parser.write(chunk)
             except FormParserError as error:
                 raise MalformedUpload(f"the body is no well-formed multipart/form-data: {error}") from error
         return self._events.popleft()
+
+    def _after_preamble(self, chunk: bytes) -> bytes:
+        """The body from its first boundary on; the text before it says nothing (RFC 2046, 5.1.1)."""
+        assert self._preamble is not None
+        self._preamble += chunk
+        start = 0 if self._preamble.startswith(self._delimiter) else self._preamble.find(b"\r\n" + self._delimiter)
+        if start < 0 and len(self._preamble) < MAX_PREAMBLE_BYTES:
+            return b""
+        body, self._preamble = bytes(self._preamble), None
+        return body if start <= 0 else body[start + 2 :]  # without a boundary the parser says what is wrong
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._field += data[start:end]

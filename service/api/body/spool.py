@@ -1,18 +1,24 @@
-"""Where an upload lies while it is decoded: a file that is gone afterwards. Knows no HTTP and no video."""
+"""Where an upload lies while it is decoded: a file that is gone afterwards. Knows no HTTP and no video.
+
+A file is locked for as long as its process lives. What is not locked belongs to a process that was killed: `sweep`.
+"""
 
 import asyncio
+import fcntl
 import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import RawIOBase
 from pathlib import Path
+from typing import IO
 
 from fovea.errors import InvalidUpload, Unavailable
 
 log = logging.getLogger(__name__)
 
+PREFIX, SUFFIX = "fovea-", ".upload"
 WRITE_BYTES = 2**20  # what is held of an upload before it is written
 
 
@@ -21,14 +27,36 @@ def spooled(folder: Path) -> Iterator[Path]:
     """An empty file for an upload; it is gone afterwards, whatever happened. Raises Unavailable when there is none."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix="fovea-", suffix=".upload", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=PREFIX, suffix=SUFFIX, delete=False) as file:
             path = Path(file.name)
     except OSError as error:
         raise _not_stored(error) from error
     try:
-        yield path
+        with path.open("rb") as held:
+            _lock(held)
+            yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> int:
+    """Remove the uploads that killed processes left in `folder`; how many there were."""
+    num_swept = 0
+    for path in folder.glob(f"{PREFIX}*{SUFFIX}"):
+        with suppress(OSError), path.open("rb") as found:  # another replica may sweep, too
+            if _lock(found):
+                path.unlink()
+                num_swept += 1
+    return num_swept
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """False where another process holds it, and where the file system has no locks: then nothing is swept."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 async def save(video: AsyncIterator[bytes], path: Path) -> float:

@@ -12,14 +12,18 @@ from service.api.body.multipart import VIDEO, MultipartUpload
 
 
 class Upload(Protocol):
-    """One upload, read front to back: first the fields, then the video."""
+    """One upload, read front to back: fields, the video, and the fields that come after it."""
 
     async def fields(self) -> list[tuple[str, str]]:
         """The form fields before the video; reads no byte of the video."""
         ...
 
     def video(self) -> AsyncIterator[bytes]:
-        """The video's bytes, to the end of the body."""
+        """The video's bytes."""
+        ...
+
+    async def later_fields(self) -> list[tuple[str, str]]:
+        """The form fields after the video, to the end of the body."""
         ...
 
 
@@ -36,15 +40,18 @@ class RawUpload:
         while chunk := await self._body.read():
             yield chunk
 
+    async def later_fields(self) -> list[tuple[str, str]]:
+        return []
 
-def open_upload(request: Request, *, max_bytes: int, timeout_s: float) -> Upload:
+
+def open_upload(request: Request, *, max_bytes: int, timeout_s: float, min_bytes_per_s: int = 0) -> Upload:
     """The upload of a request, by its content type; nothing is read yet.
 
     Raises UnsupportedMediaType, UploadTooLarge, MalformedUpload.
     """
     declared = request.headers.get("content-type")
     kind, parameters = parse_options_header(declared)
-    body = Body(request, max_bytes=max_bytes, timeout_s=timeout_s)
+    body = Body(request, max_bytes=max_bytes, timeout_s=timeout_s, min_bytes_per_s=min_bytes_per_s)
     if kind == b"multipart/form-data":
         if not parameters.get(b"boundary"):
             raise MalformedUpload("Content-Type: multipart/form-data comes without a boundary; let your client set it")

@@ -1,8 +1,8 @@
-"""Which of two representations a client prefers. Knows the Accept header (RFC 9110, 12.5.1) and nothing else."""
+"""What a client sends and what it prefers: Content-Type and Accept (RFC 9110, 8.3 and 12.5.1), and nothing else."""
 
 from collections.abc import Sequence
 
-from fovea.errors import NotAcceptable
+from fovea.errors import NotAcceptable, UnsupportedMediaType
 
 
 def preferred(accept: str | None, offered: Sequence[str]) -> str:
@@ -37,3 +37,11 @@ def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
             if media_range == pattern:
                 return quality
     return 0.0
+
+
+def check_json(content_type: str | None) -> None:
+    """Raises UnsupportedMediaType for what is not said to be JSON: any page may send a form or plain text here."""
+    if (content_type or "").partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType(
+            f"Content-Type {(content_type or '')[:100]!r} is not read here; send JSON as application/json"
+        )

@@ -40,3 +40,8 @@ def request_id_of(request: Request) -> str:
     """The id under which this request stands in the log; set by `http_metrics`."""
     request_id: str = request.state.request_id
     return request_id
+
+
+def client_of(request: Request) -> str:
+    """The address that the request came from: the nearest proxy's, where there is one."""
+    return "unknown" if request.client is None else request.client.host

@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from fovea import errors
-from fovea.answers import Problem
 from fovea.errors import FoveaError
 from service.api.body.lingering import LingeringClose
 from service.api.edge.parts import request_id_of
@@ -61,7 +60,7 @@ def refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
     return {
         int(status[1:]): {
             "description": meaning,
-            "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
             **({"headers": retry} if status in {"s429", "s503"} else {}),
         }
         for status, meaning in meanings.items()
@@ -100,7 +99,8 @@ def _allowed_methods(request: Request) -> list[str]:
         scope = {**request.scope, "method": method}
         return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
-    return [method for method in METHODS if takes(method)]
+    taken = {method for method in METHODS if takes(method)}
+    return [method for method in METHODS if method in taken or (method == "HEAD" and "GET" in taken)]
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:

@@ -32,7 +32,7 @@ def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDeta
             solved_for_gflops=point.budget_flops / 1e9,
             entropy_nats=list(point.solution.thresholds_nats),
             mean_gflops=point.solution.mean_cost_flops / 1e9,
-            accuracy=point.solution.accuracy,
+            accuracy=point.solution.accuracy if offer.calibrated else None,
         ),
         card=dict(offer.card),
     )

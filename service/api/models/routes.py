@@ -8,6 +8,7 @@ from service.api.edge.parts import pipeline_of, request_id_of
 from service.api.edge.problems import refusals, response_to
 from service.api.models.answers import model_detail, model_summary
 from service.api.recognitions.options import OPTIONS, flops_option
+from service.engine.budget import below_all_steps
 
 router = APIRouter(tags=["models"])
 
@@ -51,4 +52,6 @@ async def show_model(request: Request, name: str) -> ModelDetail | Response:
         budget_flops = offer.default_budget_flops
     elif budget_flops < offer.least_flops:
         raise BudgetTooSmall.below_glance(BUDGET, query[BUDGET], name, offer.least_flops / 1e9)
+    elif not offer.calibrated and budget_flops < offer.full_flops:
+        raise below_all_steps(budget_flops, offer)
     return model_detail(offer, budget_flops, default=offer is pipeline.catalogue[0])

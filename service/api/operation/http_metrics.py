@@ -7,6 +7,7 @@ import asyncio
 import logging
 import re
 import time
+from contextlib import ExitStack
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,7 @@ from ulid import ULID
 
 from fovea.errors import Draining, FoveaError
 from service.api.edge.problems import response_to
+from service.logs import told_of
 from service.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,8 @@ class HttpMetrics:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        request_id = headers.get("x-request-id", "")
         if not ACCEPTABLE_ID.fullmatch(request_id):
             request_id = f"req_{ULID()}"
         scope.setdefault("state", {})["request_id"] = request_id
@@ -50,6 +53,8 @@ class HttpMetrics:
                 ended_s = time.monotonic()
             await send(message)
 
+        telling = ExitStack()
+        telling.enter_context(told_of(request_id, headers.get("traceparent")))
         try:
             await self.app(scope, receive, noting_send)
         except asyncio.CancelledError:  # the server cancels requests in one case: the time to drain is over
@@ -62,6 +67,7 @@ class HttpMetrics:
                 raise  # the answer has begun: all that is left is to break the connection
             await response_to(FoveaError("unexpected"), request_id)(scope, receive, noting_send)
         finally:
+            telling.close()
             self._metrics.http_server_request_duration_seconds.labels(
                 http_request_method=scope["method"] if scope["method"] in METHODS else "_OTHER",
                 http_route=getattr(scope.get("route"), "path", ""),

@@ -58,9 +58,9 @@ def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> Recog
     for name, text in pairs:
         if name not in OPTIONS:
             raise _unknown(name)
-        if name in values:
-            raise InvalidOption(f"option {name!r} is given more than once; give it once", option=name)
-        values[name] = text
+        if values.setdefault(name, text) != text:
+            told = f"as {_shown(values[name])!r} and as {_shown(text)!r}"
+            raise InvalidOption(f"option {name!r} is given more than once, {told}; give it once", option=name)
     given = {
         "model": _name("model", values),
         "task": _name("task", values),
@@ -110,12 +110,16 @@ def _decimal(text: str) -> Decimal | None:
 
 
 def _broken(name: str, text: str, rule: str) -> InvalidOption:
-    shown = text if len(text) <= 64 else text[:64] + "…"
+    shown = _shown(text)
     return InvalidOption(f"{name}={shown!r}: {rule}", option=name, value=shown)
 
 
 def _unknown(name: str) -> InvalidOption:
-    shown = name if len(name) <= 64 else name[:64] + "…"
+    shown = _shown(name)
     close = difflib.get_close_matches(shown, OPTIONS, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return InvalidOption(f"there is no option {shown!r}; {meant}the options are: {', '.join(OPTIONS)}", option=shown)
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 64 else text[:64] + "…"

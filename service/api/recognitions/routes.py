@@ -17,7 +17,7 @@ from service.api.body.spool import save, spooled
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
 from service.api.edge.negotiation import preferred
-from service.api.edge.parts import metrics_of, pipeline_of, request_id_of, settings_of
+from service.api.edge.parts import client_of, metrics_of, pipeline_of, request_id_of, settings_of
 from service.api.edge.problems import refusals
 from service.api.operation.accounting import Account
 from service.api.recognitions.answers import recognition_answer
@@ -34,10 +34,8 @@ router = APIRouter(tags=["recognitions"])
 _FORM = {
     "type": "object",
     "required": [VIDEO],
-    "properties": {
-        **{name: {**schema, "description": text} for name, (schema, text, _) in OPTIONS.items()},
-        VIDEO: {"type": "string", "format": "binary", "description": "The file; the last part of the form."},
-    },
+    # Options may be fields, too; described twice, what is made of this description would send two values of each.
+    "properties": {VIDEO: {"type": "string", "format": "binary", "description": "The file."}},
 }
 _RAW = {"schema": {"type": "string", "format": "binary"}}
 _OPENAPI: dict[str, Any] = {
@@ -48,7 +46,8 @@ _OPENAPI: dict[str, Any] = {
     ],
     "requestBody": {
         "required": True,
-        "description": "A form whose option fields come before the file, or the video itself.",
+        "description": "A form with the file, or the video itself. In a form, each option of the query may be a field "
+        "instead; those before the file are checked before it is read.",
         "content": {"multipart/form-data": {"schema": _FORM}, "video/*": _RAW, "application/octet-stream": _RAW},
     },
 }
@@ -83,24 +82,34 @@ _EVENTS_EXAMPLE = (
     },
 )
 async def recognize(request: Request) -> Response:
-    """Post a video as the form part `video`, or as the whole body; options in the query or as form fields before it.
+    """Post a video as the form part `video`, or as the whole body; options in the query or as form fields.
 
     With `Accept: text/event-stream` each step arrives as it is taken.
     """
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
     with ExitStack() as held:
-        account = held.enter_context(Account(metrics_of(request), request_id))
+        account = held.enter_context(Account(metrics_of(request), request_id, client_of(request)))
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
         pipeline = pipeline_of(request)
         query = request.query_params.multi_items()
         parse_options(query, ceilings)  # before a byte of the body is read
-        upload = open_upload(request, max_bytes=settings.max_upload_bytes, timeout_s=settings.upload_timeout_s)
-        plan = pipeline.plan(parse_options([*query, *await upload.fields()], ceilings))
+        upload = open_upload(
+            request,
+            max_bytes=settings.max_upload_bytes,
+            timeout_s=settings.upload_timeout_s,
+            min_bytes_per_s=settings.min_upload_bytes_per_s,
+        )
+        given = [*query, *await upload.fields()]
+        plan = pipeline.plan(parse_options(given, ceilings))
         account.model = plan.model
         ticket = held.enter_context(pipeline.admit(plan))
         with spooled(settings.spool_dir) as path:
             upload_s = await save(upload.video(), path)
+            if later := await upload.later_fields():
+                plan = pipeline.plan(parse_options([*given, *later], ceilings))
+                account.model = plan.model
+                ticket.reserve(plan.most_flops)
             decoded = await unless_client_leaves(request, pipeline.decode(path, plan, ticket, upload_s))
         if media_type == sse.MEDIA_TYPE:
             told = events(pipeline, decoded, account, request_id)

@@ -121,6 +121,7 @@ def _recognition(kept: Summary) -> api.RecognitionAnswer:
         bundle=kept.digest,
         task=kept.task,
         trained=kept.trained,
+        calibrated=kept.scores_calibrated,
         predictions=[_prediction(scored) for scored in kept.likeliest],
         exit=api.Exit(reason=kept.exit_reason, step=last.step, entropy_nats=round(last.entropy_nats, 6)),
         compute=api.Compute(

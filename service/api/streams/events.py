@@ -25,16 +25,19 @@ class Following:
     """Who follows: bounded, and given back however it ends."""
 
     def __init__(self) -> None:
-        self._followers: set[str] = set()
+        self._num_followers = 0  # counted, not named: a client may choose its request's id
 
-    def join(self, follower: str, *, most: int) -> ExitStack:
+    def join(self, *, most: int) -> ExitStack:
         """Raises Overloaded."""
-        if len(self._followers) >= most:
+        if self._num_followers >= most:
             raise Overloaded(f"{most} clients follow events here already, the most there may be; try again later")
-        self._followers.add(follower)
+        self._num_followers += 1
         held = ExitStack()
-        held.callback(self._followers.discard, follower)
+        held.callback(self._leave)
         return held
+
+    def _leave(self) -> None:
+        self._num_followers -= 1
 
 
 async def follow(

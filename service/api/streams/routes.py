@@ -11,7 +11,8 @@ from fovea.errors import Draining, InvalidOption, Unavailable, UnknownStream
 from fovea.stream_answers import NewStream, Stream, StreamList
 from service.api.body.body import Body
 from service.api.edge import sse
-from service.api.edge.parts import pipeline_of, request_id_of, settings_of, supervisor_of
+from service.api.edge.negotiation import check_json
+from service.api.edge.parts import pipeline_of, settings_of, supervisor_of
 from service.api.edge.problems import refusals
 from service.api.streams.answers import stream_answer
 from service.api.streams.events import Following, follow
@@ -54,6 +55,7 @@ _EVENTS_EXAMPLE = (
     responses=refusals(
         s408="The body took too long.",
         s413="The body is too large.",
+        s415="The body is not said to be JSON.",
         s422="An option, the budget or the URL cannot be.",
         s429="As many streams as there may be.",
         s503="Loading, or the shared state is away.",
@@ -66,6 +68,7 @@ async def subscribe(request: Request, response: Response) -> Stream:
         raise Draining.refused()
     if request.query_params:
         raise InvalidOption("options of a stream go into the body, as JSON: queries are logged, passwords with them")
+    check_json(request.headers.get("content-type"))
     body = Body(request, max_bytes=MAX_BODY_BYTES, timeout_s=settings.upload_timeout_s)
     text = b""
     while chunk := await body.read():
@@ -160,7 +163,7 @@ async def events(request: Request, stream: str) -> Response:
     await _subscription(supervisor, stream)
     last_id = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
     following: Following = request.app.state.following
-    held = following.join(request_id_of(request), most=settings.max_stream_followers)
+    held = following.join(most=settings.max_stream_followers)
     try:
         admission = pipeline_of(request).admission
         items = await follow(supervisor.book, stream, last_id, ends=lambda: admission.draining)

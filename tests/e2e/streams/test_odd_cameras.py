@@ -37,7 +37,7 @@ def test_a_camera_is_asked_for_by_the_name_it_was_subscribed_with(watching: Serv
 @pytest.mark.parametrize("decode", ["auto", "keyframes"])
 def test_a_keyframe_that_is_far_away_is_waited_for_on_one_connection(watching: Served, decode: str) -> None:
     """Longer than any other time limit, so that hanging up would show."""
-    with faulty_camera(encoded(pictures=140, gop=140), joins_live=True) as camera:
+    with faulty_camera(encoded(pictures=140, gop=140), joins_live=True, runs_s=1.0) as camera:
         stream = subscribe(watching.client, camera.url(), **WINDOW | {"decode": decode})
         with following(watching.client, stream, "0-0") as follower:
             result = follower.wait_for_result()
@@ -54,7 +54,7 @@ def test_intra_refresh_is_decoded_whole_whatever_was_asked(
     pictures = encoded(pictures=300, gop=15, **{"intra-refresh": "1"})
     sets = parameters(pictures)
     shown = pictures[1:] if recovery_points else without_keyframes(pictures[1:])
-    with faulty_camera(shown, sets=sets, joins_live=True) as camera:
+    with faulty_camera(shown, sets=sets, joins_live=True, runs_s=1.0) as camera:
         stream = subscribe(watching.client, camera.url(), **WINDOW | {"decode": decode})
         with following(watching.client, stream, "0-0") as follower:
             for _ in range(12):
@@ -146,3 +146,83 @@ def test_where_a_camera_is_said_to_have_moved_gets_neither_password_nor_connecti
         assert f"127.0.0.2:{elsewhere.port}" in told["detail"]
         watching.client.delete(f"/v1/streams/{stream}")
         assert elsewhere.connections == 0
+
+
+def test_a_camera_may_be_given_more_time_than_others(watching: Served) -> None:
+    """A relay that starts its source when it is asked."""
+    with faulty_camera(PICTURES, describe_s=7.0) as camera:
+        stream = subscribe(watching.client, camera.url(), **WINDOW, open_timeout_s=60.0)
+        with following(watching.client, stream, "0-0") as follower:
+            follower.wait_for_result()
+            assert not [heard for heard in follower.heard if heard.data.get("error")]
+        assert camera.connections == 1
+        told = watching.client.get(f"/v1/streams/{stream}").json()
+        assert (told["open_timeout_s"], told["stall_timeout_s"]) == (60.0, None)
+        watching.client.delete(f"/v1/streams/{stream}")
+
+
+def test_a_camera_may_be_given_less_time_than_others(watching: Served) -> None:
+    with faulty_camera(PICTURES, describe_s=60.0) as camera:
+        stream = subscribe(watching.client, camera.url(), **WINDOW, open_timeout_s=0.5)
+        with following(watching.client, stream, "0-0") as follower:
+            told = follower.wait_for_state("reconnecting", error_class="timeout").data["error"]
+        assert told["detail"] == "127.0.0.1 did not answer DESCRIBE within 0.5 s"
+        watching.client.delete(f"/v1/streams/{stream}")
+
+
+def test_a_camera_of_rare_pictures_lives_where_it_is_given_the_time(watching: Served) -> None:
+    with faulty_camera(PICTURES, fps=0.25) as camera:
+        stream = subscribe(watching.client, camera.url(), **WINDOW, stall_timeout_s=60.0)
+        with following(watching.client, stream, "0-0") as follower:
+            for _ in range(3):
+                assert follower.wait_for_result().data["epoch"] == 1
+            assert not [heard for heard in follower.heard if heard.data.get("state") == "reconnecting"]
+        assert camera.connections == 1
+        watching.client.delete(f"/v1/streams/{stream}")
+
+
+@pytest.mark.parametrize("clock", ["camera", "arrival"])
+def test_whose_time_is_used_can_be_asked_for(watching: Served, clock: str) -> None:
+    with faulty_camera(PICTURES, clock=lambda number, fps: 0.5 * number / fps) as camera:
+        stream = subscribe(watching.client, camera.url(), **WINDOW, clock=clock)
+        with following(watching.client, stream, "0-0") as follower:
+            first = follower.wait_for_result(lambda data: not data["window"]["partial"])
+            results = [follower.wait_for_result() for _ in range(8)]
+        passed_s = results[-1].at_s - first.at_s
+        shown_s = results[-1].data["window"]["end_s"] - first.data["window"]["end_s"]
+        assert shown_s / passed_s == pytest.approx(0.5 if clock == "camera" else 1.0, rel=0.4)
+        status = watching.client.get(f"/v1/streams/{stream}").json()["status"]
+        assert status["video"]["clock"] == clock
+        watching.client.delete(f"/v1/streams/{stream}")
+
+
+def test_a_fast_clock_that_was_asked_for_buys_no_more_windows(watching: Served) -> None:
+    with faulty_camera(PICTURES, clock=lambda number, fps: 8 * number / fps) as camera:
+        stream = subscribe(watching.client, camera.url(), **WINDOW, clock="camera")
+        with following(watching.client, stream, "0-0") as follower:
+            first = follower.wait_for_result()
+            results = [follower.wait_for_result() for _ in range(16)]
+        passed_s = results[-1].at_s - first.at_s
+        assert len(results) <= passed_s / WINDOW["stride_s"] + 5  # those that may come at once
+        assert results[-1].data["windows_dropped"] > 0
+        watching.client.delete(f"/v1/streams/{stream}")
+
+
+def test_a_clock_that_was_asked_for_and_stands_still_is_told(watching: Served) -> None:
+    with faulty_camera(PICTURES, clock=lambda number, fps: 7.0) as camera:
+        stream = subscribe(watching.client, camera.url(), **WINDOW, clock="camera")
+        with following(watching.client, stream, "0-0") as follower:
+            told = follower.wait_for_state("reconnecting").data["error"]
+        assert (told["error_class"], "clock stands still" in told["detail"]) == ("unsupported", True)
+        watching.client.delete(f"/v1/streams/{stream}")
+
+
+def test_a_wait_for_a_keyframe_is_told(watching: Served) -> None:
+    with faulty_camera(encoded(pictures=80, gop=80), joins_live=True, runs_s=1.0) as camera:
+        stream = subscribe(watching.client, camera.url(), **WINDOW)
+        with following(watching.client, stream, "0-0") as follower:
+            told = follower.wait_for(lambda heard: heard.data.get("error") is not None).data
+            assert (told["state"], told["error"]["error_class"]) == ("connecting", "blind")
+            assert "keyframe" in told["error"]["detail"]
+            assert follower.wait_for_state("live").data["error"] is None
+        watching.client.delete(f"/v1/streams/{stream}")

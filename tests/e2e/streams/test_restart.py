@@ -156,7 +156,7 @@ def test_at_sigterm_cameras_do_not_wait_for_uploads_to_finish(tmp_path: Path, re
             TinyRecognizer(gate), state_dir=tmp_path, drain_timeout_s=60, stream_allowed_networks=LOOPBACK
         ) as service,
         ThreadPoolExecutor(1) as pool,
-        following(service.client, subscribe(service.client, "rtsp://127.0.0.1:1/x"), "0-0") as follower,
+        following(service.client, subscribe(service.client, f"rtsp://127.0.0.1:{free_port()}/x"), "0-0") as follower,
     ):
         follower.wait_for_state("reconnecting")
         admitted = pool.submit(service.post, red_video)

@@ -20,10 +20,12 @@ def fovea(service: Served, *arguments: str, stdin: str = "") -> "subprocess.Comp
     return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_a_camera_is_added_listed_followed_and_removed(watching: Served) -> None:
+def test_a_camera_is_added_listed_followed_and_removed(watching: Served, tmp_path: Path) -> None:
     with camera(footage(), fps=FPS, auth={"user": "me", "password": "hush"}) as cam:
         added = fovea(
-            watching, "add", "-", "--window-s", "2", "--stride-s", "0.5", stdin=cam.url(credentials="me:hush") + "\n"
+            watching,
+            *("add", "-", "--window-s", "2", "--stride-s", "0.5", "--name", "door [1]", "--label", "site=north=1"),
+            stdin=cam.url(credentials="me:hush") + "\n",
         )
         assert added.returncode == 0, added.stderr
         stream = added.stdout.strip()
@@ -37,6 +39,10 @@ def test_a_camera_is_added_listed_followed_and_removed(watching: Served) -> None
             listed = fovea(watching, "list")
             assert stream in listed.stdout
             assert "live" in listed.stdout
+            assert "door [1]" in " ".join(listed.stdout.split())
+            assert watching.client.get(f"/v1/streams/{stream}").json()["labels"] == {"site": "north=1"}
+            assert fovea(watching, "snapshot", stream, str(tmp_path / "now.jpg")).returncode == 0
+            assert (tmp_path / "now.jpg").read_bytes().startswith(b"\xff\xd8")
             assert "hush" not in listed.stdout
             assert fovea(watching, "rm", stream).returncode == 0
             rest = following.stdout.read()

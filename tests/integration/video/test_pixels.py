@@ -172,3 +172,88 @@ def test_a_change_of_size_in_mid_stream_keeps_every_frame_whole(tmp_path: Path) 
     assert len({tuple(view) for view in clip.view_TB.tolist()}) == 2
     for frame_HWC, view_B in zip(clip.frames_THWC, clip.view_TB, strict=True):
         np.testing.assert_allclose(square_in_source(frame_HWC, view_B), SQUARE, atol=0.03)
+
+
+BARS = [(235, 235, 235), (220, 220, 20), (20, 220, 220), (20, 200, 20), (220, 20, 220), (200, 30, 30), (30, 30, 200)]
+BT709_TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+
+
+def hdr_frame(transfer: str, width: int = 280, height: int = 120) -> av.VideoFrame:
+    """The bars as HDR in 10 bits: reference white is 203 nits."""
+    colours = (np.array(BARS) / 255) ** 2.4 @ BT709_TO_2020.T
+    if transfer == "pq":
+        power = (203 * colours / 10_000) ** 0.1593017578125
+        coded = ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+    else:
+        luma = np.array([0.2627, 0.6780, 0.0593])
+        shown = 203 * colours / 1000
+        scene = shown * (shown @ luma)[:, None] ** (1 / 1.2 - 1)
+        coded = np.where(
+            scene <= 1 / 12,
+            np.sqrt(3 * scene),
+            0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073,
+        )
+    luma_7 = coded @ np.array([0.2627, 0.6780, 0.0593])
+    blue_7, red_7 = (coded[:, 2] - luma_7) / 1.8814, (coded[:, 0] - luma_7) / 1.4746
+    planes = [64 + 876 * luma_7, 512 + 896 * blue_7, 512 + 896 * red_7]
+    picture = [np.repeat(plane.round().astype(np.uint16)[None], height, 0).repeat(width // 7, 1) for plane in planes]
+    frame = av.VideoFrame(width, height, "yuv444p10le")
+    for plane, values in zip(frame.planes, picture, strict=True):
+        padded = np.zeros((height, plane.line_size // 2), np.uint16)
+        padded[:, :width] = values
+        plane.update(padded.tobytes())
+    return frame
+
+
+@pytest.mark.parametrize("transfer", ["pq", "hlg"])
+def test_hdr_is_shown_as_on_a_common_screen(transfer: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx265", rate=25, options={"x265-params": "log-level=none:crf=4"})
+        stream.width, stream.height, stream.pix_fmt = 280, 120, "yuv444p10le"
+        context = stream.codec_context
+        context.colorspace, context.color_primaries = 9, 9  # BT.2020
+        context.color_trc = 16 if transfer == "pq" else 18
+        for number in range(3):
+            frame = hdr_frame(transfer)
+            frame.pts = number
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    frame_HWC = decode(str(path), ClipRule(2, 120, 280, "stretch"), LIMITS).frames_THWC[0]
+    shown = [frame_HWC[40:80, 40 * place + 10 : 40 * place + 30].mean(axis=(0, 1)) for place in range(7)]
+    # the darkest channel of a strong colour lies on the border of the gamut: ten bits of BT.2020 move it across
+    tolerance = np.where(np.array(BARS) > 20, 12, 21)
+    assert (np.abs(np.array(shown) - BARS) <= tolerance).all(), shown
+
+
+def test_ycgco_is_undone(tmp_path: Path) -> None:
+    red, green, blue = 200, 60, 30
+    luma, orange = (red + 2 * green + blue) / 4 / 255, (red - blue) / 2 / 255
+    greenness = (2 * green - red - blue) / 4 / 255
+    frame = av.VideoFrame(160, 120, "yuv444p")
+    for plane, value in zip(frame.planes, (16 + 219 * luma, 128 + 224 * greenness, 128 + 224 * orange), strict=True):
+        plane.update(bytes([round(value)]) * (plane.line_size * plane.height))
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv444p"
+        stream.codec_context.colorspace = 8
+        for number in range(3):
+            frame.pts = number
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    for short_side_px in (None, 96):
+        clip = decode(str(path), rule("letterbox", 80, 60, short_side_px), LIMITS)
+        np.testing.assert_allclose(clip.frames_THWC[0].mean(axis=(0, 1)), (red, green, blue), atol=4)
+
+
+@pytest.mark.parametrize(
+    ("size", "colorspace"),
+    [((1280, 544), "ITU709"), ((720, 720), "ITU709"), ((720, 576), "ITU601"), ((854, 480), "ITU601")],
+)
+def test_colours_that_a_file_leaves_unsaid_go_by_width_and_height(size: tuple[int, int], colorspace: str) -> None:
+    path = cached_clip(
+        "unsaid.mp4", pattern=solid(30, 200, 30), size=size, seconds=0.08, colorspace=colorspace, tag_colours=False
+    )
+    frame_HWC = decode(str(path), rule(), LIMITS).frames_THWC[0]
+    np.testing.assert_allclose(frame_HWC.mean(axis=(0, 1)), (30, 200, 30), atol=4)

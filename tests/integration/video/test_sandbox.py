@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from fovea.errors import DecodeCrashed, DecodeTimeout, Draining, Unavailable, VideoLimitExceeded, VideoUnreadable
-from tests.clips import cached_clip, noise
+from tests.clips import cached_clip, frozen, noise
 from video.children.file_process import DecodeProcess, ProcessLost
 from video.children.sandbox import Sandbox
 from video.clip import ClipRule, VideoLimits
@@ -270,6 +270,17 @@ async def test_a_decoder_that_wants_too_much_memory_is_told_so_and_survives(open
         await sandbox.decode(cached_clip(GOOD), huge)
     await sandbox.decode(cached_clip(GOOD), RULE)
     assert sandbox.pids == pids
+
+
+async def test_a_decoder_that_takes_missing_memory_for_damage_is_not_believed(opened: Open) -> None:
+    options = frozen(x264_params="ref=16:bframes=3:b-pyramid=normal", preset="ultrafast")
+    path = cached_clip(
+        "large.mkv", pattern=noise, size=(1920, 1080), seconds=1.0, pix_fmt="yuv420p10le", options=options
+    )
+    sandbox = await opened(address_space_bytes=260 * 2**20)
+    with pytest.raises(VideoLimitExceeded, match="260 MiB of memory"):
+        await sandbox.decode(path, RULE)
+    assert (await (await opened(address_space_bytes=768 * 2**20)).decode(path, RULE)).info.frames_damaged == 0
 
 
 async def test_a_child_is_recycled_after_so_many_videos(opened: Open) -> None:

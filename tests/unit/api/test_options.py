@@ -76,9 +76,13 @@ def test_an_unknown_option_is_refused_not_ignored_and_the_likely_one_is_named() 
         parsed(priority="high")
 
 
-def test_an_option_given_twice_is_refused() -> None:
-    with pytest.raises(InvalidOption, match="'top_k' is given more than once"):
-        parse_options([("top_k", "1"), ("top_k", "1")], CEILINGS)
+def test_an_option_given_twice_with_two_values_is_refused_and_both_are_named() -> None:
+    with pytest.raises(InvalidOption, match="'top_k' is given more than once, as '1' and as '2'; give it once"):
+        parse_options([("top_k", "1"), ("top_k", "2")], CEILINGS)
+
+
+def test_an_option_given_twice_with_one_value_is_that_value() -> None:
+    assert parse_options([("top_k", "3"), ("top_k", "3")], CEILINGS) == parsed(top_k="3")
 
 
 @pytest.mark.parametrize("text", ["", "x" * 129, "two\nlines", "null\0"])

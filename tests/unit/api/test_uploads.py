@@ -1,8 +1,12 @@
 """Request bodies: what counts as an upload, in whatever pieces it arrives."""
 
 import asyncio
+import gzip
 import os
-from collections.abc import Sequence
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,6 @@ from hypothesis import strategies as st
 
 from fovea.errors import (
     FoveaError,
-    InvalidOption,
     InvalidUpload,
     MalformedUpload,
     RequestCancelled,
@@ -22,7 +25,7 @@ from fovea.errors import (
     UploadTimeout,
     UploadTooLarge,
 )
-from service.api.body.spool import save, spooled
+from service.api.body.spool import save, spooled, sweep
 from service.api.body.uploads import Upload, open_upload
 
 BOUNDARY = "----limit"
@@ -65,7 +68,10 @@ def an_upload(
 
 
 async def read(upload: Upload) -> tuple[list[tuple[str, str]], bytes]:
-    return await upload.fields(), b"".join([chunk async for chunk in upload.video()])
+    """All fields, and the video."""
+    before = await upload.fields()
+    video = b"".join([chunk async for chunk in upload.video()])
+    return before + await upload.later_fields(), video
 
 
 async def refusal_of(pieces: Sequence[bytes], content_type: str = FORM, **how: Any) -> FoveaError:
@@ -144,10 +150,69 @@ async def test_two_videos_are_refused() -> None:
     assert "one video per request" in str(error)
 
 
-async def test_a_field_after_the_video_is_refused_not_ignored() -> None:
-    error = await refusal_of([a_file(b"x") + a_field("top_k", "1") + END])
-    assert isinstance(error, InvalidOption)
-    assert error.extra == {"option": "top_k"}
+async def test_fields_may_come_after_the_video_as_browsers_and_generated_clients_send_them() -> None:
+    body = a_field("model", "m") + a_file(b"x" * 9) + a_field("top_k", "1") + a_field("task", "t") + END
+    for pieces in ([body], [body[:150], body[150:]], [bytes([byte]) for byte in body]):
+        assert await read(an_upload(pieces, FORM)) == ([("model", "m"), ("top_k", "1"), ("task", "t")], b"x" * 9)
+
+
+@pytest.mark.parametrize("preamble", [b"This is a message of several parts.", b"--other\r\n", b"x" * 5000])
+async def test_text_before_the_first_boundary_says_nothing(preamble: bytes) -> None:
+    body = preamble + b"\r\n" + a_field("top_k", "1") + a_file(b"x") + END
+    for pieces in ([body], [body[:7], body[7:]], [bytes([byte]) for byte in body]):
+        assert await read(an_upload(pieces, FORM)) == ([("top_k", "1")], b"x")
+
+
+GZIP, ZLIB = gzip.compress, zlib.compress
+
+
+def bare_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", GZIP),
+        ("x-gzip", GZIP),
+        ("GZip", GZIP),
+        ("deflate", ZLIB),
+        ("deflate", bare_deflate),
+        ("identity", bytes),
+    ],
+)
+@pytest.mark.parametrize("content_type", ["video/mp4", FORM])
+async def test_a_compressed_body_is_what_it_was(
+    encoding: str, pack: Callable[[bytes], bytes], content_type: str
+) -> None:
+    video = os.urandom(3000) + b"\0" * 3000
+    body = pack(a_file(video) + END if content_type == FORM else video)
+    for pieces in ([body], [body[:40], body[40:]], [body[:1], body[1:]]):
+        assert (await read(an_upload(pieces, content_type, content_encoding=encoding)))[1] == video
+
+
+async def test_gzip_members_that_follow_one_another_are_one_body() -> None:
+    body = GZIP(b"one ") + GZIP(b"and two")
+    assert await read(an_upload([body], content_encoding="gzip")) == ([], b"one and two")
+
+
+async def test_what_a_body_inflates_to_counts_against_the_limit() -> None:
+    bomb = GZIP(b"\0" * 50_000_000)
+    refusal = await refusal_of([bomb], "video/mp4", content_encoding="gzip", max_bytes=100_000)
+    assert isinstance(refusal, UploadTooLarge)
+    assert "decompressed" in refusal.detail
+
+
+@pytest.mark.parametrize("body", [b"no gzip at all", GZIP(b"x" * 1000)[:-9], b""])
+async def test_a_body_that_is_not_what_its_encoding_says_is_malformed(body: bytes) -> None:
+    assert isinstance(await refusal_of([body], "video/mp4", content_encoding="gzip"), MalformedUpload)
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "nonsense"])
+async def test_an_encoding_that_is_not_read_is_named_and_so_are_those_that_are(encoding: str) -> None:
+    with pytest.raises(UnsupportedMediaType, match=f"Content-Encoding '{encoding}' is not read here; .* gzip"):
+        an_upload([b"x"], content_encoding=encoding)
 
 
 @pytest.mark.parametrize(
@@ -221,3 +286,17 @@ def test_nor_is_a_spool_folder_that_cannot_be_used() -> None:
         pass
     assert refusal.value.retry_after_s
     assert "/dev" not in str(refusal.value), "what lies where is no client's business"
+
+
+def test_uploads_of_a_killed_process_are_swept_and_those_of_a_living_one_are_not(tmp_path: Path) -> None:
+    program = (
+        "import os, pathlib, sys; from service.api.body.spool import spooled\n"
+        "with spooled(pathlib.Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    (tmp_path / "notes.upload").write_text("somebody else's")
+    with spooled(tmp_path) as living:
+        assert len(list(tmp_path.glob("fovea-*.upload"))) == 2
+        assert sweep(tmp_path) == 1
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([living.name, "notes.upload"])
+    assert sweep(tmp_path / "nowhere") == 0

@@ -1,5 +1,6 @@
 """What a request may spend: which model `auto` takes, which thresholds a budget buys, and what is too little."""
 
+from dataclasses import replace
 from itertools import accumulate
 
 import pytest
@@ -126,3 +127,22 @@ def test_a_plan_reserves_the_most_it_can_spend_under_its_ceiling(costs, extra):
     settled = plan(RecognitionOptions(max_flops=ceiling), [offer], offer)
     affordable_exits = [flops for flops in accumulate(costs) if flops <= ceiling]
     assert settled.most_flops == max(affordable_exits)
+
+
+class TestAModelThatIsNotCalibrated:
+    RAW = replace(an_offer("raw", points=((180, 0.9),), default=180), calibrated=False, frontier=())
+
+    def test_takes_all_steps(self):
+        settled = plan(RecognitionOptions(model="raw"), [self.RAW], self.RAW)
+        assert (settled.budget_flops, settled.max_flops) == (180, None)
+
+    def test_promises_no_budget_below_all_of_its_steps_but_keeps_to_a_ceiling(self):
+        with pytest.raises(BudgetTooSmall, match=r"not calibrated.*or set max_gflops instead") as refusal:
+            plan(RecognitionOptions(model="raw", budget_flops=179), [self.RAW], self.RAW)
+        assert refusal.value.extra["least_gflops"] == 180 / 1e9
+        assert plan(RecognitionOptions(model="raw", max_flops=140), [self.RAW], self.RAW).max_flops == 140
+
+    def test_is_never_taken_by_auto_not_even_as_the_default(self):
+        assert plan(RecognitionOptions(budget_flops=1000), [self.RAW, FIXED], FIXED).model == "fixed"
+        with pytest.raises(UnknownModel, match=r"no trained model.*not calibrated.*: raw"):
+            plan(RecognitionOptions(), [self.RAW], self.RAW)

@@ -169,6 +169,12 @@ class TestExitReason:
         assert exit_reason(exactly, 1, 1.0, GLANCE + CUBE, late=False) is ExitReason.CEILING
         assert exit_reason(a_plan(ceiling=GLANCE + CUBE - 1), 0, 1.0, GLANCE, late=False) is ExitReason.CEILING
 
+    def test_a_threshold_that_stops_every_video_is_the_budget_s_doing_not_the_video_s(self):
+        plan = replace(a_plan(thresholds=(0.6, 0.7, 100.0)), max_entropy_nats=0.7)
+        assert exit_reason(plan, 0, 0.5, GLANCE, late=False) is ExitReason.CONFIDENT
+        assert exit_reason(plan, 1, 0.7, GLANCE + CUBE, late=False) is ExitReason.BUDGET
+        assert exit_reason(plan, 2, 0.1, GLANCE + 2 * CUBE, late=True) is ExitReason.BUDGET
+
     def test_late_comes_after_ceiling_and_ceiling_after_confident(self):
         plan = a_plan(thresholds=(0.5, 0.5, 0.5), ceiling=GLANCE)
         assert exit_reason(plan, 0, 0.4, GLANCE, late=True) is ExitReason.CONFIDENT

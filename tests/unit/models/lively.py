@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from models.adafocus.config import AdaFocusConfig, tiny
 from models.adafocus.network import AdaFocusV3, build_network
+from models.adafocus.parts import make_recognizer
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
 from models.recognizer import Frames, Recognizer
-from models.runtime.base import Runtime
+from models.runtime.base import Arrays, Function, Runtime
+from models.runtime.parts import Part
+from models.runtime.torch_runtime import light_function, tensors_on
 from video.clip import ClipRule
 
 FRAME_CUBES = tiny()
@@ -42,8 +45,15 @@ class EagerRuntime:
     name: str = "eager"
     precision: str = "fp32"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    arrays: Arrays = field(default_factory=lambda: tensors_on(torch.device("cpu")))
     ran: list[tuple[str, int]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+
+    def execute(self, part: Part, *, key: str) -> Function:
+        if not part.heavy:
+            return light_function(part.module, self.device)
+        network = self.compile(part.module, part.examples[0], key=key)
+        return lambda rows: network(torch.as_tensor(rows)).detach()
 
     def compile(self, module: nn.Module, example: Tensor, *, key: str) -> Callable[[Tensor], Tensor]:
         assert example.dtype == torch.uint8
@@ -78,7 +88,7 @@ def recognizer_of(
     config: AdaFocusConfig, runtime: Runtime | EagerRuntime | None = None, temperature: float = 1.0
 ) -> AdaFocusRecognizer:
     temperatures = [temperature] * (config.max_cubes + 1)
-    return AdaFocusRecognizer(lively_network(config), clip_rule(config), temperatures, runtime or EagerRuntime())
+    return make_recognizer(lively_network(config), clip_rule(config), temperatures, runtime or EagerRuntime())
 
 
 def clips(config: AdaFocusConfig, count: int, seed: int = 0) -> list[Frames]:

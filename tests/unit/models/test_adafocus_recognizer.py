@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut
 from models.adafocus.network import build_network
-from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
+from models.adafocus.parts import make_recognizer
+from models.adafocus.recognizer import AdaFocusState
 from models.runtime import RuntimeConfig, make_runtime
 from tests.unit.models.lively import (
     CLIP_CUBES,
@@ -180,7 +181,7 @@ def test_no_clips_and_no_states_are_no_work() -> None:
 def test_later_changes_of_the_network_are_not_seen() -> None:
     network = lively_network(FRAME_CUBES)
     torch_runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
-    recognizer = AdaFocusRecognizer(network, clip_rule(FRAME_CUBES), [1.0] * 4, torch_runtime)
+    recognizer = make_recognizer(network, clip_rule(FRAME_CUBES), [1.0] * 4, torch_runtime)
     (clip_THWC,) = clips(FRAME_CUBES, 1)
     before = run_alone(recognizer, clip_THWC)
     with torch.no_grad():
@@ -245,7 +246,7 @@ def test_broken_weights_are_an_error_not_an_answer() -> None:
     network = lively_network(FRAME_CUBES)
     with torch.no_grad():
         network.classifier.glance_head.bias.fill_(math.nan)  # type: ignore[union-attr]
-    recognizer = AdaFocusRecognizer(network, clip_rule(FRAME_CUBES), [1.0] * 4, EagerRuntime())  # type: ignore[arg-type]
+    recognizer = make_recognizer(network, clip_rule(FRAME_CUBES), [1.0] * 4, EagerRuntime())  # type: ignore[arg-type]
     with pytest.raises(FloatingPointError, match="not finite"):
         recognizer.glance(clips(FRAME_CUBES, 1))
 
@@ -277,14 +278,14 @@ def test_a_state_with_no_step_left_is_refused() -> None:
 )
 def test_parts_that_do_not_fit_the_network_are_refused(spec: ClipRule, temperatures: list[float], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        AdaFocusRecognizer(lively_network(FRAME_CUBES), spec, temperatures, EagerRuntime())  # type: ignore[arg-type]
+        make_recognizer(lively_network(FRAME_CUBES), spec, temperatures, EagerRuntime())  # type: ignore[arg-type]
 
 
 def test_a_key_names_the_weights_and_the_shape() -> None:
     def keys(config: AdaFocusConfig, seed: int) -> list[str]:
         runtime = EagerRuntime()
         network = build_network(config, seed)
-        AdaFocusRecognizer(network, clip_rule(config), [1.0] * (config.max_cubes + 1), runtime)  # type: ignore[arg-type]
+        make_recognizer(network, clip_rule(config), [1.0] * (config.max_cubes + 1), runtime)  # type: ignore[arg-type]
         return runtime.keys
 
     first = keys(FRAME_CUBES, 0)

@@ -17,6 +17,7 @@ from torch import nn
 
 from models.adafocus.config import AdaFocusConfig, clip_cubes, frame_cubes, tiny
 from models.adafocus.network import AdaFocusV3, build_network
+from models.adafocus.parts import make_recognizer
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
 from models.recognizer import Frames
 from models.runtime import Runtime, RuntimeConfig, make_runtime
@@ -122,7 +123,7 @@ def recognizer(form: str, kind: tuple[str, str], *, tempered: bool = True) -> Ad
     config = CONFIGS[form]
     spec = ClipRule(config.num_frames, *config.frame_size, resize="stretch")
     scale = temperatures(form) if tempered else (1.0,) * (config.max_cubes + 1)
-    return AdaFocusRecognizer(settled_network(form), spec, scale, runtime(kind))
+    return make_recognizer(settled_network(form), spec, scale, runtime(kind))
 
 
 def trajectories(recognizer: AdaFocusRecognizer, clips_THWC: list[Frames]) -> list[list[AdaFocusState]]:

@@ -1,9 +1,11 @@
 """The file cache under writers and readers that know nothing of each other."""
 
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from models.runtime.file_cache import FileCache
+from models.runtime.file_cache import ABANDONED_S, FileCache
 
 
 def test_a_reader_sees_all_of_a_file_or_none_while_writers_race(tmp_path: Path) -> None:
@@ -24,3 +26,12 @@ def test_a_reader_sees_all_of_a_file_or_none_while_writers_race(tmp_path: Path) 
     assert seen <= {None, *contents}
     assert FileCache(tmp_path).load("same") in contents
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_a_killed_process_was_writing_is_swept_and_what_another_is_writing_is_not(tmp_path: Path) -> None:
+    for name, age_s in (("writing-old", 2 * ABANDONED_S), ("writing-now", 1.0)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "whole").write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    FileCache(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["writing-now"]

@@ -11,7 +11,7 @@ from models.mobile_former.config import mobile3d, tiny
 from models.mobile_former.costs import step_flops
 from models.mobile_former.folding import fold
 from models.mobile_former.network import VideoMobileFormer, build_network
-from models.mobile_former.recognizer import make_recognizer
+from models.mobile_former.parts import make_recognizer
 from models.recognizer import Frames
 from models.runtime import Runtime, RuntimeConfig, make_runtime
 from models.single_pass import SinglePassRecognizer, SinglePassState

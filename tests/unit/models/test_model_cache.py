@@ -4,12 +4,16 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from models.runtime import Network, RuntimeConfig, make_runtime
+from models.runtime.base import Function
+from models.runtime.converting import convert
 from models.runtime.openvino_runtime import OpenVinoRuntime, import_openvino
+from models.runtime.parts import Part
 
 pytestmark = pytest.mark.skipif(import_openvino() is None, reason="OpenVINO does not import here")
 
@@ -99,3 +103,48 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path, caplog: 
     network = compile_net(occupied / "cache")
     assert torch.equal(network(rows()), compile_net(None)(rows()))
     assert "nothing kept in" in caplog.text
+
+
+# --- what OpenVINO compiled for this CPU ---
+
+
+def load(cache_dir: Path | None, converted: bytes, *, precision: str = "fp32", num_threads: int = 1) -> Function:
+    config = RuntimeConfig(name="openvino", precision=precision, num_threads=num_threads, cache_dir=cache_dir)  # type: ignore[arg-type]
+    runtime = make_runtime(config)
+    assert isinstance(runtime, OpenVinoRuntime)
+    return runtime.load(converted, heavy=True, identity="net")
+
+
+@pytest.fixture(scope="module")
+def converted() -> bytes:
+    return convert(import_openvino(), Part(Net(), (rows(1),), heavy=True))
+
+
+def test_what_was_compiled_is_read_back_with_the_same_bits(tmp_path: Path, converted: bytes) -> None:
+    fresh = load(None, converted)(rows().numpy())
+    assert np.array_equal(load(tmp_path, converted)(rows().numpy()), fresh)
+    entry(tmp_path)
+    assert np.array_equal(load(tmp_path, b"not looked at")(rows().numpy()), fresh)
+
+
+def test_another_precision_or_number_of_threads_is_compiled_apart(tmp_path: Path, converted: bytes) -> None:
+    load(tmp_path, converted)
+    load(tmp_path, converted, num_threads=2)
+    try:
+        load(tmp_path, converted, precision="bf16")
+    except ValueError:
+        pytest.skip("no bf16 kernels for this CPU")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_openvino_does_not_read_any_more_is_compiled_anew(
+    tmp_path: Path, converted: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    fresh = load(tmp_path, converted)(rows().numpy())
+    garbage = b"of another version" * 100
+    entry(tmp_path).write_bytes(hashlib.sha256(garbage).digest() + garbage)
+    assert np.array_equal(load(tmp_path, converted)(rows().numpy()), fresh)
+    assert "compiling anew" in caplog.text
+    caplog.clear()
+    load(tmp_path, converted)
+    assert caplog.text == ""

@@ -3,12 +3,14 @@
 import sys
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from models.runtime import Network, Runtime, RuntimeConfig, make_runtime
 from models.runtime.openvino_runtime import import_openvino
+from models.runtime.parts import Part
 
 
 class SmallNet(nn.Module):
@@ -176,3 +178,32 @@ def test_torch_keeps_to_one_thread_while_openvino_runs() -> None:
     torch.set_num_threads(2)
     network(rows(1))
     assert torch.get_num_threads() == 1
+
+
+# --- parts ---
+
+
+class Between(nn.Module):
+    """Two inputs with rows, one that all rows share; two outputs."""
+
+    def forward(self, left_ND: Tensor, right_ND: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+        return left_ND + number * right_ND, right_ND.mean(dim=1)
+
+
+def test_a_light_part_takes_and_gives_several_arrays_in_fp32(runtime: Runtime) -> None:
+    part = Part(Between(), (torch.zeros(1, 4), torch.zeros(1, 4), torch.ones(1, dtype=torch.int64)), num_shared=1)
+    function, arrays = runtime.execute(part, key="between"), runtime.arrays
+    generator = torch.Generator().manual_seed(0)
+    for num_rows in (1, 3, 2):
+        left, right = torch.rand(2, num_rows, 4, generator=generator)
+        given = (left, right) if runtime.name == "torch" else (left.numpy(), right.numpy())
+        first, second = (arrays.to_numpy(found) for found in function(*given, arrays.integer(3)))
+        np.testing.assert_allclose(first, left + 3 * right, atol=1e-6)
+        np.testing.assert_allclose(second, right.mean(dim=1), atol=1e-6)
+
+
+def test_a_heavy_part_takes_numpys_rows_whatever_the_runtime(runtime_and_tolerance: tuple[Runtime, float]) -> None:
+    runtime, tolerance = runtime_and_tolerance
+    net = small_net()
+    found = runtime.execute(Part(net, (rows(1),), heavy=True), key="small")(rows(3).numpy())
+    assert relative_error(torch.as_tensor(runtime.arrays.to_numpy(found)), reference(net, rows(3))) < tolerance

@@ -69,6 +69,7 @@ def a_result(**changes: Any) -> Result:
         digest="sha256:0",
         task="colours",
         trained=False,
+        scores_calibrated=True,
         likeliest=(Scored("red", 0.9), Scored("blue", 0.1)),
         exit_reason=ExitReason.CONFIDENT,
         budget_flops=180,

@@ -1,6 +1,7 @@
 """Calibration: every clip through every step, a temperature per exit, thresholds on tempered entropies."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.adafocus.config import tiny
 from models.adafocus.network import build_network
-from models.adafocus.recognizer import AdaFocusRecognizer
+from models.adafocus.parts import make_recognizer
 from models.runtime import RuntimeConfig, make_runtime
 from models.thresholds import entropy_nats, evaluate, log_softmax
 from training.data.synthetic import LABELS, synthetic_clips
@@ -30,7 +31,7 @@ COSTS = (10, 5, 5)
 
 def recognizer(temperatures):
     runtime = make_runtime(RuntimeConfig(name="torch", precision="fp32", num_threads=1))
-    return AdaFocusRecognizer(build_network(CONFIG, seed=3), SPEC, temperatures, runtime)
+    return make_recognizer(build_network(CONFIG, seed=3), SPEC, temperatures, runtime)
 
 
 def drawn(num_videos=60, num_classes=5, sharpness=1.0, seed=0):
@@ -82,8 +83,10 @@ class TestTemperature:
         log_probs_NKC, labels_N = drawn(sharpness=3.0)
         logits_NC = log_probs_NKC[:, 1]
 
-        def nll(temperature):
-            return -log_softmax(logits_NC / temperature)[np.arange(len(labels_N)), labels_N].mean()
+        def nll(temperature):  # with two more clips of any label
+            log_probs_NC = log_softmax(logits_NC / temperature)
+            said, any_label = log_probs_NC[np.arange(len(labels_N)), labels_N].mean(), log_probs_NC.mean()
+            return -(len(labels_N) * said + 2 * any_label) / (len(labels_N) + 2)
 
         best = fit_temperature(logits_NC, labels_N)
         assert best > 1
@@ -91,13 +94,33 @@ class TestTemperature:
             nll(best) <= nll(other) + 1e-9 for other in np.geomspace(LEAST_TEMPERATURE, GREATEST_TEMPERATURE, 99)
         )
 
-    def test_stays_within_its_bounds_where_all_answers_are_right_or_all_wrong(self):
-        logits_NC = np.eye(3)
-        assert fit_temperature(logits_NC, np.array([0, 1, 2])) == pytest.approx(LEAST_TEMPERATURE)
-        assert fit_temperature(logits_NC, np.array([1, 2, 0])) == pytest.approx(GREATEST_TEMPERATURE)
+    @pytest.mark.parametrize("num_videos", [3, 12, 39, 300])
+    def test_clips_that_are_all_right_make_nothing_certain(self, num_videos):
+        labels_N = np.arange(num_videos) % 3
+        logits_NC = 10 * np.eye(3)[labels_N]
+        temperature = fit_temperature(logits_NC, labels_N)
+        sure = np.exp(log_softmax(logits_NC[0] / temperature))[0]
+        assert sure == pytest.approx(1 - (2 / 3) * 2 / (num_videos + 2), abs=1e-3), "Platt's: as if two more were seen"
+
+    def test_stays_within_its_bounds_where_all_answers_are_wrong(self):
+        assert fit_temperature(np.eye(3), np.array([1, 2, 0])) == pytest.approx(GREATEST_TEMPERATURE)
+        assert fit_temperature(1000 * np.eye(3), np.array([0, 1, 2])) <= GREATEST_TEMPERATURE
 
     def test_is_1_where_logits_say_nothing(self):
         assert fit_temperature(np.zeros((4, 3)), np.array([0, 1, 2, 0])) == 1.0
+
+
+class TestClipsThatCannotCalibrate:
+    @pytest.mark.parametrize("right", [True, False])
+    def test_all_right_or_all_wrong_is_warned_of_with_the_step(self, right):
+        log_probs_NKC, labels_N = drawn()
+        calibration = calibrate(log_probs_NKC, labels_N, COSTS, data="clips")
+        assert calibration.warning is None
+        correct_NK = calibration.correct_NK.copy()
+        correct_NK[:, 1] = right
+        warning = replace(calibration, correct_NK=correct_NK).warning
+        assert warning is not None
+        assert warning.startswith("these clips cannot calibrate: at step 1 all ")
 
 
 class TestCalibrating:

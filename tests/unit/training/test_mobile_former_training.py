@@ -158,8 +158,8 @@ class TestPlans:
         assert frames == {"560m": None, "1g": 32, "2g": 32, "5g": 32}
 
     def test_of_another_family_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="family is 'timesformer', but must be one of"):
-            TrainPlan.from_dict({**PLAN.to_dict(), "family": "timesformer"}, 2)
+        with pytest.raises(ValueError, match="family is 'swin', but must be one of"):
+            TrainPlan.from_dict({**PLAN.to_dict(), "family": "swin"}, 2)
 
     def test_adafocus_has_no_frames_of_its_own_to_train_on(self) -> None:
         plan = find_plan("frame-cubes", 3)

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video.file.sampling import PacketFacts, choose, plan_runs, usual_distance
+from video.file.sampling import PacketFacts, choose, middle, plan_runs, usual_distance
 
 
 def stream(pattern: str, *, duration: int = 10) -> list[PacketFacts]:
@@ -30,6 +30,20 @@ def test_a_frame_halfway_between_two_gives_way_to_the_earlier() -> None:
     # frames at 0 and 10, one segment of 10 ticks: its centre is 5 away from both
     packets = [PacketFacts(0, 10, True, True), PacketFacts(10, 10, False, True)]
     assert choose(packets, 0, 10, 1).targets == (0,)
+
+
+def test_a_window_lies_in_the_middle_and_a_shorter_video_is_taken_whole() -> None:
+    assert middle(100, 200, 40) == (130, 170)
+    assert middle(100, 200, 100) == middle(100, 200, 1000) == middle(100, 200, None) == (100, 200)
+    assert middle(0, 10, 0) == (4, 5)  # never empty
+
+
+def test_eight_frames_of_a_window_stand_a_stride_of_32_apart() -> None:
+    # 300 frames at 30 fps, of 10 ticks each; a window of 8 * 32 frames around frame 150
+    start, end = middle(0, 3000, 8 * 32 * 10)
+    targets = choose(stream("K" + "." * 299), start, end, 8).targets
+    assert [later - earlier for earlier, later in itertools.pairwise(targets)] == [32] * 7
+    assert abs(sum(targets) / 8 - 150) <= 1
 
 
 def test_a_short_video_repeats_its_frames() -> None:

@@ -1,0 +1,69 @@
+"""`fovea import | export`: other projects' weights into bundles, bundles into other formats.
+
+Torch is imported inside the commands, so that `fovea --help` is quick.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli.training import stderr
+
+commands = typer.Typer(add_completion=False)
+Triple = tuple[float, float, float]
+
+
+@commands.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="The authors' .pyth, MMAction2's .pth, or a HuggingFace folder.")],
+    labels: Annotated[Path, typer.Option(help="A label a line in the head's order; or JSON.")],
+    out: Annotated[Path, typer.Option(help="The bundle's folder; its last part becomes the bundle's name.")],
+    frames: Annotated[int | None, typer.Option(help="Another number of frames: times are resized.", min=1)] = None,
+    size: Annotated[int | None, typer.Option(help="Another side of a view in pixels.", min=1)] = None,
+    views: Annotated[Literal["1", "3"], typer.Option(help="Steps: the centre, or the two ends as well.")] = "3",
+    heads: Annotated[int | None, typer.Option(help="Attention heads, where they are not 64 wide.", min=1)] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Between sampled frames, at 30 a second; 0: the whole video.", min=0)
+    ] = None,
+    mean: Annotated[Triple | None, typer.Option(help="Of pixels in [0, 1], three numbers.")] = None,
+    std: Annotated[Triple | None, typer.Option(help="The same.")] = None,
+    channel_order: Annotated[Literal["rgb", "bgr"] | None, typer.Option(help="What it was trained on.")] = None,
+    task: Annotated[str | None, typer.Option(help="Accuracies compare within one task; the labels' file name.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the weights.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle that stands there.")] = False,
+) -> None:
+    """Make a bundle of a TimeSformer that others trained; `fovea calibrate BUNDLE --data VIDEOS` gives it budgets."""
+    from training.importing import Asked, import_checkpoint
+
+    asked = Asked(
+        num_frames=frames,
+        view_size=None if size is None else (size, size),
+        num_views=int(views),
+        num_heads=heads,
+        stride=stride,
+        mean=mean,
+        std=std,
+        channel_order=channel_order,
+        task=task,
+        licence=licence,
+    )
+    imported = import_checkpoint(source, labels, out, asked, overwrite=replace)
+    for note in imported.notes:
+        stderr.print(f"- {note}")
+    bundle = imported.bundle
+    stderr.print(f"{bundle.folder}: {bundle.digest}, {sum(bundle.step_flops) / 1e9:.4g} GFLOPs a video")
+
+
+@commands.command()
+def export(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    to: Annotated[
+        Literal["onnx", "openvino", "hf"], typer.Option("--format", help="hf: for transformers, a TimeSformer only.")
+    ],
+) -> None:
+    """Write a model for another library: a whole clip to logits in one pass, with labels and clip rule beside it."""
+    from training.exporting import export_bundle
+
+    stderr.print(f"written: {export_bundle(bundle, out, to)}")

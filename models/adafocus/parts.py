@@ -1,0 +1,112 @@
+"""AdaFocusV3 taken apart: what a runtime executes, the layers that give logits, where checkpoints go.
+
+Knows no runtime and no order of steps: that is `recognizer`'s.
+
+Shape suffixes: B clips, T frames, N = B * T, H rows, W columns, C channels or classes, h and w cells, D features,
+G / M what is remembered of the glance / of the cubes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.adafocus.classifier import AverageClassifier, Classifier
+from models.adafocus.network import AdaFocusV3
+from models.adafocus.recognizer import AdaFocusRecognizer
+from models.answers import check_rule
+from models.backbones.config import num_cells
+from models.checkpoints import load_backbone
+from models.executing import execute
+from models.family import Head
+from models.runtime.base import Runtime
+from models.runtime.parts import Part
+from video.clip import ClipRule
+
+
+class First(nn.Module):
+    """maps_BTChw to (glance_BG, memory_BM of no cube, logits_BC of p_0)."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, maps_BTChw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        glance_BG = self.classifier.remember_glance(maps_BTChw.mean(dim=(3, 4)))
+        memory_BM = torch.zeros_like(glance_BG[:, :1]).repeat(1, self.classifier.memory_size)
+        return glance_BG, memory_BM, self.classifier.glance_logits(glance_BG)
+
+
+class Remember(nn.Module):
+    """(memory_BM, features_BTD of one cube more) to memory_BM."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, memory_BM: Tensor, features_BTD: Tensor) -> Tensor:
+        return self.classifier.merge(memory_BM, self.classifier.embed_cubes(features_BTD))
+
+
+class Further(nn.Module):
+    """(glance_BG, memory_BM, step of shape (1,)) to logits_BC after so many cubes, the same number in every row."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
+        return self.classifier.logits_at(glance_BG, memory_BM, step)
+
+
+def parts(network: AdaFocusV3) -> Mapping[str, Part]:
+    """`glance` and `focus` are heavy; `policy` and the classifier's three are not."""
+    config, classifier = network.config, network.classifier
+    num_glance, (num_frames, height_px, width_px) = config.num_glance_frames, config.cube_size
+    frames_NHWC = torch.zeros(num_glance, *config.frame_size, 3, dtype=torch.uint8)
+    crops_NHWC = torch.zeros(num_frames, height_px, width_px, 3, dtype=torch.uint8)
+    maps_BTChw = torch.zeros(1, num_glance, network.glance.num_features, *map(num_cells, config.glance_size))
+    cube_BTD = torch.zeros(1, config.num_focus_images(num_frames), network.focus.num_features)
+    memory_BM = torch.zeros(1, classifier.memory_size)
+    with torch.inference_mode():
+        glance_BG = torch.zeros_like(First(classifier)(maps_BTChw)[0])
+    step = torch.ones(1, dtype=torch.int64)
+    return {
+        "glance": Part(network.glance, (frames_NHWC,), heavy=True),
+        "first": Part(First(classifier), (maps_BTChw,)),
+        "policy": Part(network.policy, (maps_BTChw,)),
+        "focus": Part(network.focus, (crops_NHWC,), heavy=True),
+        "remember": Part(Remember(classifier), (memory_BM, cube_BTD)),
+        "further": Part(Further(classifier), (glance_BG, memory_BM, step), num_shared=1),
+    }
+
+
+def make_recognizer(
+    network: AdaFocusV3, clip_rule: ClipRule, temperatures: Sequence[float], runtime: Runtime
+) -> AdaFocusRecognizer:
+    """The network is copied: later changes are not seen.
+
+    Raises ValueError when the clip rule or the temperatures do not fit the network.
+    """
+    config = network.config
+    check_rule(clip_rule, (config.num_frames, *config.frame_size), temperatures, config.max_cubes + 1)
+    return AdaFocusRecognizer(config, clip_rule, temperatures, execute(parts(network), config, runtime))
+
+
+def heads(network: AdaFocusV3) -> Sequence[Head]:
+    """Every layer that gives an exit's logits, in their order."""
+    classifier = network.classifier
+    glance = classifier.glance_head
+    first = Head(glance, glance.weight, glance.bias)
+    if isinstance(classifier, AverageClassifier):
+        focus = classifier.focus_head
+        return (first, Head(focus, focus.weight, focus.bias))
+    steps = classifier.step_heads
+    stacked = zip(steps.weight_KCD, steps.bias_KC, strict=True)
+    return (first, *(Head(steps, weight_CD, bias_C) for weight_CD, bias_C in stacked))
+
+
+def load_part(part: Literal["glance", "focus"], network: AdaFocusV3, tensors: Mapping[str, Tensor]) -> None:
+    """An ImageNet checkpoint of the part's backbone, without its 1000-way head."""
+    load_backbone(getattr(network, part).backbone, tensors, drop_head=True)

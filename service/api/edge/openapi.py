@@ -1,0 +1,44 @@
+"""The OpenAPI description, completed: problems by reference, and refusals that any request may meet. Knows no route."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from fovea.answers import Problem
+
+EVERYWHERE = {"421": "Asked under a name that is not the service's.", "431": "The headers are too large."}
+WHERE_IT_CHANGES_SOMETHING = {"403": "A page of another site asked."}
+CHANGING = ("post", "put", "patch", "delete")
+
+
+def install(app: FastAPI) -> None:
+    """`/openapi.json` is complete from now on."""
+    described = app.openapi
+
+    def complete() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = completed(described())
+        return app.openapi_schema
+
+    app.openapi = complete  # type: ignore[method-assign]  # FastAPI's own way to extend it
+
+
+def completed(schema: dict[str, Any]) -> dict[str, Any]:
+    schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)
+    for operations in schema["paths"].values():
+        for method, operation in operations.items():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]  # FastAPI's own, of parameters that are any text
+            refusals = EVERYWHERE | (WHERE_IT_CHANGES_SOMETHING if method in CHANGING else {})
+            for status, meaning in refusals.items():
+                operation["responses"].setdefault(status, problem_response(meaning))
+    return schema
+
+
+def problem_response(meaning: str) -> dict[str, Any]:
+    return {
+        "description": meaning,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
