@@ -58,6 +58,8 @@ class Calibration:
         """A sentence for the model card."""
         if self.offsets is not None:
             return "entropy_by_label: thresholds on entropy that differ between labels"
+        if not len(self.entropy_NK):
+            return "none: no step but the last stops"
         if self.top_label_NK is None:
             return "entropy (Eq. 7): the calibration set keeps no top labels; calibrate again for thresholds by label"
         return "entropy (Eq. 7)"
@@ -71,6 +73,8 @@ class Calibration:
     @property
     def warning(self) -> str | None:
         """What is wrong with the set: where all answers are right, or none is, nothing tells how sure to be."""
+        if not len(self.correct_NK):
+            return None  # `data` says that nothing was calibrated
         shares_K = self.correct_NK.mean(axis=0)
         blind = [str(step) for step, share in enumerate(shares_K) if share in {0.0, 1.0}]
         if not blind:

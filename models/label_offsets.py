@@ -20,6 +20,7 @@ BACKING = 20.0
 """Videos of a label that make its own residual count for half."""
 LEAST_VIDEOS = 6
 """A label that tops fewer at a step falls back to the shared threshold there."""
+_MOST_DEVIATIONS = 2.0  # of the step's entropies: beyond, the label alone would decide
 _LEAST_SLOPE = 0.05  # of gain per nat: where entropy says nothing about the gain, neither can an offset
 
 
@@ -56,4 +57,5 @@ def _offsets(
     count_C = np.bincount(label_N, minlength=num_labels)
     believed_C = np.bincount(label_N, residual_N, minlength=num_labels) / (count_C + backing)
     offset_C = np.where(count_C >= LEAST_VIDEOS, -believed_C / max(slope, _LEAST_SLOPE), 0.0)
-    return tuple(np.clip(offset_C, -MAX_OFFSET_NATS, MAX_OFFSET_NATS).tolist())
+    most = min(MAX_OFFSET_NATS, _MOST_DEVIATIONS * float(entropy_N.std()))
+    return tuple(np.clip(offset_C, -most, most).tolist())

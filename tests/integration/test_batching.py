@@ -92,7 +92,8 @@ def assert_same_answer(alone: Recognition, together: Recognition) -> None:
         assert one.cube == other.cube
     if len(alone.steps) != len(together.steps):
         shorter = min(alone.steps, together.steps, key=len)[-1]
-        assert abs(shorter.entropy_nats - thresholds[shorter.step]) <= TOLERANCE
+        offset = alone.plan.label_offsets_nats[shorter.step][int(shorter.probabilities_C.argmax())]
+        assert abs(shorter.entropy_nats - offset - thresholds[shorter.step]) <= TOLERANCE
     else:
         assert alone.steps[-1].probabilities_C.argmax() == together.steps[-1].probabilities_C.argmax()
 
@@ -120,7 +121,7 @@ async def test_sixteen_videos_at_once_share_batches_and_get_the_answers_they_get
         for one, other in zip(alone, together, strict=True):
             assert_same_answer(one, other)
         cubes = sum(len(one.steps) - 1 for one in together)
-        assert cubes > NUM_VIDEOS // 2, "the budget pays for cubes, or nothing is shown here"
+        assert cubes >= NUM_VIDEOS // 2, "the budget pays for cubes, or nothing is shown here"
         assert cubes / (batches(metrics) - before) > 2.5, "cubes of different videos run together"
 
 

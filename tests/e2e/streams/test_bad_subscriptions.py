@@ -15,6 +15,7 @@ from tests.streaming import following, subscribe
 
 from .conftest import FPS, LOOPBACK, footage
 
+JSON = {"Content-Type": "application/json"}
 GOOD = {"url": "rtsp://192.0.2.7/x"}
 SECRET = "hunter2-Zq9"
 
@@ -74,13 +75,13 @@ def test_an_option_that_cannot_be_is_refused(strict: Served, change: dict[str, o
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"rtsp://camera/"', b"{}", b"\xff\xfe", b"null"])
 def test_a_body_that_is_no_object_of_options_is_refused(strict: Served, body: bytes) -> None:
-    answer = strict.client.post("/v1/streams", content=body)
+    answer = strict.client.post("/v1/streams", content=body, headers=JSON)
     assert answer.status_code == 422
     assert nothing_started(strict)
 
 
 def test_a_body_that_goes_on_and_on_is_refused(strict: Served) -> None:
-    assert strict.client.post("/v1/streams", content=b" " * 100_000).status_code == 413
+    assert strict.client.post("/v1/streams", content=b" " * 100_000, headers=JSON).status_code == 413
 
 
 def test_options_in_the_query_are_refused_because_queries_are_logged(strict: Served) -> None:
@@ -189,5 +190,5 @@ def nothing_started(service: Served) -> bool:
 
 def test_a_method_that_a_path_does_not_take_is_refused_with_all_that_it_takes(watching: Served) -> None:
     refused = watching.client.put("/v1/streams")
-    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, POST")
-    assert watching.client.put("/v1/streams/str_1").headers["allow"] == "GET, DELETE"
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert watching.client.put("/v1/streams/str_1").headers["allow"] == "GET, HEAD, DELETE"

@@ -58,6 +58,12 @@ def test_an_offset_grows_with_the_videos_that_back_it():
     assert BACKING > 0
 
 
+def test_where_all_entropies_are_nearly_equal_the_label_alone_does_not_decide():
+    entropy_NK, correct_NK, label_NK = told_apart(100)
+    nearly_NK = (1.0 + 1e-3 * entropy_NK).astype(np.float32)
+    assert np.abs(label_offsets(nearly_NK, correct_NK, label_NK, 3).nats).max() <= 2 * nearly_NK[:, 0].std() + 1e-9
+
+
 @given(answers())
 @settings(max_examples=60, deadline=None)
 def test_offsets_of_any_calibration_set_are_bounded_so_that_never_and_always_keep_their_meaning(videos):
