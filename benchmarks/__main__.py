@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("runtimes", "decode", "thresholds", "throughput", "mobile_former", "timesformer")
+BENCHMARKS = ("runtimes", "decode", "thresholds", "throughput", "mobile_former", "timesformer", "footprint")
 RESULTS = Path(__file__).parent / "results"
 
 
