@@ -36,7 +36,7 @@ say "Installing Fovea${extra:+ [$extra]} and its locked packages into $venv (a m
 install --require-hashes --requirement "requirements${extra:+-$extra}.lock"
 # All but torch is there by now, so nothing else is looked for, what builds Fovea included.
 install --no-build-isolation ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} \
-    --editable ./fovea --editable ".${extra:+[$extra]}"
+    --editable ./fovea --editable ".[${extra:-torch}]"
 
 touch "$venv/.runtime"
 if [ "$extra" = dev ]; then touch "$venv/.dev"; fi

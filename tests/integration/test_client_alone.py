@@ -224,7 +224,7 @@ def ask() -> None:
             assert_type(step, fovea.StepEvent | fovea.RecognitionAnswer)
         for event in client.streams.follow(client.streams.create("rtsp://camera", on="change").id):
             assert_type(event, fovea.StreamEvent)
-            assert_type(event.data, fovea.StateEvent | fovea.ResultEvent)
+            assert_type(event.data, fovea.StateEvent | fovea.ResultEvent | fovea.GapEvent)
 
 async def ask_async() -> fovea.ExitReason:
     async with fovea.AsyncClient("http://service") as client:

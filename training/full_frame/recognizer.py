@@ -49,6 +49,7 @@ def make_recognizer(
         }
         indices = list(model.glance_indices)
 
+        @torch.inference_mode()
         def logits(clips_THWC: Sequence[Frames]) -> Tensor:
             frames_NHWC = torch.from_numpy(np.concatenate([clip_THWC[indices] for clip_THWC in clips_THWC]))
             each = [
