@@ -1,0 +1,67 @@
+"""A client that a tool generated from /openapi.json asks this service and understands what it says."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving import Served
+
+PACKAGE = "fovea_client"  # the generator makes it of the document's title
+
+
+@pytest.fixture
+def generated(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The generated client, bound to the running service; its modules are forgotten afterwards."""
+    document = tmp_path / "openapi.json"
+    document.write_bytes(served.client.get("/openapi.json").content)
+    command = [Path(sys.executable).with_name("openapi-python-client"), "generate"]
+    done = subprocess.run(
+        [*command, "--path", document, "--output-path", tmp_path / "made", "--meta", "setup"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    monkeypatch.syspath_prepend(str(tmp_path / "made"))
+    with import_module(PACKAGE).Client(base_url=served.url) as client:
+        yield client
+    for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
+        del sys.modules[name]
+
+
+def operation(name: str) -> Any:
+    return import_module(f"{PACKAGE}.api.{name}")
+
+
+def test_it_recognises_a_video_and_reads_the_answer(generated: Any, red_video: bytes) -> None:
+    models = import_module(f"{PACKAGE}.models")
+    file = import_module(f"{PACKAGE}.types").File(payload=io.BytesIO(red_video), file_name="red.mp4")
+    body = models.RecognizeV1RecognitionsPostFilesBody(video=file)
+    recognize = operation("recognitions.recognize_v1_recognitions_post")
+    answer = recognize.sync(client=generated, body=body, top_k=2)
+    assert isinstance(answer, models.RecognitionAnswer)
+    assert len(answer.predictions) == 2
+    assert answer.compute.spent_gflops > 0
+
+
+def test_it_reads_a_refusal_as_a_problem(generated: Any, red_video: bytes) -> None:
+    models = import_module(f"{PACKAGE}.models")
+    file = import_module(f"{PACKAGE}.types").File(payload=io.BytesIO(red_video), file_name="red.mp4")
+    body = models.RecognizeV1RecognitionsPostFilesBody(video=file)
+    recognize = operation("recognitions.recognize_v1_recognitions_post")
+    refusal = recognize.sync(client=generated, body=body, max_gflops=0.001)
+    assert isinstance(refusal, models.Problem)
+    assert refusal.status == 422
+    assert "glance" in refusal.detail
+
+
+def test_it_lists_models_with_their_prices(generated: Any) -> None:
+    listed = operation("models.list_models_v1_models_get").sync(client=generated)
+    assert [model.name for model in listed.models] == ["tiny"]
+    assert listed.models[0].least_gflops > 0
