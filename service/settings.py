@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     decode two videos at once."""
     decode_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds one video may take to decode before its process is killed. Ten minutes of 720p keyframes take about 2."""
+    costly_decode_s: float = Field(default=3.0, gt=0)
+    """Estimated seconds of decoding above which a video waits apart, for half of the decoding processes. 3: a minute of
+    1080p with keyframes 2 s apart takes 1 to 5."""
+    max_costly_decode_s: float = Field(default=120.0, gt=0)
+    """Estimated seconds of decoding that such videos may wait for, all together; more is 429 with the price. 120 are
+    24 of 5 s; none is refused while no other waits."""
     decode_address_space_bytes: int = Field(default=768 * 2**20, ge=2**28)
     """Address space of a decoding process. 768 MiB decode 4K H.264 and HEVC in 10 bits."""
 
@@ -80,7 +86,8 @@ class Settings(BaseSettings):
     min_upload_bytes_per_s: int = Field(default=4096, ge=0)
     """Mean rate that a body must keep after its first 10 s. 4096 is a 32 kbit/s line; 0: no bound."""
     spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
-    """Where uploads lie while they are decoded: at most max_decode_places x max_upload_bytes, 16 GiB by default."""
+    """Where uploads lie while they are decoded: at most (max_decode_places + max_costly_decode_s / costly_decode_s) x
+    max_upload_bytes, 26 GiB by default."""
 
     max_duration_s: float = Field(default=600.0, gt=0)
     """Length of a video. 600 is ten minutes."""

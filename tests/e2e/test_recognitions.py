@@ -42,6 +42,7 @@ def test_an_answer_accounts_for_every_flop(served: Served, red_video: bytes) -> 
     glance, cube = body["compute"]["steps"]
     assert "cube" not in glance
     assert cube["cube"]["box"] == {"x": 0.5, "y": 0.25, "w": 0.5, "h": 0.25}
+    assert body["video"].pop("decode_gpixels") == pytest.approx(0.002, abs=0.001)  # 25 frames of 320 x 240 at most
     assert body["video"] | {"frames_decoded": 0} == {
         "duration_s": 1.0,
         "width": 320,

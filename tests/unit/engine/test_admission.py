@@ -13,6 +13,8 @@ def an_admission(
     max_places: int = 2,
     max_flops: int = 1000,
     max_requests: int = 100,
+    max_costly_decode_s: float = 10.0,
+    num_decoders: int = 2,
     decode_rate: Rate | None = None,
     flop_rate: Rate | None = None,
 ) -> Admission:
@@ -20,7 +22,8 @@ def an_admission(
         max_places=max_places,
         max_requests=max_requests,
         max_flops=max_flops,
-        num_decoders=2,
+        max_costly_decode_s=max_costly_decode_s,
+        num_decoders=num_decoders,
         decode_rate=decode_rate or Rate(),
         flop_rate=flop_rate or Rate(),
     )
