@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     1080p with keyframes 2 s apart takes 1 to 5."""
     max_costly_decode_s: float = Field(default=120.0, gt=0)
     """Estimated seconds of decoding that such videos may wait for, all together; more is 429 with the price. 120 are
-    24 of 5 s; none is refused while no other waits."""
+    24 of 5 s; none is refused while no other waits. They hold half of max_decode_places at most."""
     decode_address_space_bytes: int = Field(default=768 * 2**20, ge=2**28)
     """Address space of a decoding process. 768 MiB decode 4K H.264 and HEVC in 10 bits."""
 
@@ -86,8 +86,7 @@ class Settings(BaseSettings):
     min_upload_bytes_per_s: int = Field(default=4096, ge=0)
     """Mean rate that a body must keep after its first 10 s. 4096 is a 32 kbit/s line; 0: no bound."""
     spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
-    """Where uploads lie while they are decoded: at most (max_decode_places + max_costly_decode_s / costly_decode_s) x
-    max_upload_bytes, 26 GiB by default."""
+    """Where uploads lie while they are decoded: at most max_decode_places x max_upload_bytes, 16 GiB by default."""
 
     max_duration_s: float = Field(default=600.0, gt=0)
     """Length of a video. 600 is ten minutes."""

@@ -1,9 +1,9 @@
-"""Says yes or "not now" before anything costly happens. Knows counts, FLOPs and measured rates; no clock, no video.
+"""Says yes or "not now" before anything costly happens. Knows counts, FLOPs, prices and measured rates; no clock.
 
 Four things are bounded: videos that are being uploaded or decoded (places), requests that are not answered yet (each
-holds a clip), multiply-adds that admitted requests may still spend (FLOPs), and seconds of decoding that costly
-videos wait for, which hold no place. A request reserves the most it can
-spend; what it spends or leaves unspent is given back. Used from the event loop's thread only.
+holds a clip), multiply-adds that admitted requests may still spend (FLOPs), and seconds of decoding that costly videos
+wait for, which hold half of the places at most. A request reserves the most it can spend; what it spends or leaves
+unspent is given back. Used from the event loop's thread only.
 """
 
 import math
@@ -74,22 +74,29 @@ class Admission:
 
         One larger than all of the room is taken when it would be alone.
         """
-        if self.costly_s and self.costly_decode_s + estimate.seconds > self.max_costly_decode_s:
-            wait_s = self.costly_decode_s / num_costly_at_once(self._num_decoders)
-            retry_after_s = max(1, math.ceil(wait_s))
-            raise Overloaded(
-                f"decoding this video takes {estimate}, and costly ones wait for {self.costly_decode_s:.3g} s of "
-                f"decoding already, of at most {self.max_costly_decode_s:g}; try again in {retry_after_s} s, or send "
-                "a shorter part, at a lower resolution or with more keyframes",
-                retry_after_s=retry_after_s,
-                decode_s=round(estimate.seconds, 3),
-                decode_gpixels=estimate.price.gpixels,
-            )
+        if not self.costly_s:
+            return
+        if len(self.costly_s) >= self.max_places // 2:
+            why = f"{len(self.costly_s)} costly videos hold a place already, half of all {self.max_places}"
+        elif self.costly_decode_s + estimate.seconds > self.max_costly_decode_s:
+            waiting, most = f"{self.costly_decode_s:.3g} s", f"{self.max_costly_decode_s:g}"
+            why = f"costly videos wait for {waiting} of decoding already, of at most {most}"
+        else:
+            return
+        wait_s = self.costly_decode_s / num_costly_at_once(self._num_decoders)
+        retry_after_s = max(1, math.ceil(wait_s))
+        raise Overloaded(
+            f"decoding this video takes {estimate}, and {why}; try again in {retry_after_s} s, or send a shorter part, "
+            "at a lower resolution or with more keyframes",
+            retry_after_s=retry_after_s,
+            decode_s=round(estimate.seconds, 3),
+            decode_gpixels=estimate.price.gpixels,
+        )
 
     def _overloaded(self, why: str) -> Overloaded:
         num_theirs = min(len(self.costly_s), num_costly_at_once(self._num_decoders))
         wait_s = max(
-            self._decode_rate.seconds_for(self.places) / max(1, self._num_decoders - num_theirs),
+            self._decode_rate.seconds_for(self.places - len(self.costly_s)) / max(1, self._num_decoders - num_theirs),
             self._flop_rate.seconds_for(self.flops),
         )
         retry_after_s = max(1, math.ceil(wait_s))
@@ -109,9 +116,8 @@ class Ticket:
         admission.requests += 1
 
     def wait_apart(self, estimate: Estimate) -> None:
-        """The video is costly to decode: it leaves its place to others. Raises Overloaded."""
+        """The video is costly to decode: it waits among its like. Raises Overloaded."""
         self._admission.check_costly(estimate)
-        self.decoded()
         self._admission.costly_s[self] = estimate.seconds
 
     def decoded(self) -> None:

@@ -136,15 +136,16 @@ def an_estimate(seconds: float) -> Estimate:
     return Estimate(DecodePrice(frames=100, pixels=int(seconds * 1e9)), seconds)
 
 
-def test_a_costly_video_leaves_its_place_to_others():
-    admission = an_admission(max_places=1)
-    with admission.admit(10) as costly:
-        costly.wait_apart(an_estimate(5.0))
-        assert (admission.places, admission.costly_decode_s) == (0, 5.0)
-        with admission.admit(10):
-            assert admission.places == 1
-        costly.decoded()
-        assert admission.costly_decode_s == 0
+def test_costly_videos_leave_half_of_the_places_to_others():
+    admission = an_admission(max_places=4, max_costly_decode_s=1000.0)
+    tickets = [admission.admit(10) for _ in range(3)]
+    tickets[0].wait_apart(an_estimate(5.0))
+    tickets[1].wait_apart(an_estimate(5.0))
+    with pytest.raises(Overloaded, match="2 costly videos hold a place already, half of all 4"):
+        tickets[2].wait_apart(an_estimate(5.0))
+    tickets[0].decoded()
+    assert (admission.places, admission.costly_decode_s) == (2, 5.0)
+    tickets[2].wait_apart(an_estimate(5.0))
 
 
 def test_costly_videos_beyond_the_seconds_they_may_wait_for_are_refused_with_their_price():
@@ -169,7 +170,7 @@ def test_a_video_dearer_than_all_of_the_room_is_taken_where_no_other_waits():
 
 
 def test_retry_after_counts_the_decoders_that_costly_videos_leave():
-    admission = an_admission(max_places=1, decode_rate=a_rate(1, 5.5), num_decoders=2)
+    admission = an_admission(max_places=2, decode_rate=a_rate(1, 5.5), num_decoders=2)
     admission.admit(10).wait_apart(an_estimate(5.0))
     admission.admit(10)
     with pytest.raises(Overloaded) as refusal:
@@ -179,7 +180,7 @@ def test_retry_after_counts_the_decoders_that_costly_videos_leave():
 
 @given(st.lists(st.floats(0.1, 20.0), max_size=30))
 def test_whatever_is_costly_no_more_waits_than_may_and_nothing_stays(costs):
-    admission = an_admission(max_places=100, max_costly_decode_s=30.0)
+    admission = an_admission(max_places=30, max_costly_decode_s=30.0)
     tickets = []
     for seconds in costs:
         ticket = admission.admit(1)
