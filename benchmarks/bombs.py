@@ -3,7 +3,7 @@
 How long the good client waits alone and beside the bombs, one request after the other, against a service in a process
 of its own. A bomb that is refused for now comes again after `Retry-After`. Not part of `make bench`.
 
-    python -m benchmarks.bombs [--bombs 62] [--requests 40] [--frames 1600] [--bomb FILE]
+    python -m benchmarks.bombs [--bombs 62] [--requests 100] [--frames 1600] [--bomb FILE]
 """
 
 import argparse
@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bombs", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--bombs", type=int, default=62)
-    parser.add_argument("--requests", type=int, default=40, help="of the good client, in each of the parts")
+    parser.add_argument("--requests", type=int, default=100, help="of the good client, in each of the parts")
     parser.add_argument("--frames", type=int, default=1600, help="of a bomb, 4K, one keyframe")
     parser.add_argument("--bomb", type=Path, help="a file to send in place of one that is made here")
     arguments = parser.parse_args()

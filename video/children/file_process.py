@@ -53,9 +53,15 @@ class DecodeProcess:
         return self._child.pid
 
     async def ask(
-        self, path: Path, rule: ClipRule, limits: VideoLimits, most_pixels: int | None = None
+        self,
+        path: Path,
+        rule: ClipRule,
+        limits: VideoLimits,
+        most_pixels: int | None = None,
+        *,
+        steps_back: bool = False,
     ) -> Clip | DecodePrice:
-        """Decode `path` there, or learn its price where that is above `most_pixels`.
+        """Decode `path` there, or learn its price where that is above `most_pixels`. See `file_wire.request`.
 
         Raises the VideoError the child answers, or ProcessLost.
 
@@ -66,7 +72,7 @@ class DecodeProcess:
         self.num_asked += 1
         self.price = None
         self._payload_bytes = file_wire.payload_bytes(rule)
-        self._child.write(file_wire.request(str(path), rule, limits, most_pixels))
+        self._child.write(file_wire.request(str(path), rule, limits, most_pixels, steps_back=steps_back))
         await self._message(began=False)
         header, payload = await self._message(began=True)
         try:

@@ -1,6 +1,6 @@
 """What the sandbox and a decoding child say to each other, as `messages` with raw bytes behind. Knows neither end.
 
-parent > child   {"path", "rule", "limits", "most_pixels"}
+parent > child   {"path", "rule", "limits", "most_pixels", "steps_back"}
 child > parent   {} once, when it is ready; {} when it begins with a request; {"price"} once the packets
                  are read; then {"pts_s", "info"} + frames_THWC + view_TB, or {"held"}: the true price, where that is
                  above `most_pixels`. {"error", "detail", "extra"} may come instead of the price or of what follows it
@@ -26,9 +26,18 @@ _COUNTS = (
 )
 
 
-def request(path: str, rule: ClipRule, limits: VideoLimits, most_pixels: int | None = None) -> Header:
-    """`most_pixels`: the highest price at which to decode; None: whatever it costs."""
-    return {"path": path, "rule": asdict(rule), "limits": asdict(limits), "most_pixels": most_pixels}
+def request(
+    path: str, rule: ClipRule, limits: VideoLimits, most_pixels: int | None = None, *, steps_back: bool = False
+) -> Header:
+    """`most_pixels`: the highest price at which to decode; None: whatever it costs. `steps_back`: with what all others
+    leave of the cores."""
+    return {
+        "path": path,
+        "rule": asdict(rule),
+        "limits": asdict(limits),
+        "most_pixels": most_pixels,
+        "steps_back": steps_back,
+    }
 
 
 def read_request(header: Header) -> tuple[str, ClipRule, VideoLimits]:
@@ -38,6 +47,10 @@ def read_request(header: Header) -> tuple[str, ClipRule, VideoLimits]:
 def read_most_pixels(header: Header) -> int | None:
     most_pixels: int | None = header["most_pixels"]
     return most_pixels
+
+
+def read_steps_back(header: Header) -> bool:
+    return bool(header["steps_back"])
 
 
 def price(of: DecodePrice) -> Header:

@@ -22,7 +22,8 @@ _MAX_PAUSE_S = 10.0  # between tries
 _SHORT_LIFE_S = 1.0  # a child that ends sooner without having been asked anything counts as a failed start
 _SETTLE_S = 1.0  # that a child may go on with a video nobody waits for
 _MAX_LOST_CHILDREN = 4  # that one request may meet dead on arrival or see die
-_HOPELESS = 3.0  # times the timeout: prices are upper bounds, and codecs differ by as much from the mean
+_COSTLY_TIMEOUTS = 3.0  # that a costly video may take where it is decoded with what others leave of the cores; no
+# more may be estimated, either: prices are upper bounds, and codecs differ by as much from the mean
 _MAX_DEATHS = 2  # of children at work on one video: the first may have been killed for another's greed
 
 _log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class Sandbox:
         if isinstance(answer, Clip):
             return answer
         estimate = self.pace.estimate(answer)
-        if estimate.seconds > _HOPELESS * self._timeout_s:
+        if estimate.seconds > _COSTLY_TIMEOUTS * self._timeout_s:
             raise _hopeless(estimate, self._timeout_s)
         on_costly(estimate)
         clip = await self._try(path, rule, None)
@@ -145,11 +146,13 @@ class Sandbox:
     async def _ask(
         self, child: DecodeProcess, path: Path, rule: ClipRule, most_pixels: int | None
     ) -> Clip | DecodePrice:
+        steps_back = most_pixels is None and self._num_children > 1  # else cheap ones would wait for it all the longer
+        timeout_s = self._timeout_s * (_COSTLY_TIMEOUTS if steps_back else 1)
         self.num_running += 1
         started_s = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await child.ask(path, rule, self._limits, most_pixels)
+            async with asyncio.timeout(timeout_s):
+                answer = await child.ask(path, rule, self._limits, most_pixels, steps_back=steps_back)
             if isinstance(answer, Clip):
                 took_s = time.monotonic() - started_s
                 self.pace.observe(answer.info.decode_pixels, took_s)
@@ -159,9 +162,9 @@ class Sandbox:
         except TimeoutError:
             child.kill()
             raise DecodeTimeout(
-                f"decoding was ended after {self._timeout_s:g} s, the most a video may take; "
+                f"decoding was ended after {timeout_s:g} s, the most a video may take; "
                 "send a shorter video or one of lower resolution",
-                limit_s=self._timeout_s,
+                limit_s=timeout_s,
             ) from None
         finally:
             if most_pixels is not None and child.price is not None:

@@ -1,9 +1,11 @@
 """Small files that are costly to decode, and real children: good videos pass them, and their price is told."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from av.packet import Packet
 
@@ -115,3 +117,19 @@ def test_a_video_that_lies_about_its_keyframes_does_not_pass_as_cheap(tmp_path: 
         carry_out(plan, plan.price.pixels)
     assert refusal.value.price == plan.whole_price
     assert carry_out(plan, plan.whole_price.pixels).info.decode_pixels == plan.whole_price.pixels
+
+
+async def test_beside_other_children_a_costly_video_is_decoded_with_what_they_leave_of_the_cores(
+    opened: Open, bomb: Path
+) -> None:
+    sandbox = await opened(2)
+    decoding = asyncio.create_task(sandbox.decode(bomb, RULE))
+    before = psutil.Process(sandbox.pids[0]).nice()
+    seen: set[int] = set()
+    while not decoding.done():
+        for pid in sandbox.pids:
+            threads = psutil.Process(pid).threads()
+            seen.update(os.getpriority(os.PRIO_PROCESS, thread.id) for thread in threads)
+        await asyncio.sleep(0.01)
+    assert seen == {before, 19}
+    assert {psutil.Process(pid).nice() for pid in sandbox.pids} == {before}, "whatever comes next has its share again"

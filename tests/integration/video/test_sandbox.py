@@ -168,7 +168,7 @@ async def test_children_that_die_idle_fail_nobody(opened: Open) -> None:
 async def test_a_video_that_no_child_lived_to_see_is_not_blamed(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = await opened()
 
-    async def die(child: DecodeProcess, *_: object) -> None:
+    async def die(child: DecodeProcess, *_: object, **__: object) -> None:
         child.kill()
         raise ProcessLost(began=False)
 
