@@ -113,8 +113,8 @@ class Sandbox:
         if isinstance(answer, Clip):
             return answer
         estimate = self.pace.estimate(answer)
-        if estimate.seconds > _COSTLY_TIMEOUTS * self._timeout_s:
-            raise _hopeless(estimate, self._timeout_s)
+        if estimate.seconds > (limit_s := _COSTLY_TIMEOUTS * self._timeout_s):
+            raise _hopeless(estimate, limit_s)
         on_costly(estimate)
         clip = await self._try(path, rule, None)
         assert isinstance(clip, Clip)
@@ -227,13 +227,13 @@ class Sandbox:
             num_failed = num_failed + 1 if short else 0
 
 
-def _hopeless(estimate: Estimate, timeout_s: float) -> VideoLimitExceeded:
+def _hopeless(estimate: Estimate, limit_s: float) -> VideoLimitExceeded:
     return VideoLimitExceeded(
-        f"decoding this video takes {estimate}, and a video may take {timeout_s:g} s; send a shorter part, at a lower "
-        "resolution or with more keyframes",
+        f"decoding this video takes {estimate}, more than the {limit_s:g} s up to which it is tried; send a shorter "
+        "part, at a lower resolution or with more keyframes",
         decode_s=round(estimate.seconds, 3),
         decode_gpixels=estimate.price.gpixels,
-        limit_s=timeout_s,
+        limit_s=limit_s,
     )
 
 
