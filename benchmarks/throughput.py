@@ -109,8 +109,11 @@ def ask_http(client: httpx.AsyncClient) -> Ask:
 
 
 @asynccontextmanager
-async def http_service(num_clients: int):
-    """The service in a process of its own on a free port; yields an HTTP client and the process."""
+async def http_service(num_clients: int, keep_log: Path | None = None):
+    """The service in a process of its own on a free port; yields an HTTP client and the process.
+
+    Its log is in `keep_log` afterwards.
+    """
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log, tempfile.TemporaryDirectory() as state:
         environment = os.environ | {"FOVEA_STATE_DIR": state}
         command = [sys.executable, "-m", "cli.main", "serve", "--port", "0"]
@@ -125,6 +128,8 @@ async def http_service(num_clients: int):
         finally:
             process.terminate()
             process.wait(30)
+            if keep_log is not None:
+                keep_log.write_text(Path(log.name).read_text())
 
 
 async def _address_of(process: subprocess.Popen, log: Path) -> str:

@@ -90,6 +90,12 @@ class Video(Value):
         "times told here run on.",
         examples=[0],
     )
+    decode_gpixels: float = Field(
+        default=0.0,
+        description="Price of decoding, known before it began: pixels of the frames it needs at most, in 10^9; 0 of a "
+        "camera's window.",
+        examples=[0.12],
+    )
 
 
 class TimingMs(Value):

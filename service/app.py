@@ -130,6 +130,8 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         limits=settings.video_limits(),
         timeout_s=settings.decode_timeout_s,
         address_space_bytes=settings.decode_address_space_bytes,
+        costly_s=settings.costly_decode_s,
+        on_estimate=lambda estimate: metrics.decode_estimate_seconds.observe(estimate.seconds),
     )
     loaded = await _load_beside(sandbox, partial(load or load_models, settings))
     engine = Engine(
@@ -144,6 +146,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         max_places=settings.max_decode_places,
         max_requests=settings.max_requests,
         max_flops=settings.max_queued_flops,
+        max_costly_decode_s=settings.max_costly_decode_s,
         num_decoders=num_decoders,
         decode_rate=sandbox.decode_rate,
         flop_rate=engine.flop_rate,
@@ -152,6 +155,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
     for offer in offers:
         metrics.model_loaded(offer.name, offer.digest, offer.task, trained=offer.trained)
     metrics.decode_places_used.set_function(lambda: admission.places)
+    metrics.costly_decode_seconds.set_function(lambda: admission.costly_decode_s)
     metrics.reserved_flops.set_function(lambda: admission.flops)
     engine.start()
     try:

@@ -79,6 +79,12 @@ class Metrics:
             registry=registry,
             buckets=REQUEST_SECONDS,
         )
+        self.decode_estimate_seconds = Histogram(
+            "fovea_decode_estimate_seconds",
+            "What decoding one video was estimated to take, once its packets were read; refused ones count.",
+            registry=registry,
+            buckets=REQUEST_SECONDS,
+        )
         self.inference_seconds = Histogram(
             "fovea_inference_seconds",
             "Time of one batch on the device.",
@@ -129,6 +135,12 @@ class Metrics:
         self.decode_places_used = Gauge(
             "fovea_decode_places_used",
             "Requests being uploaded or decoded; at FOVEA_MAX_DECODE_PLACES more are refused.",
+            registry=registry,
+        )
+        self.costly_decode_seconds = Gauge(
+            "fovea_costly_decode_seconds",
+            "Estimated seconds of decoding of costly videos that wait or decode; at FOVEA_MAX_COSTLY_DECODE_S more are "
+            "refused.",
             registry=registry,
         )
         self.reserved_flops = Gauge(

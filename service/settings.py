@@ -69,7 +69,14 @@ class Settings(BaseSettings):
     """Decoding processes; None: one per core of this machine or container, as far as half of its memory holds them. 2
     decode two videos at once."""
     decode_timeout_s: float = Field(default=30.0, gt=0)
-    """Seconds one video may take to decode before its process is killed. Ten minutes of 720p keyframes take about 2."""
+    """Seconds one video may take to decode before its process is killed. Ten minutes of 720p keyframes take about 2. A
+    costly one, decoded with what others leave of the cores, may take three times as long."""
+    costly_decode_s: float = Field(default=3.0, gt=0)
+    """Estimated seconds of decoding above which a video waits apart, for half of the decoding processes. 3: a minute of
+    1080p with keyframes 2 s apart takes 1 to 5."""
+    max_costly_decode_s: float = Field(default=120.0, gt=0)
+    """Estimated seconds of decoding that such videos may wait for, all together; more is 429 with the price. 120 are
+    24 of 5 s; none is refused while no other waits. They hold half of max_decode_places at most."""
     decode_address_space_bytes: int = Field(default=768 * 2**20, ge=2**28)
     """Address space of a decoding process. 768 MiB decode 4K H.264 and HEVC in 10 bits."""
 

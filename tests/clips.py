@@ -117,6 +117,33 @@ def write_clip(
     return path
 
 
+def write_bomb(path: Path, *, frames: int, size: tuple[int, int] = (3840, 2160), fps: int = 30) -> Path:
+    """An mp4 that is small and costly to decode: one keyframe, then frames in which nothing changes.
+
+    H.264 numbers frames modulo 16 here, so 16 such frames may be told again and again: only those are encoded.
+    """
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(
+            "libx264", rate=fps, options={"preset": "ultrafast", "x264-params": "keyint=infinite"}
+        )
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.codec_context.thread_count = 1
+        picture = av.VideoFrame.from_ndarray(moving_square(0, *size), format="rgb24").reformat(format="yuv420p")
+        packets = []
+        for number in range(17):
+            picture.pts, picture.time_base = number, Fraction(1, fps)
+            packets += stream.encode(picture)
+        packets += stream.encode(None)
+        told = [bytes(packet) for packet in packets]
+        for number in range(frames):
+            packet = av.Packet(told[number if number == 0 else 1 + (number - 1) % 16])
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, fps), number == 0
+            packet.pts = packet.dts = number
+            packet.duration = 1
+            output.mux(packet)
+    return path
+
+
 def write_audio(path: Path, *, seconds: float = 1.0, cover: bool = False) -> Path:
     """A file with sound and no moving picture; with `cover`, a still one as music files carry it."""
     with av.open(str(path), "w") as output:

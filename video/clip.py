@@ -57,6 +57,11 @@ class DecodePrice:
     frames: int
     pixels: int  # of all of them together
 
+    @property
+    def gpixels(self) -> float:
+        """In 10^9, as answers tell it."""
+        return round(self.pixels / 1e9, 6)
+
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
@@ -71,6 +76,7 @@ class VideoInfo:
     frames_damaged: int = 0  # of those that were to be decoded: refused or called damaged by the decoder, not sampled
     frames_missing: int = 0  # that the file speaks of, and that are not there
     clock_breaks: int = 0  # times that the file's clock restarted or jumped; the clip's own runs on
+    decode_pixels: int = 0  # what decoding was priced at, `DecodePrice`; 0 of a camera's window
 
 
 @dataclass(frozen=True, slots=True)

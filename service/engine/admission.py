@@ -1,14 +1,17 @@
-"""Says yes or "not now" before anything costly happens. Knows counts, FLOPs and measured rates; no clock, no video.
+"""Says yes or "not now" before anything costly happens. Knows counts, FLOPs, prices and measured rates; no clock.
 
-Three things are bounded: videos that are being uploaded or decoded (places), requests that are not answered yet (each
-holds a clip), and multiply-adds that admitted requests may still spend (FLOPs). A request reserves the most it can
-spend; what it spends or leaves unspent is given back. Used from the event loop's thread only.
+Four things are bounded: videos that are being uploaded or decoded (places), requests that are not answered yet (each
+holds a clip), multiply-adds that admitted requests may still spend (FLOPs), and seconds of decoding that costly videos
+wait for, which hold half of the places at most. A request reserves the most it can spend; what it spends or leaves
+unspent is given back. Used from the event loop's thread only.
 """
 
 import math
 from types import TracebackType
 
 from fovea.errors import Draining, Overloaded
+from video.children.pace import Estimate
+from video.children.turns import num_costly_at_once
 from video.rate import Rate
 
 
@@ -21,6 +24,7 @@ class Admission:
         max_places: int,
         max_requests: int,
         max_flops: int,
+        max_costly_decode_s: float,
         num_decoders: int,
         decode_rate: Rate,
         flop_rate: Rate,
@@ -28,13 +32,20 @@ class Admission:
         self.max_places = max_places
         self.max_requests = max_requests
         self.max_flops = max_flops
+        self.max_costly_decode_s = max_costly_decode_s
         self._num_decoders = num_decoders
         self._decode_rate = decode_rate  # videos over one decoder's seconds
         self._flop_rate = flop_rate  # multiply-adds over the device's seconds
         self.places = 0  # requests being uploaded or decoded
         self.flops = 0  # still to be spent by admitted requests, at most
         self.requests = 0  # admitted and not finished
+        self.costly_s: dict[Ticket, float] = {}  # estimated seconds of decoding of those that wait apart, or decode
         self.draining = False
+
+    @property
+    def costly_decode_s(self) -> float:
+        """Estimated seconds of decoding that costly videos have before them, all together."""
+        return sum(self.costly_s.values())
 
     def admit(self, flops: int) -> "Ticket":
         """Reserve a place and `flops`. Raises Overloaded with `retry_after_s`, or Draining.
@@ -58,9 +69,34 @@ class Admission:
                 f"this request may need {flops / 1e9:.3g}"
             )
 
+    def check_costly(self, estimate: Estimate) -> None:
+        """Raises Overloaded, with the price, where a video does not fit beside the costly ones that are there.
+
+        One larger than all of the room is taken when it would be alone.
+        """
+        if not self.costly_s:
+            return
+        if len(self.costly_s) >= self.max_places // 2:
+            why = f"{len(self.costly_s)} costly videos hold a place already, half of all {self.max_places}"
+        elif self.costly_decode_s + estimate.seconds > self.max_costly_decode_s:
+            waiting, most = f"{self.costly_decode_s:.3g} s", f"{self.max_costly_decode_s:g}"
+            why = f"costly videos wait for {waiting} of decoding already, of at most {most}"
+        else:
+            return
+        wait_s = self.costly_decode_s / num_costly_at_once(self._num_decoders)
+        retry_after_s = max(1, math.ceil(wait_s))
+        raise Overloaded(
+            f"decoding this video takes {estimate}, and {why}; try again in {retry_after_s} s, or send a shorter part, "
+            "at a lower resolution or with more keyframes",
+            retry_after_s=retry_after_s,
+            decode_s=round(estimate.seconds, 3),
+            decode_gpixels=estimate.price.gpixels,
+        )
+
     def _overloaded(self, why: str) -> Overloaded:
+        num_theirs = min(len(self.costly_s), num_costly_at_once(self._num_decoders))
         wait_s = max(
-            self._decode_rate.seconds_for(self.places) / self._num_decoders,
+            self._decode_rate.seconds_for(self.places - len(self.costly_s)) / max(1, self._num_decoders - num_theirs),
             self._flop_rate.seconds_for(self.flops),
         )
         retry_after_s = max(1, math.ceil(wait_s))
@@ -79,8 +115,14 @@ class Ticket:
         admission.flops += flops
         admission.requests += 1
 
+    def wait_apart(self, estimate: Estimate) -> None:
+        """The video is costly to decode: it waits among its like. Raises Overloaded."""
+        self._admission.check_costly(estimate)
+        self._admission.costly_s[self] = estimate.seconds
+
     def decoded(self) -> None:
-        """The video is decoded (or never will be): its place is free."""
+        """The video is decoded (or never will be): its place is free, and what it waited for."""
+        self._admission.costly_s.pop(self, None)
         if self._holds_place:
             self._holds_place = False
             self._admission.places -= 1

@@ -101,12 +101,12 @@ class Pipeline:
                 yield event
 
     async def decode(self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0) -> Decoded:
-        """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance."""
+        """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded."""
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
         try:
             async with asyncio.timeout(timeout_s):
-                clip = await self._sandbox.decode(path, self._offers[plan.model].clip_rule)
+                clip = await self._sandbox.decode(path, self._offers[plan.model].clip_rule, on_costly=ticket.wait_apart)
         except TimeoutError as error:
             raise self._deadline_before_glance(plan) from error
         finally:

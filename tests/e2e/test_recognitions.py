@@ -42,6 +42,7 @@ def test_an_answer_accounts_for_every_flop(served: Served, red_video: bytes) -> 
     glance, cube = body["compute"]["steps"]
     assert "cube" not in glance
     assert cube["cube"]["box"] == {"x": 0.5, "y": 0.25, "w": 0.5, "h": 0.25}
+    assert body["video"].pop("decode_gpixels") == pytest.approx(0.002, abs=0.001)  # 25 frames of 320 x 240 at most
     assert body["video"] | {"frames_decoded": 0} == {
         "duration_s": 1.0,
         "width": 320,
@@ -143,8 +144,9 @@ def test_a_client_that_leaves_cancels_its_work(red_video: bytes, accept: str) ->
     recognizer = TinyRecognizer(gate)
     with serving(recognizer) as served:
         with socket.create_connection(("127.0.0.1", served.port)) as client:
-            head = f"POST /v1/recognitions HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n"
-            head += "Content-Type: video/mp4\r\n"
+            head = (
+                f"POST /v1/recognitions HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nContent-Type: video/mp4\r\n"
+            )
             client.sendall(f"{head}Content-Length: {len(red_video)}\r\n\r\n".encode() + red_video)
             assert gate.reached.wait(10)
         served.wait_for_metric(1, "fovea_requests_total", model="tiny", outcome="cancelled")
@@ -216,8 +218,9 @@ def test_a_storm_of_disconnects_leaves_nothing_behind(red_video: bytes, tmp_path
     with serving(spool_dir=tmp_path) as served:
         for number in range(60):
             accept = ("application/json", "text/event-stream")[number % 2]
-            head = f"POST /v1/recognitions HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n"
-            head += "Content-Type: video/mp4\r\n"
+            head = (
+                f"POST /v1/recognitions HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nContent-Type: video/mp4\r\n"
+            )
             body = red_video[: len(red_video) * (number % 5) // 4]
             with socket.create_connection(("127.0.0.1", served.port)) as client:
                 client.sendall(f"{head}Content-Length: {len(red_video)}\r\n\r\n".encode() + body)

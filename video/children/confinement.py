@@ -5,11 +5,18 @@ import os
 import resource
 import signal
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _PR_SET_PDEATHSIG = 1
 _FIRST_TO_DIE = 1000
+_LAST_NICENESS = 19
 
 
 def confine(address_space_bytes: int, niceness: int, parent_pid: int) -> None:
@@ -42,3 +49,18 @@ def peak_bytes() -> int:
     except OSError:
         return 0
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmPeak:")), 0)
+
+
+def stepping_back(work: Callable[[], T]) -> T:
+    """`work()` in a thread that leaves the cores to others, and so do libav's threads, which it starts.
+
+    A process could not take its own priority back afterwards.
+    """
+
+    def last() -> T:
+        if sys.platform == "linux":  # elsewhere priorities are those of processes
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LAST_NICENESS)
+        return work()
+
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(last).result()

@@ -7,12 +7,13 @@ Knows nothing of the service around it: av and numpy are all it imports, and no 
 import logging
 import socket
 import sys
+from functools import partial
 
 from fovea.errors import VideoError, VideoLimitExceeded, VideoUnreadable
 from video.children import file_wire
-from video.children.confinement import confine, peak_bytes
+from video.children.confinement import confine, peak_bytes, stepping_back
 from video.children.messages import Header, pack, receive
-from video.file.decode import carry_out, plan_decoding
+from video.file.decode import CostsMore, carry_out, plan_decoding
 
 _NEARLY_ALL = 0.85  # of the address space: the next frame of a large video does not fit
 
@@ -36,7 +37,10 @@ def _answer(header: Header, address_space_bytes: int, connection: socket.socket)
     try:
         plan = plan_decoding(*file_wire.read_request(header))
         connection.sendall(pack(file_wire.price(plan.price)))
-        return file_wire.answer(carry_out(plan))
+        work = partial(carry_out, plan, file_wire.read_most_pixels(header))
+        return file_wire.answer(stepping_back(work) if file_wire.read_steps_back(header) else work())
+    except CostsMore as more:
+        return file_wire.held(more.price), b""
     except VideoError as error:
         # some decoders take memory they do not get for damage
         ran_out = peak_bytes() > max(peak_before, _NEARLY_ALL * address_space_bytes)

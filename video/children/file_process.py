@@ -52,23 +52,37 @@ class DecodeProcess:
     def pid(self) -> int:
         return self._child.pid
 
-    async def ask(self, path: Path, rule: ClipRule, limits: VideoLimits) -> Clip:
-        """Decode `path` there. Raises the VideoError the child answers, or ProcessLost.
+    async def ask(
+        self,
+        path: Path,
+        rule: ClipRule,
+        limits: VideoLimits,
+        most_pixels: int | None = None,
+        *,
+        steps_back: bool = False,
+    ) -> Clip | DecodePrice:
+        """Decode `path` there, or learn its price where that is above `most_pixels`. See `file_wire.request`.
+
+        Raises the VideoError the child answers, or ProcessLost.
 
         Left early (cancelled, timed out), it stays busy: let it `settle`, or kill it.
         """
         assert not self.is_busy
         self.is_busy = True
         self.num_asked += 1
-        self._payload_bytes = file_wire.payload_bytes(rule)
-        self._child.write(file_wire.request(str(path), rule, limits))
         self.price = None
+        self._payload_bytes = file_wire.payload_bytes(rule)
+        self._child.write(file_wire.request(str(path), rule, limits, most_pixels, steps_back=steps_back))
         await self._message(began=False)
         header, payload = await self._message(began=True)
         try:
             if "price" in header:
                 self.price = file_wire.read_price(header)
                 header, payload = await self._message(began=True)
+            if "held" in header:
+                self.price = file_wire.read_held(header)
+                self.is_busy = False
+                return self.price
             is_failure = "error" in header
             answer = file_wire.read_failure(header) if is_failure else file_wire.read_answer(header, payload, rule)
         except (KeyError, TypeError, ValueError) as error:
@@ -82,7 +96,7 @@ class DecodeProcess:
         """Wait for the answer to a request whose asker has left, and forget it. Raises ProcessLost."""
         while self.is_busy:
             header, _ = await self._message(began=True)
-            self.is_busy = not ("error" in header or "info" in header)
+            self.is_busy = not header.keys() & {"error", "info", "held"}
 
     async def crashed(self) -> bool:
         """Of a process that is lost: whether the decoder brought it down, and nobody killed it."""

@@ -1,9 +1,9 @@
 """What the sandbox and a decoding child say to each other, as `messages` with raw bytes behind. Knows neither end.
 
-parent > child   {"path", "rule", "limits"}
+parent > child   {"path", "rule", "limits", "most_pixels", "steps_back"}
 child > parent   {} once, when it is ready; {} when it begins with a request; {"price"} once the packets
-                 are read; then {"pts_s", "info"} + frames_THWC + view_TB. {"error", "detail", "extra"} may come instead
-                 of the price or of the clip
+                 are read; then {"pts_s", "info"} + frames_THWC + view_TB, or {"held"}: the true price, where that is
+                 above `most_pixels`. {"error", "detail", "extra"} may come instead of the price or of what follows it
 """
 
 from dataclasses import asdict
@@ -22,15 +22,35 @@ _COUNTS = (
     "frames_damaged",
     "frames_missing",
     "clock_breaks",
+    "decode_pixels",
 )
 
 
-def request(path: str, rule: ClipRule, limits: VideoLimits) -> Header:
-    return {"path": path, "rule": asdict(rule), "limits": asdict(limits)}
+def request(
+    path: str, rule: ClipRule, limits: VideoLimits, most_pixels: int | None = None, *, steps_back: bool = False
+) -> Header:
+    """`most_pixels`: the highest price at which to decode; None: whatever it costs. `steps_back`: with what all others
+    leave of the cores."""
+    return {
+        "path": path,
+        "rule": asdict(rule),
+        "limits": asdict(limits),
+        "most_pixels": most_pixels,
+        "steps_back": steps_back,
+    }
 
 
 def read_request(header: Header) -> tuple[str, ClipRule, VideoLimits]:
     return header["path"], ClipRule(**header["rule"]), VideoLimits(**header["limits"])
+
+
+def read_most_pixels(header: Header) -> int | None:
+    most_pixels: int | None = header["most_pixels"]
+    return most_pixels
+
+
+def read_steps_back(header: Header) -> bool:
+    return bool(header["steps_back"])
 
 
 def price(of: DecodePrice) -> Header:
@@ -39,7 +59,21 @@ def price(of: DecodePrice) -> Header:
 
 def read_price(header: Header) -> DecodePrice:
     """ValueError, KeyError or TypeError where it is none."""
-    return DecodePrice(frames=int(header["price"]["frames"]), pixels=int(header["price"]["pixels"]))
+    return _price(header["price"])
+
+
+def held(of: DecodePrice) -> Header:
+    """The video costs more than was to be spent."""
+    return {"held": asdict(of)}
+
+
+def read_held(header: Header) -> DecodePrice:
+    """ValueError, KeyError or TypeError where it is none."""
+    return _price(header["held"])
+
+
+def _price(said: Header) -> DecodePrice:
+    return DecodePrice(frames=int(said["frames"]), pixels=int(said["pixels"]))
 
 
 def answer(clip: Clip) -> tuple[Header, bytes]:

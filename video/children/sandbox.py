@@ -7,12 +7,14 @@ killed, hence a supervisor of our own: one socket and one tending task per child
 import asyncio
 import logging
 import time
-from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
-from fovea.errors import DecodeCrashed, DecodeTimeout, Draining, Unavailable
+from fovea.errors import DecodeCrashed, DecodeTimeout, Draining, Unavailable, VideoLimitExceeded
 from video.children.file_process import DecodeProcess, ProcessLost
-from video.clip import Clip, ClipRule, VideoLimits
+from video.children.pace import DecodePace, Estimate
+from video.children.turns import Turns
+from video.clip import Clip, ClipRule, DecodePrice, VideoLimits
 from video.rate import Rate
 
 _MAX_FAILED_STARTS = 5  # in a row; then those who wait are told, and trying goes on slowly
@@ -20,6 +22,8 @@ _MAX_PAUSE_S = 10.0  # between tries
 _SHORT_LIFE_S = 1.0  # a child that ends sooner without having been asked anything counts as a failed start
 _SETTLE_S = 1.0  # that a child may go on with a video nobody waits for
 _MAX_LOST_CHILDREN = 4  # that one request may meet dead on arrival or see die
+_COSTLY_TIMEOUTS = 3.0  # that a costly video may take where it is decoded with what others leave of the cores; no
+# more may be estimated, either: prices are upper bounds, and codecs differ by as much from the mean
 _MAX_DEATHS = 2  # of children at work on one video: the first may have been killed for another's greed
 
 _log = logging.getLogger(__name__)
@@ -28,6 +32,7 @@ _log = logging.getLogger(__name__)
 class Sandbox:
     """`num_children` decoding processes, each killed at `timeout_s` and replaced whenever it ends.
 
+    Videos that are estimated to take more than `costly_s` have their turn apart. `on_estimate` hears of every video's.
     One event loop's; nothing of it is bound to a loop before `start`.
     """
 
@@ -38,6 +43,8 @@ class Sandbox:
         limits: VideoLimits,
         timeout_s: float,
         address_space_bytes: int,
+        costly_s: float = 3.0,
+        on_estimate: Callable[[Estimate], None] = lambda estimate: None,
         recycle_after: int = 1000,
         niceness: int = 5,
     ) -> None:
@@ -45,22 +52,23 @@ class Sandbox:
         self._limits = limits
         self._timeout_s = timeout_s
         self._address_space_bytes = address_space_bytes
+        self._costly_s = costly_s
+        self._on_estimate = on_estimate
         self._recycle_after = recycle_after
         self._niceness = niceness
         self._children: set[DecodeProcess] = set()
-        self._free: deque[DecodeProcess] = deque()
-        self._waiters: deque[asyncio.Future[DecodeProcess]] = deque()
+        self._turns = Turns[DecodeProcess](num_children, lambda child: not child.gone.is_set())
         self._tending: list[asyncio.Task[None]] = []
         self._settling: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self.num_running = 0
-        self.decode_rate = Rate()  # videos over one child's seconds, waiting not counted
-        self.pixel_rate = Rate()  # pixels of `DecodePrice` over the same seconds
+        self.decode_rate = Rate()  # videos that are not costly over one child's seconds, waiting not counted
+        self.pace = DecodePace()
 
     @property
     def num_waiting(self) -> int:
         """Requests that wait for a free child."""
-        return sum(not waiter.done() for waiter in self._waiters)
+        return self._turns.num_waiting
 
     @property
     def pids(self) -> list[int]:
@@ -83,25 +91,44 @@ class Sandbox:
     async def close(self) -> None:
         """End all children and wait for them; whoever waits or decodes gets Draining."""
         self._is_closed = True
-        self._fail_waiters(Draining.refused())
+        self._turns.fail(Draining.refused())
         tasks = [*self._tending, *self._settling]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
-    async def decode(self, path: Path, rule: ClipRule) -> Clip:
+    async def decode(
+        self, path: Path, rule: ClipRule, *, on_costly: Callable[[Estimate], None] = lambda estimate: None
+    ) -> Clip:
         """The clip of the video at `path`, decoded by the next free child, first come first served.
 
-        A child that dies over it is followed by one more try. Raises VideoUnreadable, NoVideoStream,
-        VideoLimitExceeded, DecodeTimeout, DecodeCrashed; Draining once closed, Unavailable where children do not start
+        A video whose packets tell that it is costly gives its child back undecoded: `on_costly` is called, and may
+        raise; then it waits its turn among its like. A child that dies over a video is followed by one more try.
+        Raises VideoUnreadable, NoVideoStream, VideoLimitExceeded (also for one that could not be done in the timeout),
+        DecodeTimeout, DecodeCrashed; Draining once closed, Unavailable where children do not start
         or do not live. Cancelled, the child has a second to finish before it is killed.
         """
+        answer = await self._try(path, rule, self.pace.pixels_in(self._costly_s))
+        if isinstance(answer, Clip):
+            return answer
+        estimate = self.pace.estimate(answer)
+        if estimate.seconds > (limit_s := _COSTLY_TIMEOUTS * self._timeout_s):
+            raise _hopeless(estimate, limit_s)
+        on_costly(estimate)
+        clip = await self._try(path, rule, None)
+        assert isinstance(clip, Clip)
+        return clip
+
+    async def _try(self, path: Path, rule: ClipRule, most_pixels: int | None) -> Clip | DecodePrice:
+        """The clip, or the price where that is above `most_pixels`; None: whatever it costs, in a costly one's turn."""
         num_deaths = 0  # of children that had begun
         for _ in range(_MAX_LOST_CHILDREN):
-            child = await self._free_child()
+            if self._is_closed:
+                raise Draining.refused()
+            child = await self._turns.take(is_costly=most_pixels is None)
             try:
-                return await self._ask(child, path, rule)
+                return await self._ask(child, path, rule, most_pixels)
             except ProcessLost as lost:
                 if self._is_closed:
                     raise Draining.refused() from None
@@ -111,27 +138,37 @@ class Sandbox:
                     _log.warning("decoding process %d died on a video", child.pid)
                 if num_deaths == _MAX_DEATHS:
                     raise await _untimely_death(child) from None
+            finally:
+                if most_pixels is None:
+                    self._turns.costly_ended()
         raise Unavailable("decoding processes die before they begin; try again", retry_after_s=1)
 
-    async def _ask(self, child: DecodeProcess, path: Path, rule: ClipRule) -> Clip:
+    async def _ask(
+        self, child: DecodeProcess, path: Path, rule: ClipRule, most_pixels: int | None
+    ) -> Clip | DecodePrice:
+        steps_back = most_pixels is None and self._num_children > 1  # else cheap ones would wait for it all the longer
+        timeout_s = self._timeout_s * (_COSTLY_TIMEOUTS if steps_back else 1)
         self.num_running += 1
         started_s = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                clip = await child.ask(path, rule, self._limits)
-            took_s = time.monotonic() - started_s
-            self.decode_rate.observe(1, took_s)
-            if child.price is not None:
-                self.pixel_rate.observe(child.price.pixels, took_s)
-            return clip
+            async with asyncio.timeout(timeout_s):
+                answer = await child.ask(path, rule, self._limits, most_pixels, steps_back=steps_back)
+            if isinstance(answer, Clip):
+                took_s = time.monotonic() - started_s
+                self.pace.observe(answer.info.decode_pixels, took_s)
+                if most_pixels is not None:
+                    self.decode_rate.observe(1, took_s)
+            return answer
         except TimeoutError:
             child.kill()
             raise DecodeTimeout(
-                f"decoding was ended after {self._timeout_s:g} s, the most a video may take; "
+                f"decoding was ended after {timeout_s:g} s, the most a video may take; "
                 "send a shorter video or one of lower resolution",
-                limit_s=self._timeout_s,
+                limit_s=timeout_s,
             ) from None
         finally:
+            if most_pixels is not None and child.price is not None:
+                self._on_estimate(self.pace.estimate(child.price))
             self.num_running -= 1
             if not child.is_busy:
                 self._reuse(child)
@@ -157,35 +194,7 @@ class Sandbox:
         if child.num_asked >= self._recycle_after:
             child.kill()
         else:
-            self._offer(child)
-
-    async def _free_child(self) -> DecodeProcess:
-        if self._is_closed:
-            raise Draining.refused()
-        while self._free:
-            child = self._free.popleft()
-            if not child.gone.is_set():
-                return child
-        waiter: asyncio.Future[DecodeProcess] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._offer(waiter.result())  # cancelled in the very moment a child became free
-            raise
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-
-    def _offer(self, child: DecodeProcess) -> None:
-        """A child is free: to whoever waits longest."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(child)
-                return
-        self._free.append(child)
+            self._turns.offer(child)
 
     async def _tend(self, tried: asyncio.Event) -> None:
         """Keep one child alive, forever. `tried` is set when it has started, or has failed to often enough."""
@@ -203,12 +212,12 @@ class Sandbox:
                 if num_failed >= _MAX_FAILED_STARTS:
                     tried.set()
                     if not self._children:
-                        self._fail_waiters(_unavailable())
+                        self._turns.fail(_unavailable())
                 continue
             started_s = time.monotonic()
             self._children.add(child)
             tried.set()
-            self._offer(child)
+            self._turns.offer(child)
             try:
                 await child.gone.wait()
             finally:
@@ -217,10 +226,15 @@ class Sandbox:
             short = child.num_asked == 0 and time.monotonic() - started_s < _SHORT_LIFE_S
             num_failed = num_failed + 1 if short else 0
 
-    def _fail_waiters(self, error: Exception) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
+
+def _hopeless(estimate: Estimate, limit_s: float) -> VideoLimitExceeded:
+    return VideoLimitExceeded(
+        f"decoding this video takes {estimate}, more than the {limit_s:g} s up to which it is tried; send a shorter "
+        "part, at a lower resolution or with more keyframes",
+        decode_s=round(estimate.seconds, 3),
+        decode_gpixels=estimate.price.gpixels,
+        limit_s=limit_s,
+    )
 
 
 async def _untimely_death(child: DecodeProcess) -> Exception:

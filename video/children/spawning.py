@@ -29,5 +29,5 @@ def spawn(
 def _environment() -> dict[str, str]:
     root = Path(video.__file__).resolve().parents[1]
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    # numpy's BLAS would reserve address space for threads that nothing here uses
-    return kept | {"PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1"}
+    # numpy's BLAS would reserve address space for threads that nothing here uses, glibc for every thread there is
+    return kept | {"PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}

@@ -15,6 +15,14 @@ from video.file.sampling import Run, choose, middle, plan_runs, segment_centres
 from video.file.scan import Track, scan
 
 
+class CostsMore(Exception):
+    """Decoding would cost `price`, and less was to be spent."""
+
+    def __init__(self, price: DecodePrice) -> None:
+        super().__init__(f"decoding costs {price}")
+        self.price = price
+
+
 @dataclass(frozen=True, slots=True)
 class DecodePlan:
     """A file whose packets were read, and what is to be decoded of it."""
@@ -28,7 +36,16 @@ class DecodePlan:
 
     @property
     def price(self) -> DecodePrice:
-        frames = sum(run.last - run.first + 1 for run in self.runs) if self.runs else len(self.track.packets)
+        if not self.runs:
+            return self.whole_price
+        return self._price(sum(run.last - run.first + 1 for run in self.runs))
+
+    @property
+    def whole_price(self) -> DecodePrice:
+        """Where everything is decoded."""
+        return self._price(len(self.track.packets))
+
+    def _price(self, frames: int) -> DecodePrice:
         return DecodePrice(frames, frames * self.track.width_px * self.track.height_px)
 
 
@@ -51,24 +68,32 @@ def plan_decoding(path: str, rule: ClipRule, limits: VideoLimits) -> DecodePlan:
     return DecodePlan(path, rule, limits, track, targets, tuple(plan_runs(track.packets, targets)))
 
 
-def carry_out(plan: DecodePlan) -> Clip:
+def carry_out(plan: DecodePlan, most_pixels: int | None = None) -> Clip:
     """Decode only the groups of pictures that hold the chosen frames, leaving out frames nobody refers to.
 
     The pixels are those of a full decode. Where the file tells no times, or a chosen frame does not come out whole
     (damage, hidden frames, streams without true keyframes), everything is decoded in order.
-    Raises VideoUnreadable, VideoLimitExceeded.
+    Raises VideoUnreadable, VideoLimitExceeded; CostsMore where that costs more than `most_pixels`, before it is spent.
     """
+    price = _afforded(plan.price, most_pixels)
     reading = Reading(plan.path, plan.track, plan.rule, plan.limits)
     try:
         shots = _selected_shots(plan, reading)
         if shots is None:
+            price = _afforded(plan.whole_price, most_pixels)
             track, count = plan.track, plan.rule.num_frames
             shots = reading.everything(segment_centres(*_stretch(track, plan.rule), count), 2 * count)
     except (MemoryError, FileNotFoundError):
         raise
     except av.FFmpegError as error:
         raise _undecodable(error) from None
-    return _clip(shots, reading)
+    return _clip(shots, reading, price)
+
+
+def _afforded(price: DecodePrice, most_pixels: int | None) -> DecodePrice:
+    if most_pixels is not None and price.pixels > most_pixels:
+        raise CostsMore(price)
+    return price
 
 
 def _selected_shots(plan: DecodePlan, reading: Reading) -> list[Shot] | None:
@@ -86,7 +111,7 @@ def _selected_shots(plan: DecodePlan, reading: Reading) -> list[Shot] | None:
     return [shots[target] for target in plan.targets]
 
 
-def _clip(shots: list[Shot], reading: Reading) -> Clip:
+def _clip(shots: list[Shot], reading: Reading, price: DecodePrice) -> Clip:
     track = reading.track
     width_px, height_px = shots[0].displayed
     return Clip(
@@ -103,6 +128,7 @@ def _clip(shots: list[Shot], reading: Reading) -> Clip:
             frames_damaged=reading.num_damaged + track.frames_empty,
             frames_missing=track.frames_missing,
             clock_breaks=track.clock_breaks,
+            decode_pixels=price.pixels,
         ),
         num_crops=reading.rule.num_crops,
     )

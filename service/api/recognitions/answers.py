@@ -53,6 +53,7 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
             frames_damaged=video.frames_damaged,
             frames_missing=video.frames_missing,
             clock_breaks=video.clock_breaks,
+            decode_gpixels=round(video.decode_pixels / 1e9, 6),
         ),
         timing_ms=TimingMs(
             upload=_ms(timing.upload_s),

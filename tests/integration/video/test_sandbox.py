@@ -147,13 +147,13 @@ async def test_whatever_the_decoder_stumbles_over_the_child_lives(opened: Open, 
     assert sandbox.pids == pids
 
 
-async def test_what_decoding_costs_is_told_before_and_its_rate_measured(opened: Open) -> None:
+async def test_what_decoding_costs_is_told_before_and_with_the_clip(opened: Open) -> None:
     sandbox = await opened()
     path = cached_clip(GOOD)
     price = plan_decoding(str(path), RULE, LIMITS).price
     assert price.pixels == price.frames * 320 * 240
-    await sandbox.decode(path, RULE)
-    assert sandbox.pixel_rate.seconds_for(price.pixels) == pytest.approx(sandbox.decode_rate.seconds_for(1))
+    clip = await sandbox.decode(path, RULE)
+    assert clip.info.decode_pixels == price.pixels
 
 
 async def test_children_that_die_idle_fail_nobody(opened: Open) -> None:
@@ -168,7 +168,7 @@ async def test_children_that_die_idle_fail_nobody(opened: Open) -> None:
 async def test_a_video_that_no_child_lived_to_see_is_not_blamed(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = await opened()
 
-    async def die(child: DecodeProcess, *_: object) -> None:
+    async def die(child: DecodeProcess, *_: object, **__: object) -> None:
         child.kill()
         raise ProcessLost(began=False)
 

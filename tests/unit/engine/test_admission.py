@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from fovea.errors import Draining, Overloaded
 from service.engine.admission import Admission
+from video.children.pace import Estimate
+from video.clip import DecodePrice
 from video.rate import Rate
 
 
@@ -13,6 +15,8 @@ def an_admission(
     max_places: int = 2,
     max_flops: int = 1000,
     max_requests: int = 100,
+    max_costly_decode_s: float = 10.0,
+    num_decoders: int = 2,
     decode_rate: Rate | None = None,
     flop_rate: Rate | None = None,
 ) -> Admission:
@@ -20,7 +24,8 @@ def an_admission(
         max_places=max_places,
         max_requests=max_requests,
         max_flops=max_flops,
-        num_decoders=2,
+        max_costly_decode_s=max_costly_decode_s,
+        num_decoders=num_decoders,
         decode_rate=decode_rate or Rate(),
         flop_rate=flop_rate or Rate(),
     )
@@ -125,3 +130,67 @@ def test_whatever_happened_to_them_nothing_stays_reserved_when_all_requests_ende
         ticket.close()
         ticket.close()  # closing twice is closing once
     assert (admission.flops, admission.places, admission.requests) == (0, 0, 0)
+
+
+def an_estimate(seconds: float) -> Estimate:
+    return Estimate(DecodePrice(frames=100, pixels=int(seconds * 1e9)), seconds)
+
+
+def test_costly_videos_leave_half_of_the_places_to_others():
+    admission = an_admission(max_places=4, max_costly_decode_s=1000.0)
+    tickets = [admission.admit(10) for _ in range(3)]
+    tickets[0].wait_apart(an_estimate(5.0))
+    tickets[1].wait_apart(an_estimate(5.0))
+    with pytest.raises(Overloaded, match="2 costly videos hold a place already, half of all 4"):
+        tickets[2].wait_apart(an_estimate(5.0))
+    tickets[0].decoded()
+    assert (admission.places, admission.costly_decode_s) == (2, 5.0)
+    tickets[2].wait_apart(an_estimate(5.0))
+
+
+def test_costly_videos_beyond_the_seconds_they_may_wait_for_are_refused_with_their_price():
+    admission = an_admission(max_places=9, max_costly_decode_s=10.0, num_decoders=2)
+    tickets = [admission.admit(10) for _ in range(3)]
+    tickets[0].wait_apart(an_estimate(5.0))
+    tickets[1].wait_apart(an_estimate(4.5))
+    with pytest.raises(Overloaded, match=r"about 2 s \(2 gigapixels in 100 frames\)") as refusal:
+        tickets[2].wait_apart(an_estimate(2.0))
+    assert refusal.value.retry_after_s == 10  # 9.5 s of decoding by one of two children
+    assert refusal.value.extra == {"decode_s": 2.0, "decode_gpixels": 2.0}
+    for ticket in tickets:
+        ticket.close()
+    assert (admission.places, admission.costly_decode_s) == (0, 0)
+
+
+def test_a_video_dearer_than_all_of_the_room_is_taken_where_no_other_waits():
+    admission = an_admission(max_costly_decode_s=10.0)
+    with admission.admit(10) as alone:
+        alone.wait_apart(an_estimate(50.0))
+        assert admission.costly_decode_s == 50.0
+
+
+def test_retry_after_counts_the_decoders_that_costly_videos_leave():
+    admission = an_admission(max_places=2, decode_rate=a_rate(1, 5.5), num_decoders=2)
+    admission.admit(10).wait_apart(an_estimate(5.0))
+    admission.admit(10)
+    with pytest.raises(Overloaded) as refusal:
+        admission.admit(10)
+    assert refusal.value.retry_after_s == 6
+
+
+@given(st.lists(st.floats(0.1, 20.0), max_size=30))
+def test_whatever_is_costly_no_more_waits_than_may_and_nothing_stays(costs):
+    admission = an_admission(max_places=30, max_costly_decode_s=30.0)
+    tickets = []
+    for seconds in costs:
+        ticket = admission.admit(1)
+        try:
+            ticket.wait_apart(an_estimate(seconds))
+        except Overloaded:
+            ticket.close()
+        else:
+            tickets.append(ticket)
+        assert admission.costly_decode_s <= 30.0 + 1e-9
+    for ticket in tickets:
+        ticket.close()
+    assert (admission.places, admission.requests, admission.costly_decode_s) == (0, 0, 0)
