@@ -253,7 +253,7 @@ class TestBodies:
 
 def test_followers_are_counted_whatever_ids_they_choose() -> None:
     with serving(max_stream_followers=2, stream_allowed_networks=("127.0.0.0/8",)) as served, ExitStack() as held:
-        stream = served.client.post("/v1/streams", json={"url": "rtsp://127.0.0.1:9/nobody"}).json()["id"]
+        stream = served.client.post("/v1/streams", json={"url": "rtsp://127.0.0.1:9554/nobody"}).json()["id"]
         for _ in range(2):
             client = held.enter_context(httpx.Client(base_url=served.url, trust_env=False, timeout=30))
             following = client.stream("GET", f"/v1/streams/{stream}/events", headers={"X-Request-ID": "same"})
@@ -265,7 +265,7 @@ def test_followers_are_counted_whatever_ids_they_choose() -> None:
 def test_the_end_of_an_event_stream_s_sending_client_is_its_end() -> None:
     """A follower that hangs up gives its place back at once, though half-closed uploads are waited for."""
     with serving(max_stream_followers=1, stream_allowed_networks=("127.0.0.0/8",)) as served:
-        stream = served.client.post("/v1/streams", json={"url": "rtsp://127.0.0.1:9/nobody"}).json()["id"]
+        stream = served.client.post("/v1/streams", json={"url": "rtsp://127.0.0.1:9554/nobody"}).json()["id"]
         for _ in range(3):
             give_up_s = time.monotonic() + 30
             while True:
