@@ -67,11 +67,11 @@ def _breaks(packets: Sequence[PacketFacts], time_base: Fraction, max_gap_s: Frac
         pts = packet.pts
         goes_back = jumps = False
         if pts is not None and latest is not None:
-            decoded_back = packet.dts is not None and dts is not None and packet.dts < dts - back
+            decoded_back = packet.dts is not None and dts is not None and packet.dts <= dts - back
             goes_back = pts < latest - back_shown or (decoded_back and pts < latest)
             jumps = pts > latest + forward
         elif pts is None and packet.dts is not None and dts is not None:
-            goes_back, jumps = packet.dts < dts - back, packet.dts > dts + forward
+            goes_back, jumps = packet.dts <= dts - back, packet.dts > dts + forward
         if goes_back or jumps:
             yield index, goes_back
             latest = None
