@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.adafocus.network import build_network
-from models.adafocus.recognizer import AdaFocusRecognizer
+from models.adafocus.parts import make_recognizer as make_adafocus
 from models.runtime import RuntimeConfig, make_runtime
 from tests.unit.training.trained import CLIP, LABELS, MODEL, make_data
 from training.adafocus.random_cubes import randomise
@@ -22,7 +22,7 @@ ONES = [1.0] * (MODEL.max_cubes + 1)
 
 
 def recognizer(network=None):
-    return AdaFocusRecognizer(network or build_network(MODEL, seed=4), CLIP, ONES, RUNTIME)
+    return make_adafocus(network or build_network(MODEL, seed=4), CLIP, ONES, RUNTIME)
 
 
 def some_clips(count=3):
