@@ -1,6 +1,7 @@
 """Runs the application under uvicorn, and drains it on SIGTERM. Knows no route and no model."""
 
 import asyncio
+import faulthandler
 from functools import partial
 from types import FrameType
 from typing import cast
@@ -12,11 +13,14 @@ from service.app import create_app
 from service.connections import BoundedConnection, HeadLimits
 from service.settings import Settings
 
+SHUTDOWN_S = 45.0  # beyond the drain, for what the lifespan ends; then where it hangs is told, and the process ends
+
 
 class DrainingServer(uvicorn.Server):
     """On SIGTERM the listener closes, requests on open connections are refused with 503, admitted ones are finished.
 
-    Whoever balances load should stop sending before that: in Kubernetes, a `preStop` sleep of a few seconds.
+    Whoever balances load should stop sending before that: in Kubernetes, a `preStop` sleep of a few seconds. A process
+    that was told to end does end: leases run out by themselves, and another replica takes over.
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
@@ -24,6 +28,7 @@ class DrainingServer(uvicorn.Server):
         self._app = app
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        faulthandler.dump_traceback_later((self.config.timeout_graceful_shutdown or 0) + SHUTDOWN_S, exit=True)
         if self._app.state.pipeline is not None:
             self._app.state.pipeline.admission.draining = True
             self._app.state.supervisor.leave()  # cameras need not wait for uploads to finish
@@ -58,4 +63,7 @@ def _limits(settings: Settings) -> HeadLimits:
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    make_server(settings).run()
+    try:
+        make_server(settings).run()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
