@@ -19,23 +19,26 @@ SHUTDOWN_S = 45.0  # beyond the drain, for what the lifespan ends; then where it
 class DrainingServer(uvicorn.Server):
     """On SIGTERM the listener closes, requests on open connections are refused with 503, admitted ones are finished.
 
-    Whoever balances load should stop sending before that: in Kubernetes, a `preStop` sleep of a few seconds. A process
-    that was told to end does end: leases run out by themselves, and another replica takes over.
+    Whoever balances load should stop sending before that: in Kubernetes, a `preStop` sleep of a few seconds.
+    `owns_process`: a process that was told to end does end, at the latest `SHUTDOWN_S` after the drain; leases run out
+    by themselves, and another replica takes over. Only for a process that does nothing else but serve.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, *, owns_process: bool = False) -> None:
         super().__init__(config)
         self._app = app
+        self._owns_process = owns_process
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        faulthandler.dump_traceback_later((self.config.timeout_graceful_shutdown or 0) + SHUTDOWN_S, exit=True)
+        if self._owns_process:
+            faulthandler.dump_traceback_later((self.config.timeout_graceful_shutdown or 0) + SHUTDOWN_S, exit=True)
         if self._app.state.pipeline is not None:
             self._app.state.pipeline.admission.draining = True
             self._app.state.supervisor.leave()  # cameras need not wait for uploads to finish
         super().handle_exit(sig, frame)
 
 
-def make_server(settings: Settings, app: FastAPI | None = None) -> DrainingServer:
+def make_server(settings: Settings, app: FastAPI | None = None, *, owns_process: bool = False) -> DrainingServer:
     """A server for `settings` that has not started yet; `.run()` serves until a signal ends it."""
     app = app if app is not None else create_app(settings)
     config = uvicorn.Config(
@@ -49,7 +52,7 @@ def make_server(settings: Settings, app: FastAPI | None = None) -> DrainingServe
         access_log=False,  # one line per recognition is logged instead, and the metrics hold the rest
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
-    return DrainingServer(config, app)
+    return DrainingServer(config, app, owns_process=owns_process)
 
 
 def _limits(settings: Settings) -> HeadLimits:
@@ -62,8 +65,5 @@ def _limits(settings: Settings) -> HeadLimits:
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    try:
-        make_server(settings).run()
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    """Serve until SIGTERM or SIGINT, as all that this process does."""
+    make_server(settings, owns_process=True).run()

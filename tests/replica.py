@@ -110,7 +110,8 @@ def main(port: str, settings: str, *models: str) -> None:
     from tests.tiny import tiny_model  # noqa: PLC0415
 
     chosen = Settings(**{"port": int(port), "decode_children": 1} | json.loads(settings))
-    make_server(chosen, create_app(chosen, load=lambda _: [tiny_model(name=name) for name in models])).run()
+    app = create_app(chosen, load=lambda _: [tiny_model(name=name) for name in models])
+    make_server(chosen, app, owns_process=True).run()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,13 @@
 """A server that is told to end does end, also where something never gives up its part."""
 
+import faulthandler
 import signal
 import subprocess
 import sys
+
+import pytest
+
+from tests.serving import serving
 
 PROGRAM = """
 import asyncio, contextlib
@@ -20,7 +25,8 @@ async def lifespan(app):
 
 app = FastAPI(lifespan=lifespan)
 app.state.pipeline = None
-service.server.DrainingServer(uvicorn.Config(app, port=0, timeout_graceful_shutdown=1, log_config=None), app).run()
+config = uvicorn.Config(app, port=0, timeout_graceful_shutdown=1, log_config=None)
+service.server.DrainingServer(config, app, owns_process=True).run()
 """
 
 
@@ -38,3 +44,11 @@ def test_a_shutdown_that_hangs_is_cut_off_and_says_where() -> None:
     assert server.returncode == 1
     assert "Timeout" in errors
     assert "uvicorn" in errors, "where it stood"
+
+
+def test_a_server_inside_another_program_never_ends_it() -> None:
+    armed = []
+    with serving() as service, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: armed.append(True))
+        service.server.handle_exit(signal.SIGTERM, None)
+    assert not armed
