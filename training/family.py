@@ -61,6 +61,8 @@ class Regression:
     weights: tuple[Tensor, ...]
     biases: tuple[Tensor, ...]
     rows: Callable[[Mapping[str, Tensor]], Tensor]
+    blocks: tuple[int, ...] = ()
+    """Columns that belong together: each block weighs alike, however wide. Empty: every column does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

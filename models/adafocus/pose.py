@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.adafocus.config import NUM_KEY_POINTS
 from models.checkpoints import load_strictly
 
-NUM_KEY_POINTS = 17
 LAYERS = (3, 6, 10, 18)
 """Of `MobileNetV2.features`, whose maps the pyramid rests on: 4, 8, 16 and 32 pixels a cell."""
 CELL_PX = 4

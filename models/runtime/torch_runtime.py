@@ -59,15 +59,15 @@ class TorchRuntime:
                 layer.to(torch.bfloat16)  # autocast keeps cast weights only for training: it would cast at every call
 
         @torch.inference_mode()
-        def run(rows: Tensor) -> Tensor:
+        def run(rows: Tensor) -> Array:
             hold_torch_threads(self.num_threads)
             with (
                 torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
                 # TF32, cuDNN's default, keeps 10 bits of the mantissa: that is not fp32.
                 torch.backends.cudnn.flags(allow_tf32=False),
             ):
-                result: Tensor = network(rows.to(self.device))
-            return result.float()
+                result: Array = network(rows.to(self.device))
+            return tuple(tensor.float() for tensor in result) if isinstance(result, tuple) else result.float()
 
         return run
 
@@ -83,10 +83,17 @@ def light_function(module: nn.Module, device: torch.device) -> Function:
     return run
 
 
+class _Tracer(fx.Tracer):
+    """Takes every convolution as one piece, also one that pads in its own way."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
+
+
 def fold_batch_norms(module: nn.Module) -> nn.Module:
     """`module`, in eval mode, with each batch norm that follows a convolution folded into it; changes `module`."""
     try:
-        traced = fx.symbolic_trace(module)
+        traced = fx.GraphModule(module, _Tracer().trace(module))
     except (fx.proxy.TraceError, TypeError):  # its control flow depends on data: unfolded it is slower, and as right
         return module
     for node in list(traced.graph.nodes):

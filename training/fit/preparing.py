@@ -105,7 +105,8 @@ def make_ready(request: TrainRequest, *, report: Callable[[int, int], None] = la
         raise ValueError("the plan's clip rule has no source_short_side_px, which training on stored frames needs")
     store = FrameStore(request.cache.expanduser(), plan.clip.source_short_side_px)
     train = dataset.split("train")
-    train = store.fill(train, report=lambda done: report(done, len(train)))
+    clips_alone = None if recipe.stages else plan.clip  # nothing is drawn where heads are all there is to find
+    train = store.fill(train, clips_alone=clips_alone, report=lambda done: report(done, len(train)))
     learning, held_out = _learning_and_held_out(train, recipe, request.fold)
     run = Run(
         model=model,

@@ -104,6 +104,9 @@ class Trainer:
             else:
                 self._fit_heads()
                 if not self.recipe.stages:  # the heads are all there is to find
+                    if self.held_out is not None:
+                        found = score(self.network, self.held_out(), "learned", self.recipe.seed, self._device)
+                        self._log({"stage": 0, "epoch": 0, "steps": 0} | found.columns())
                     (self.out / DONE).touch()
                     return True
                 self._begin_stage(0)
