@@ -102,7 +102,8 @@ class TubeClassifier(nn.Module):
         """Of each block of features its three statistics side by side, as square roots (power normalisation)."""
         parts = [torch.split(values_BD, list(self.blocks), dim=1) for values_BD in (mean_BD, deviation_BD, distance_BD)]
         ordered = [block for blocks in zip(*parts, strict=True) for block in blocks]
-        return (torch.cat(ordered, dim=1) + _LEAST).sqrt()
+        values_BG = torch.cat(ordered, dim=1)
+        return values_BG / (values_BG.abs() + _LEAST).sqrt()  # keeps the sign: layer 13 is linear
 
 
 def _mean_and_deviation(values_BSV: Tensor, weights_S: Tensor) -> tuple[Tensor, Tensor]:

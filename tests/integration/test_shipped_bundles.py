@@ -42,7 +42,7 @@ def test_a_bundle_that_ships_is_trained_small_and_tells_its_origin(name: str) ->
     assert re.search(r"held out .* by whole groups|trained likewise without its group", card["Calibrated on"])
     assert len(card["Licence"]) > 10
     assert bundle.manifest.provenance.commit
-    assert bundle.clip_rule.source_short_side_px == 160
+    assert bundle.clip_rule.source_short_side_px in {160, 240}  # what the data hold
 
 
 def every_exit(recognizer: Recognizer, path: Path) -> Iterator[np.ndarray]:

@@ -58,6 +58,7 @@ TRAINING: FamilyTraining[AdaFocusConfig, Network] = FamilyTraining(
     baseline=FullFrameConfig.named,
     describe_stage=describe_stage,
     backbones=("glance.", "focus.", "pose."),
+    repeatable=lambda network: isinstance(network, PlacedAdaFocus),
     randomise=_randomise,
     plans=PLANS,
 )

@@ -15,9 +15,10 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores (decision 0034).
 
     A network that was trained on people glances at eight frames, an eighth of their pixels, and finds a person's key
-    points in them. Two steps follow the person: each looks at windows of two frames, 192 px large, whatever the person's
-    size was. The networks stay as they came; heads are ridge regressions on how their features change and on the key
-    points, on clips as they are and compressed once more. Start it from MoveNet's weights, or from the bundle that ships.
+    points in them. Two steps follow the person: each looks at windows of two frames, brought to 192 px, whatever the
+    person's size was. The networks stay as they came; heads are ridge regressions on how their features change and on
+    the key points, on clips as they are and compressed once more. It starts from MoveNet's weights, or from the bundle
+    that ships.
     """
     backbone = BackboneConfig("mobilenet_v2", padding="same")
     model = replace(

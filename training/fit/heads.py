@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from training.families import training_of
+from training.fit.feature_cache import FeatureCache
 
 RIDGE = 0.5  # times features and rows a clip; across held-out groups 0.1 to 0.5 are level, 1 is two points worse
 BLOCK_RIDGE = 0.1  # the same where blocks of features weigh alike: 0.05 to 0.2 are level
@@ -25,11 +26,13 @@ def fit_heads(
     generator: torch.Generator,
     *,
     learned: bool = False,
+    cache: FeatureCache | None = None,
 ) -> None:
     """Set every linear head from all (clips_BTHWC, labels_B); the network is left in eval mode.
 
     On random cubes, and with `learned` on those of the policy, too: Eq. 1's average. The clips are those of inference,
     also as copies of lower quality (a copy counts as a clip): augmented ones differ in what the heads are given.
+    `cache`: of the network as it is, for features that are asked for again.
     Half-way between videos and classes counting alike: a class of n videos weighs as sqrt(n).
 
     Raises ValueError for a classifier whose heads are not linear layers on fixed features.
@@ -38,10 +41,11 @@ def fit_heads(
     heads = training.regressions(network)
     device = next(network.parameters()).device
     network.eval()
+    features_of = training.features if cache is None else cache.features
     gathered: dict[str, list[Tensor]] = {}
     labels: list[Tensor] = []
     for clips_BTHWC, labels_B in batches:
-        for name, features in training.features(network, clips_BTHWC.to(device), generator, learned=learned).items():
+        for name, features in features_of(network, clips_BTHWC.to(device), generator, learned=learned).items():
             gathered.setdefault(name, []).append(features)
         labels.append(labels_B.to(device))
     features_by_name = {name: torch.cat(parts) for name, parts in gathered.items()}

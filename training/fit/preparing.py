@@ -56,6 +56,8 @@ class Ready:
     held_out: Dataset
     """Empty where the run is on everything."""
     store: FrameStore
+    features: Path
+    """The folder of `FeatureCache`s."""
 
     def trainer(self, out: Path, report: Report | None = None) -> Trainer:
         return Trainer(
@@ -66,6 +68,7 @@ class Ready:
             steps_per_epoch=self.steps_per_epoch,
             out=out,
             plain=self._for_heads,
+            features=self.features,
             report=report,
         )
 
@@ -121,7 +124,7 @@ def make_ready(request: TrainRequest, *, report: Callable[[int, int], None] = la
     clip = replace(plan.clip, num_frames=recipe.training_frames or plan.clip.num_frames)
     batches = Batches(learning, store, clip, augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced)
     prepare(network, recipe.precision, device)
-    return Ready(_settled(request.out, run), network, batches, held_out, store)
+    return Ready(_settled(request.out, run), network, batches, held_out, store, request.cache.expanduser())
 
 
 def num_folds(request: TrainRequest) -> int:

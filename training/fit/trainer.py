@@ -25,6 +25,7 @@ from training.families import training_of
 from training.fit.averaging import WeightAverage
 from training.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from training.fit.epoch_log import EpochSums, write_metrics
+from training.fit.feature_cache import FeatureCache
 from training.fit.heads import fit_heads
 from training.fit.held_out import Score, score
 from training.fit.optimizers import learning_rate, make_optimizer, set_learning_rate
@@ -78,6 +79,8 @@ class Trainer:
     out: Path
     plain: HeldOut | None = None
     """The videos to learn from, as inference sees them: what fitted heads are fitted to."""
+    features: Path | None = None
+    """Where what fitted heads are given is kept, for networks that give the same again."""
     report: Report | None = None
     checkpoint_every_s: float = 300.0
     _ended: bool = False
@@ -104,9 +107,6 @@ class Trainer:
             else:
                 self._fit_heads()
                 if not self.recipe.stages:  # the heads are all there is to find
-                    if self.held_out is not None:
-                        found = score(self.network, self.held_out(), "learned", self.recipe.seed, self._device)
-                        self._log({"stage": 0, "epoch": 0, "steps": 0} | found.columns())
                     (self.out / DONE).touch()
                     return True
                 self._begin_stage(0)
@@ -117,8 +117,13 @@ class Trainer:
     def _fit_heads(self) -> None:
         """Before the first step. ValueError where there are no plain clips to fit them to."""
         if self.recipe.fitted_heads:
-            fit_heads(self.network, self._plain_clips(), _seeded(self.recipe.seed, 0))
+            fit_heads(self.network, self._plain_clips(), _seeded(self.recipe.seed, 0), cache=self._feature_cache())
             save_weights(self.out / BEST, self.network.state_dict())
+
+    def _feature_cache(self) -> FeatureCache | None:
+        if self.features is None or not training_of(self.network).repeatable(self.network):
+            return None
+        return FeatureCache(self.features, self.network, self.recipe.precision)
 
     def _plain_clips(self) -> Iterable[tuple[Tensor, Tensor]]:
         if self.plain is None:
