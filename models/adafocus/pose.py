@@ -25,6 +25,7 @@ _HIDDEN = 96  # of each head
 _OUTPUTS = (1, NUM_KEY_POINTS, 2 * NUM_KEY_POINTS, 2 * NUM_KEY_POINTS)
 NUM_MAPS = sum(_OUTPUTS)
 _NEARNESS = 1.8 / 48  # of the map's side: added to a distance in cells before it divides, as MoveNet does at 192 px
+_SHARPNESS = 24  # a cell at nine tenths of the likeliest weighs a twelfth of it
 
 # From MoveNet's layers, as the converted checkpoint names them, to ours.
 _PYRAMID = {
@@ -98,7 +99,8 @@ class KeyPoints(nn.Module):
     the image (0 its upper or left edge, 1 the other).
 
     As MoveNet decodes: the likeliest centre, preferring the image's middle; of each key point the likeliest cell,
-    preferring where that centre expects it.
+    preferring where that centre expects it. But softly: where several cells are as likely, a mean of them, since the
+    likeliest of equals is another one on every machine.
     """
 
     rows_P: Tensor
@@ -119,17 +121,22 @@ class KeyPoints(nn.Module):
 
     def forward(self, features_ND: Tensor, pose_NChw: Tensor) -> Tensor:
         centre_N1P, heat_NJP, regression_NCP, offset_NCP = torch.split(pose_NChw.flatten(2), list(_OUTPUTS), dim=1)
-        cell_N1 = (centre_N1P[:, 0] * self.middling_P).argmax(dim=1, keepdim=True)
-        expected_NC = regression_NCP.gather(2, cell_N1[:, None].repeat(1, 2 * NUM_KEY_POINTS, 1))[:, :, 0]
-        y_NJ = expected_NC[:, 0::2] + self.rows_P[cell_N1]
-        x_NJ = expected_NC[:, 1::2] + self.columns_P[cell_N1]
-        away_NJP = ((self.rows_P - y_NJ[:, :, None]).square() + (self.columns_P - x_NJ[:, :, None]).square()).sqrt()
-        cells_NJ1 = (heat_NJP / (away_NJP + self.near)).argmax(dim=2, keepdim=True)
-        score_NJ = heat_NJP.gather(2, cells_NJ1)[:, :, 0]
-        cells_NJ = cells_NJ1[:, :, 0]
-        y_NJ = (self.rows_P[cells_NJ] + offset_NCP[:, 0::2].gather(2, cells_NJ1)[:, :, 0]) / self.height
-        x_NJ = (self.columns_P[cells_NJ] + offset_NCP[:, 1::2].gather(2, cells_NJ1)[:, :, 0]) / self.width
+        likely_N1P = _likely(centre_N1P * self.middling_P)
+        y_NJ1 = (likely_N1P * (regression_NCP[:, 0::2] + self.rows_P)).sum(dim=2, keepdim=True)
+        x_NJ1 = (likely_N1P * (regression_NCP[:, 1::2] + self.columns_P)).sum(dim=2, keepdim=True)
+        away_NJP = ((self.rows_P - y_NJ1).square() + (self.columns_P - x_NJ1).square()).sqrt()
+        likely_NJP = _likely(heat_NJP / (away_NJP + self.near))
+        y_NJ = (likely_NJP * (self.rows_P + offset_NCP[:, 0::2])).sum(dim=2) / self.height
+        x_NJ = (likely_NJP * (self.columns_P + offset_NCP[:, 1::2])).sum(dim=2) / self.width
+        score_NJ = (likely_NJP * heat_NJP).sum(dim=2)
         return torch.cat((features_ND, torch.stack((y_NJ, x_NJ, score_NJ), dim=2).flatten(1)), dim=1)
+
+
+def _likely(values_NJP: Tensor) -> Tensor:
+    """Weights that add up to one, nearly all of them where a map is highest."""
+    relative_NJP = values_NJP / (values_NJP.amax(dim=2, keepdim=True) + 1e-12)
+    weights_NJP = relative_NJP.pow(_SHARPNESS)
+    return weights_NJP / (weights_NJP.sum(dim=2, keepdim=True) + 1e-12)
 
 
 def load_movenet(heads: PoseHeads, tensors: Mapping[str, Tensor]) -> None:

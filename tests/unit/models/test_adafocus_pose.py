@@ -127,3 +127,16 @@ def figure() -> Tensor:
     image[58:100, 66:76] = image[58:100, 116:126] = (200, 150, 120)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     return torch.from_numpy(((image / 255 - mean) / std).transpose(2, 0, 1)[None].copy()).float()
+
+
+def test_of_equals_the_mean_is_taken_and_a_little_more_moves_it_a_little() -> None:
+    """A hard choice would be another one on every machine."""
+    pose = blank()
+    pose[0, 0, 4, 8] = 0.9
+    regression = 1 + NUM_KEY_POINTS
+    pose[0, regression : regression + 2, 4, 8] = torch.tensor([0.0, 2.0])  # of key point 0: half-way between the two
+    pose[0, 1, 4, 8] = pose[0, 1, 4, 12] = 0.5
+    even = decoded(pose)[0, 0]
+    assert even.tolist() == pytest.approx([4 / ROWS, 10 / COLUMNS, 0.5], abs=1e-4)
+    pose[0, 1, 4, 12] = 0.5001
+    assert 0 < float(decoded(pose)[0, 0, 1] - even[1]) < 0.001
