@@ -13,7 +13,7 @@ import pytest
 from models.adafocus.config import tiny
 from models.bundle import Bundle
 from models.catalogue import SHIPPED
-from models.families import find_family
+from models.families import FAMILIES, find_family
 from models.loading import load_model
 from models.runtime import RuntimeConfig
 from models.runtime.openvino_runtime import import_openvino
@@ -169,7 +169,7 @@ def test_a_bundle_that_is_not_sound_is_refused_by_the_child_in_its_own_words(bun
     assert "Traceback" not in done.stderr
 
 
-def test_every_family_of_ours_is_served_without_torch_but_those_that_say_so() -> None:
-    """TimeSformer and families of others may keep torch; these two may not lose this by accident."""
-    for name in ("adafocus_v3", "video_mobile_former"):
+def test_every_family_of_ours_is_served_without_torch() -> None:
+    """Families of others may keep torch; ours may not lose this by accident."""
+    for name in FAMILIES:
         assert find_family(name).light is not None
