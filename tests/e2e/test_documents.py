@@ -17,7 +17,7 @@ from tests.clips import write_clip
 from tests.documents import PAGES, ROOT, blocks_of
 from tests.streaming import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # commands that load the shipped models, one after another
 RUN = {"bash", "python"}
 SHOWN = {"sh", "py", "text", "json", "mermaid", "yaml", "promql"}
 
@@ -63,7 +63,7 @@ def test_what_a_page_prints_works(page: Path, served: int, folder: Path) -> None
             continue
         text = block.text.replace("127.0.0.1:8000", f"127.0.0.1:{served}")
         command = ["bash", "-euo", "pipefail", "-c", text] if block.language == "bash" else [sys.executable, "-c", text]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
         where = f"{page.relative_to(ROOT)}:{block.line}"
         assert done.returncode == 0, f"{where}: {block.text}\n{done.stdout}{done.stderr}"
         assert '"status":4' not in done.stdout, f"{where} was refused: {done.stdout}"
