@@ -4,6 +4,8 @@ Written anew from their description: TSM (image networks whose shifted layers li
 Something-Something, Uni-AdaFocus. Cubes are cut at whole pixels. `state_dict()` is what their checkpoints hold.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -264,7 +266,7 @@ class UniAdaFocus(nn.Module):
 
     def forward(self, glance: Tensor, frames: Tensor, side: int) -> list[Tensor]:
         """Logits after the whole glance, and after each cube, one of each of these frames."""
-        classifier = self.classifier
+        classifier: Any = self.classifier
         seen = classifier.global_mlp.layers(self.global_CNN.maps(glance).mean(dim=(2, 3))).amax(dim=0)
         logits = [classifier.global_classifiers[-1](seen)]
         features = self.local_CNN.maps(crop(frames, 0.5, 0.5, side)).mean(dim=(2, 3))

@@ -114,7 +114,7 @@ def test_dense_sampling_and_frames_are_read_in_the_files_name_or_asked(labels: P
 def test_adafocus_v2_with_temporal_shift_answers_as_its_own_code_does_policy_and_all(
     labels: Path, tmp_path: Path
 ) -> None:
-    network = shake(AdaFocusV2Tsm(4, CLASSES, CELLS), seed=2)
+    network: Any = shake(AdaFocusV2Tsm(4, CLASSES, CELLS), seed=2)
     imported = run(saved(network, tmp_path / "sthv1_p32.pth.tar", arch="resnet50"), labels, tmp_path / "served")
     config = imported.bundle.config
     assert isinstance(config, AdaFocusConfig)
@@ -138,7 +138,7 @@ def test_adafocus_v2_with_temporal_shift_answers_as_its_own_code_does_policy_and
 
 @torch.no_grad()
 def test_uni_adafocus_answers_as_its_own_code_would_with_cubes_in_the_middle(labels: Path, tmp_path: Path) -> None:
-    network = shake(UniAdaFocus(4, 3, CLASSES, CELLS, hidden=48), seed=3)
+    network: Any = shake(UniAdaFocus(4, 3, CLASSES, CELLS, hidden=48), seed=3)
     imported = run(saved(network, tmp_path / "actnet.pth"), labels, tmp_path / "served", cube_px=CUBE)
     config = imported.bundle.config
     assert isinstance(config, AdaFocusConfig)
