@@ -7,15 +7,19 @@ Shape suffixes: B clips, C classes.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.answers import answers, check_clip, check_rule
+from models.executed import Executed
 from models.recognizer import Cube, Frames
 from models.runtime.base import Array
 from video.clip import ClipRule
+
+if TYPE_CHECKING:  # a family's value holds what is made here
+    from models.family import ModelConfig
 
 Logits: TypeAlias = Callable[[Sequence[Frames]], Array]
 """From at least one checked clip to logits_BC in fp32, without gradients: numpy's array or torch's tensor."""
@@ -82,3 +86,26 @@ class SinglePassRecognizer:
         if not states:
             return []
         raise ValueError(f"a state at step {states[0].step} has no step left: a {self._title} looks once")
+
+
+def encoder_and_classifier(
+    title: str, config: "ModelConfig", clip_rule: ClipRule, temperatures: Sequence[float], executed: Executed
+) -> SinglePassRecognizer:
+    """Of two parts: `encoder`, uint8 frames of whole clips to features, and `classifier`, in fp32, to logits.
+
+    Raises ValueError when the clip rule or the one temperature does not fit.
+    """
+    encoder, classifier = executed.functions["encoder"], executed.functions["classifier"]
+
+    def logits(clips_THWC: Sequence[Frames]) -> Array:
+        logits_BC: Array = classifier(encoder(np.concatenate(clips_THWC)))
+        return logits_BC
+
+    return SinglePassRecognizer(
+        lambda: logits,
+        title=title,
+        clip_size=(config.num_frames, *config.frame_size),
+        clip_rule=clip_rule,
+        temperatures=temperatures,
+        step_flops=executed.prices.step_flops,
+    )
