@@ -18,7 +18,8 @@ from models.runtime.base import Array
 from video.clip import ClipRule
 
 Logits: TypeAlias = Callable[[Sequence[Frames]], Array]
-"""From at least one checked clip to logits_BC in fp32, without gradients: numpy's array or torch's tensor."""
+"""From at least one checked clip to logits_BC in fp32, without gradients: numpy's array or torch's tensor; or to
+(features_BD as numpy's array, logits_BC)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +30,8 @@ class SinglePassState:
     entropy_nats: float
     step: int = 0
     cube: Cube | None = None
+    features_D: NDArray[np.float32] | None = None
+    """What the logits were made of, where whoever makes them tells it."""
 
 
 class SinglePassRecognizer:
@@ -74,8 +77,19 @@ class SinglePassRecognizer:
             check_clip(clip_THWC, self._clip_size)
         if not clips_THWC:
             return []
-        found = answers(self._logits(clips_THWC), [self._temperature] * len(clips_THWC))
-        return [SinglePassState(probabilities_C, entropy_nats) for probabilities_C, entropy_nats in found]
+        looked = self._logits(clips_THWC)
+        features_BD, logits_BC = looked if isinstance(looked, tuple) else ([None] * len(clips_THWC), looked)
+        found = answers(logits_BC, [self._temperature] * len(clips_THWC))
+        return [
+            SinglePassState(probabilities_C, entropy_nats, features_D=features_D)
+            for features_D, (probabilities_C, entropy_nats) in zip(features_BD, found, strict=True)
+        ]
+
+    def glance_features(self, state: SinglePassState) -> NDArray[np.float32]:
+        """See `models.recognizer.TellsFeatures`. Raises ValueError where whoever makes the logits tells none."""
+        if state.features_D is None:
+            raise ValueError(f"a {self._title} tells no features of its glance, so that it has no open-set score")
+        return state.features_D
 
     def focus(self, states: Sequence[SinglePassState]) -> list[SinglePassState]:
         """Raises ValueError: the answer after the first step is the last."""

@@ -8,6 +8,7 @@ Shape suffixes: B clips, C classes.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.executed import Executed
 from models.mobile_former.config import MobileFormerConfig
@@ -23,9 +24,9 @@ def make_light_recognizer(
     """Of the parts of `models.mobile_former.parts`. ValueError when the clip rule or the one temperature do not fit."""
     encoder, classifier = executed.functions["encoder"], executed.functions["classifier"]
 
-    def logits(clips_THWC: Sequence[Frames]) -> Array:
-        logits_BC: Array = classifier(encoder(np.concatenate(clips_THWC)))
-        return logits_BC
+    def logits(clips_THWC: Sequence[Frames]) -> tuple[NDArray[np.float32], Array]:
+        features_BD: Array = encoder(np.concatenate(clips_THWC))
+        return executed.arrays.to_numpy(features_BD), classifier(features_BD)
 
     return SinglePassRecognizer(
         lambda: logits,

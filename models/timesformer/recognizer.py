@@ -40,6 +40,8 @@ class TimeSformerState:
     cube: Cube | None
     clip_THWC: Frames
     logits_C: Tensor
+    features_D: NDArray[np.float32]
+    """The class token of the latest view."""
 
 
 class TimeSformerRecognizer:
@@ -90,6 +92,10 @@ class TimeSformerRecognizer:
         clips_THWC = [state.clip_THWC for state in states]
         return self._look(clips_THWC, [state.step + 1 for state in states], [state.logits_C for state in states])
 
+    def glance_features(self, state: TimeSformerState) -> NDArray[np.float32]:
+        """See `models.recognizer.TellsFeatures`: the class token of the centre view."""
+        return state.features_D
+
     @torch.inference_mode()
     def _look(
         self, clips_THWC: Sequence[Frames], steps: Sequence[int], before: Sequence[Tensor | None]
@@ -100,7 +106,8 @@ class TimeSformerRecognizer:
         views = [
             clip_THWC[:, :, cube.x : cube.x + cube.width_px] for clip_THWC, cube in zip(clips_THWC, cubes, strict=True)
         ]
-        fresh_BC: Tensor = self._classifier(self._features(torch.from_numpy(np.concatenate(views))))
+        features_BD = self._features(torch.from_numpy(np.concatenate(views)))
+        fresh_BC: Tensor = self._classifier(features_BD)
         sums_BC = torch.stack([new if old is None else old + new for old, new in zip(before, fresh_BC, strict=True)])
         found = answers(sums_BC, [self._temperatures[step] for step in steps])
         return [
@@ -111,6 +118,7 @@ class TimeSformerRecognizer:
                 cube=cube if step else None,
                 clip_THWC=clip_THWC,
                 logits_C=sums_BC[row].clone(),
+                features_D=features_BD[row].cpu().numpy().copy(),
             )
             for row, (step, cube, clip_THWC, (probabilities_C, entropy_nats)) in enumerate(
                 zip(steps, cubes, clips_THWC, found, strict=True)
