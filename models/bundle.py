@@ -16,7 +16,8 @@ from models.calibration import Calibration, calibration_files, read_calibration
 from models.families import find_family
 from models.family import ModelConfig
 from models.listing import read_listing
-from models.open_set import OpenSetScore, open_set_file, read_open_set
+from models.open_set import OpenSetScore
+from models.open_set_file import open_set_file, read_open_set
 from models.prices import Prices, count_prices
 from models.thresholds import BudgetGrid
 from video.clip import ClipRule
@@ -90,6 +91,15 @@ class Bundle:
         )
 
     @property
+    def _told_majority(self) -> str | None:
+        share = self.calibration.majority_share
+        if share is None or not self.calibration.below_majority:
+            return None
+        return (
+            f"right less often than the most frequent class of each source ({share:.1%}): model `auto` never takes it"
+        )
+
+    @property
     def frontier(self) -> tuple[tuple[float, float], ...]:
         """Measured (mean FLOPs per video, accuracy) points, on data used neither for training nor for calibration."""
         spent_K = [sum(self.step_flops[: k + 1]) for k in range(len(self.step_flops))]
@@ -109,7 +119,10 @@ class Bundle:
             ("Intended use", facts.card.intended_use),
             ("Limits", facts.card.limits),
             ("Measured on", measured.data if measured else "nothing yet"),
-            ("Calibrated on", "; ".join(filter(None, (self.calibration.data, self.calibration.warning)))),
+            (
+                "Calibrated on",
+                "; ".join(filter(None, (self.calibration.data, self.calibration.warning, self._told_majority))),
+            ),
             ("Exit rule", self.calibration.told_exit_rule),
             ("Open set", told_open_set(self.manifest.open_set)),
             ("Training data", origin.data),

@@ -111,7 +111,7 @@ class OpenSetFacts(_Strict):
     slope: float
     offset: float
     auroc: float | None = Field(ge=0, le=1)
-    """In-domain clips against real footage of none of the classes that it was not fitted on; None where none was given."""
+    """Clips of the classes against real footage of none that it was not fitted on; None where none was given."""
     auroc_synthetic: float = Field(ge=0, le=1)
     """The same against synthetic footage; other variants of it than it was fitted on."""
     kept: float = Field(ge=0, le=1)
@@ -177,6 +177,8 @@ class CalibrationFile(_Strict):
     exit_rule: Literal["entropy", "entropy_by_label"] = "entropy"
     label_offsets_nats: tuple[tuple[float, ...], ...] | None = None
     """Of the rule entropy_by_label (`models.exit_rules`): a row per step but the last, a number per label."""
+    majority_share: float | None = Field(default=None, ge=0, le=1)
+    """What the most frequent class of each video's source would get right of the set; older bundles have none."""
     grid: tuple[SolvedBudget, ...] = Field(min_length=1)
 
 

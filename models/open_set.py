@@ -4,25 +4,20 @@ Two closed forms, summed. How far the features lie from the nearest class (Mahal
 classes share; Lee et al., NeurIPS 2018) also tells footage of a kind that nobody thought of. A linear discriminant
 against footage of no class tells that kind well. A logistic makes a probability of the sum.
 
-Knows no network: numpy alone. `training.judge.open_set` fits one; a bundle keeps it (`open_set.safetensors`).
+Knows no network: numpy alone. `training.judge.open_set` fits one; `models.open_set_file` keeps it in a bundle.
 
 Shape suffixes: D features of a glance, R directions that are kept of them, C classes, N clips.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
-from models.bundle_format import MANIFEST, OPEN_SET, BundleError, OpenSetFacts, read_bytes
+from models.bundle_format import OpenSetFacts
 
 _LEAST_NORM = 1e-12
 _LEAST_DISTANCE = 1e-9
-_ARRAYS = ("mean_D", "basis_RD", "class_means_CR", "precision_RR", "weight_D")
-_WAY_OUT = "fit it again: fovea fit-open-set"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +39,7 @@ class OpenSetScore:
         if features_D.shape != self.mean_D.shape:
             raise ValueError(
                 f"a glance has features of shape {features_D.shape}, but the open-set score was fitted on "
-                f"{self.mean_D.shape}; {_WAY_OUT}"
+                f"{self.mean_D.shape}; fit it again: fovea fit-open-set"
             )
         if not np.isfinite(features_D).all():
             raise FloatingPointError("features are not finite: the weights or the device are broken")
@@ -56,14 +51,16 @@ class OpenSetScore:
         x_ND = unit_features(features_ND) - self.mean_D
         distance_N = nearest_distance(x_ND @ self.basis_RD.T, self.class_means_CR, self.precision_RR)
         discriminant_N: NDArray[np.float64] = x_ND @ self.weight_D + self.facts.bias
-        return discriminant_N - np.log(distance_N)
+        score_N: NDArray[np.float64] = discriminant_N - np.log(distance_N)
+        return score_N
 
 
 def unit_features(features_ND: NDArray[np.floating]) -> NDArray[np.float64]:
     """Signed square roots (power normalisation: a few large features do not rule), at length 1."""
     roots_ND = np.sign(features_ND) * np.sqrt(np.abs(features_ND.astype(np.float64)))
     norms_N1 = np.linalg.norm(roots_ND, axis=1, keepdims=True)
-    return roots_ND / np.maximum(norms_N1, _LEAST_NORM)
+    unit_ND: NDArray[np.float64] = roots_ND / np.maximum(norms_N1, _LEAST_NORM)
+    return unit_ND
 
 
 def nearest_distance(
@@ -72,35 +69,5 @@ def nearest_distance(
     """Squared Mahalanobis distance to the nearest class, above 0."""
     offset_NCR = z_NR[:, None].astype(np.float64) - class_means_CR[None]
     distance_NC = np.einsum("ncr,rs,ncs->nc", offset_NCR, precision_RR, offset_NCR)
-    return np.maximum(distance_NC.min(axis=1), _LEAST_DISTANCE)
-
-
-def open_set_file(score: OpenSetScore) -> bytes:
-    return save({name: np.ascontiguousarray(getattr(score, name), np.float32) for name in _ARRAYS})
-
-
-def read_open_set(folder: Path, facts: OpenSetFacts | None, num_labels: int) -> OpenSetScore | None:
-    """None where the bundle has none. Raises BundleError."""
-    if facts is None:
-        return None
-    try:
-        arrays = load(read_bytes(folder, OPEN_SET))
-    except SafetensorError as error:
-        raise BundleError(folder, OPEN_SET, str(error), "it must be safetensors", _WAY_OUT) from error
-    found = {name: f"{array.dtype} {list(array.shape)}" for name, array in sorted(arrays.items())}
-    rank, num_features = arrays["basis_RD"].shape if getattr(arrays.get("basis_RD"), "ndim", 0) == 2 else (0, 0)
-    shapes = {
-        "mean_D": [num_features],
-        "basis_RD": [rank, num_features],
-        "class_means_CR": [num_labels, rank],
-        "precision_RR": [rank, rank],
-        "weight_D": [num_features],
-    }
-    if not rank or found != {name: f"float32 {shape}" for name, shape in shapes.items()}:
-        rule = f"it must hold {', '.join(_ARRAYS)} as float32 of matching shapes, with {num_labels} classes"
-        raise BundleError(folder, OPEN_SET, found, rule, _WAY_OUT)
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise BundleError(folder, OPEN_SET, "a number that is not finite", "all must be finite", _WAY_OUT)
-    if facts.slope <= 0:
-        raise BundleError(folder, f"{MANIFEST}.open_set.slope", facts.slope, "it must be above 0", _WAY_OUT)
-    return OpenSetScore(**arrays, facts=facts)
+    least_N: NDArray[np.float64] = np.maximum(distance_NC.min(axis=1), _LEAST_DISTANCE)
+    return least_N

@@ -115,7 +115,7 @@ class ReusesFrames(Protocol):
 
 @runtime_checkable
 class TellsFeatures(Protocol):
-    """A stated capability: what the glance saw as one vector, of which an open-set score is made (`models.open_set`)."""
+    """A stated capability: what the glance saw as one vector, for an open-set score (`models.open_set`)."""
 
     def glance_features(self, state: Any) -> NDArray[np.float32]:
         """features_D of a state that `glance` gave; D is the same for every clip."""

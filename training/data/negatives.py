@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, get_args
 import av
 import numpy as np
 from av.filter import Graph
+from av.filter.context import FilterContext
 from PIL import Image, ImageDraw, ImageFont
 
 Kind: TypeAlias = Literal["black", "test_pattern", "noise", "fractal", "screen"]
@@ -25,7 +26,16 @@ SIZES = ((320, 240), (426, 240), (240, 320))  # 4:3, 16:9, upright
 
 # Sources of libavfilter, each with the filters behind it: "source=options,filter=options".
 _BLACK = ("color=c=black", "color=c=0x101010", "color=c=black,noise=alls=6:allf=t", "color=c=0x000020")
-_PATTERNS = ("testsrc", "smptebars", "testsrc2", "smptehdbars", "rgbtestsrc", "pal100bars", "yuvtestsrc", "colorspectrum")
+_PATTERNS = (
+    "testsrc",
+    "smptebars",
+    "testsrc2",
+    "smptehdbars",
+    "rgbtestsrc",
+    "pal100bars",
+    "yuvtestsrc",
+    "colorspectrum",
+)
 _NOISE = (
     "color=c=gray,noise=alls=100:allf=t",
     "color=c=gray,noise=alls=100:allf=t+u",
@@ -73,15 +83,15 @@ def make_negative(folder: Path, kind: Kind, variant: int) -> Negative:
         folder.mkdir(parents=True, exist_ok=True)
         size = SIZES[variant % len(SIZES)]
         frames = _screen(variant, size) if kind == "screen" else _filtered(_SOURCES[kind][variant], size)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".mp4", delete=False) as file:
-            _write(Path(file.name), frames, size)
-        Path(file.name).replace(path)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+            _write(Path(scratch, path.name), frames, size)
+            Path(scratch, path.name).replace(path)
     return Negative(path, kind)
 
 
 def _filtered(chain: str, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
     graph = Graph()
-    steps = []
+    steps: list[FilterContext] = []
     for step in chain.split(","):
         name, _, options = step.partition("=")
         if not steps:
@@ -107,9 +117,10 @@ def _screen(variant: int, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
     width, height = size[0] * 2, size[1] * 2
     left, top = int(width * rng.uniform(0, 0.25)), int(height * rng.uniform(0, 0.2))
     right, bottom = int(width * rng.uniform(0.8, 1)), int(height * rng.uniform(0.8, 1))
-    font = ImageFont.load_default(size=int(rng.integers(11, 19)))
+    size_px = int(rng.integers(11, 19))
+    font = ImageFont.load_default(size=size_px)
     lines = [_words(rng) for _ in range(120)]
-    step_px, speed_px = int(font.size * 1.5), int(rng.integers(0, 9))
+    step_px, speed_px = int(size_px * 1.5), int(rng.integers(0, 9))
     start_xy, end_xy = rng.uniform(0, 1, 2), rng.uniform(0, 1, 2)
     for number in range(NUM_FRAMES):
         picture = Image.new("RGB", (width, height), desktop)
@@ -130,7 +141,8 @@ def _screen(variant: int, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
         draw.text((left + 12, bottom - step_px), typed + "|" * (number % 2), font=font, fill=ink)
         x, y = (start_xy + (end_xy - start_xy) * number / NUM_FRAMES) * (width, height)
         draw.polygon([(x, y), (x, y + 20), (x + 6, y + 15), (x + 14, y + 14)], fill=(255, 255, 255), outline=(0, 0, 0))
-        yield av.VideoFrame.from_image(picture.resize(size, Image.Resampling.LANCZOS))
+        shown_HWC = np.asarray(picture.resize(size, Image.Resampling.LANCZOS), np.uint8)
+        yield av.VideoFrame.from_ndarray(shown_HWC, format="rgb24")
 
 
 def _words(rng: np.random.Generator) -> str:

@@ -112,9 +112,13 @@ def _fit(
     weight_D, bias = _discriminant(x_ND - mean_D, x_MD - mean_D, _weights(negatives.kinds_M))
     # The distance is told relative to the usual one, so that its logarithm is about 0 in the domain.
     bias += float(np.log(np.median(nearest_distance(z_NR, means_CR, precision_RR))))
-    arrays = (mean_D, basis_RD, means_CR, precision_RR, weight_D)
     return OpenSetScore(
-        *(array.astype(np.float32) for array in arrays), facts=facts.model_copy(update={"bias": float(bias)})
+        mean_D=mean_D.astype(np.float32),
+        basis_RD=basis_RD.astype(np.float32),
+        class_means_CR=means_CR.astype(np.float32),
+        precision_RR=precision_RR.astype(np.float32),
+        weight_D=weight_D.astype(np.float32),
+        facts=facts.model_copy(update={"bias": float(bias)}),
     )
 
 
