@@ -144,6 +144,9 @@ def evaluate(
         Literal["reference", "auto", "torch", "openvino"],
         typer.Option(help="reference: torch in fp32; the others in the precision that serves."),
     ] = "reference",
+    negatives: Annotated[
+        Path | None, typer.Option(help="The footage that fit-open-set was given: measure the open-set score, too.")
+    ] = None,
     cache: Annotated[Path, typer.Option(help="Where decoded clips are kept.")] = CACHE,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores unless told.", min=1)] = None,
 ) -> None:
@@ -166,8 +169,11 @@ def evaluate(
         random_draws=random_draws,
         num_pictures=pictures,
         runtime=config,
+        negatives=negatives,
     )
     _print_result(result)
+    if negatives is not None:
+        _print_open_set(out)
     stderr.print(f"written: {out}")
 
 
@@ -252,6 +258,19 @@ def _print_result(result: "Result") -> None:
         )
     if not result.trained:
         stderr.print("untrained: its accuracies mean nothing", style="yellow")
+
+
+def _print_open_set(out: Path) -> None:
+    from training.judge.open_set_result import OPEN_SET_RESULT, read_open_set_result
+
+    found = read_open_set_result(out / OPEN_SET_RESULT)
+    stderr.print(f"open set: {found.kept:.1%} of {found.videos} clips get a label at threshold {found.threshold:.3f}")
+    table = Table("footage of none of the classes", "clips", "AUROC", "no label", "median in_domain", box=None)
+    for row in found.outside:
+        table.add_row(
+            row.name, str(row.videos), f"{row.auroc:.3f}", f"{row.abstained:.0%}", f"{row.median_in_domain:.3f}"
+        )
+    _print_table(table)
 
 
 def _print_table(table: Table) -> None:

@@ -91,6 +91,11 @@ class Bundle:
         )
 
     @property
+    def below_majority(self) -> bool:
+        """Whether always saying the most frequent class of a video's source is right more often, out of fold."""
+        return self.calibration.below_majority
+
+    @property
     def _told_majority(self) -> str | None:
         share = self.calibration.majority_share
         if share is None or not self.calibration.below_majority:

@@ -241,7 +241,7 @@ def _offer(model: "Model") -> Offer:
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
         label_offsets_nats=bundle.label_offsets_nats,
-        below_majority=bundle.calibration.below_majority,
+        below_majority=bundle.below_majority,
         open_set=None if bundle.open_set is None else _open_set(bundle.open_set.facts),
         # what random weights reach by chance is no measurement of a model
         frontier=tuple(MeasuredPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),

@@ -37,7 +37,7 @@ from training.judge.exit_comparison import default_budget_flops
 from training.judge.observations import Observations
 from training.judge.observe import label_numbers, observe_dataset, readable
 from training.judge.statistics import calibration_error
-from training.open_set import fit as fit_open_set
+from training.open_set import fit_if_possible
 from video.clip import ClipRule
 
 REFERENCE = RuntimeConfig(name="torch", precision="fp32")
@@ -83,7 +83,7 @@ def bundle_run(
     On the videos that the run held out; where it cross-fitted, on all it trained on, each answered by the network
     of the fold that never saw its group.
     `data`: where the run's data lies now, if it has moved. Its val split, if there is one, gives the measured figures.
-    `negatives`: a folder of footage of none of the classes, for the open-set score; without it, synthetic footage alone.
+    `negatives`: footage of none of the classes, for the open-set score; without it, synthetic footage alone.
     Raises ValueError for a run that cannot become a bundle; nothing is left behind then.
     """
     check_name(out, overwrite=replace)
@@ -151,7 +151,7 @@ def bundle_run(
         measured=measure_fresh(seen, fresh, calibration, num_shared_groups(dataset, "val"), root),
     )
     weights = halved(network.state_dict())
-    open_set = fit_open_set(
+    open_set = fit_if_possible(
         family.make_recognizer(network, run.clip, [1.0] * num_exits, make_runtime(runtime)),
         readable(dataset.subset(s for s in dataset.samples if s.split != "val"), store, run.clip),
         run.labels,

@@ -27,7 +27,7 @@ from training.data.groups import num_shared_groups
 from training.judge.calibrate import calibrate, majority_share
 from training.judge.observations import Observations
 from training.judge.observe import observe_dataset, readable
-from training.open_set import fit as fit_open_set
+from training.open_set import fit_if_possible
 
 
 def calibrate_bundle(
@@ -75,7 +75,9 @@ def calibrate_bundle(
     told = f"{describe_videos(seen, data)}, which whoever calibrated says were not trained on"
     majority = majority_share(seen.labels_N, seen.sources_N)
     calibration = calibrate(seen.log_probs_NKC, seen.labels_N, seen.step_flops_K, data=told, majority_share=majority)
-    open_set = fit_open_set(recognizer, readable(to_solve, store, rule), bundle.labels, store, cache, negatives, data)
+    open_set = fit_if_possible(
+        recognizer, readable(to_solve, store, rule), bundle.labels, store, cache, negatives, data
+    )
     validation = [sample for sample in dataset.samples if sample.split == "val"]
     fresh = observed(dataset.subset(validation), "val") if validation else None
     measured = measure_fresh(seen, fresh, calibration, num_shared_groups(dataset, "val"), data)

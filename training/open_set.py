@@ -22,9 +22,10 @@ from models.runtime import RuntimeConfig, make_runtime
 from training.data.dataset import SUFFIXES, Dataset, read_dataset
 from training.data.frames import FrameStore
 from training.data.groups import group_of
-from training.data.negatives import make_negatives
+from training.data.negatives import KINDS, make_negatives
 from training.judge.observe import label_numbers
 from training.judge.open_set import Negatives, fit_open_set
+from training.judge.open_set_result import OpenSetResult, outside_rows
 
 _SYNTHETIC = "negatives-v1"
 LEAST_REAL = 4  # files: half are fitted on, half are measured on
@@ -113,21 +114,64 @@ def fit(
     )
 
 
-def measure(
+def fit_if_possible(
     recognizer: Recognizer[Any],
-    score: OpenSetScore,
-    paths: Sequence[Path],
+    dataset: Dataset,
+    classes_C: Sequence[str],
     store: FrameStore,
-) -> NDArray[np.float64]:
-    """in_domain of every video that can be read."""
-    assert isinstance(recognizer, TellsFeatures), "a bundle with a score has a recognizer that tells features"
-    found = [_features(recognizer, store, path) for path in paths]
-    return np.array([score.in_domain(features_D) for features_D in found if features_D is not None])
+    cache: Path,
+    negatives: Path | None,
+    root: Path,
+) -> OpenSetScore | None:
+    """`fit`; None, too, where nobody gave negatives and the clips are too few or too odd for a score."""
+    try:
+        return fit(recognizer, dataset, classes_C, store, cache, negatives, root)
+    except ValueError:
+        if negatives is not None:
+            raise
+        return None
 
 
-def held_out_negatives(negatives: Path) -> list[Path]:
-    """The files that `fit` does not fit on."""
-    return _videos(negatives)[1::2]
+def evaluate_open_set(
+    recognizer: Recognizer[Any],
+    bundle: Bundle,
+    dataset: Dataset,
+    store: FrameStore,
+    cache: Path,
+    negatives: Path,
+    data: str,
+) -> OpenSetResult:
+    """On the clips of `dataset`, and on the footage that `fit` leaves for measuring. ValueError for a bundle without a
+    score."""
+    score = bundle.open_set
+    if score is None or not isinstance(recognizer, TellsFeatures):
+        raise ValueError(f"{bundle.name} has no open-set score to measure; fovea fit-open-set adds one")
+
+    def in_domain(paths: Sequence[Path]) -> NDArray[np.float64]:
+        found = [_features(recognizer, store, path) for path in paths]
+        return np.array([score.in_domain(features_D) for features_D in found if features_D is not None])
+
+    in_domain_N = in_domain([sample.path for sample in dataset.samples])
+    real = _videos(negatives)[1::2]
+    synthetic = make_negatives(cache / _SYNTHETIC)[1::2]
+    outside = {"all real": in_domain(real)}
+    for name in sorted({path.parent.name for path in real}):
+        outside[name] = in_domain([path for path in real if path.parent.name == name])
+    outside["all synthetic"] = in_domain([one.path for one in synthetic])
+    for kind in KINDS:
+        outside[kind.replace("_", " ")] = in_domain([one.path for one in synthetic if one.kind == kind])
+    threshold = score.facts.threshold
+    return OpenSetResult(
+        model=bundle.name,
+        digest=bundle.digest,
+        fitted_on=score.facts.data,
+        data=data,
+        videos=len(in_domain_N),
+        threshold=threshold,
+        kept=float((in_domain_N >= threshold).mean()),
+        median_in_domain=float(np.median(in_domain_N)),
+        outside=outside_rows(in_domain_N, outside, threshold),
+    )
 
 
 def _videos(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -20,8 +21,8 @@ from PIL import Image, ImageDraw, ImageFont
 Kind: TypeAlias = Literal["black", "test_pattern", "noise", "fractal", "screen"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-FPS = 15
-NUM_FRAMES = 45  # three seconds: a glance looks at eight or so of them
+FPS = 8
+NUM_FRAMES = 24  # three seconds: a glance looks at eight or so of them
 SIZES = ((320, 240), (426, 240), (240, 320))  # 4:3, 16:9, upright
 
 # Sources of libavfilter, each with the filters behind it: "source=options,filter=options".
@@ -45,14 +46,14 @@ _NOISE = (
     "perlin",
 )
 _FRACTALS = (
-    "mandelbrot=end_scale=0.01:end_pts=60",
-    "mandelbrot=start_scale=0.5:end_scale=0.001:end_pts=80:start_x=-0.7436:start_y=-0.1318",
-    "mandelbrot=inner=mincol:end_scale=0.02:end_pts=60:start_x=-1.25:start_y=-0.02",
+    "mandelbrot=maxiter=400:end_scale=0.01:end_pts=30",
+    "mandelbrot=maxiter=400:start_scale=0.5:end_scale=0.001:end_pts=40:start_x=-0.7436:start_y=-0.1318",
+    "mandelbrot=maxiter=400:inner=mincol:end_scale=0.02:end_pts=30:start_x=-1.25:start_y=-0.02",
     "sierpinski=type=carpet",
-    "mandelbrot=start_scale=0.05:end_scale=0.0003:end_pts=120:start_x=-0.1011:start_y=-0.9563",
+    "mandelbrot=maxiter=400:start_scale=0.05:end_scale=0.0003:end_pts=60:start_x=-0.1011:start_y=-0.9563",
     "sierpinski=type=triangle",
 )
-_NUM_SCREENS = 8
+_NUM_SCREENS = 6
 _SOURCES: dict[str, tuple[str, ...]] = {
     "black": _BLACK,
     "test_pattern": _PATTERNS,
@@ -99,7 +100,7 @@ def _filtered(chain: str, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
         steps.append(graph.add(name, options or None))
     steps.append(graph.add("format", "yuv420p"))
     steps.append(graph.add("buffersink"))
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in pairwise(steps):
         before.link_to(after)
     graph.configure()
     for _ in range(NUM_FRAMES):
@@ -113,14 +114,14 @@ def _screen(variant: int, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
     desktop = tuple(int(value) for value in rng.integers(20, 160, 3))
     paper, ink = ((30, 30, 34), (212, 212, 212)) if dark else ((252, 252, 252), (32, 32, 32))
     accents = [tuple(int(value) for value in rng.integers(60, 230, 3)) for _ in range(4)]
-    # Drawn at twice the size and brought down: real screens are read from afar.
-    width, height = size[0] * 2, size[1] * 2
+    # Drawn larger and brought down: real screens are read from afar.
+    width, height = size[0] * 3 // 2, size[1] * 3 // 2
     left, top = int(width * rng.uniform(0, 0.25)), int(height * rng.uniform(0, 0.2))
     right, bottom = int(width * rng.uniform(0.8, 1)), int(height * rng.uniform(0.8, 1))
     size_px = int(rng.integers(11, 19))
     font = ImageFont.load_default(size=size_px)
-    lines = [_words(rng) for _ in range(120)]
-    step_px, speed_px = int(size_px * 1.5), int(rng.integers(0, 9))
+    lines = [_words(rng) for _ in range(60)]
+    step_px, speed_px = int(size_px * 1.5), int(rng.integers(0, 17))
     start_xy, end_xy = rng.uniform(0, 1, 2), rng.uniform(0, 1, 2)
     for number in range(NUM_FRAMES):
         picture = Image.new("RGB", (width, height), desktop)
@@ -141,7 +142,7 @@ def _screen(variant: int, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
         draw.text((left + 12, bottom - step_px), typed + "|" * (number % 2), font=font, fill=ink)
         x, y = (start_xy + (end_xy - start_xy) * number / NUM_FRAMES) * (width, height)
         draw.polygon([(x, y), (x, y + 20), (x + 6, y + 15), (x + 14, y + 14)], fill=(255, 255, 255), outline=(0, 0, 0))
-        shown_HWC = np.asarray(picture.resize(size, Image.Resampling.LANCZOS), np.uint8)
+        shown_HWC = np.asarray(picture.resize(size, Image.Resampling.BOX), np.uint8)
         yield av.VideoFrame.from_ndarray(shown_HWC, format="rgb24")
 
 

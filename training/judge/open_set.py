@@ -45,15 +45,19 @@ def fit_open_set(
     *,
     data: str,
 ) -> OpenSetScore:
-    """Both negatives hold synthetic footage; real footage, if any, is in both. Raises ValueError for too few groups, and
-    for a class without clips."""
+    """Both negatives hold synthetic footage; real footage, if any, is in both.
+
+    Raises ValueError for too few groups, and for a class without clips.
+    """
+    if missing := sorted(set(range(num_classes)) - set(labels_N.tolist())):
+        raise ValueError(f"classes {missing} have no clips to fit an open-set score on; give some")
     folds_N = _folds(groups_N)
     folds_M = np.arange(len(fitted_on.kinds_M)) % (folds_N.max() + 1)
     in_N, out_M = np.zeros(len(features_ND)), np.zeros(len(folds_M))
     test_scores = []
     for fold in range(folds_N.max() + 1):
         rest = fitted_on.take(folds_M != fold)
-        part = _fit(features_ND[folds_N != fold], labels_N[folds_N != fold], num_classes, rest)
+        part = _fit(features_ND[folds_N != fold], labels_N[folds_N != fold], rest)
         in_N[folds_N == fold] = part.scores(features_ND[folds_N == fold])
         if (folds_M == fold).any():
             out_M[folds_M == fold] = part.scores(fitted_on.features_MD[folds_M == fold])
@@ -75,7 +79,7 @@ def fit_open_set(
         auroc_synthetic=auroc(in_N, test_M[~is_real]),
         kept=float((1 / (1 + np.exp(-(slope * in_N + offset))) >= threshold).mean()),
     )
-    return _fit(features_ND, labels_N, num_classes, fitted_on, facts)
+    return _fit(features_ND, labels_N, fitted_on, facts)
 
 
 def auroc(in_N: NDArray[np.floating], out_M: NDArray[np.floating]) -> float:
@@ -93,18 +97,16 @@ _UNSCALED = OpenSetFacts(
 def _fit(
     features_ND: NDArray[np.floating],
     labels_N: NDArray[np.integer],
-    num_classes: int,
     negatives: Negatives,
     facts: OpenSetFacts = _UNSCALED,
 ) -> OpenSetScore:
     x_ND, x_MD = unit_features(features_ND), unit_features(negatives.features_MD)
-    if missing := sorted(set(range(num_classes)) - set(labels_N.tolist())):
-        raise ValueError(f"classes {missing} have no clips to fit an open-set score on; give more clips, or groups")
     mean_D = x_ND.mean(axis=0)
     basis_RD = np.linalg.svd(x_ND - mean_D, full_matrices=False)[2][: min(RANK, len(x_ND) - 1)]
     z_NR = (x_ND - mean_D) @ basis_RD.T
-    means_CR = np.array([z_NR[labels_N == label].mean(axis=0) for label in range(num_classes)])
-    deviation_NR = z_NR - means_CR[labels_N]
+    classes, place_N = np.unique(labels_N, return_inverse=True)  # a fold may lack one
+    means_CR = np.array([z_NR[place_N == place].mean(axis=0) for place in range(len(classes))])
+    deviation_NR = z_NR - means_CR[place_N]
     covariance_RR = deviation_NR.T @ deviation_NR / len(z_NR)
     identity_RR = np.eye(len(basis_RD))
     scale = max(np.trace(covariance_RR) / len(basis_RD), 1e-12)
