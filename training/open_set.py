@@ -41,7 +41,7 @@ def add_open_set(
     out: Path | None = None,
     overwrite: bool = False,
 ) -> Bundle:
-    """Fit the score of the bundle in `folder` on `data`, less its val split, and write the bundle in place, or to `out`.
+    """Fit the score of the bundle in `folder` on `data`, less its val split; write it in place, or to `out`.
 
     Weights, calibration and figures stay. Raises ValueError for labels that the model does not know, for a family that
     tells no features, and for negatives that are none.

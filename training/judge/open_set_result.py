@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from training.judge.open_set import auroc
 
 OPEN_SET_RESULT = "open_set.json"
+_HEAD = (
+    "| footage of none of the classes | clips | AUROC | no label, % | median in_domain |",
+    "|---|---|---|---|---|",
+)
 
 
 class _Strict(BaseModel):
@@ -98,9 +102,7 @@ def open_set_section(results: Sequence[OpenSetResult]) -> str:
         ]
         parts.append(
             f"**{result.model}**: {result.videos} clips of {result.data}, of which {100 * result.kept:.1f} % get a "
-            f"label at the threshold {result.threshold:.3f} (median in_domain {result.median_in_domain:.3f}). Fitted on "
-            f"{result.fitted_on}.\n\n"
-            "| footage of none of the classes | clips | AUROC | no label, % | median in_domain |\n|---|---|---|---|---|\n"
-            + "\n".join(rows)
+            f"label at the threshold {result.threshold:.3f} (median in_domain {result.median_in_domain:.3f}). Fitted "
+            f"on {result.fitted_on}.\n\n" + "\n".join([*_HEAD, *rows])
         )
     return "\n\n".join(parts) + "\n"
