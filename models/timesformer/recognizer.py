@@ -36,6 +36,8 @@ class TimeSformerState:
     cube: Cube | None
     clip_THWC: Frames
     logits_C: Array
+    features_D: NDArray[np.float32]
+    """The class token of the latest view."""
 
 
 class TimeSformerRecognizer:
@@ -82,6 +84,10 @@ class TimeSformerRecognizer:
         clips_THWC = [state.clip_THWC for state in states]
         return self._look(clips_THWC, [state.step + 1 for state in states], [state.logits_C for state in states])
 
+    def glance_features(self, state: TimeSformerState) -> NDArray[np.float32]:
+        """See `models.recognizer.TellsFeatures`: the class token of the centre view."""
+        return state.features_D
+
     def _look(
         self, clips_THWC: Sequence[Frames], steps: Sequence[int], before: Sequence[Array | None]
     ) -> list[TimeSformerState]:
@@ -91,9 +97,11 @@ class TimeSformerRecognizer:
         views = [
             clip_THWC[:, :, cube.x : cube.x + cube.width_px] for clip_THWC, cube in zip(clips_THWC, cubes, strict=True)
         ]
-        fresh_BC = self._classifier(self._features(np.concatenate(views)))
+        features_BD = self._features(np.concatenate(views))
+        fresh_BC = self._classifier(features_BD)
         sums = [new if old is None else old + new for old, new in zip(before, fresh_BC, strict=True)]
         sums_BC = self._arrays.stack(sums)
+        tokens_BD = self._arrays.to_numpy(features_BD)
         found = answers(sums_BC, [self._temperatures[step] for step in steps])
         return [
             TimeSformerState(
@@ -103,6 +111,7 @@ class TimeSformerRecognizer:
                 cube=cube if step else None,
                 clip_THWC=clip_THWC,
                 logits_C=self._arrays.copy(sums_BC[row]),
+                features_D=tokens_BD[row].copy(),
             )
             for row, (step, cube, clip_THWC, (probabilities_C, entropy_nats)) in enumerate(
                 zip(steps, cubes, clips_THWC, found, strict=True)
