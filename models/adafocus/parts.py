@@ -21,7 +21,7 @@ from models.adafocus.recognizer import AdaFocusRecognizer
 from models.adafocus.tube_classifier import TubeClassifier
 from models.answers import check_rule
 from models.backbones.config import num_cells
-from models.checkpoints import load_backbone
+from models.checkpoints import load_backbone, part_of
 from models.executing import execute
 from models.family import Head
 from models.runtime.base import Runtime
@@ -186,5 +186,5 @@ def load_pose(network: AdaFocusV3 | PlacedAdaFocus, tensors: Mapping[str, Tensor
 def load_part(
     part: Literal["glance", "focus"], network: AdaFocusV3 | PlacedAdaFocus, tensors: Mapping[str, Tensor]
 ) -> None:
-    """An image checkpoint of the part's backbone, without its 1000-way head if it has one."""
-    load_backbone(getattr(network, part).backbone, tensors, drop_head=True)
+    """Another project's checkpoint of the part's backbone without its head, or of both networks: see `checkpoints`."""
+    load_backbone(getattr(network, part).backbone, part_of(part, tensors), drop_head=True)

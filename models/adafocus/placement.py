@@ -60,6 +60,11 @@ def key_points(described_BTV: NDArray[np.float32], config: AdaFocusConfig) -> ND
     return described_BTV[:, :, described_BTV.shape[2] - 3 * num_points :].reshape(*rows, num_points, 3)
 
 
+def without_key_points(described_TV: NDArray[np.float32], config: AdaFocusConfig) -> NDArray[np.float32]:
+    """features_TD of described frames."""
+    return described_TV[:, : described_TV.shape[1] - (3 * NUM_KEY_POINTS if config.key_points else 0)]
+
+
 def follow(key_points_TJ3: NDArray[np.float32], frame_size: tuple[int, int]) -> tuple[list[tuple[float, float]], int]:
     """(y, x) of a square window's centre in each frame, and its side, in pixels: the same throughout, since a person
     does not grow, and the median, since key points jump.

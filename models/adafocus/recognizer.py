@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut, place_cubes
-from models.adafocus.placement import cut_windows, key_points, place_by_rule
+from models.adafocus.placement import cut_windows, key_points, place_by_rule, without_key_points
 from models.answers import answers, check_clip, check_rule
 from models.executed import Executed
 from models.recognizer import Cube, Frames, Shared
@@ -111,6 +111,18 @@ class AdaFocusRecognizer:
             )
             for row, (clip_THWC, (probabilities_C, entropy_nats)) in enumerate(zip(clips_THWC, found, strict=True))
         ]
+
+    def glance_features(self, state: AdaFocusState) -> NDArray[np.float32]:
+        """See `models.recognizer.TellsFeatures`: means of the glance's maps over its frames and their cells;
+        of described frames the features, less the key points."""
+        if state.maps_TChw is None:
+            raise ValueError(f"a state at step {state.step} keeps no features of its glance; ask before the first cube")
+        seen = self._arrays.to_numpy(state.maps_TChw)
+        if self._config.placement != "learned":
+            described_D: NDArray[np.float32] = without_key_points(seen, self._config).mean(axis=0)
+            return described_D
+        features_D: NDArray[np.float32] = seen.mean(axis=(0, 2, 3))
+        return features_D
 
     def _glance_maps(self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None]) -> Array:
         """maps_BTChw of the glance's frames (or described_BTV), computed for those that no memory holds."""
