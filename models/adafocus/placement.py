@@ -104,7 +104,7 @@ def resized(image_HWC: Frames, size: tuple[int, int]) -> Frames:
     image = image_HWC.astype(np.float32)
     image = image[rows[0]] + (image[rows[1]] - image[rows[0]]) * rows[2][:, None, None]
     image = image[:, columns[0]] + (image[:, columns[1]] - image[:, columns[0]]) * columns[2][:, None]
-    rounded: Frames = (image + 0.5).astype(np.uint8)
+    rounded: Frames = np.ascontiguousarray((image + 0.5).astype(np.uint8))
     return rounded
 
 

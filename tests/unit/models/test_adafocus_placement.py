@@ -111,4 +111,5 @@ def test_a_cubes_windows_are_cut_at_one_size() -> None:
     cube = Cube.around([Window(1, 0, 3, 20, 20), Window(4, 10, 6, 32, 32)])
     crops = cut_windows(clip_THWC, cube, (32, 32))
     assert crops.shape == (2, 32, 32, 3)
+    assert crops.flags.c_contiguous
     assert np.array_equal(crops[1], clip_THWC[4, 10:42, 6:38])
