@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from service.addresses.policy import AddressPolicy
 from service.api.body.spool import sweep
 from service.api.edge import openapi, problems
 from service.api.edge.guard import Guard
@@ -35,7 +36,6 @@ from service.ledger.redis_ledger import RedisLedger
 from service.ledger.sqlite import SqliteLedger
 from service.metrics import Metrics
 from service.settings import Settings
-from service.streams.address import AddressPolicy
 from service.streams.ingest import Terms
 from service.streams.pool import Pool
 from service.streams.sharing import SharedCameras

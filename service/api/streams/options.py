@@ -9,11 +9,12 @@ from ulid import ULID
 from fovea.errors import InvalidOption
 from fovea.stream_answers import NewStream
 from fovea.words import ErrorClass
+from service.addresses.policy import AddressPolicy, AddressRefused
 from service.api.recognitions.options import flops_option
 from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
 from service.settings import Settings
-from service.streams.address import AddressPolicy, AddressRefused, CameraUrl
+from service.streams.address import CameraUrl
 from service.streams.subscription import Subscription, stride_cells
 
 LEAST_CELL_S = 0.01  # a hundred pictures a second; no camera sends more
