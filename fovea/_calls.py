@@ -18,6 +18,7 @@ from fovea.words import Clock, Decode, Emit
 JSON = "application/json"
 EVENTS = "text/event-stream"
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+API_KEY_VARIABLE = "FOVEA_API_KEY"
 UNNAMED = "video"  # what a video without a file name is called in the form
 
 VideoInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
@@ -114,6 +115,12 @@ def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) 
     """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
     query = {name: str(value) for name, value in options.items() if value is not None}
     return Call("POST", "/v1/recognitions", accept, query, video=video)
+
+
+def authorization(api_key: str | None) -> dict[str, str]:
+    """The header of a key, or of the one in the variable FOVEA_API_KEY; empty where there is none."""
+    key = os.environ.get(API_KEY_VARIABLE) if api_key is None else api_key
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 STREAMS = "/v1/streams"

@@ -19,18 +19,25 @@ from service.api.body.spool import sweep
 from service.api.edge import openapi, problems
 from service.api.edge.guard import Guard
 from service.api.edge.heads import Heads
+from service.api.edge.keyed import Keyed
 from service.api.models import routes as model_routes
 from service.api.operation import health, http_metrics
 from service.api.pages import playground, problem_pages
 from service.api.recognitions import routes as recognition_routes
 from service.api.streams import routes as stream_routes
 from service.api.streams.events import Following
+from service.api.usage import routes as usage_routes
 from service.engine.admission import Admission
 from service.engine.budget import MeasuredPoint, Offer
 from service.engine.engine import Engine
+from service.engine.gate import Gate
 from service.engine.lanes import Lane
 from service.engine.pipeline import Lanes, Pipeline
 from service.engine.scheduler import Scheduler
+from service.keys.quota import Meter
+from service.keys.ring import KeyRing
+from service.keys.spending import Accounts
+from service.keys.usage import Usage
 from service.ledger.base import Ledger, LedgerRefused
 from service.ledger.redis_ledger import RedisLedger
 from service.ledger.sqlite import SqliteLedger
@@ -59,11 +66,12 @@ Loader = Callable[[Settings], Sequence["Model"]]
 def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     """The whole service. `load` replaces the reading of bundles (tests hand in tiny models); it runs in a thread."""
     metrics = Metrics()
+    ring = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            opening = asyncio.create_task(_open(app, stack, settings, metrics, load or load_models))
+            opening = asyncio.create_task(_open(app, stack, settings, metrics, ring, load or load_models))
             try:
                 yield
             finally:
@@ -82,7 +90,9 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.pipeline = None  # filled once the models are loaded
     app.state.supervisor = None  # at the same time
     app.state.following = Following()
+    app.state.accounts = None  # at the same time, or before
     app.state.load_error = None  # filled when they cannot be
+    app.add_middleware(Keyed, ring=ring)  # innermost: what a browser asks beforehand, and HEAD, are answered around it
     app.add_middleware(Heads)  # each is inside of the next
     if settings.allowed_origins:
         app.add_middleware(
@@ -90,12 +100,12 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["X-Request-ID", "Retry-After", "Location"],
+            expose_headers=["X-Request-ID", "Retry-After", "Location", "RateLimit", "RateLimit-Policy"],
         )
     app.add_middleware(Guard, hosts=(settings.host, *settings.allowed_hosts), origins=settings.allowed_origins)
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
     problems.install(app)
-    for part in (recognition_routes, stream_routes, model_routes, health, problem_pages):
+    for part in (recognition_routes, stream_routes, model_routes, usage_routes, health, problem_pages):
         app.include_router(part.router)
     playground.install(app)
     openapi.install(app)
@@ -103,14 +113,22 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
 
 
 async def _open(
-    app: FastAPI, stack: contextlib.AsyncExitStack, settings: Settings, metrics: Metrics, load: Loader
+    app: FastAPI,
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    metrics: Metrics,
+    ring: KeyRing | None,
+    load: Loader,
 ) -> None:
     try:
         if num_swept := await asyncio.to_thread(sweep, settings.spool_dir):
             log.info("removed %d uploads that a killed process left in %s", num_swept, settings.spool_dir)
         ledger = await stack.enter_async_context(open_ledger(settings))
+        accounts = await stack.enter_async_context(open_accounts(settings, metrics, ledger, ring))
+        app.state.accounts = accounts
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
-        app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline, ledger))
+        streams = open_streams(settings, metrics, pipeline, ledger, accounts)
+        app.state.supervisor = await stack.enter_async_context(streams)
         app.state.pipeline = pipeline
         log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))
     except LedgerRefused as error:
@@ -165,6 +183,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             lanes=Lanes(Lane("upload", 1 - settings.camera_share), Lane("camera", settings.camera_share)),
             sandbox=sandbox,
             admission=admission,
+            gate=Gate(num_decoders),
             metrics=metrics,
         )
     finally:
@@ -259,8 +278,24 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
 
 
 @contextlib.asynccontextmanager
+async def open_accounts(
+    settings: Settings, metrics: Metrics, ledger: Ledger, ring: KeyRing | None
+) -> AsyncIterator[Accounts]:
+    """What keys use: limited where replicas share it, counted in the ledger; brought there on the way out."""
+    redis_url = settings.redis_url
+    accounts = Accounts(Meter(None if redis_url is None else redis_url.get_secret_value()), Usage(metrics), ring)
+    counting = asyncio.create_task(accounts.usage.run(ledger.counters()))
+    try:
+        yield accounts
+    finally:
+        await accounts.close()
+        counting.cancel()
+        await asyncio.gather(counting, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
 async def open_streams(
-    settings: Settings, metrics: Metrics, pipeline: Pipeline, ledger: Ledger
+    settings: Settings, metrics: Metrics, pipeline: Pipeline, ledger: Ledger, accounts: Accounts
 ) -> AsyncIterator[Supervisor]:
     """Look after the subscribed cameras with this pipeline; hand them over on the way out."""
     terms = Terms(
@@ -285,6 +320,7 @@ async def open_streams(
         metrics=metrics,
         terms=terms,
         camera_metrics=settings.camera_metrics,
+        accounts=accounts,
         start_process=SharedCameras(
             partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes)
         ).start,

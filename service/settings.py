@@ -20,7 +20,9 @@ from video.clip import VideoLimits
 log = logging.getLogger(__name__)
 
 PREFIX = "FOVEA_"
-NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS", "FOVEA_SERVER"})  # read elsewhere: by the tests, by the client
+NOT_SETTINGS = frozenset(
+    {"FOVEA_STRICT_TESTS", "FOVEA_SERVER", "FOVEA_API_KEY"}
+)  # read elsewhere: by the tests, by the client
 RENAMED = {"FOVEA_MAX_QUEUED_REQUESTS": "FOVEA_MAX_DECODE_PLACES", "FOVEA_THREADS": "FOVEA_NUM_THREADS"}
 
 
@@ -37,6 +39,12 @@ class Settings(BaseSettings):
     """Address to listen on. 127.0.0.1 is this machine alone; 0.0.0.0 every interface (in a container)."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on. 8000; 0 takes any free one."""
+    api_keys_file: Path | None = None
+    """File of the keys that open the service, made by `fovea keys add`: /etc/fovea/keys.json. Read again when it
+    changes. None: no keys, which is refused where `host` is no loopback address, unless `open`."""
+    open: bool = False
+    """Whether everybody who reaches the service may use it though it listens beyond loopback: behind a proxy that asks
+    who comes, or in a network of friends."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names that the service answers to, besides localhost, IP addresses and `host`: fovea.example.org; *: any."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
@@ -207,7 +215,9 @@ class Settings(BaseSettings):
         except ValueError:  # a name
             return True
 
-    @field_validator("bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", mode="after")
+    @field_validator(
+        "bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", "api_keys_file", mode="after"
+    )
     @classmethod
     def _expand_home(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
         if isinstance(value, tuple):
@@ -220,6 +230,15 @@ class Settings(BaseSettings):
         if value is not None and not value.is_dir():
             raise ValueError("must be a folder that exists; make it, or leave the variable out to offer no clips")
         return value
+
+    def check_access(self) -> None:
+        """Raises SettingsError where strangers could use the service, and nobody has said that they may."""
+        if self.listens_beyond_loopback and self.api_keys_file is None and not self.open:
+            raise SettingsError(
+                f"FOVEA_HOST={self.host} lets others reach this service, and it has no keys: make one with `fovea keys "
+                "add NAME --file keys.json` and set FOVEA_API_KEYS_FILE=keys.json; or say FOVEA_OPEN=true, and "
+                "everybody who reaches it may do everything; or listen on 127.0.0.1"
+            )
 
     @property
     def max_queued_flops(self) -> int:

@@ -36,6 +36,7 @@ class Subscription:
     open_timeout_s: float | None = None
     stall_timeout_s: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)  # the client's own
+    owner: str = ""  # the name of the key that subscribed it; empty: none
 
     @property
     def cell_s(self) -> Fraction:

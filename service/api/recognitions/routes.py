@@ -17,7 +17,16 @@ from service.api.body.spool import save, spooled
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
 from service.api.edge.negotiation import preferred
-from service.api.edge.parts import client_of, metrics_of, pipeline_of, request_id_of, settings_of
+from service.api.edge.parts import (
+    client_of,
+    key_of,
+    metrics_of,
+    pipeline_of,
+    request_id_of,
+    settings_of,
+    spending_of,
+    tell_standings,
+)
 from service.api.edge.problems import refusals
 from service.api.operation.accounting import Account
 from service.api.recognitions.answers import recognition_answer
@@ -89,9 +98,12 @@ async def recognize(request: Request) -> Response:
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
     with ExitStack() as held:
-        account = held.enter_context(Account(metrics_of(request), request_id, client_of(request)))
+        key = key_of(request)
+        told_key = None if key is None else key.name
+        account = held.enter_context(Account(metrics_of(request), request_id, client_of(request), told_key))
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
         pipeline = pipeline_of(request)
+        spending = held.enter_context(spending_of(request))
         query = request.query_params.multi_items()
         parse_options(query, ceilings)  # before a byte of the body is read
         upload = open_upload(
@@ -102,20 +114,26 @@ async def recognize(request: Request) -> Response:
         )
         given = [*query, *await upload.fields()]
         plan = pipeline.plan(parse_options(given, ceilings))
-        account.model = plan.model
-        ticket = held.enter_context(pipeline.admit(plan))
+        account.model = spending.model = plan.model
+        await spending.reserve(plan.most_flops)
+        tell_standings(request, spending)
+        ticket = held.enter_context(pipeline.admit(plan, spending.owner, spending.spend))
         with spooled(settings.spool_dir) as path:
             upload_s = await save(upload.video(), path)
             if later := await upload.later_fields():
                 plan = pipeline.plan(parse_options([*given, *later], ceilings))
-                account.model = plan.model
+                account.model = spending.model = plan.model
+                await spending.reserve(plan.most_flops)
                 ticket.reserve(plan.most_flops)
             decoded = await unless_client_leaves(request, pipeline.decode(path, plan, ticket, upload_s))
         if media_type == sse.MEDIA_TYPE:
-            told = events(pipeline, decoded, account, request_id)
+            told = events(pipeline, decoded, account, spending, request_id)
             return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
         recognition = await unless_client_leaves(request, _last(pipeline, decoded))
         account.answered(recognition)
+        spending.answered()
+        await spending.settle()
+        tell_standings(request, spending)
         answer = recognition_answer(recognition, pipeline.offer(plan.model))
         return Response(answer.model_dump_json(), media_type=JSON)
 

@@ -29,8 +29,13 @@ def parse_new_stream(body: bytes) -> NewStream:
         raise InvalidOption(f"{'; '.join(told)}; the options are: {', '.join(NewStream.model_fields)}") from None
 
 
-async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, policy: AddressPolicy) -> Subscription:
-    """Everything settled and checked. Raises InvalidOption, UnknownModel, BudgetTooSmall."""
+async def settle(
+    asked: NewStream, pipeline: Pipeline, settings: Settings, policy: AddressPolicy, owner: str = ""
+) -> Subscription:
+    """Everything settled and checked. Raises InvalidOption, UnknownModel, BudgetTooSmall.
+
+    `owner`: the name of the key that asks.
+    """
     url = CameraUrl.parse(asked.url)
     plan = pipeline.plan(
         RecognitionOptions(
@@ -68,6 +73,7 @@ async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, polic
         created_s=time.time(),
         name=asked.name,
         labels=asked.labels,
+        owner=owner,
     )
 
 
