@@ -6,6 +6,7 @@ FoveaError
 │   ├── UnknownModel          no bundle of that name (or none for that task)
 │   ├── UnknownStream         no stream of that id, or it is deleted
 │   ├── BudgetTooSmall        less than the cheapest answer costs
+│   ├── UrlNotFetched         what the body names could not be had from there
 │   └── InvalidUpload         the body does not hold one video: empty, none, or two of them
 │       └── MalformedUpload   the body breaks the rules of its own format, or breaks off
 ├── UnsupportedMediaType      the body is not something Fovea reads
@@ -116,6 +117,15 @@ class BudgetTooSmall(InvalidRequest):
             option=option,
             least_gflops=least_gflops,
         )
+
+
+class UrlNotFetched(InvalidRequest):
+    slug = "url-not-fetched"
+    title = "The video could not be fetched"
+    advice = (
+        "See whether the URL answers to whoever asks, at once and with the video itself; a presigned one may have "
+        "expired. Or send the video in the request."
+    )
 
 
 class InvalidUpload(InvalidRequest):

@@ -34,6 +34,8 @@ from service.engine.gate import Gate
 from service.engine.lanes import Lane
 from service.engine.pipeline import Lanes, Pipeline
 from service.engine.scheduler import Scheduler
+from service.fetch.fetcher import Fetcher
+from service.fetch.web import FetchLimits
 from service.keys.quota import Meter
 from service.keys.ring import KeyRing
 from service.keys.spending import Accounts
@@ -90,6 +92,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.pipeline = None  # filled once the models are loaded
     app.state.supervisor = None  # at the same time
     app.state.following = Following()
+    app.state.fetcher = make_fetcher(settings)
     app.state.accounts = None  # at the same time, or before
     app.state.load_error = None  # filled when they cannot be
     app.add_middleware(Keyed, ring=ring)  # innermost: what a browser asks beforehand, and HEAD, are answered around it
@@ -275,6 +278,24 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         yield ledger
     finally:
         await ledger.close()
+
+
+def make_fetcher(settings: Settings) -> Fetcher:
+    """Private networks have to be named, also where the service listens on loopback alone: a URL comes from anybody."""
+    return Fetcher(
+        policy=AddressPolicy(
+            settings.url_allowed_networks, settings.url_ports, private=False, kind="videos", prefix="FOVEA_URL"
+        ),
+        limits=FetchLimits(
+            max_bytes=settings.max_upload_bytes,
+            timeout_s=settings.upload_timeout_s,
+            silence_s=settings.url_silence_s,
+            min_bytes_per_s=settings.min_upload_bytes_per_s,
+        ),
+        http=settings.url_http,
+        buckets=settings.url_s3_buckets,
+        ca_file=settings.url_ca_file,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -97,6 +97,20 @@ class Settings(BaseSettings):
     spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     """Where uploads lie while they are decoded: at most max_decode_places x max_upload_bytes, 16 GiB by default."""
 
+    url_http: bool = False
+    """Whether videos are fetched over plain http, too: {"url": "http://..."}. Anybody on the way could change them."""
+    url_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks that videos may be fetched from though they would be refused: private ones, 10.20.0.0/16."""
+    url_ports: Annotated[tuple[tuple[int, int], ...], NoDecode] = ((80, 80), (443, 443))
+    """Ports that videos may be fetched from, and ranges of them, separated by commas: 80,443,8000-8999."""
+    url_silence_s: float = Field(default=10.0, gt=0)
+    """Seconds that a server may take for a connection, or be silent. All of a fetch takes upload_timeout_s at most."""
+    url_ca_file: Path | None = None
+    """Certificate authorities (PEM) for https:// beside the system's."""
+    url_s3_buckets: Annotated[tuple[str, ...], NoDecode] = ()
+    """Buckets that s3://bucket/key is fetched from, separated by commas: videos,clips. Whoever may recognise may read
+    all that is in them. Where S3 is: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and the like."""
+
     max_duration_s: float = Field(default=600.0, gt=0)
     """Length of a video. 600 is ten minutes."""
     max_frame_pixels: int = Field(default=3840 * 2160, ge=1)
@@ -185,12 +199,19 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(path for path in value.split(os.pathsep) if path) if isinstance(value, str) else value
 
-    @field_validator("stream_allowed_networks", "allowed_hosts", "allowed_origins", mode="before")
+    @field_validator(
+        "stream_allowed_networks",
+        "url_allowed_networks",
+        "url_s3_buckets",
+        "allowed_hosts",
+        "allowed_origins",
+        mode="before",
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("stream_ports", mode="before")
+    @field_validator("stream_ports", "url_ports", mode="before")
     @classmethod
     def _split_ports(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -198,7 +219,7 @@ class Settings(BaseSettings):
         ranges = [part.partition("-") for part in value.split(",") if part.strip()]
         return tuple((first, last if dash else first) for first, dash, last in ranges)
 
-    @field_validator("stream_ports", mode="after")
+    @field_validator("stream_ports", "url_ports", mode="after")
     @classmethod
     def _check_ports(cls, value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
         for first, last in value:

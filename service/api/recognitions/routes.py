@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 
 from fovea.answers import RecognitionAnswer
 from fovea.errors import RequestCancelled
+from service.api.body.by_url import UrlUpload
 from service.api.body.multipart import VIDEO
 from service.api.body.spool import save, spooled
 from service.api.body.uploads import open_upload
@@ -46,6 +47,18 @@ _FORM = {
     # Options may be fields, too; described twice, what is made of this description would send two values of each.
     "properties": {VIDEO: {"type": "string", "format": "binary", "description": "The file."}},
 }
+_URL = {
+    "type": "object",
+    "required": ["url"],
+    "properties": {
+        "url": {
+            "type": "string",
+            "description": "Where the video is: https://, or s3://bucket/key where the operator has named the bucket. "
+            "The service fetches it. Options may stand beside it.",
+            "examples": ["https://example.org/clip.mp4"],
+        }
+    },
+}
 _RAW = {"schema": {"type": "string", "format": "binary"}}
 _OPENAPI: dict[str, Any] = {
     "parameters": [
@@ -57,7 +70,12 @@ _OPENAPI: dict[str, Any] = {
         "required": True,
         "description": "A form with the file, or the video itself. In a form, each option of the query may be a field "
         "instead; those before the file are checked before it is read.",
-        "content": {"multipart/form-data": {"schema": _FORM}, "video/*": _RAW, "application/octet-stream": _RAW},
+        "content": {
+            "multipart/form-data": {"schema": _FORM},
+            "application/json": {"schema": _URL},
+            "video/*": _RAW,
+            "application/octet-stream": _RAW,
+        },
     },
 }
 
@@ -119,7 +137,9 @@ async def recognize(request: Request) -> Response:
         tell_standings(request, spending)
         ticket = held.enter_context(pipeline.admit(plan, spending.owner, spending.spend))
         with spooled(settings.spool_dir) as path:
-            upload_s = await save(upload.video(), path)
+            saving = save(upload.video(), path)
+            is_fetched = isinstance(upload, UrlUpload)  # all of the body is read: only then can the end be listened for
+            upload_s = await (unless_client_leaves(request, saving) if is_fetched else saving)
             if later := await upload.later_fields():
                 plan = pipeline.plan(parse_options([*given, *later], ceilings))
                 account.model = spending.model = plan.model
