@@ -23,7 +23,10 @@ async def ask_here(options: RecognitionOptions) -> AsyncIterator[Ask]:
 
     settings = Settings.read()
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
-    parsed = parse_options([(name, str(value)) for name, value in options.items()], ceilings)
+    parsed = parse_options(
+        [(name, ",".join(value) if isinstance(value, list) else str(value)) for name, value in options.items()],
+        ceilings,
+    )
     async with open_pipeline(settings, Metrics()) as pipeline:
 
         async def ask(path: Path) -> RecognitionAnswer:

@@ -1,10 +1,11 @@
 """What is asked of a service, as values: both clients send these. Knows no socket and no answer."""
 
 import os
+import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -19,10 +20,11 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 API_KEY_VARIABLE = "FOVEA_API_KEY"
+URL = re.compile(r"(https?|s3)://", re.I)
 UNNAMED = "video"  # what a video without a file name is called in the form
 
 VideoInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
-"""A path, the bytes themselves, or an open binary file."""
+"""A path, the bytes themselves, an open binary file, or a URL (https://..., s3://...) that the service fetches."""
 
 
 class RecognitionOptions(TypedDict, total=False):
@@ -34,6 +36,7 @@ class RecognitionOptions(TypedDict, total=False):
     max_gflops: float
     deadline_ms: int
     top_k: int
+    labels: Sequence[str]
 
 
 class StreamOptions(TypedDict, total=False):
@@ -113,8 +116,14 @@ def _readable(video: VideoInput | None) -> Iterator[dict[str, tuple[str, BinaryI
 
 def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) -> Call:
     """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
-    query = {name: str(value) for name, value in options.items() if value is not None}
+    query = {name: _written(value) for name, value in options.items() if value is not None}
+    if isinstance(video, str) and URL.match(video):
+        return Call("POST", "/v1/recognitions", accept, query, json={"url": video})
     return Call("POST", "/v1/recognitions", accept, query, video=video)
+
+
+def _written(value: object) -> str:
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def authorization(api_key: str | None) -> dict[str, str]:

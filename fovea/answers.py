@@ -188,6 +188,12 @@ class ModelList(Value):
     models: list[ModelSummary]
 
 
+class RecognitionList(Value):
+    """What several videos of one request came to, in their order."""
+
+    recognitions: list[RecognitionAnswer | Problem]
+
+
 class KeyUsage(Value):
     """What one key used of one model."""
 

@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     """Bytes of a request body. 256 MiB is about 7 minutes of 5 Mbit/s video."""
     upload_timeout_s: float = Field(default=120.0, gt=0)
     """Seconds from a request's start to its body's last byte. 256 MiB in 120 s needs 18 Mbit/s."""
+    max_files: int = Field(default=16, ge=1)
+    """Videos of one request. 16; all together they have max_upload_bytes at most."""
     min_upload_bytes_per_s: int = Field(default=4096, ge=0)
     """Mean rate that a body must keep after its first 10 s. 4096 is a 32 kbit/s line; 0: no bound."""
     spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))

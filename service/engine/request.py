@@ -35,6 +35,7 @@ class Plan:
     top_k: int
     max_entropy_nats: float = math.inf  # ln of the number of labels: no answer is less sure
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()
+    labels: tuple[str, ...] = ()  # those that may be told; none: all
 
     @property
     def most_flops(self) -> int:

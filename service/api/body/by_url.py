@@ -45,6 +45,9 @@ class UrlUpload:
     async def later_fields(self) -> list[tuple[str, str]]:
         return []
 
+    async def until_next_video(self) -> tuple[list[tuple[str, str]], bool]:
+        return [], False
+
 
 def _text(name: str, value: object) -> str:
     if isinstance(value, bool):

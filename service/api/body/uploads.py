@@ -27,7 +27,11 @@ class Upload(Protocol):
         ...
 
     async def later_fields(self) -> list[tuple[str, str]]:
-        """The form fields after the video, to the end of the body."""
+        """The form fields after the video, to the end of the body. Raises InvalidUpload where another video follows."""
+        ...
+
+    async def until_next_video(self) -> tuple[list[tuple[str, str]], bool]:
+        """The form fields after the video, and whether another one follows: then `video` gives that."""
         ...
 
 
@@ -46,6 +50,9 @@ class RawUpload:
 
     async def later_fields(self) -> list[tuple[str, str]]:
         return []
+
+    async def until_next_video(self) -> tuple[list[tuple[str, str]], bool]:
+        return [], False
 
 
 def open_upload(request: Request, *, max_bytes: int, timeout_s: float, min_bytes_per_s: int = 0) -> Upload:

@@ -35,7 +35,7 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
         task=offer.task,
         trained=offer.trained,
         calibrated=offer.scores_calibrated,
-        predictions=predictions(last.probabilities_C, offer.labels, plan.top_k),
+        predictions=predictions(last.probabilities_C, offer.labels, plan.top_k, plan.labels),
         exit=Exit(reason=recognition.exit_reason, step=last.step, entropy_nats=round(last.entropy_nats, 6)),
         compute=Compute(
             budget_gflops=plan.budget_flops / 1e9,
@@ -65,17 +65,22 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
     )
 
 
-def step_event(step: Step, spent_flops: int, clip: Clip, offer: Offer, top_k: int) -> StepEvent:
+def step_event(
+    step: Step, spent_flops: int, clip: Clip, offer: Offer, top_k: int, only: Sequence[str] = ()
+) -> StepEvent:
     return StepEvent(
         **dict(_step_taken(step, clip, offer)),
         spent_gflops=spent_flops / 1e9,
-        predictions=predictions(step.probabilities_C, offer.labels, top_k),
+        predictions=predictions(step.probabilities_C, offer.labels, top_k, only),
     )
 
 
-def predictions(probabilities_C: NDArray[np.float32], labels: Sequence[str], top_k: int) -> list[Prediction]:
-    """The likeliest labels, likeliest first; of equals, the one that comes first in the list."""
-    order = np.argsort(-probabilities_C, kind="stable")[:top_k]
+def predictions(
+    probabilities_C: NDArray[np.float32], labels: Sequence[str], top_k: int, only: Sequence[str] = ()
+) -> list[Prediction]:
+    """The likeliest labels, of `only` where there are any, likeliest first; of equals, the first in the list."""
+    ranked = np.argsort(-probabilities_C, kind="stable")
+    order = [i for i in ranked if labels[i] in only][:top_k] if only else ranked[:top_k]
     return [Prediction(label=labels[i], score=round(float(probabilities_C[i]), 6)) for i in order]
 
 

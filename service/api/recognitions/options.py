@@ -49,6 +49,11 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
         5000,
     ),
     "top_k": ({"type": "integer", "minimum": 1, "default": 5}, "How many labels to give.", 5),
+    "labels": (
+        {"type": "string"},
+        "Labels that may be given, separated by commas; absent: all. Scores stay what they are among all labels.",
+        None,
+    ),
 }
 
 
@@ -68,6 +73,7 @@ def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> Recog
         "max_flops": flops_option("max_gflops", values),
         "deadline_ms": _count("deadline_ms", values, ceilings.deadline_ms),
         "top_k": _count("top_k", values, ceilings.top_k),
+        "labels": _labels("labels", values),
     }
     return RecognitionOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
@@ -98,6 +104,16 @@ def _name(name: str, values: Mapping[str, str]) -> str | None:
     if text is not None and not (0 < len(text) <= MAX_NAME and text.isprintable()):
         raise _broken(name, text, f"must be a name of 1 to {MAX_NAME} printable characters, or be left out")
     return text
+
+
+def _labels(name: str, values: Mapping[str, str]) -> tuple[str, ...] | None:
+    text = values.get(name)
+    if text is None:
+        return None
+    labels = tuple(dict.fromkeys(label.strip() for label in text.split(",")))
+    if not all(0 < len(label) <= MAX_NAME and label.isprintable() for label in labels):
+        raise _broken(name, text, "must be labels separated by commas, such as tennis_serve,tennis_smash")
+    return labels
 
 
 def _decimal(text: str) -> Decimal | None:

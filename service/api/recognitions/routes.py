@@ -3,18 +3,14 @@
 Everything that can be refused is refused before the video is read: options, budget, room.
 """
 
-import asyncio
-from collections.abc import Coroutine
 from contextlib import ExitStack, aclosing
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from fovea.answers import RecognitionAnswer
-from fovea.errors import RequestCancelled
-from service.api.body.by_url import UrlUpload
+from fovea.answers import RecognitionAnswer, RecognitionList
 from service.api.body.multipart import VIDEO
-from service.api.body.spool import save, spooled
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
 from service.api.edge.negotiation import preferred
@@ -33,12 +29,12 @@ from service.api.operation.accounting import Account
 from service.api.recognitions.answers import recognition_answer
 from service.api.recognitions.events import events
 from service.api.recognitions.options import OPTIONS, Ceilings, parse_options
+from service.api.recognitions.several import recognize_several
+from service.api.recognitions.spooling import spool_all, unless_client_leaves
 from service.engine.pipeline import Decoded, Pipeline
 from service.engine.request import Recognition
 
 JSON = "application/json"
-T = TypeVar("T")
-
 router = APIRouter(tags=["recognitions"])
 
 _FORM = {
@@ -87,7 +83,7 @@ _EVENTS_EXAMPLE = (
 
 @router.post(
     "/v1/recognitions",
-    response_model=RecognitionAnswer,
+    response_model=RecognitionAnswer | RecognitionList,
     summary="Recognise what happens in a video",
     openapi_extra=_OPENAPI,
     responses={
@@ -111,14 +107,16 @@ _EVENTS_EXAMPLE = (
 async def recognize(request: Request) -> Response:
     """Post a video as the form part `video`, or as the whole body; options in the query or as form fields.
 
-    With `Accept: text/event-stream` each step arrives as it is taken.
+    With `Accept: text/event-stream` each step arrives as it is taken. A form with several parts `video` is answered by
+    a list, `recognitions`, in their order: each an answer, or the problem that there was with that video.
     """
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
     with ExitStack() as held:
         key = key_of(request)
         told_key = None if key is None else key.name
-        account = held.enter_context(Account(metrics_of(request), request_id, client_of(request), told_key))
+        new_account = partial(Account, metrics_of(request), request_id, client_of(request), told_key)
+        account = held.enter_context(new_account())
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
         pipeline = pipeline_of(request)
         spending = held.enter_context(spending_of(request))
@@ -136,16 +134,23 @@ async def recognize(request: Request) -> Response:
         await spending.reserve(plan.most_flops)
         tell_standings(request, spending)
         ticket = held.enter_context(pipeline.admit(plan, spending.owner, spending.spend))
-        with spooled(settings.spool_dir) as path:
-            saving = save(upload.video(), path)
-            is_fetched = isinstance(upload, UrlUpload)  # all of the body is read: only then can the end be listened for
-            upload_s = await (unless_client_leaves(request, saving) if is_fetched else saving)
-            if later := await upload.later_fields():
+        with ExitStack() as spool:
+            most = settings.max_files if media_type == JSON else 1
+            videos, later = await spool_all(request, upload, spool, settings.spool_dir, most)
+            if later:
                 plan = pipeline.plan(parse_options([*given, *later], ceilings))
                 account.model = spending.model = plan.model
                 await spending.reserve(plan.most_flops)
                 ticket.reserve(plan.most_flops)
-            decoded = await unless_client_leaves(request, pipeline.decode(path, plan, ticket, upload_s))
+            if len(videos) > 1:
+                asked = recognize_several(pipeline, videos, plan, (account, ticket), spending, new_account, request_id)
+                answers = await unless_client_leaves(request, asked)
+                await spending.settle()
+                tell_standings(request, spending)
+                return Response(answers.model_dump_json(), media_type=JSON)
+            decoded = await unless_client_leaves(
+                request, pipeline.decode(videos[0].path, plan, ticket, videos[0].upload_s)
+            )
         if media_type == sse.MEDIA_TYPE:
             told = events(pipeline, decoded, account, spending, request_id)
             return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
@@ -164,26 +169,3 @@ async def _last(pipeline: Pipeline, decoded: Decoded) -> Recognition:
             if isinstance(item, Recognition):
                 return item
     raise AssertionError("the pipeline ended without an answer")
-
-
-async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`; cancel it when the client closes the connection. Raises RequestCancelled then.
-
-    The request's body must have been read to its end.
-    """
-    task = asyncio.create_task(work)
-    leaving = asyncio.create_task(_disconnected(request))
-    try:
-        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise RequestCancelled.before_answer()
-        return task.result()
-    finally:
-        task.cancel()
-        leaving.cancel()
-        await asyncio.gather(task, leaving, return_exceptions=True)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
