@@ -31,6 +31,7 @@ class Lanes:
 
     uploads: Lane
     cameras: Lane
+    timelines: Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Pipeline:
         self.admission = admission
         self._offers = {offer.name: offer for offer in offers}
         self._engine = engine
-        self._lanes = lanes
+        self.lanes = lanes
         self._sandbox = sandbox
         self._metrics = metrics
         self._least_first_result_s: float | None = None  # the fastest glance seen, from the end of its upload
@@ -113,7 +114,7 @@ class Pipeline:
             ticket.decoded()
         decode_s = time.monotonic() - started_s
         self._metrics.decode_seconds.observe(decode_s)
-        return Decoded(plan, ticket, clip, started_s, upload_s, decode_s, self._lanes.uploads)
+        return Decoded(plan, ticket, clip, started_s, upload_s, decode_s, self.lanes.uploads)
 
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
@@ -141,7 +142,7 @@ class Pipeline:
                 event, now_s = await events.get()
                 match event:
                     case Step():
-                        if event.step == 0 and decoded.lane == self._lanes.uploads:
+                        if event.step == 0 and decoded.lane == self.lanes.uploads:
                             self._note_first_result(now_s - decoded.started_s)
                         yield event
                     case ExitReason():
@@ -156,10 +157,13 @@ class Pipeline:
         finally:
             request.cancelled = True
 
-    async def look(self, plan: Plan, clip: Clip, shared: Shared) -> Recognition:
-        """A camera's window to answer. `shared` says which frames the windows before it have shown already."""
+    async def look(self, plan: Plan, clip: Clip, shared: Shared, *, lane: Lane | None = None) -> Recognition:
+        """A camera's window to answer, or another's whose `lane` it is.
+
+        `shared` says which frames the windows before it have shown already.
+        """
         started_s = time.monotonic()
-        decoded = Decoded(plan, None, clip, started_s, 0.0, 0.0, self._lanes.cameras, shared)
+        decoded = Decoded(plan, None, clip, started_s, 0.0, 0.0, lane or self.lanes.cameras, shared)
         async with aclosing(self.run(decoded)) as events:
             async for event in events:
                 if isinstance(event, Recognition):

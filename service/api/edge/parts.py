@@ -7,6 +7,7 @@ from service.engine.pipeline import Pipeline
 from service.metrics import Metrics
 from service.settings import Settings
 from service.streams.supervisor import Supervisor
+from service.timelines.timelines import Timelines
 
 
 def settings_of(request: Request) -> Settings:
@@ -34,6 +35,13 @@ def supervisor_of(request: Request) -> Supervisor:
     pipeline_of(request)
     supervisor: Supervisor = request.app.state.supervisor
     return supervisor
+
+
+def timelines_of(request: Request) -> Timelines:
+    """What makes timelines, once the models are loaded. Raises as `pipeline_of`."""
+    pipeline_of(request)
+    timelines: Timelines = request.app.state.timelines
+    return timelines
 
 
 def request_id_of(request: Request) -> str:
