@@ -35,6 +35,23 @@ class RecognitionOptions(TypedDict, total=False):
     top_k: int
 
 
+class TimelineOptions(TypedDict, total=False):
+    """Options of a timeline, as the API names them; what is left out, the service decides."""
+
+    model: str
+    task: str
+    budget_gflops: float
+    budget_gflops_per_s: float
+    max_gflops: float
+    deadline_ms: int
+    top_k: int
+    window_s: float
+    stride_s: float
+    min_score: float
+    merge: bool
+    decode: Decode | Literal["auto", "all", "keyframes"]
+
+
 class StreamOptions(TypedDict, total=False):
     """Options of a subscription besides its address; see `fovea.stream_answers.NewStream`."""
 
@@ -114,6 +131,16 @@ def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) 
     """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
     query = {name: str(value) for name, value in options.items() if value is not None}
     return Call("POST", "/v1/recognitions", accept, query, video=video)
+
+
+def timeline(video: VideoInput, options: TimelineOptions) -> Call:
+    """`POST /v1/timelines`, for its events: the connection is never silent for long, however long the video is."""
+    query = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in options.items()
+        if value is not None
+    }
+    return Call("POST", "/v1/timelines", EVENTS, query, video=video)
 
 
 STREAMS = "/v1/streams"

@@ -27,7 +27,7 @@ class Segment(Value):
     windows: int = Field(description="How many it was made of.", examples=[5])
 
 
-class ProgressEvent(Value):
+class TimelineProgress(Value):
     """Data of an event-stream's `progress`: how far it is."""
 
     done_s: float = Field(description="Of the video.", examples=[300.0])
@@ -36,7 +36,7 @@ class ProgressEvent(Value):
     segments: int = Field(description="Told so far.", examples=[31])
 
 
-class CurvePoint(Value):
+class TimelinePoint(Value):
     """A window, or a few in a row: of a long video at most 2000 points are told."""
 
     time_s: float = Field(description="The middle of what it stands for.", examples=[13.0])
@@ -102,7 +102,7 @@ class TimelineAnswer(Value):
     stride_s: float = Field(description="As it was: a whole number of the window's frames.", examples=[1.0])
     min_score: float = Field(examples=[0.5])
     segments: list[Segment]
-    curve: list[CurvePoint]
+    curve: list[TimelinePoint]
     end: TimelineEnd
     compute: TimelineCompute
     video: TimelineVideo

@@ -5,6 +5,7 @@ before, the window says what the one before said. Where something changes, the f
 are decoded, and the model looks as closely as the budget allows.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +24,8 @@ from video.file.cells import FileFacts
 
 QUIET_WINDOWS = 2  # in a row, before full decoding sleeps: a file can be sought, so nothing is lost by waking late
 LEAST_KEYFRAMES = 1  # in a window: what lasts as long as a window is not passed by
+
+MAX_AHEAD_WINDOWS = 4  # that keyframes are read ahead
 
 
 @dataclass(slots=True)
@@ -55,10 +58,8 @@ class Looker:
             max_quiet_windows=QUIET_WINDOWS,
         )
         self._scouts = decode is Decode.AUTO and self._attention.is_enough(facts.keyframe_interval_s)
-        self._keyframes = Reel(process, "keyframes", grid.cell_s, grid.num_frames)
-        self._closely = (
-            self._keyframes if decode is Decode.KEYFRAMES else Reel(process, "all", grid.cell_s, grid.num_frames)
-        )
+        self._keyframes_alone = decode is Decode.KEYFRAMES
+        self._reel = Reel(process, grid.cell_s, grid.num_frames, cells_ahead=_cells_ahead(grid, facts))
         self._scouted, self._closer = _View(), _View()
         self._latest: Recognition | None = None  # what the latest window said
         self.looks = Looks()
@@ -80,11 +81,12 @@ class Looker:
 
     async def _scout(self, first: int) -> Recognition | None:
         """What a glance at keyframes says; None where it cannot be paid for."""
-        window = await self._keyframes.window(first)
+        window = await self._reel.scout(first, self._grid.num_cells)
         return None if window is None else await self._recognise(window, self._scout_plan, self._scouted)
 
     async def _look_closely(self, first: int) -> Recognition | None:
-        window = await self._closely.window(first)
+        reel = self._reel
+        window = await (reel.scout(first, self._grid.num_cells) if self._keyframes_alone else reel.look(first))
         if window is None:
             return None
         return await self._recognise(window, self._plan.look, self._closer)
@@ -153,6 +155,12 @@ class Looker:
     def _note(self, how: str) -> None:
         """`how`: the name of a count of `Looks`."""
         self.looks = replace(self.looks, windows=self.looks.windows + 1, **{how: getattr(self.looks, how) + 1})
+
+
+def _cells_ahead(grid: WindowGrid, facts: FileFacts) -> int:
+    """As far as the next keyframe usually is."""
+    interval_s = facts.keyframe_interval_s or 0.0
+    return min(MAX_AHEAD_WINDOWS * grid.num_frames, math.ceil(1.5 * interval_s / float(grid.cell_s)) + 1)
 
 
 def _rate(plan: TimelinePlan, facts: FileFacts) -> float | None:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from fovea.answers import Prediction
 from fovea.timeline_answers import (
-    CurvePoint,
-    ProgressEvent,
     Segment,
     TimelineAnswer,
     TimelineCompute,
     TimelineEnd,
+    TimelinePoint,
+    TimelineProgress,
     TimelineTimingMs,
     TimelineVideo,
     TimelineWindows,
@@ -34,8 +34,8 @@ def segment_answer(segment: values.Segment, offer: Offer, *, top_k: int, min_sco
     )
 
 
-def progress_event(progress: values.Progress) -> ProgressEvent:
-    return ProgressEvent(
+def progress_event(progress: values.Progress) -> TimelineProgress:
+    return TimelineProgress(
         done_s=round(progress.done_s, 3),
         duration_s=round(progress.duration_s, 3),
         spent_gflops=progress.spent_flops / 1e9,
@@ -60,7 +60,7 @@ def timeline_answer(
         min_score=options.min_score,
         segments=list(segments),
         curve=[
-            CurvePoint(
+            TimelinePoint(
                 time_s=round(point.time_s, 3),
                 label=point.label,
                 score=round(point.score, 6),

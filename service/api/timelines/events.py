@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sse_starlette import JSONServerSentEvent, ServerSentEvent
 
 from fovea.errors import FoveaError
-from fovea.timeline_answers import ProgressEvent, Segment, TimelineAnswer
+from fovea.timeline_answers import Segment, TimelineAnswer, TimelineProgress
 from service.api.edge.problems import problem_of
 from service.api.operation.accounting import Account
 from service.api.timelines.telling import Told
@@ -31,7 +31,7 @@ async def events(
                     case Segment():
                         yield _event("segment", number, item)
                         number += 1
-                    case ProgressEvent():
+                    case TimelineProgress():
                         yield _event("progress", None, item)
                     case TimelineAnswer():
                         account.told(story_of(item))

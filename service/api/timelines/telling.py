@@ -5,14 +5,14 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TypeAlias
 
-from fovea.timeline_answers import ProgressEvent, Segment, TimelineAnswer
+from fovea.timeline_answers import Segment, TimelineAnswer, TimelineProgress
 from service.api.timelines.answers import progress_event, segment_answer, timeline_answer
 from service.engine.budget import Offer
 from service.timelines import values
 from service.timelines.plan import TimelinePlan
 from service.timelines.timelines import Timelines
 
-Told: TypeAlias = Segment | ProgressEvent | TimelineAnswer
+Told: TypeAlias = Segment | TimelineProgress | TimelineAnswer
 
 
 async def tell(
