@@ -115,7 +115,8 @@ async def _open(
         ledger = await stack.enter_async_context(open_ledger(settings))
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
         app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline, ledger))
-        app.state.timelines = make_timelines(settings, metrics, pipeline)
+        app.state.timelines = timelines = make_timelines(settings, metrics, pipeline)
+        stack.push_async_callback(timelines.close)
         app.state.pipeline = pipeline
         log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))
     except LedgerRefused as error:

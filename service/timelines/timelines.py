@@ -53,6 +53,7 @@ class Timelines:
     ) -> None:
         self._pipeline, self._metrics, self._terms, self._start_process = pipeline, metrics, terms, start_process
         self.num_running = 0
+        self._ending: set[asyncio.Task[None]] = set()
         metrics.timelines_running.set_function(lambda: self.num_running)
 
     def settle(self, options: TimelineOptions) -> TimelinePlan:
@@ -124,8 +125,16 @@ class Timelines:
             ) from None
         try:
             yield process
-        finally:
-            await process.end()
+        finally:  # in a task of its own: whoever is cancelled here is cancelled again at every await
+            ending = asyncio.create_task(process.end())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            await asyncio.shield(ending)
+
+    async def close(self) -> None:
+        """Wait for processes that are being ended."""
+        if self._ending:
+            await asyncio.wait(set(self._ending))
 
 
 class _Tale:

@@ -4,7 +4,7 @@ Nothing is decoded, and no packet is kept: an hour takes the memory of a minute,
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -59,6 +59,12 @@ class Survey:
         """The number of the packet from which to decode what is shown at that time."""
         found = bisect_right(self.key_times_s, time_s + 1e-6)
         return self.key_packets[found - 1] if found else 0
+
+    def strike_off(self, packet: int) -> None:
+        """That one claims to be a keyframe, and is none."""
+        place = bisect_left(self.key_packets, packet)
+        if place < len(self.key_packets) and self.key_packets[place] == packet:
+            del self.key_packets[place], self.key_times_s[place]
 
 
 class RunningClock:

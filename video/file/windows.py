@@ -194,7 +194,9 @@ class _Reader:
 
 
 class _Keyframes(_Reader):
-    """Decodes keyframes, each by itself."""
+    """Decodes keyframes, each by itself. It goes first, and has those struck off that are none."""
+
+    _number = -1  # of the latest packet
 
     def _go_to(self, first: int) -> None:
         pass
@@ -205,11 +207,15 @@ class _Keyframes(_Reader):
             self._finish()
             return
         assert packet.pts is not None
+        self._number += 1
         time_s = self._time_s(packet.pts)
         if packet.is_keyframe:
             frames = self._decode(packet) + self._decode(None)  # it may hold one back for frames shown before it
             self._context.flush_buffers()
-            self._see(frames)
+            true = [frame for frame in frames if frame.key_frame]
+            self._see(true)
+            if not true:
+                self._survey.strike_off(self._number)
         else:
             self._leave_out(packet)
         self._advance(time_s)
