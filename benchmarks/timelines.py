@@ -4,6 +4,9 @@ Exhaustive means every window, every frame that it needs, every step of the mode
 is and it overlaps the clip by half (intersection over union), each clip at most once. Gaps show a still scene with a
 sensor's noise. Without the labelled clips (`--data`, a folder with labels.csv) a synthetic film of noise takes their
 place: there is nothing to score then, and costs alone are told.
+
+`--memory` measures instead what memory a minute and two hours take at their peak: this process, which recognises, and
+its children, each length in a process of its own.
 """
 
 import argparse
@@ -11,16 +14,19 @@ import asyncio
 import csv
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from fovea.timeline_answers import Segment, TimelineAnswer
@@ -194,6 +200,47 @@ async def run(film: Path, events: Sequence[Event], asked: argparse.Namespace) ->
         return outcomes
 
 
+async def peak_mib(seconds: float, film: Path) -> float:
+    """Of a timeline of a film of that length: a scene a minute, a picture a second, 160 x 120."""
+    me, peak = psutil.Process(), 0
+    with av.open(str(film), "w") as output:
+        stream = output.add_stream("libx264", rate=1, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.thread_count = 2, 1
+        for number in range(int(seconds)):
+            frame = av.VideoFrame.from_ndarray(still(number // 60, number), format="rgb24").reformat(160, 120)
+            frame.pts, frame.time_base = number, Fraction(1, 1)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+    async def watch() -> None:
+        nonlocal peak
+        while True:
+            total = 0
+            for process in (me, *me.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    total += process.memory_info().rss
+            peak = max(peak, total)
+            await asyncio.sleep(0.1)
+
+    settings, metrics = Settings.read(), Metrics()
+    async with open_pipeline(settings, metrics) as pipeline:
+        timelines = make_timelines(settings, metrics, pipeline)
+        plan = timelines.settle(TimelineOptions(window_s=16.0, stride_s=2.0))
+        watching = asyncio.create_task(watch())
+        answer = await last(timelines, film, plan, pipeline.offer(plan.look.model))
+        watching.cancel()
+    assert answer.end.reason == "complete"
+    return peak / 2**20
+
+
+def measure_memory() -> None:
+    """Prints a line a length."""
+    for seconds in (60, 600, 7200):
+        command = [sys.executable, "-m", "benchmarks.timelines", "--peak-of", str(seconds)]
+        subprocess.run(command, check=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.timelines", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder with labels.csv and the clips it names")
@@ -210,7 +257,17 @@ def main() -> None:
     parser.add_argument("--film", type=Path, help="keep the film here, and take it from here if it is there")
     parser.add_argument("--answers", type=Path, help="keep the answers in this folder")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--memory", action="store_true", help="measure memory, and nothing else")
+    parser.add_argument("--peak-of", type=float, help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.memory:
+        measure_memory()
+        return
+    if asked.peak_of:
+        with tempfile.TemporaryDirectory() as folder:
+            mib = asyncio.run(peak_mib(asked.peak_of, Path(folder) / "film.mp4"))
+        print(f"{asked.peak_of:.0f} s of video: {mib:.0f} MiB at the peak, children included")
+        return
     if asked.data is not None and not (asked.data / "labels.csv").exists():
         sys.exit(f"{asked.data} holds no labels.csv; name the folder of the labelled clips, or leave --data out")
     if asked.data is None:

@@ -1,4 +1,4 @@
-"""`fovea timeline FILE`: when what happens in a long video, here or by a service. Knows no table and no picture.
+"""`fovea timeline FILE`: when what happens in a long video, here or by a service.
 
 The models are imported where they are needed, so that `fovea --help` is quick.
 """

@@ -1,4 +1,4 @@
-"""A timeline drawn into its video, or as a contact sheet: `fovea timeline --render`. Knows no model and no terminal."""
+"""A timeline drawn into its video, or as a contact sheet: `fovea timeline --render`. Knows no model."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Looks at one window of a long video after the other, as closely as it is worth. Knows no segment and no HTTP.
+"""Looks at one window of a long video after the other, as closely as it is worth. Knows no HTTP.
 
 A scout goes first: a glance at keyframes alone, of which each is decoded and glanced at once. Where it sees what it saw
 before, the window says what the one before said. Where something changes, the file is sought: the window's own frames

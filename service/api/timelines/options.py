@@ -1,4 +1,4 @@
-"""A timeline's options as text, and the rules they follow: those of a recognition, and its own. Knows no price."""
+"""A timeline's options as text, and the rules they follow: those of a recognition, and its own."""
 
 import difflib
 from collections.abc import Iterable, Mapping
