@@ -47,7 +47,14 @@ class Looker:
         self._rate = _rate(plan, facts)
         self.purse = Purse(self._rate)
         self._scout_plan = pipeline.plan(
-            replace(plan.options.each, max_flops=plan.look.step_flops[0], budget_flops=None, deadline_ms=None)
+            replace(
+                plan.options.each,
+                model=plan.look.model,
+                task=None,
+                max_flops=plan.look.step_flops[0],
+                budget_flops=None,
+                deadline_ms=None,
+            )
         )
         decode = plan.options.decode
         self._attention = Attention(

@@ -6,9 +6,10 @@ small share while others wait: however long it is, recognitions and cameras go o
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from video.file.cells import FileFacts
 log = logging.getLogger(__name__)
 
 PROGRESS_S = 0.5  # between two words of it
+UNKNOWN_S, MAX_RETRY_S = 10, 600  # after which to ask again where nobody knows; at most
 
 Item = Segment | Progress | Timeline
 
@@ -53,6 +55,7 @@ class Timelines:
     ) -> None:
         self._pipeline, self._metrics, self._terms, self._start_process = pipeline, metrics, terms, start_process
         self.num_running = 0
+        self._tales: set[_Tale] = set()  # at work
         self._ending: set[asyncio.Task[None]] = set()
         metrics.timelines_running.set_function(lambda: self.num_running)
 
@@ -66,14 +69,21 @@ class Timelines:
         if self._pipeline.admission.draining:
             raise Draining.refused()
         if self.num_running >= self._terms.max_at_once:
+            retry_after_s = self._retry_after_s()
             raise Overloaded(
-                f"all {self._terms.max_at_once} places for timelines are taken; try again in 30 s", retry_after_s=30
+                f"all {self._terms.max_at_once} places for timelines are taken; try again in {retry_after_s} s",
+                retry_after_s=retry_after_s,
             )
         self.num_running += 1
         try:
             yield
         finally:
             self.num_running -= 1
+
+    def _retry_after_s(self) -> int:
+        """When the first of those at work will be done at its pace so far; of one that has just begun nobody knows."""
+        left_s = [left for tale in self._tales if (left := tale.left_s()) is not None]
+        return min(MAX_RETRY_S, max(1, math.ceil(min(left_s, default=UNKNOWN_S))))
 
     async def run(self, path: Path, plan: TimelinePlan) -> AsyncGenerator[Item, None]:
         """Segments as they are found and how far it is, then the Timeline, last. Closing the iterator ends the work.
@@ -83,7 +93,8 @@ class Timelines:
         """
         started_s = time.monotonic()
         deadline_s = None if plan.deadline_s is None else asyncio.get_running_loop().time() + plan.deadline_s
-        async with self._process() as process:
+        async with AsyncExitStack() as stack:
+            process = await stack.enter_async_context(self._process())
             try:
                 async with asyncio.timeout_at(deadline_s):
                     rule = self._pipeline.offer(plan.look.model).clip_rule
@@ -93,6 +104,8 @@ class Timelines:
             grid = lay(plan, facts.duration_s)
             tale = _Tale(self._pipeline, process, plan, grid, facts)
             told_s = 0.0
+            self._tales.add(tale)
+            stack.callback(self._tales.discard, tale)
             for number in range(grid.num_windows):
                 sighting = await tale.next(number, deadline_s)
                 if sighting is None:
@@ -150,6 +163,7 @@ class _Tale:
         self.joiner = Joiner(labels, min_score=options.min_score, merge=options.merge)
         self._curve = Curve()
         self._done_s = 0.0
+        self._began_s = time.monotonic()
         self._ended: Ended = "complete"
         self._detail: str | None = None
         if facts.is_broken:
@@ -189,6 +203,12 @@ class _Tale:
             entropy_nats=None if known is None else sighting.entropy_nats,
             spent_gflops=self._looker.purse.spent_flops / 1e9,
         )
+
+    def left_s(self) -> float | None:
+        """How long it will take yet, at its pace so far; None before the first window."""
+        if not self._done_s:
+            return None
+        return (time.monotonic() - self._began_s) * (self._facts.duration_s - self._done_s) / self._done_s
 
     def progress(self) -> Progress:
         return Progress(self._done_s, self._facts.duration_s, self._looker.purse.spent_flops, self.joiner.num_told)
