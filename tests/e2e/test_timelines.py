@@ -165,13 +165,21 @@ def test_a_deadline_tells_what_was_found_until_then(busy_film: Path) -> None:
         time.sleep(0.1)
 
     with serving(TinyRecognizer(slowly)) as served:
-        status, body = post(served, busy_film.read_bytes(), "?window_s=1&stride_s=0.1&decode=all&deadline_ms=3000")
+        video, query = busy_film.read_bytes(), "?window_s=1&stride_s=0.1&decode=all"
+        status, body = post(served, video, f"{query}&deadline_ms=1")
+        assert (status, body["type"]) == (503, "/problems/deadline-before-glance")
+        for deadline_ms in (
+            2000,
+            8000,
+            25_000,
+        ):  # 391 looks take 39 s at least; a busy machine needs long for the first
+            status, body = post(served, video, f"{query}&deadline_ms={deadline_ms}")
+            if status == 200:
+                break
         assert status == 200
-        assert (body["end"]["reason"], body["end"]["detail"]) == ("deadline", "deadline_ms=3000 passed")
+        assert (body["end"]["reason"], body["end"]["detail"]) == ("deadline", f"deadline_ms={deadline_ms} passed")
         assert 0 < body["end"]["at_s"] < SECONDS
         assert told(body)[-1][2] == pytest.approx(body["end"]["at_s"], abs=0.01)
-        status, body = post(served, busy_film.read_bytes(), "?deadline_ms=1")
-        assert (status, body["type"]) == (503, "/problems/deadline-before-glance")
 
 
 def test_events_tell_segments_as_they_are_found_and_the_answer_last(served: Served, film: Path) -> None:
