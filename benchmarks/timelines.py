@@ -177,10 +177,10 @@ async def run(film: Path, events: Sequence[Event], asked: argparse.Namespace) ->
     settings, metrics = Settings.read(), Metrics()
     async with open_pipeline(settings, metrics) as pipeline:
         timelines = make_timelines(settings, metrics, pipeline)
-        each = RecognitionOptions(model=asked.model)
+        each = RecognitionOptions(model=asked.model, min_score=asked.min_score)
         offer = pipeline.offer(pipeline.plan(each).model)
         full_per_s = int(offer.full_flops / asked.stride_s) + 1
-        common = {"window_s": asked.window_s, "stride_s": asked.stride_s, "min_score": asked.min_score}
+        common = {"window_s": asked.window_s, "stride_s": asked.stride_s}
         rates = {"auto": asked.gflops_per_s * 1e9 if asked.gflops_per_s else None}
         ways = {
             "exhaustive": TimelineOptions(each, **common, decode=Decode.ALL, budget_flops_per_s=full_per_s),

@@ -99,6 +99,10 @@ def classify(
     max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each video.")] = None,
     deadline_ms: Annotated[int | None, typer.Option(help="Best answer within this time.")] = None,
     top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
+    min_score: Annotated[float | None, typer.Option(help="Labels below this score are not told.")] = None,
+    abstain: Annotated[
+        bool | None, typer.Option("--abstain/--no-abstain", help="Say so where it is not one of the things it knows.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of tables.")] = False,
     server: Annotated[str | None, typer.Option(help="Ask this service, such as http://127.0.0.1:8000.")] = None,
     render: Annotated[
@@ -119,6 +123,8 @@ def classify(
         "max_gflops": max_gflops,
         "deadline_ms": deadline_ms,
         "top_k": top_k,
+        "min_score": min_score,
+        "abstain": abstain,
     }
     given = cast("RecognitionOptions", {name: value for name, value in options.items() if value is not None})
     num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, drawing=render))

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
-from cli.terminal import make_console
+from cli.terminal import make_console, told_verdict
 from fovea.words import Clock, Decode, Emit
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def add(
     stride_s: Annotated[float, typer.Option(help="Seconds from one window to the next.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
     min_score: Annotated[float, typer.Option(help="Labels below this are not told.")] = 0.0,
+    abstain: Annotated[bool, typer.Option(help="Tell no label where it is not one of the things it knows.")] = True,
     on: Annotated[Emit, typer.Option(help="Tell every result, or changes of the best label alone.")] = Emit.RESULT,
     ttl_s: Annotated[float | None, typer.Option(help="End it after so many seconds without a reader.")] = None,
     decode: Annotated[Decode, typer.Option(help="Which frames to decode.")] = Decode.AUTO,
@@ -67,6 +68,7 @@ def add(
         "stride_s": stride_s,
         "top_k": top_k,
         "min_score": min_score,
+        "abstain": abstain,
         "on": on,
         "ttl_s": ttl_s,
         "decode": decode,
@@ -186,6 +188,7 @@ def _line(told: "StateEvent | ResultEvent | GapEvent") -> Text:
         return Text.assemble((told.state, "bold"), why)
     compute = told.recognition.compute
     labels = ", ".join(f"{one.label} {one.score:.2f}" for one in told.recognition.predictions) or "nothing"
+    labels = told_verdict(told.recognition) + labels
     cost = f"{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, {told.decode}"
     clock = f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}"
     return Text.assemble(f"{clock}  {labels}  ", (cost, "dim"))

@@ -32,6 +32,9 @@ def timeline(
     window_s: Annotated[float | None, typer.Option(help="Seconds that the model sees at once.")] = None,
     stride_s: Annotated[float | None, typer.Option(help="Seconds from one window to the next.")] = None,
     min_score: Annotated[float | None, typer.Option(help="Windows that score less have no label.")] = None,
+    abstain: Annotated[
+        bool | None, typer.Option("--abstain/--no-abstain", help="Say so where it is not one of the things it knows.")
+    ] = None,
     merge: Annotated[bool, typer.Option(help="Join neighbours of one label.")] = True,
     decode: Annotated[Decode, typer.Option(help="Which frames are decoded.")] = Decode.AUTO,
     budget_gflops: Annotated[float | None, typer.Option(help="Ceiling for all of it.")] = None,
@@ -60,6 +63,7 @@ def timeline(
         "window_s": window_s,
         "stride_s": stride_s,
         "min_score": min_score,
+        "abstain": abstain,
         "merge": merge,
         "decode": decode.value,
         "budget_gflops": budget_gflops,

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __all__ = [
+    "AbstainReason",
     "AsyncClient",
     "AsyncStreams",
     "Box",
@@ -183,7 +184,7 @@ if TYPE_CHECKING:
         TimelineVideo,
         TimelineWindows,
     )
-    from fovea.words import Clock, Decode, Emit, ErrorClass, ExitReason, StreamState
+    from fovea.words import AbstainReason, Clock, Decode, Emit, ErrorClass, ExitReason, StreamState
 else:  # a type checker that saw this function would take any misspelt name for an object
 
     def __getattr__(name: str) -> object:

@@ -33,6 +33,8 @@ class RecognitionOptions(TypedDict, total=False):
     max_gflops: float
     deadline_ms: int
     top_k: int
+    min_score: float
+    abstain: bool
 
 
 class TimelineOptions(TypedDict, total=False):
@@ -48,6 +50,7 @@ class TimelineOptions(TypedDict, total=False):
     window_s: float
     stride_s: float
     min_score: float
+    abstain: bool
     merge: bool
     decode: Decode | Literal["auto", "all", "keyframes"]
 
@@ -66,6 +69,7 @@ class StreamOptions(TypedDict, total=False):
     stride_s: float
     top_k: int
     min_score: float
+    abstain: bool
     on: Emit | Literal["result", "change"]
     ttl_s: float
     decode: Decode | Literal["auto", "all", "keyframes"]
@@ -129,7 +133,11 @@ def _readable(video: VideoInput | None) -> Iterator[dict[str, tuple[str, BinaryI
 
 def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) -> Call:
     """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
-    query = {name: str(value) for name, value in options.items() if value is not None}
+    query = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in options.items()
+        if value is not None
+    }
     return Call("POST", "/v1/recognitions", accept, query, video=video)
 
 

@@ -16,7 +16,7 @@ class Segment(Value):
     start_s: float = Field(examples=[12.5])
     end_s: float = Field(examples=[15.0])
     label: str | None = Field(
-        description="The likeliest label of its windows; null where it is below min_score, or nothing was looked at.",
+        description="Of its windows; null where they abstain (as recognitions do), or nothing was looked at.",
         examples=["tennis_serve"],
     )
     predictions: list[Prediction] = Field(

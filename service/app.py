@@ -26,7 +26,7 @@ from service.api.streams import routes as stream_routes
 from service.api.streams.events import Following
 from service.api.timelines import routes as timeline_routes
 from service.engine.admission import Admission
-from service.engine.budget import MeasuredPoint, Offer
+from service.engine.budget import MeasuredPoint, Offer, OpenSet
 from service.engine.engine import Engine
 from service.engine.lanes import Lane
 from service.engine.pipeline import Lanes, Pipeline
@@ -51,6 +51,7 @@ from video.children.timeline_process import TimelineProcess
 
 if TYPE_CHECKING:
     from models import Model
+    from models.bundle_format import OpenSetFacts
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             max_batch_size=settings.max_batch_size,
         ),
         metrics,
+        open_sets={model.bundle.name: model.bundle.open_set for model in loaded if model.bundle.open_set is not None},
     )
     admission = Admission(
         max_places=settings.max_decode_places,
@@ -268,10 +270,16 @@ def _offer(model: "Model") -> Offer:
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
         label_offsets_nats=bundle.label_offsets_nats,
+        below_majority=bundle.below_majority,
+        open_set=None if bundle.open_set is None else _open_set(bundle.open_set.facts),
         # what random weights reach by chance is no measurement of a model
         frontier=tuple(MeasuredPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),
         card=bundle.card,
     )
+
+
+def _open_set(facts: "OpenSetFacts") -> OpenSet:
+    return OpenSet(facts.threshold, facts.auroc, facts.auroc_synthetic, facts.kept, facts.data, facts.measured_on)
 
 
 @contextlib.asynccontextmanager

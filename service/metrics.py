@@ -125,6 +125,12 @@ class Metrics:
         self.exits_total = Counter(
             "fovea_exits_total", "Answers, by why they stopped where they did.", ["model", "reason"], registry=registry
         )
+        self.abstained_total = Counter(
+            "fovea_abstained_total",
+            "Answers without a label, by why: not_known (in_domain below the model's threshold) or below_min_score.",
+            ["model", "reason"],
+            registry=registry,
+        )
         self.batch_size = Histogram(
             "fovea_batch_size", "Videos in one batch on the device.", ["kind"], registry=registry, buckets=BATCH
         )
@@ -246,6 +252,8 @@ class Metrics:
         self.budget_used_ratio.observe(spent_flops / plan.budget_flops)
         self.cubes_used.observe(sum(step.cube is not None for step in recognition.steps))
         self.exits_total.labels(model=plan.model, reason=recognition.exit_reason).inc()
+        if (why := recognition.verdict.reason) is not None:
+            self.abstained_total.labels(model=plan.model, reason=why).inc()
 
     def timeline_ended(self, ended: str, video_s: float, frames_decoded: int, windows: dict[str, int]) -> None:
         """A timeline is answered. `windows` by how they were looked at."""

@@ -187,6 +187,7 @@ class Pipeline:
                 inference_s=request.inference_s,
                 total_s=decoded.upload_s + now_s - decoded.started_s,
             ),
+            in_domain=request.in_domain,
         )
 
     def _note_first_result(self, seconds: float) -> None:

@@ -101,7 +101,8 @@ class Look:
         await self._tell(due, recognition, reused)
         glance = recognition.steps[0]
         settled = len(recognition.steps) == 1 and recognition.exit_reason is not ExitReason.CEILING
-        await attend(Sight(_label(recognition, 0.0), glance.entropy_nats, settled))
+        best = int(recognition.steps[-1].probabilities_C.argmax())
+        await attend(Sight(recognition.labels[best], glance.entropy_nats, settled))
 
     def _affordable(self) -> Plan | None:
         """What was asked for, as far as there is credit; None where that is less than a glance."""
@@ -147,10 +148,10 @@ class Look:
             frames_decoded=counts.frames_decoded - before.frames_decoded,
             frames_dropped=counts.frames_dropped - before.frames_dropped,
             windows_dropped=counts.windows_dropped - before.windows_dropped,
-            recognition=summarise(recognition, offer, min_score=self._subscription.min_score),
+            recognition=summarise(recognition, offer),
         )
         self._before = replace(counts)
-        label = (_label(recognition, self._subscription.min_score),)
+        label = (recognition.verdict.label,)
         if self._subscription.on is Emit.RESULT or label != self._told_label:
             await self._journal.tell(result)
             self._told_label = label
@@ -158,10 +159,3 @@ class Look:
     def _drop(self, reason: str) -> None:
         self._journal.counts.windows_dropped += 1
         self._metrics.windows_dropped_total.labels(reason=reason).inc()
-
-
-def _label(recognition: Recognition, min_score: float) -> str | None:
-    """The likeliest, if it is likely enough."""
-    probabilities_C = recognition.steps[-1].probabilities_C
-    best = int(probabilities_C.argmax())
-    return recognition.labels[best] if probabilities_C[best] >= min_score else None

@@ -100,10 +100,7 @@ class Looker:
 
     def _is_quiet(self, scouted: Recognition) -> bool:
         """Whether the scene goes on as it was: one label, or none that is likely enough, and a steady entropy."""
-        step = scouted.steps[0]
-        best = int(step.probabilities_C.argmax())
-        label = scouted.labels[best] if step.probabilities_C[best] >= self._plan.options.min_score else None
-        sight = Sight(label, step.entropy_nats, settled=True)
+        sight = Sight(scouted.verdict.label, scouted.steps[0].entropy_nats, settled=True)
         return self._attention.note(sight, self._facts.keyframe_interval_s) == "keyframes"
 
     async def _recognise(self, window: Window, plan: Plan, view: _View) -> Recognition | None:
@@ -154,6 +151,7 @@ class Looker:
             probabilities_C=None if latest is None else latest.steps[-1].probabilities_C,
             entropy_nats=0.0 if latest is None else latest.steps[-1].entropy_nats,
             spent_flops=spent_flops,
+            label=None if latest is None else latest.verdict.label,
         )
 
     def _middle_s(self, number: int) -> float:

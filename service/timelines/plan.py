@@ -24,7 +24,6 @@ class TimelineOptions:
     each: RecognitionOptions = field(default_factory=RecognitionOptions)
     window_s: float = 4.0
     stride_s: float | None = None  # None: a quarter of a window
-    min_score: float = 0.0
     merge: bool = True
     decode: Decode = Decode.AUTO
     budget_flops: int | None = None

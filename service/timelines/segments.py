@@ -1,6 +1,6 @@
 """From windows to segments: neighbours of one label are joined as they come. Knows no engine and no video."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,24 +12,17 @@ MAX_POINTS = 1000  # of a curve; twice as many are thinned to half
 class Joiner:
     """Hears windows in order; tells a segment as soon as nothing can change it."""
 
-    def __init__(self, labels: Sequence[str], *, min_score: float, merge: bool) -> None:
-        self._labels, self._min_score, self._merge = labels, min_score, merge
-        self._sum = np.zeros(len(labels), np.float64)  # of probabilities, over the windows that have some
+    def __init__(self, num_labels: int, *, merge: bool) -> None:
+        self._merge = merge
+        self._sum = np.zeros(num_labels, np.float64)  # of probabilities, over the windows that have some
         self._entropy_nats = 0.0
         self._num_known = self._num = self._spent_flops = 0
         self._start_s = self._end_s = 0.0
         self._label: str | None = None
         self.num_told = 0
 
-    def label_of(self, sighting: Sighting) -> str | None:
-        """The likeliest label, where it is likely enough."""
-        if sighting.probabilities_C is None:
-            return None
-        best = int(sighting.probabilities_C.argmax())
-        return self._labels[best] if sighting.probabilities_C[best] >= self._min_score else None
-
     def take(self, sighting: Sighting) -> Iterator[Segment]:
-        label = self.label_of(sighting)
+        label = sighting.label
         if self._num and (label != self._label or not self._merge):
             yield self._told()
         if not self._num:

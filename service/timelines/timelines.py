@@ -158,9 +158,7 @@ class _Tale:
     ) -> None:
         self._process, self._plan, self._grid, self._facts = process, plan, grid, facts
         self._looker = Looker(pipeline, process, plan, grid, facts)
-        options = plan.options
-        labels = pipeline.offer(plan.look.model).labels
-        self.joiner = Joiner(labels, min_score=options.min_score, merge=options.merge)
+        self.joiner = Joiner(len(pipeline.offer(plan.look.model).labels), merge=plan.options.merge)
         self._curve = Curve()
         self._done_s = 0.0
         self._began_s = time.monotonic()
@@ -198,7 +196,7 @@ class _Tale:
         known = sighting.probabilities_C
         return Point(
             time_s=(sighting.start_s + sighting.end_s) / 2,
-            label=self.joiner.label_of(sighting),
+            label=sighting.label,
             score=0.0 if known is None else float(known.max()),
             entropy_nats=None if known is None else sighting.entropy_nats,
             spent_gflops=self._looker.purse.spent_flops / 1e9,

@@ -21,6 +21,7 @@ class Sighting:
     probabilities_C: NDArray[np.float32] | None  # None: it could not be paid for, or none of its pictures came out
     entropy_nats: float
     spent_flops: int
+    label: str | None  # None: it abstains, or nothing was looked at
 
 
 @dataclass(frozen=True, slots=True, eq=False)

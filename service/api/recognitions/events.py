@@ -28,7 +28,7 @@ async def events(
             async for item in items:
                 if isinstance(item, Step):
                     spent_flops, step = spent_flops + item.flops, item.step
-                    yield _event("step", step, step_event(item, spent_flops, clip, offer, plan.top_k))
+                    yield _event("step", step, step_event(item, spent_flops, clip, offer, plan))
                 else:
                     account.answered(item)
                     yield _event("result", step, recognition_answer(item, offer))

@@ -56,6 +56,7 @@ async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, polic
         stride_cells=stride_cells(asked.stride_s, asked.window_s, num_frames),
         top_k=asked.top_k,
         min_score=asked.min_score,
+        abstain=asked.abstain,
         on=asked.on,
         ttl_s=asked.ttl_s,
         decode=asked.decode,

@@ -22,12 +22,12 @@ from service.timelines import values
 def segment_answer(segment: values.Segment, offer: Offer, *, top_k: int, min_score: float) -> Segment:
     likeliest: list[Prediction] = []
     if segment.probabilities_C is not None:
-        likeliest = predictions(segment.probabilities_C, offer.labels, top_k)
+        likeliest = predictions(segment.probabilities_C, offer.labels, top_k, min_score)
     return Segment(
         start_s=round(segment.start_s, 3),
         end_s=round(segment.end_s, 3),
         label=segment.label,
-        predictions=[one for one in likeliest if one.score >= min_score],
+        predictions=likeliest,
         entropy_nats=_rounded(segment.entropy_nats),
         spent_gflops=segment.spent_flops / 1e9,
         windows=segment.num_windows,
@@ -57,7 +57,7 @@ def timeline_answer(
         calibrated=offer.scores_calibrated,
         window_s=round(grid.window_s, 6),
         stride_s=round(grid.stride_s, 6),
-        min_score=options.min_score,
+        min_score=options.each.min_score,
         segments=list(segments),
         curve=[
             TimelinePoint(

@@ -36,11 +36,6 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
         "Seconds from one window to the next: how finely times are told; absent: a quarter of a window.",
         1.0,
     ),
-    "min_score": (
-        {"type": "number", "minimum": 0, "maximum": 1, "default": 0.0},
-        "A window whose likeliest label scores less has none.",
-        0.5,
-    ),
     "merge": (
         {"type": "boolean", "default": True},
         "Whether neighbouring windows of one label are one segment.",
@@ -53,7 +48,7 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
         "auto",
     ),
 }
-_OWN = ("window_s", "stride_s", "min_score", "merge", "decode", "budget_gflops", "budget_gflops_per_s")
+_OWN = ("window_s", "stride_s", "merge", "decode", "budget_gflops", "budget_gflops_per_s")
 
 
 def parse_timeline_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> TimelineOptions:
@@ -74,7 +69,6 @@ def parse_timeline_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings)
         "each": each,
         "window_s": _seconds("window_s", own),
         "stride_s": _seconds("stride_s", own),
-        "min_score": _score("min_score", own),
         "merge": _truth("merge", own),
         "decode": _decode(own),
         "budget_flops": flops_option("budget_gflops", own),
@@ -101,15 +95,6 @@ def _seconds(name: str, own: Mapping[str, str]) -> float | None:
     number = _number(name, own)
     if number is None or not number > 0:
         raise _broken(name, own[name], "must be a number of seconds above 0, such as 1.5")
-    return float(number)
-
-
-def _score(name: str, own: Mapping[str, str]) -> float | None:
-    if name not in own:
-        return None
-    number = _number(name, own)
-    if number is None or not 0 <= number <= 1:
-        raise _broken(name, own[name], "must be a number from 0 to 1, such as 0.5")
     return float(number)
 
 

@@ -25,7 +25,7 @@ async def tell(
         async for item in items:
             match item:
                 case values.Segment():
-                    told = segment_answer(item, offer, top_k=plan.look.top_k, min_score=options.min_score)
+                    told = segment_answer(item, offer, top_k=plan.look.top_k, min_score=options.each.min_score)
                     segments.append(told)
                     yield told
                 case values.Progress():

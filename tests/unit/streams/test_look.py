@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.open_set import OpenSetScore
 from service.app import open_pipeline
 from service.ledger.base import BEFORE_ALL, Book
 from service.metrics import Metrics
@@ -19,7 +20,7 @@ from service.streams.look import Look
 from service.streams.pool import Pool
 from service.streams.status import Result
 from service.streams.windows import Window
-from tests.tiny import COSTS, Gate, TinyRecognizer, tiny_model
+from tests.tiny import COSTS, Gate, TinyRecognizer, knows_red, tiny_model
 from video.camera.live import Picture
 
 from .making import SOURCE, STREAM, TOKEN, a_book, a_journal, a_subscription, until
@@ -57,7 +58,11 @@ class Looking:
 
 @asynccontextmanager
 async def looking(
-    recognizer: TinyRecognizer | None = None, *, flops_per_s: float | None = None, **subscription: Any
+    recognizer: TinyRecognizer | None = None,
+    *,
+    flops_per_s: float | None = None,
+    open_set: OpenSetScore | None = None,
+    **subscription: Any,
 ) -> AsyncIterator[Looking]:
     metrics, book, sights = Metrics(), await a_book(), []
     settings = Settings(decode_children=1)
@@ -65,7 +70,7 @@ async def looking(
     async def attend(sight: Sight) -> None:
         sights.append(sight)
 
-    async with open_pipeline(settings, metrics, lambda _: [tiny_model(recognizer)]) as pipeline:
+    async with open_pipeline(settings, metrics, lambda _: [tiny_model(recognizer, open_set=open_set)]) as pipeline:
         journal = a_journal(book, metrics)
         await journal.begin_epoch(SOURCE)
         look = Look(
@@ -130,6 +135,24 @@ async def test_labels_that_are_too_unlikely_are_not_told() -> None:
         camera.look.offer(a_window(0), "h264")
         (result,) = await camera.results(1)
         assert [scored.label for scored in result.recognition.likeliest] == ["red"]
+
+
+async def test_what_the_model_does_not_know_has_no_label_and_on_change_that_is_a_change() -> None:
+    async with looking(on="change", open_set=knows_red()) as camera:
+        for number, colour in enumerate((RED, BLUE, BLUE, RED)):
+            camera.look.offer(a_window(number, colour), "h264")
+            await until(lambda number=number: len(camera.sights) > number)
+        told = [one.recognition for one in await camera.results(3)]
+        assert [one.label for one in told] == ["red", None, "red"]
+        assert [one.reason for one in told] == [None, "not_known", None]
+        assert all(one.in_domain is not None for one in told)
+
+
+async def test_a_subscription_that_shall_not_abstain_has_a_label_for_every_window() -> None:
+    async with looking(open_set=knows_red(), abstain=False) as camera:
+        camera.look.offer(a_window(0, BLUE), "h264")
+        (result,) = await camera.results(1)
+        assert (result.recognition.label, result.recognition.reason) == ("blue", None)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -12,14 +12,21 @@ from service.timelines.values import Point, Segment, Sighting
 LABELS = ("serve", "smash")
 
 
-def sighting(number: int, serve: float | None, *, flops: int = 10) -> Sighting:
-    known = None if serve is None else np.array([serve, 1 - serve], np.float32)
-    return Sighting(float(number), number + 1.0, known, 0.5 if known is not None else 0.0, flops)
+def sighting(number: int, serve: float | None, *, min_score: float = 0.0) -> Sighting:
+    if serve is None:
+        return Sighting(float(number), number + 1.0, None, 0.0, 10, None)
+    known = np.array([serve, 1 - serve], np.float32)
+    label = LABELS[int(known.argmax())] if known.max() >= min_score else None
+    return Sighting(float(number), number + 1.0, known, 0.5, 10, label)
 
 
 def joined(scores: Sequence[float | None], *, min_score: float = 0.0, merge: bool = True) -> list[Segment]:
-    joiner = Joiner(LABELS, min_score=min_score, merge=merge)
-    told = [segment for number, score in enumerate(scores) for segment in joiner.take(sighting(number, score))]
+    joiner = Joiner(len(LABELS), merge=merge)
+    told = [
+        segment
+        for number, score in enumerate(scores)
+        for segment in joiner.take(sighting(number, score, min_score=min_score))
+    ]
     return told + list(joiner.end())
 
 
@@ -56,7 +63,7 @@ def test_segments_follow_each_other_without_gap_or_overlap() -> None:
 
 
 def test_a_segment_is_told_as_soon_as_the_next_label_comes() -> None:
-    joiner = Joiner(LABELS, min_score=0.0, merge=True)
+    joiner = Joiner(len(LABELS), merge=True)
     assert list(joiner.take(sighting(0, 0.9))) == []
     assert [segment.label for segment in joiner.take(sighting(1, 0.1))] == ["serve"]
 
