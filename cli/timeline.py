@@ -137,7 +137,8 @@ async def _told_here(file: Path, options: "TimelineOptions") -> "AsyncGenerator[
 
     settings, metrics = Settings.read(), Metrics()
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
-    parsed = parse_timeline_options([(name, str(value)) for name, value in options.items()], ceilings)
+    said = [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in options.items()]
+    parsed = parse_timeline_options(said, ceilings)
     async with open_pipeline(settings, metrics) as pipeline:
         timelines = make_timelines(settings, metrics, pipeline)
         plan = timelines.settle(parsed)
