@@ -22,6 +22,7 @@ from cli.frames import commands as frames_commands
 from cli.importing import commands as importing_commands
 from cli.keys import keys as keys_commands
 from cli.streams import streams as streams_commands
+from cli.timeline import timeline
 from cli.training import commands as training_commands
 from fovea.errors import FoveaError
 
@@ -43,6 +44,7 @@ cli.add_typer(frames_commands)
 cli.add_typer(streams_commands, name="streams")
 cli.add_typer(keys_commands, name="keys")
 cli.command("demo-camera")(demo_camera)
+cli.command("timeline")(timeline)
 
 
 def _print_version(asked: bool) -> None:

@@ -6,7 +6,8 @@
         print(client.recognize("clip.mp4", budget_gflops=1.5).predictions[0].label)
 
 `AsyncClient` is the same with `async`. What a service refuses is raised as one of the errors in `fovea.errors`, all
-of them `FoveaError`s. Public are the names in `__all__` and the modules `errors`, `words`, `answers`, `stream_answers`.
+of them `FoveaError`s. Public are the names in `__all__` and the modules `errors`, `words`, `answers`,
+`stream_answers`, `timeline_answers`.
 
 Names are imported when they are first asked for (PEP 562): the service's own processes want the errors alone.
 """
@@ -55,6 +56,7 @@ __all__ = [
     "RecognitionOptions",
     "RequestCancelled",
     "ResultEvent",
+    "Segment",
     "ServerProblem",
     "ServiceLost",
     "StateEvent",
@@ -69,6 +71,15 @@ __all__ = [
     "StreamStatus",
     "StreamVideo",
     "Streams",
+    "TimelineAnswer",
+    "TimelineCompute",
+    "TimelineEnd",
+    "TimelineOptions",
+    "TimelinePoint",
+    "TimelineProgress",
+    "TimelineTimingMs",
+    "TimelineVideo",
+    "TimelineWindows",
     "TimingMs",
     "Unauthenticated",
     "Unavailable",
@@ -93,6 +104,7 @@ _HOMES = (
     "words",
     "answers",
     "stream_answers",
+    "timeline_answers",
     "_calls",
     "_resume",
     "_streams",
@@ -104,7 +116,7 @@ _HOMES = (
 if TYPE_CHECKING:
     from fovea._async_client import AsyncClient
     from fovea._async_streams import AsyncStreams
-    from fovea._calls import RecognitionOptions, StreamOptions, VideoInput
+    from fovea._calls import RecognitionOptions, StreamOptions, TimelineOptions, VideoInput
     from fovea._client import Client
     from fovea._resume import StreamEvent
     from fovea._streams import Streams
@@ -167,6 +179,17 @@ if TYPE_CHECKING:
         StreamStatus,
         StreamVideo,
         Window,
+    )
+    from fovea.timeline_answers import (
+        Segment,
+        TimelineAnswer,
+        TimelineCompute,
+        TimelineEnd,
+        TimelinePoint,
+        TimelineProgress,
+        TimelineTimingMs,
+        TimelineVideo,
+        TimelineWindows,
     )
     from fovea.words import AbstainReason, Clock, Decode, Emit, ErrorClass, ExitReason, StreamState
 else:  # a type checker that saw this function would take any misspelt name for an object

@@ -9,12 +9,24 @@ from typing import Self, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from fovea._calls import EVENTS, JSON, Call, RecognitionOptions, VideoInput, authorization, recognition
+from fovea._calls import (
+    EVENTS,
+    JSON,
+    Call,
+    RecognitionOptions,
+    TimelineOptions,
+    VideoInput,
+    authorization,
+    recognition,
+    timeline,
+)
 from fovea._problems import connection_errors, error_of, parsed
 from fovea._retry import Retry
 from fovea._steps import StepReader
 from fovea._streams import Streams
+from fovea._timelines import TimelineItem, TimelineReader
 from fovea.answers import RecognitionAnswer, StepEvent
+from fovea.timeline_answers import TimelineAnswer
 
 
 class Client:
@@ -51,6 +63,25 @@ class Client:
         """Every step as it is taken, then the answer. Closing the iterator cancels the rest."""
         with self._asked(recognition(video, options, accept=EVENTS)) as response:
             reader = StepReader(self.url)
+            for event in EventSource(response).iter_sse():
+                if (item := reader.read(event)) is not None:
+                    yield item
+            reader.end()
+
+    def timeline(self, video: VideoInput, **options: Unpack[TimelineOptions]) -> TimelineAnswer:
+        """When what happens in the video, which may be hours long. Raises the errors of `fovea.errors`."""
+        for item in self.timeline_segments(video, **options):
+            if isinstance(item, TimelineAnswer):
+                return item
+        raise AssertionError("a timeline without an answer is an error")
+
+    def timeline_segments(self, video: VideoInput, **options: Unpack[TimelineOptions]) -> Iterator[TimelineItem]:
+        """Segments as they are found, how far it is now and then, the answer last.
+
+        Closing the iterator cancels the rest.
+        """
+        with self._asked(timeline(video, options)) as response:
+            reader = TimelineReader(self.url)
             for event in EventSource(response).iter_sse():
                 if (item := reader.read(event)) is not None:
                     yield item

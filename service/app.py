@@ -26,6 +26,7 @@ from service.api.pages import playground, problem_pages
 from service.api.recognitions import routes as recognition_routes
 from service.api.streams import routes as stream_routes
 from service.api.streams.events import Following
+from service.api.timelines import routes as timeline_routes
 from service.api.usage import routes as usage_routes
 from service.engine.admission import Admission
 from service.engine.budget import MeasuredPoint, Offer, OpenSet
@@ -50,10 +51,12 @@ from service.streams.pool import Pool
 from service.streams.sharing import SharedCameras
 from service.streams.supervisor import Supervisor
 from service.streams.watcher import Parts
+from service.timelines.timelines import Timelines, TimelineTerms
 from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
 from video.children.capacity import num_children, num_cores
 from video.children.sandbox import Sandbox
+from video.children.timeline_process import TimelineProcess
 
 if TYPE_CHECKING:
     from models import Model
@@ -92,6 +95,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.metrics = metrics
     app.state.pipeline = None  # filled once the models are loaded
     app.state.supervisor = None  # at the same time
+    app.state.timelines = None  # at the same time
     app.state.following = Following()
     app.state.fetcher = make_fetcher(settings)
     app.state.accounts = None  # at the same time, or before
@@ -109,7 +113,15 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.add_middleware(Guard, hosts=(settings.host, *settings.allowed_hosts), origins=settings.allowed_origins)
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
     problems.install(app)
-    for part in (recognition_routes, stream_routes, model_routes, usage_routes, health, problem_pages):
+    for part in (
+        recognition_routes,
+        timeline_routes,
+        stream_routes,
+        model_routes,
+        usage_routes,
+        health,
+        problem_pages,
+    ):
         app.include_router(part.router)
     playground.install(app)
     openapi.install(app)
@@ -133,6 +145,8 @@ async def _open(
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
         streams = open_streams(settings, metrics, pipeline, ledger, accounts)
         app.state.supervisor = await stack.enter_async_context(streams)
+        app.state.timelines = timelines = make_timelines(settings, metrics, pipeline, accounts)
+        stack.push_async_callback(timelines.close)
         app.state.pipeline = pipeline
         log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))
     except LedgerRefused as error:
@@ -185,7 +199,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         yield Pipeline(
             offers=offers,
             engine=engine,
-            lanes=Lanes(Lane("upload", 1 - settings.camera_share), Lane("camera", settings.camera_share)),
+            lanes=_lanes(settings),
             sandbox=sandbox,
             admission=admission,
             gate=Gate(num_decoders),
@@ -239,6 +253,32 @@ def load_models(settings: Settings) -> list["Model"]:
         )
     models = load_bundles(found.values(), runtime)
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
+
+
+def _lanes(settings: Settings) -> Lanes:
+    timelines, cameras = settings.timeline_share, settings.camera_share
+    return Lanes(
+        uploads=Lane("upload", (1 - timelines) * (1 - cameras)),
+        cameras=Lane("camera", (1 - timelines) * cameras),
+        timelines=Lane("timeline", timelines),
+    )
+
+
+def make_timelines(
+    settings: Settings, metrics: Metrics, pipeline: Pipeline, accounts: Accounts | None = None
+) -> Timelines:
+    """What makes timelines with this pipeline. Needs no HTTP."""
+    return Timelines(
+        pipeline,
+        metrics,
+        TimelineTerms(settings.timeline_limits(), settings.max_timelines, settings.max_window_s),
+        partial(
+            TimelineProcess.start,
+            address_space_bytes=settings.decode_address_space_bytes,
+            silence_s=settings.decode_timeout_s,
+        ),
+        accounts,
+    )
 
 
 def _usual_capacity(settings: Settings) -> int:

@@ -15,7 +15,16 @@ from pydantic import BaseModel
 import fovea
 from fovea import errors
 
-ASKED_WITH = {"AsyncClient", "AsyncStreams", "Client", "RecognitionOptions", "StreamOptions", "Streams", "VideoInput"}
+ASKED_WITH = {
+    "AsyncClient",
+    "AsyncStreams",
+    "Client",
+    "RecognitionOptions",
+    "StreamOptions",
+    "Streams",
+    "TimelineOptions",
+    "VideoInput",
+}
 
 
 def public_methods(owner: type) -> Iterator[Callable[..., Any]]:
