@@ -19,6 +19,8 @@ class Answer:
 ANSWERS: dict[type[FoveaError], Answer] = {
     errors.InvalidRequest: Answer(422, "invalid"),
     errors.UnknownStream: Answer(404, "invalid"),
+    errors.UnknownJob: Answer(404, "invalid"),
+    errors.Conflict: Answer(409, "invalid"),
     errors.MalformedUpload: Answer(400, "invalid"),
     errors.UnsupportedMediaType: Answer(415, "invalid"),
     errors.UnknownHost: Answer(421, "invalid"),

@@ -19,6 +19,8 @@ from service.api.edge import sse
 from service.api.edge.negotiation import preferred
 from service.api.edge.parts import client_of, metrics_of, pipeline_of, request_id_of, settings_of
 from service.api.edge.problems import refusals
+from service.api.jobs.accepting import accepted, wants_job
+from service.api.jobs.bodies import RECOGNITION
 from service.api.operation.accounting import Account
 from service.api.recognitions.answers import recognition_answer
 from service.api.recognitions.events import events
@@ -88,6 +90,9 @@ async def recognize(request: Request) -> Response:
     """
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
+    if wants_job(request):
+        pipeline = pipeline_of(request)
+        return await accepted(request, RECOGNITION, lambda given: pipeline.plan(parse_options(given, ceilings)))
     with ExitStack() as held:
         account = held.enter_context(Account(metrics_of(request), request_id, client_of(request)))
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))

@@ -1,0 +1,78 @@
+"""`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a request that is sent twice is answered once.
+
+A request is the same where path, options and body are; a form is compared by what it holds, since its boundary differs
+each time. Knows no route.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import Request, Response
+
+from fovea.errors import InvalidOption
+from service.api.edge.parts import once_of
+from service.jobs.once import Turn
+
+HEADER = "Idempotency-Key"
+MAX_KEY = 255
+KEPT_HEADERS = ("content-type", "location", "preference-applied")
+REPLAYED = "Idempotency-Replayed"
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """`kept`: the answer to give; None: make one, and give what `keep` returns."""
+
+    turn: Turn
+    kept: Response | None
+
+    async def keep(self, response: Response) -> Response:
+        if response.status_code < 300:  # what was refused may be put right, and sent again
+            await self.turn.keep(_packed(response))
+        return response
+
+
+@contextlib.asynccontextmanager
+async def once(request: Request, fingerprint: str) -> AsyncIterator[Once]:
+    """Without the header every request is a first one. Raises KeyReused, KeyInUse, InvalidOption, Unavailable."""
+    key = request.headers.get(HEADER)
+    if key is None:
+        yield Once(Turn(), None)
+        return
+    if not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        raise InvalidOption(f"{HEADER}: must be 1 to {MAX_KEY} printable ASCII characters; use a UUID", option=HEADER)
+    async with once_of(request).turn(f"{request.method} {request.url.path}", key, fingerprint) as turn:
+        yield Once(turn, None if turn.kept is None else _unpacked(turn.kept))
+
+
+def fingerprint(options: Iterable[tuple[str, str]], body: Path | bytes) -> str:
+    """Of what a request asks for. Reads the file: use it where there is a key."""
+    digest = hashlib.sha256(json.dumps(sorted(set(options))).encode())
+    if isinstance(body, bytes):
+        digest.update(body)
+    else:
+        with body.open("rb") as file:
+            while piece := file.read(2**20):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def has_key(request: Request) -> bool:
+    return HEADER in request.headers
+
+
+def _packed(response: Response) -> str:
+    headers = {name: value for name, value in response.headers.items() if name in KEPT_HEADERS}
+    body = base64.b64encode(bytes(response.body)).decode()
+    return json.dumps({"status": response.status_code, "headers": headers, "body": body})
+
+
+def _unpacked(kept: str) -> Response:
+    said = json.loads(kept)
+    headers = said["headers"] | {REPLAYED: "true"}
+    return Response(base64.b64decode(said["body"]), said["status"], headers)
