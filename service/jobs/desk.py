@@ -58,6 +58,7 @@ class Desk:
         self._drain_s = drain_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._nudged = asyncio.Event()  # there is something that the queue has to be given
         self._announced_until_s = 0.0  # wall-clock: receivers of jobs that ended before were told
 
     @property
@@ -90,7 +91,8 @@ class Desk:
     async def submit(self, job: Job) -> Known:
         """Accepted: from now on it is done, whatever becomes of this process. Its upload is in the blob store.
 
-        The job that is there already where the same id was handed in before. Raises Overloaded, Unavailable.
+        The job that is there already where the same id was handed in before. Raises Overloaded, Unavailable where the
+        ledger is away.
         """
         adding = await self.book.add(records.job_record(job), self._max_jobs)
         if adding == "full":
@@ -105,10 +107,8 @@ class Desk:
             raise unknown(job.id)
         try:
             await self._parts.queue.put(job.id)
-        except Unavailable:
-            if adding == "added":  # it was not accepted: nobody may find it done later
-                await self._undo(job)
-            raise
+        except Unavailable:  # it is in the ledger: as soon as the queue is back it is put in
+            self._nudged.set()
         log.info("job %s: a %s is queued", job.id, job.kind)
         return await self.job(job.id)
 
@@ -182,7 +182,11 @@ class Desk:
     async def _look_after(self) -> None:
         pause_s = 0.0  # at the start at once: what an ended process left is to be done
         while True:
-            await asyncio.sleep(pause_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._nudged.wait()
+                    await asyncio.sleep(min(pause_s, AGAIN_S))
+            self._nudged.clear()
             try:
                 await self._sweep()
                 pause_s = SWEEP_S * random.uniform(0.8, 1.2)  # replicas do not come together

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from anyio import CancelScope
+from anyio import TASK_STATUS_IGNORED, CancelScope, CapacityLimiter
 from anyio.abc import TaskStatus
+from anyio.streams.memory import MemoryObjectReceiveStream
 from streaq import StreaqRetry, Worker
+from streaq.types import StreamMessage
 
 from fovea.errors import Unavailable
 from service.jobs.queue import TryLater, WorkOn
@@ -32,6 +34,18 @@ for chatty in ("streaq", "coredis"):  # they tell of every item, and of every tr
 class _Worker(Worker[None]):
     async def signal_handler(self, scope: CancelScope) -> None:
         """The process's signals are the server's."""
+
+    async def run_consumers(
+        self,
+        receive: MemoryObjectReceiveStream[StreamMessage],
+        renew_scope: CancelScope,
+        produce_scope: CancelScope,
+        *,
+        task_status: TaskStatus[CapacityLimiter] = TASK_STATUS_IGNORED,
+    ) -> None:
+        """Closes its end of the stream, which streaq 7.2 leaves to the garbage collector."""
+        with receive:
+            await super().run_consumers(receive, renew_scope, produce_scope, task_status=task_status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ A request is the same where path, options and body are; a form is compared by wh
 each time. Knows no route.
 """
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -11,6 +12,7 @@ import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastapi import Request, Response
 
@@ -22,6 +24,15 @@ HEADER = "Idempotency-Key"
 MAX_KEY = 255
 KEPT_HEADERS = ("content-type", "location", "preference-applied")
 REPLAYED = "Idempotency-Replayed"
+
+
+KEY_PARAMETER: dict[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
+    "description": "A UUID, say. The same request with the same key is answered once: the first answer comes again, "
+    "with `Idempotency-Replayed: true`. Another request with it is refused.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,22 @@ async def once(request: Request, fingerprint: str) -> AsyncIterator[Once]:
         yield Once(turn, None if turn.kept is None else _unpacked(turn.kept))
 
 
-def fingerprint(options: Iterable[tuple[str, str]], body: Path | bytes) -> str:
+async def fingerprint_of(request: Request, options: Iterable[tuple[str, str]], body: Path | bytes) -> str:
+    """Of what a request asks for; nothing is read where it has no key."""
+    return await asyncio.to_thread(_fingerprint, options, body) if HEADER in request.headers else ""
+
+
+def refuse_key(request: Request) -> None:
+    """For answers that are told bit by bit. Raises InvalidOption where there is a key."""
+    if HEADER in request.headers:
+        raise InvalidOption(
+            f"{HEADER}: what is told step by step cannot be told again; accept application/json, or send "
+            "`Prefer: respond-async` and follow the job's events",
+            option=HEADER,
+        )
+
+
+def _fingerprint(options: Iterable[tuple[str, str]], body: Path | bytes) -> str:
     """Of what a request asks for. Reads the file: use it where there is a key."""
     digest = hashlib.sha256(json.dumps(sorted(set(options))).encode())
     if isinstance(body, bytes):
@@ -60,10 +86,6 @@ def fingerprint(options: Iterable[tuple[str, str]], body: Path | bytes) -> str:
             while piece := file.read(2**20):
                 digest.update(piece)
     return digest.hexdigest()
-
-
-def has_key(request: Request) -> bool:
-    return HEADER in request.headers
 
 
 def _packed(response: Response) -> str:

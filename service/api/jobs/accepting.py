@@ -1,15 +1,16 @@
 """`Prefer: respond-async`: a request that becomes a job. Knows how a request is read, not what the job does."""
 
-import asyncio
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from fastapi import Request, Response
 
 from fovea.errors import Draining, InvalidOption
+from fovea.job_answers import Job as JobAnswer
 from fovea.words import WebhookEvent
 from service.api.body.spool import save, spooled
 from service.api.body.uploads import open_upload
-from service.api.edge.idempotency import fingerprint, has_key, once
+from service.api.edge.idempotency import fingerprint_of, once
 from service.api.edge.parts import desk_of, outbox_of, pipeline_of, settings_of, targets_of
 from service.api.jobs.answers import job_text
 from service.jobs.job import Job, Webhook
@@ -19,6 +20,35 @@ RESPOND_ASYNC = "respond-async"
 WEBHOOK_URL, WEBHOOK_EVENTS = "webhook_url", "webhook_events"
 
 Pairs = list[tuple[str, str]]
+
+JOB_PARAMETERS: list[dict[str, Any]] = [
+    {
+        "name": "Prefer",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": f"`{RESPOND_ASYNC}`: the answer is 202 and a job; the options below are for jobs alone.",
+    },
+    {
+        "name": WEBHOOK_URL,
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": "Where to post signed messages about the job (Standard Webhooks).",
+    },
+    {
+        "name": WEBHOOK_EVENTS,
+        "in": "query",
+        "schema": {"type": "string", "default": WebhookEvent.DONE.value},
+        "description": f"Which messages: some of {', '.join(WebhookEvent)}, separated by commas.",
+    },
+]
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": f"With `Prefer: {RESPOND_ASYNC}`: the job.",
+        "model": JobAnswer,
+        "headers": {"Location": {"description": "Where the job is.", "schema": {"type": "string"}}},
+    }
+}
+"""OpenAPI's, of every route that takes jobs."""
 
 
 def wants_job(request: Request) -> bool:
@@ -48,8 +78,8 @@ async def accepted(request: Request, kind: str, check: Callable[[Iterable[tuple[
         options, ours = _ours_apart(given)
         check(options)
         webhook = await webhook_of(request, ours)
-        print_of_it = await asyncio.to_thread(fingerprint, [*given, ("", kind)], path) if has_key(request) else ""
-        async with once(request, f"{RESPOND_ASYNC} {print_of_it}") as answer:
+        asked = await fingerprint_of(request, given, path)
+        async with once(request, f"{RESPOND_ASYNC} {asked}") as answer:
             if answer.kept is not None:
                 return answer.kept
             job_id = f"job_{answer.turn.ulid}"

@@ -16,10 +16,11 @@ from service.api.body.multipart import VIDEO
 from service.api.body.spool import save, spooled
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
+from service.api.edge.idempotency import KEY_PARAMETER, fingerprint_of, once, refuse_key
 from service.api.edge.negotiation import preferred
 from service.api.edge.parts import client_of, metrics_of, pipeline_of, request_id_of, settings_of
 from service.api.edge.problems import refusals
-from service.api.jobs.accepting import accepted, wants_job
+from service.api.jobs.accepting import ACCEPTED, JOB_PARAMETERS, accepted, wants_job
 from service.api.jobs.bodies import RECOGNITION
 from service.api.operation.accounting import Account
 from service.api.recognitions.answers import recognition_answer
@@ -45,7 +46,9 @@ _OPENAPI: dict[str, Any] = {
         {"name": name, "in": "query", "schema": schema, "description": text}
         | ({} if example is None else {"example": example})
         for name, (schema, text, example) in OPTIONS.items()
-    ],
+    ]
+    + JOB_PARAMETERS
+    + [KEY_PARAMETER],
     "requestBody": {
         "required": True,
         "description": "A form with the file, or the video itself. In a form, each option of the query may be a field "
@@ -70,10 +73,12 @@ _EVENTS_EXAMPLE = (
             "description": "The recognition; as text/event-stream a `step` per step, then `result` or `problem`.",
             "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EVENTS_EXAMPLE}},
         },
+        **ACCEPTED,
         **refusals(
             s400="The body is malformed or incomplete.",
             s406="Neither application/json nor text/event-stream is acceptable.",
             s408="The body took too long.",
+            s409="The first request with this Idempotency-Key is not answered yet.",
             s413="The body is too large.",
             s415="The body is of another type.",
             s422="An option, the budget or the video cannot be.",
@@ -86,7 +91,8 @@ _EVENTS_EXAMPLE = (
 async def recognize(request: Request) -> Response:
     """Post a video as the form part `video`, or as the whole body; options in the query or as form fields.
 
-    With `Accept: text/event-stream` each step arrives as it is taken.
+    With `Accept: text/event-stream` each step arrives as it is taken. With `Prefer: respond-async` the answer is a job,
+    to be asked for later.
     """
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
@@ -96,6 +102,8 @@ async def recognize(request: Request) -> Response:
     with ExitStack() as held:
         account = held.enter_context(Account(metrics_of(request), request_id, client_of(request)))
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
+        if media_type == sse.MEDIA_TYPE:
+            refuse_key(request)
         pipeline = pipeline_of(request)
         query = request.query_params.multi_items()
         parse_options(query, ceilings)  # before a byte of the body is read
@@ -111,18 +119,23 @@ async def recognize(request: Request) -> Response:
         ticket = held.enter_context(pipeline.admit(plan))
         with spooled(settings.spool_dir) as path:
             upload_s = await save(upload.video(), path)
-            if later := await upload.later_fields():
+            later = await upload.later_fields()
+            if later:
                 plan = pipeline.plan(parse_options([*given, *later], ceilings))
                 account.model = plan.model
                 ticket.reserve(plan.most_flops)
-            decoded = await unless_client_leaves(request, pipeline.decode(path, plan, ticket, upload_s))
-        if media_type == sse.MEDIA_TYPE:
-            told = events(pipeline, decoded, account, request_id)
-            return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
-        recognition = await unless_client_leaves(request, _last(pipeline, decoded))
-        account.answered(recognition)
-        answer = recognition_answer(recognition, pipeline.offer(plan.model))
-        return Response(answer.model_dump_json(), media_type=JSON)
+            async with once(request, await fingerprint_of(request, [*given, *later], path)) as answer:
+                if answer.kept is not None:
+                    account.replayed()
+                    return answer.kept
+                decoded = await unless_client_leaves(request, pipeline.decode(path, plan, ticket, upload_s))
+                if media_type == sse.MEDIA_TYPE:
+                    told = events(pipeline, decoded, account, request_id)
+                    return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
+                recognition = await unless_client_leaves(request, _last(pipeline, decoded))
+                account.answered(recognition)
+                said = recognition_answer(recognition, pipeline.offer(plan.model)).model_dump_json()
+                return await answer.keep(Response(said, media_type=JSON))
 
 
 async def _last(pipeline: Pipeline, decoded: Decoded) -> Recognition:

@@ -11,6 +11,7 @@ from fovea.errors import Draining, InvalidOption, Unavailable, UnknownStream
 from fovea.stream_answers import NewStream, Stream, StreamList
 from service.api.body.body import Body
 from service.api.edge import sse
+from service.api.edge.idempotency import KEY_PARAMETER, fingerprint_of, once
 from service.api.edge.negotiation import check_json
 from service.api.edge.parts import pipeline_of, settings_of, supervisor_of
 from service.api.edge.problems import refusals
@@ -29,7 +30,10 @@ router = APIRouter(tags=["streams"])
 
 _NEW_STREAM = NewStream.model_json_schema(ref_template="#/components/schemas/{model}")
 _NEW_STREAM.pop("$defs")  # its enums stand among the components anyway, for the answers
-_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {JSON: {"schema": _NEW_STREAM}}}}
+_BODY: dict[str, Any] = {
+    "parameters": [KEY_PARAMETER],
+    "requestBody": {"required": True, "content": {JSON: {"schema": _NEW_STREAM}}},
+}
 _LAST_ID: dict[str, Any] = {
     "parameters": [
         {
@@ -54,6 +58,7 @@ _EVENTS_EXAMPLE = (
     openapi_extra=_BODY,
     responses=refusals(
         s408="The body took too long.",
+        s409="The first request with this Idempotency-Key is not answered yet.",
         s413="The body is too large.",
         s415="The body is not said to be JSON.",
         s422="An option, the budget or the URL cannot be.",
@@ -61,7 +66,7 @@ _EVENTS_EXAMPLE = (
         s503="Loading, or the shared state is away.",
     ),
 )
-async def subscribe(request: Request, response: Response) -> Stream:
+async def subscribe(request: Request) -> Response:
     """Nothing is waited for: whether the camera can be reached is told by its state, and by `/events`."""
     settings, pipeline, supervisor = settings_of(request), pipeline_of(request), supervisor_of(request)
     if pipeline.admission.draining:
@@ -73,10 +78,16 @@ async def subscribe(request: Request, response: Response) -> Stream:
     text = b""
     while chunk := await body.read():
         text += chunk
-    asked = await settle(parse_new_stream(text), pipeline, settings, supervisor.policy)
-    subscription = await supervisor.subscribe(asked)
-    response.headers["Location"] = f"/v1/streams/{subscription.id}"
-    return await _answer(supervisor, subscription)
+    new = parse_new_stream(text)
+    async with once(request, await fingerprint_of(request, [], new.model_dump_json().encode())) as answer:
+        if answer.kept is not None:
+            return answer.kept
+        if new.id is None:
+            new = new.model_copy(update={"id": f"str_{answer.turn.ulid}"})
+        subscription = await supervisor.subscribe(await settle(new, pipeline, settings, supervisor.policy))
+        said = (await _answer(supervisor, subscription)).model_dump_json()
+        headers = {"Location": f"/v1/streams/{subscription.id}"}
+        return await answer.keep(Response(said, 201, headers, JSON))
 
 
 @router.get(
