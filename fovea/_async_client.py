@@ -9,12 +9,15 @@ from typing import Self, Unpack
 import httpx
 from httpx_sse import EventSource
 
+from fovea._async_jobs import AsyncJob, AsyncJobs
 from fovea._async_streams import AsyncStreams
-from fovea._calls import EVENTS, JSON, Call, RecognitionOptions, VideoInput, recognition
+from fovea._calls import EVENTS, JSON, Call, JobOptions, RecognitionOptions, VideoInput, job, job_path, recognition
 from fovea._problems import connection_errors, error_of, parsed
 from fovea._retry import Retry
 from fovea._steps import StepReader
 from fovea.answers import RecognitionAnswer, StepEvent
+from fovea.job_answers import JobAnswer
+from fovea.words import JobState
 
 
 class AsyncClient:
@@ -52,6 +55,20 @@ class AsyncClient:
                 if (item := reader.read(event)) is not None:
                     yield item
             reader.end()
+
+    async def submit(self, video: VideoInput, *, key: str | None = None, **options: Unpack[JobOptions]) -> AsyncJob:
+        """Have a video recognised while nobody waits. Sent again with the same `key`, it is the same job."""
+        async with self._asked(job(video, options, key)) as response:
+            return AsyncJob(parsed(JobAnswer, await response.aread(), self.url), self.url, self._asked)
+
+    async def job(self, job_id: str) -> AsyncJob:
+        """The job of that id. Raises UnknownJob."""
+        async with self._asked(Call("GET", job_path(job_id))) as response:
+            return AsyncJob(parsed(JobAnswer, await response.aread(), self.url), self.url, self._asked)
+
+    def jobs(self, state: JobState | str | None = None) -> AsyncJobs:
+        """All jobs, or those of a state, the latest first."""
+        return AsyncJobs(self.url, self._asked, state)
 
     @asynccontextmanager
     async def _asked(self, call: Call) -> AsyncIterator[httpx.Response]:

@@ -35,6 +35,13 @@ class RecognitionOptions(TypedDict, total=False):
     top_k: int
 
 
+class JobOptions(RecognitionOptions, total=False):
+    """Options of a recognition, and of the job that it becomes."""
+
+    webhook_url: str
+    webhook_events: str
+
+
 class StreamOptions(TypedDict, total=False):
     """Options of a subscription besides its address; see `fovea.stream_answers.NewStream`."""
 
@@ -114,6 +121,26 @@ def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) 
     """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
     query = {name: str(value) for name, value in options.items() if value is not None}
     return Call("POST", "/v1/recognitions", accept, query, video=video)
+
+
+JOBS = "/v1/jobs"
+
+
+def job_path(job: str) -> str:
+    return f"{JOBS}/{quote(job, safe='')}"
+
+
+def job(video: VideoInput, options: JobOptions, key: str | None) -> Call:
+    """A recognition that becomes a job. The key is made here: sent again, it is the same job."""
+    query = {name: str(value) for name, value in options.items() if value is not None}
+    headers = {"Prefer": "respond-async", "Idempotency-Key": key or secrets.token_urlsafe(24)}
+    return Call("POST", "/v1/recognitions", JSON, query, headers, video=video)
+
+
+def job_page(state: str | None, before: str | None) -> Call:
+    """`GET /v1/jobs`."""
+    query = {name: value for name, value in (("state", state), ("before", before)) if value is not None}
+    return Call("GET", JOBS, query=query)
 
 
 STREAMS = "/v1/streams"

@@ -35,6 +35,7 @@ FoveaError
 ├── RequestCancelled          the client left; nobody reads this
 ├── JobAbandoned              a job was begun as often as it may be, and never ended
 ├── InferenceFailed           a bug or a broken device; the batch it hit is lost
+├── JobCancelled              clients only: the job that was waited for
 ├── ServerProblem             clients only: an answer that this version does not know
 └── ServiceLost               clients only: no answer, or half of one
 
@@ -374,7 +375,14 @@ class ServiceLost(FoveaError):
     title = "The service did not answer"
 
 
-_CLIENTS_ONLY = (ServerProblem, ServiceLost)
+class JobCancelled(FoveaError):
+    """Waited for, and called off meanwhile: there is no answer."""
+
+    slug = "job-cancelled"
+    title = "The job was cancelled"
+
+
+_CLIENTS_ONLY = (JobCancelled, ServerProblem, ServiceLost)
 
 
 def every_kind() -> list[type[FoveaError]]:

@@ -26,7 +26,7 @@ class Delivery(Value):
     next_at: datetime | None = Field(description="When it is tried again.", examples=[None])
 
 
-class Job(Value):
+class JobAnswer(Value):
     """Work that goes on after its request was answered."""
 
     id: str = Field(examples=[JOB_ID])
@@ -49,7 +49,7 @@ class Job(Value):
 class JobList(Value):
     """The latest first, without their results."""
 
-    jobs: list[Job]
+    jobs: list[JobAnswer]
     next_before: str | None = Field(
         default=None, description="`before` of the next page; null on the last.", examples=[JOB_ID]
     )

@@ -4,6 +4,7 @@ Redirects are not followed: a receiver that has moved is told of by its owner, a
 """
 
 import asyncio
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -30,12 +31,15 @@ class Attempt:
 
 
 class Sender:
-    """`timeout_s`: for a receiver to answer, from the connection on."""
+    """`timeout_s`: for a receiver to answer, from the connection on. `tls`: whom to believe; None: the usual."""
 
-    def __init__(self, policy: TargetPolicy, secret: str, *, timeout_s: float) -> None:
+    def __init__(
+        self, policy: TargetPolicy, secret: str, *, timeout_s: float, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.policy = policy
         self._webhook = Webhook(secret)
         self._timeout_s = timeout_s
+        self._tls = tls
 
     async def send(self, message: Message) -> Attempt:
         try:
@@ -54,8 +58,12 @@ class Sender:
             "User-Agent": "Fovea",
             **self._signed(message),
         }
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(httpx.create_ssl_context)  # reads a hundred certificates
+        # A connection is for one message: the next receiver at this address may have another name.
+        client = httpx.AsyncClient(trust_env=False, timeout=None, verify=self._tls)
         try:
-            async with asyncio.timeout(self._timeout_s), httpx.AsyncClient(trust_env=False, timeout=None) as client:
+            async with asyncio.timeout(self._timeout_s), client:
                 request = client.build_request(
                     "POST",
                     url.copy_with(host=address),

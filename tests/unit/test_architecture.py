@@ -77,7 +77,7 @@ def test_every_import_contract_holds() -> None:
         ("service/engine/pipeline.py", "service.ledger.redis_ledger", "HTTP knows no Redis"),
         ("video/clip.py", "pydantic", "Video is av and numpy only"),
         ("fovea/calls.py", "numpy", "fovea needs httpx"),
-        ("cli/terminal.py", "service.settings", "The commands for cameras"),
+        ("cli/terminal.py", "service.settings", "The commands for cameras and jobs"),
     ],
 )
 def test_a_breach_is_caught(copy_of_the_code: Path, module: str, forbidden_import: str, contract: str) -> None:

@@ -21,6 +21,7 @@ ANSWERS: dict[type[FoveaError], Answer] = {
     errors.UnknownStream: Answer(404, "invalid"),
     errors.UnknownJob: Answer(404, "invalid"),
     errors.Conflict: Answer(409, "invalid"),
+    errors.JobAbandoned: Answer(422, "invalid"),  # of a job alone; most likely the video is the reason
     errors.MalformedUpload: Answer(400, "invalid"),
     errors.UnsupportedMediaType: Answer(415, "invalid"),
     errors.UnknownHost: Answer(421, "invalid"),

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from fovea.errors import Draining, InvalidOption
-from fovea.job_answers import Job as JobAnswer
+from fovea.job_answers import JobAnswer
 from fovea.words import WebhookEvent
 from service.api.body.spool import save, spooled
 from service.api.body.uploads import open_upload
@@ -37,8 +37,8 @@ JOB_PARAMETERS: list[dict[str, Any]] = [
     {
         "name": WEBHOOK_EVENTS,
         "in": "query",
-        "schema": {"type": "string", "default": WebhookEvent.DONE.value},
-        "description": f"Which messages: some of {', '.join(WebhookEvent)}, separated by commas.",
+        "schema": {"type": "string"},
+        "description": f"Which messages: some of {', '.join(WebhookEvent)}, separated by commas; absent: done.",
     },
 ]
 ACCEPTED: dict[int | str, dict[str, Any]] = {

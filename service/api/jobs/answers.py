@@ -4,16 +4,16 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from fovea.job_answers import Delivery, Job
+from fovea.job_answers import Delivery, JobAnswer
 from fovea.words import WebhookEvent
 from service.jobs.desk import Known
 from service.webhooks.message import Message, Sent
 
 
-def job_answer(known: Known, deliveries: Sequence[Delivery] = ()) -> Job:
+def job_answer(known: Known, deliveries: Sequence[Delivery] = ()) -> JobAnswer:
     """All but result and problem."""
     job, standing = known.job, known.standing
-    return Job(
+    return JobAnswer(
         id=job.id,
         kind=job.kind,
         state=standing.state,

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from fovea.errors import InvalidOption
-from fovea.job_answers import Delivery, Job, JobList
+from fovea.job_answers import Delivery, JobAnswer, JobList
 from fovea.words import JobState
 from service.api.edge import sse
 from service.api.edge.parts import desk_of, outbox_of, pipeline_of, settings_of
@@ -53,7 +53,7 @@ _EVENTS_EXAMPLE = (
     'id: 1764036000204-0\nevent: step\ndata: {"step":0,"kind":"glance",…}\n\n'
     'id: 1764036000301-0\nevent: result\ndata: {"id":"rec_01J…",…}\n\n'
 )
-_JOB: dict[str, Any] = {"model": Job}
+_JOB: dict[str, Any] = {"model": JobAnswer}
 
 
 @router.get(
@@ -78,7 +78,7 @@ async def list_jobs(request: Request) -> JobList:
 
 @router.get(
     "/v1/jobs/{job}",
-    response_model=Job,
+    response_model=JobAnswer,
     summary="A job: where it stands, and its result",
     responses=refusals(s404="No such job.", s503="Loading, or the ledger or the blob store is away."),
 )
@@ -88,7 +88,7 @@ async def show_job(request: Request, job: str) -> Response:
 
 @router.delete(
     "/v1/jobs/{job}",
-    response_model=Job,
+    response_model=JobAnswer,
     summary="Cancel a job",
     responses={
         200: {"description": "It is cancelled."},
