@@ -1,11 +1,12 @@
 """Files by key, in a folder or in an S3-compatible store: what is too large for the ledger. Knows no job and no video.
 
 A folder is the default. `s3://bucket/prefix` reads its credentials and its endpoint from AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL and AWS_ALLOW_HTTP, as obstore does.
+AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, as obstore does.
 """
 
 import contextlib
 import logging
+import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,11 +21,10 @@ if TYPE_CHECKING:  # 12 MB of extension module: not before a file is to be kept
 
 log = logging.getLogger(__name__)
 
-ANSWER_S = 20.0  # a store that takes longer to begin its answer counts as away
-RETRY_S = 5.0  # for a store that answers with an error of its own
+RETRY_S = 5.0  # for a store to take a connection, and in all where it answers with an error of its own
 PIECE_BYTES = 2**20
 
-_KEY = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_.-]+)*")
+_KEY = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*")
 
 
 class Blobs:
@@ -87,7 +87,11 @@ class Blobs:
                     parts.netloc,
                     prefix=parts.path.strip("/") or None,
                     retry_config=retry,
-                    client_options={"connect_timeout": timedelta(seconds=RETRY_S), "timeout": timedelta(hours=1)},
+                    client_options={
+                        "connect_timeout": timedelta(seconds=RETRY_S),
+                        "timeout": timedelta(hours=1),
+                        "allow_http": os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"),
+                    },
                 )
         return self._store
 
