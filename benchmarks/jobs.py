@@ -6,6 +6,7 @@ Three replicas with the tiny recognizer and one Redis; or one process, with --em
 import argparse
 import json
 import random
+import signal
 import socket
 import sys
 import tempfile
@@ -30,6 +31,7 @@ def main() -> int:
     parser.add_argument("--embedded", action="store_true", help="one process without Redis, which is killed")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # with its replicas
     outcome = measured(given.jobs, given.ends, embedded=given.embedded)
     print(outcome.summary())
     is_good = outcome.states == {"succeeded": given.jobs} and set(outcome.results_told) == {1}

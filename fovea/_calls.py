@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
 from urllib.parse import quote
 
-from fovea.words import Clock, Decode, Emit
+from fovea.words import Clock, Decode, Emit, WebhookEvent
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -64,6 +64,8 @@ class StreamOptions(TypedDict, total=False):
     connect_timeout_s: float
     open_timeout_s: float
     stall_timeout_s: float
+    webhook_url: str
+    webhook_events: list[WebhookEvent] | list[str]
 
 
 @dataclass(frozen=True, slots=True)

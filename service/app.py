@@ -27,6 +27,7 @@ from service.api.operation import health, http_metrics
 from service.api.pages import playground, problem_pages
 from service.api.recognitions import routes as recognition_routes
 from service.api.streams import routes as stream_routes
+from service.api.streams import telling as stream_telling
 from service.api.streams.events import Following
 from service.blobs.store import Blobs
 from service.engine.admission import Admission
@@ -126,9 +127,10 @@ async def _open(
             log.info("removed %d uploads that a killed process left in %s", num_swept, settings.spool_dir)
         ledger = await stack.enter_async_context(open_ledger(settings))
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
-        app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline, ledger))
         app.state.once = await stack.enter_async_context(open_once(settings, ledger))
         app.state.outbox = await stack.enter_async_context(open_outbox(settings, metrics, ledger, app.state.targets))
+        streams = open_streams(settings, metrics, pipeline, ledger, app.state.outbox)
+        app.state.supervisor = await stack.enter_async_context(streams)
         if settings.redis_url is None or settings.blobs_url is not None:
             jobs = open_jobs(settings, metrics, pipeline, ledger, app.state.outbox)
             app.state.desk = await stack.enter_async_context(jobs)
@@ -281,7 +283,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
 
 @contextlib.asynccontextmanager
 async def open_streams(
-    settings: Settings, metrics: Metrics, pipeline: Pipeline, ledger: Ledger
+    settings: Settings, metrics: Metrics, pipeline: Pipeline, ledger: Ledger, outbox: Outbox | None = None
 ) -> AsyncIterator[Supervisor]:
     """Look after the subscribed cameras with this pipeline; hand them over on the way out."""
     terms = Terms(
@@ -309,6 +311,7 @@ async def open_streams(
         start_process=SharedCameras(
             partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes)
         ).start,
+        announce=None if outbox is None else partial(stream_telling.tell, outbox),
     )
     supervisor = Supervisor(
         parts,

@@ -5,15 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from fovea.words import JobState, WebhookEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """Whom to tell of what."""
-
-    url: str
-    events: tuple[WebhookEvent, ...]
+from fovea.words import JobState
+from service.webhooks.wanted import Webhook
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Literal
 from fovea.words import Clock, Decode, Emit
 from service.engine.budget import RecognitionOptions
 from service.streams.address import CameraUrl
+from service.webhooks.wanted import Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Subscription:
     open_timeout_s: float | None = None
     stall_timeout_s: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)  # the client's own
+    webhook: Webhook | None = None
 
     @property
     def cell_s(self) -> Fraction:

@@ -19,6 +19,7 @@ class Message:
     url: str  # may hold a password
     body: str  # JSON
     created_s: float  # wall-clock
+    kept: bool = True  # until its job is forgotten; else it is gone once it is delivered or dead
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ class Outbox:
         self._retention_s = retention_s
         self._backoff_s = backoff_s
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_full = False  # as the log knows
 
     def start(self) -> None:
         self._queue.start(self.work)
@@ -67,9 +68,12 @@ class Outbox:
         match await self._book.add(message_record(message), MAX_MESSAGES):
             case "added" | "there":
                 await self._queue.put(message.id)
+                self._is_full = False
             case "full":
                 self._metrics.webhook_deliveries_total.labels(outcome="dead").inc()
-                log.error("message %s is dropped: %d are kept already", message.id, MAX_MESSAGES)
+                if not self._is_full:
+                    log.error("messages are dropped: %d are kept already, the most there may be", MAX_MESSAGES)
+                self._is_full = True
 
     async def sent(self, message_id: str) -> tuple[Message, Sent] | None:
         """A message and what became of it; None where there is none. Raises Unavailable."""
@@ -104,9 +108,13 @@ class Outbox:
         if wait_s > 0:  # the process that waited is gone
             await hold.give_up()
             raise TryLater("it is not time yet", delay_s=wait_s)
-        sent = self._after(before, await self._sender.send(message_of(record)))
+        message = message_of(record)
+        sent = self._after(before, await self._sender.send(message))
         await hold.tell(Note("attempt", sent.error or ""), sent_text(sent), patience_s=self._lease_s)
-        await hold.give_up()
+        if message.kept or sent.state is DeliveryState.PENDING:
+            await hold.give_up()
+        else:
+            await self._book.remove(message_id)
         outcome = {DeliveryState.PENDING: "failed"}.get(sent.state, str(sent.state))
         self._metrics.webhook_deliveries_total.labels(outcome=outcome).inc()
         if sent.state is DeliveryState.DEAD:

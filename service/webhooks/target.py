@@ -28,23 +28,12 @@ class TargetUnknown(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`str()` shows neither path nor query: they often hold a token."""
+    """`url` often holds a token: `repr` does not show it."""
 
     scheme: str
     host: str
     port: int
     url: str = field(repr=False)
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.host}:{self.port}/…"
-
-    @property
-    def is_literal(self) -> bool:
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            return False
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +88,12 @@ class TargetPolicy:
             raise _invalid(str(error)) from None
         except TargetUnknown:
             pass
+
+
+def shown(url: str) -> str:
+    """A receiver's URL for people: path and query often hold a token."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/…"
 
 
 def _invalid(rule: str) -> InvalidOption:

@@ -13,7 +13,8 @@ from service.api.body.uploads import open_upload
 from service.api.edge.idempotency import fingerprint_of, once
 from service.api.edge.parts import desk_of, outbox_of, pipeline_of, settings_of, targets_of
 from service.api.jobs.answers import job_text
-from service.jobs.job import Job, Webhook
+from service.jobs.job import Job
+from service.webhooks.wanted import Webhook
 
 JSON = "application/json"
 RESPOND_ASYNC = "respond-async"
@@ -107,14 +108,19 @@ async def webhook_of(request: Request, ours: dict[str, str]) -> Webhook | None:
                 f"{WEBHOOK_EVENTS} is of no use without {WEBHOOK_URL}; give both", option=WEBHOOK_EVENTS
             )
         return None
+    await check_receiver(request, url)
+    return Webhook(url, webhook_events(ours.get(WEBHOOK_EVENTS, WebhookEvent.DONE)))
+
+
+async def check_receiver(request: Request, url: str) -> None:
+    """Whether signed messages can be sent there. Raises InvalidOption."""
     if outbox_of(request) is None:
         raise InvalidOption(
-            f"{WEBHOOK_URL}: this service sends none, since it has no secret to sign them with; set "
-            "FOVEA_WEBHOOK_SECRET, or ask for the job instead",
+            f"{WEBHOOK_URL}: this service tells nobody, since it has no secret to sign messages with; set "
+            "FOVEA_WEBHOOK_SECRET, or leave it out and ask",
             option=WEBHOOK_URL,
         )
     await targets_of(request).check(url)
-    return Webhook(url, webhook_events(ours.get(WEBHOOK_EVENTS, WebhookEvent.DONE)))
 
 
 def webhook_events(text: str) -> tuple[WebhookEvent, ...]:

@@ -15,6 +15,7 @@ from service.api.edge.idempotency import KEY_PARAMETER, fingerprint_of, once
 from service.api.edge.negotiation import check_json
 from service.api.edge.parts import pipeline_of, settings_of, supervisor_of
 from service.api.edge.problems import refusals
+from service.api.jobs.accepting import check_receiver
 from service.api.streams.answers import stream_answer
 from service.api.streams.events import Following, follow
 from service.api.streams.options import parse_new_stream, settle
@@ -82,6 +83,8 @@ async def subscribe(request: Request) -> Response:
     async with once(request, await fingerprint_of(request, [], new.model_dump_json().encode())) as answer:
         if answer.kept is not None:
             return answer.kept
+        if new.webhook_url is not None:
+            await check_receiver(request, new.webhook_url)
         if new.id is None:
             new = new.model_copy(update={"id": f"str_{answer.turn.ulid}"})
         subscription = await supervisor.subscribe(await settle(new, pipeline, settings, supervisor.policy))
