@@ -1,6 +1,7 @@
 """A receiver of webhooks for tests, on loopback: it notes what comes, and answers as it is told to. Knows no Fovea."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -54,7 +55,9 @@ class Receiver:
 
 
 @contextmanager
-def receiving(reply: Callable[[int], Reply] = lambda number: Reply()) -> Iterator[Receiver]:
+def receiving(
+    reply: Callable[[int], Reply] = lambda number: Reply(), *, tls: ssl.SSLContext | None = None
+) -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -82,6 +85,8 @@ def receiving(reply: Callable[[int], Reply] = lambda number: Reply()) -> Iterato
             """The sender left: that is its right."""
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     receiver = Receiver(server.server_address[1], reply)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
