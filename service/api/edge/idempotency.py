@@ -29,7 +29,7 @@ REPLAYED = "Idempotency-Replayed"
 KEY_PARAMETER: dict[str, Any] = {
     "name": HEADER,
     "in": "header",
-    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY},
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[\\x21-\\x7e]+$"},
     "description": "A UUID, say. The same request with the same key is answered once: the first answer comes again, "
     "with `Idempotency-Replayed: true`. Another request with it is refused.",
 }
@@ -55,8 +55,10 @@ async def once(request: Request, fingerprint: str) -> AsyncIterator[Once]:
     if key is None:
         yield Once(Turn(), None)
         return
-    if not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
-        raise InvalidOption(f"{HEADER}: must be 1 to {MAX_KEY} printable ASCII characters; use a UUID", option=HEADER)
+    if not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable() and " " not in key):
+        raise InvalidOption(
+            f"{HEADER}: must be 1 to {MAX_KEY} printable ASCII characters without blanks; use a UUID", option=HEADER
+        )
     async with once_of(request).turn(f"{request.method} {request.url.path}", key, fingerprint) as turn:
         yield Once(turn, None if turn.kept is None else _unpacked(turn.kept))
 
