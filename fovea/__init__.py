@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __all__ = [
+    "AbstainReason",
     "AsyncClient",
     "AsyncJob",
     "AsyncJobs",
@@ -61,6 +62,7 @@ __all__ = [
     "KeyInUse",
     "KeyReused",
     "MalformedUpload",
+    "MissingScope",
     "NoVideoStream",
     "NotAcceptable",
     "NotReady",
@@ -68,6 +70,7 @@ __all__ = [
     "Overloaded",
     "Prediction",
     "Problem",
+    "QuotaExceeded",
     "RecognitionAnswer",
     "RecognitionOptions",
     "RequestCancelled",
@@ -87,6 +90,7 @@ __all__ = [
     "StreamVideo",
     "Streams",
     "TimingMs",
+    "Unauthenticated",
     "Unavailable",
     "UnknownHost",
     "UnknownJob",
@@ -95,6 +99,7 @@ __all__ = [
     "UnsupportedMediaType",
     "UploadTimeout",
     "UploadTooLarge",
+    "UrlNotFetched",
     "Video",
     "VideoError",
     "VideoInput",
@@ -170,9 +175,11 @@ if TYPE_CHECKING:
         NoVideoStream,
         OutOfMemory,
         Overloaded,
+        QuotaExceeded,
         RequestCancelled,
         ServerProblem,
         ServiceLost,
+        Unauthenticated,
         Unavailable,
         UnknownHost,
         UnknownJob,
@@ -181,6 +188,7 @@ if TYPE_CHECKING:
         UnsupportedMediaType,
         UploadTimeout,
         UploadTooLarge,
+        UrlNotFetched,
         VideoError,
         VideoLimitExceeded,
         VideoUnreadable,
@@ -199,6 +207,7 @@ if TYPE_CHECKING:
         Window,
     )
     from fovea.words import (
+        AbstainReason,
         Clock,
         Decode,
         DeliveryState,

@@ -20,6 +20,7 @@ class Job:
     upload_s: float  # that the upload took
     created_s: float  # wall-clock
     webhook: Webhook | None = None
+    owner: str = ""  # the name of the key that handed it in; empty: none
 
 
 @dataclass(frozen=True, slots=True)

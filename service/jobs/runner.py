@@ -13,7 +13,16 @@ from contextlib import AbstractContextManager, aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fovea.errors import Draining, FoveaError, InvalidUpload, JobAbandoned, NotReady, Unavailable
+from fovea.errors import (
+    Draining,
+    FoveaError,
+    InvalidUpload,
+    JobAbandoned,
+    NotReady,
+    Overloaded,
+    QuotaExceeded,
+    Unavailable,
+)
 from fovea.words import JobState, WebhookEvent
 from service.blobs.store import Blobs
 from service.jobs import records
@@ -29,6 +38,7 @@ LARGE_BYTES = 32 * 2**10  # of a result; a larger one goes into the blob store
 LOOK_S = 1.0  # between looks at whether a job is to be cancelled, where another replica was asked
 LAST_WORD_S = 60.0  # that a result is kept for a ledger that is away
 HELD_S = 1.0  # before an item whose job another holds comes again
+LATER_S = 60.0  # at most, before one whose key has used up its limit comes again
 AWAY_S = 3.0  # before one whose upload could not be fetched does
 
 LAST = {JobState.SUCCEEDED: RESULT, JobState.FAILED: "problem", JobState.CANCELLED: "cancelled"}
@@ -157,6 +167,8 @@ class Runner:
             return doing.result()
         except (Draining, NotReady) as error:
             raise await self._handed_back(attempt, error.detail, HELD_S) from None
+        except (Overloaded, QuotaExceeded) as error:  # a key's limit is used up: it has some left later
+            raise await self._handed_back(attempt, error.detail, min(error.retry_after_s or HELD_S, LATER_S)) from None
         except _NotNow as error:
             raise await self._handed_back(attempt, str(error), AWAY_S) from None
         except FoveaError as error:

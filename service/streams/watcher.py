@@ -12,6 +12,7 @@ from functools import partial
 
 from fovea.words import StreamState
 from service.engine.pipeline import Pipeline
+from service.keys.spending import Accounts
 from service.ledger.base import Book, Fenced
 from service.metrics import Metrics
 from service.streams.ingest import Ingest, Terms
@@ -38,6 +39,7 @@ class Parts:
     start_process: Callable[[], Awaitable[Process]]
     camera_metrics: bool = False
     announce: Callable[[Subscription, str, Status | Result], Awaitable[None]] | None = None  # to its receiver
+    accounts: Accounts | None = None  # where owners' spending is charged
 
 
 class Watcher:
@@ -67,6 +69,7 @@ class Watcher:
             pool=parts.pool,
             journal=self.journal,
             metrics=parts.metrics,
+            accounts=parts.accounts,
         )
         self._ingest = Ingest(
             subscription,

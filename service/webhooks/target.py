@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from fovea.errors import InvalidOption
-from service.streams.address import AddressPolicy
-from service.streams.names import Names
-from service.streams.networks import Network
+from service.addresses.names import Names
+from service.addresses.networks import Network
+from service.addresses.policy import AddressPolicy
 
 MAX_URL = 2048
 RESOLVE_S = 5.0

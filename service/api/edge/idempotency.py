@@ -17,7 +17,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from fovea.errors import InvalidOption
-from service.api.edge.parts import once_of
+from service.api.edge.parts import key_of, once_of
 from service.jobs.once import Turn
 
 HEADER = "Idempotency-Key"
@@ -59,13 +59,15 @@ async def once(request: Request, fingerprint: str) -> AsyncIterator[Once]:
         raise InvalidOption(
             f"{HEADER}: must be 1 to {MAX_KEY} printable ASCII characters without blanks; use a UUID", option=HEADER
         )
-    async with once_of(request).turn(f"{request.method} {request.url.path}", key, fingerprint) as turn:
+    asker = key_of(request)
+    scope = f"{'' if asker is None else asker.name} {request.method} {request.url.path}"
+    async with once_of(request).turn(scope, key, fingerprint) as turn:
         yield Once(turn, None if turn.kept is None else _unpacked(turn.kept))
 
 
-async def fingerprint_of(request: Request, options: Iterable[tuple[str, str]], body: Path | bytes) -> str:
+async def fingerprint_of(request: Request, options: Iterable[tuple[str, str]], *bodies: Path | bytes) -> str:
     """Of what a request asks for; nothing is read where it has no key."""
-    return await asyncio.to_thread(_fingerprint, options, body) if HEADER in request.headers else ""
+    return await asyncio.to_thread(_fingerprint, options, bodies) if HEADER in request.headers else ""
 
 
 def refuse_key(request: Request) -> None:
@@ -78,15 +80,14 @@ def refuse_key(request: Request) -> None:
         )
 
 
-def _fingerprint(options: Iterable[tuple[str, str]], body: Path | bytes) -> str:
-    """Of what a request asks for. Reads the file: use it where there is a key."""
+def _fingerprint(options: Iterable[tuple[str, str]], bodies: Iterable[Path | bytes]) -> str:
     digest = hashlib.sha256(json.dumps(sorted(set(options))).encode())
-    if isinstance(body, bytes):
-        digest.update(body)
-    else:
-        with body.open("rb") as file:
-            while piece := file.read(2**20):
-                digest.update(piece)
+    for body in bodies:
+        if isinstance(body, bytes):
+            digest.update(hashlib.sha256(body).digest())
+        else:
+            with body.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

@@ -1,6 +1,7 @@
 """`Prefer: respond-async`: a request that becomes a job. Knows how a request is read, not what the job does."""
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any
 
 from fastapi import Request, Response
@@ -8,11 +9,11 @@ from fastapi import Request, Response
 from fovea.errors import Draining, InvalidOption
 from fovea.job_answers import JobAnswer
 from fovea.words import WebhookEvent
-from service.api.body.spool import save, spooled
 from service.api.body.uploads import open_upload
 from service.api.edge.idempotency import fingerprint_of, once
-from service.api.edge.parts import desk_of, outbox_of, pipeline_of, settings_of, targets_of
+from service.api.edge.parts import desk_of, key_of, outbox_of, pipeline_of, settings_of, targets_of
 from service.api.jobs.answers import job_text
+from service.api.recognitions.spooling import spool_all
 from service.jobs.job import Job
 from service.webhooks.wanted import Webhook
 
@@ -73,13 +74,14 @@ async def accepted(request: Request, kind: str, check: Callable[[Iterable[tuple[
     )
     given = [*query, *await upload.fields()]
     check(_ours_apart(given)[0])
-    with spooled(settings.spool_dir) as path:
-        upload_s = await save(upload.video(), path)
-        given += await upload.later_fields()
+    key = key_of(request)
+    with ExitStack() as spool:
+        (video,), later = await spool_all(request, upload, spool, settings.spool_dir, 1)
+        given += later
         options, ours = _ours_apart(given)
         check(options)
         webhook = await webhook_of(request, ours)
-        asked = await fingerprint_of(request, given, path)
+        asked = await fingerprint_of(request, given, video.path)
         async with once(request, f"{RESPOND_ASYNC} {asked}") as answer:
             if answer.kept is not None:
                 return answer.kept
@@ -89,11 +91,12 @@ async def accepted(request: Request, kind: str, check: Callable[[Iterable[tuple[
                 kind=kind,
                 options=tuple(dict(options).items()),
                 blob=f"uploads/{job_id}",
-                upload_s=upload_s,
+                upload_s=video.upload_s,
                 created_s=answer.turn.created_s,
                 webhook=webhook,
+                owner="" if key is None else key.name,
             )
-            await desk.blobs.put(job.blob, path)
+            await desk.blobs.put(job.blob, video.path)
             known = await desk.submit(job)
             headers = {"Location": f"/v1/jobs/{job.id}", "Preference-Applied": RESPOND_ASYNC}
             return await answer.keep(Response(job_text(known, None), 202, headers, JSON))

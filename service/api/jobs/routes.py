@@ -9,13 +9,14 @@ from fovea.errors import InvalidOption
 from fovea.job_answers import Delivery, JobAnswer, JobList
 from fovea.words import JobState
 from service.api.edge import sse
-from service.api.edge.parts import desk_of, outbox_of, pipeline_of, settings_of
+from service.api.edge.parts import desk_of, key_of, outbox_of, pipeline_of, settings_of
 from service.api.edge.problems import refusals
 from service.api.jobs.answers import delivery_answer, job_answer, job_text
 from service.api.jobs.events import follow, start_after
 from service.api.jobs.telling import message_id
 from service.api.streams.events import Following
-from service.jobs.desk import Known
+from service.jobs.desk import Known, unknown
+from service.keys.key import Scope
 
 JSON = "application/json"
 PAGE, LARGEST_PAGE = 100, 1000
@@ -68,7 +69,7 @@ async def list_jobs(request: Request) -> JobList:
     if unknown := sorted(set(asked) - {"state", "limit", "before"}):
         raise InvalidOption(f"there is no option {unknown[0][:64]!r}; the options are: state, limit, before")
     limit, before = _limit(asked.get("limit")), asked.get("before")
-    found = await desk.jobs(_state(asked.get("state")))
+    found = [one for one in await desk.jobs(_state(asked.get("state"))) if _may_see(request, one)]
     if before is not None:
         found = [one for one in found if one.job.id < before]
     page = found[:limit]
@@ -83,7 +84,7 @@ async def list_jobs(request: Request) -> JobList:
     responses=refusals(s404="No such job.", s503="Loading, or the ledger or the blob store is away."),
 )
 async def show_job(request: Request, job: str) -> Response:
-    return await _shown(request, await desk_of(request).job(job), 200)
+    return await _shown(request, await _job(request, job), 200)
 
 
 @router.delete(
@@ -97,6 +98,7 @@ async def show_job(request: Request, job: str) -> Response:
     },
 )
 async def cancel_job(request: Request, job: str) -> Response:
+    await _job(request, job)
     known = await desk_of(request).cancel(job)
     return await _shown(request, known, 200 if known.standing.state is JobState.CANCELLED else 202)
 
@@ -123,11 +125,24 @@ async def follow_job(request: Request, job: str) -> Response:
     """Whoever is interrupted comes back with `Last-Event-ID`, and misses nothing."""
     settings, desk, admission = settings_of(request), desk_of(request), pipeline_of(request).admission
     after = start_after(request.headers.get("last-event-id") or request.query_params.get("last_event_id"))
-    await desk.job(job)
+    await _job(request, job)
     following: Following = request.app.state.following
     held = following.join(most=settings.max_stream_followers)
     told = follow(desk, job, after, ends=lambda: admission.draining)
     return sse.EventStream(told, held, ping_s=settings.sse_ping_s)
+
+
+async def _job(request: Request, job: str) -> Known:
+    """Raises UnknownJob, also where it is another key's."""
+    known = await desk_of(request).job(job)
+    if not _may_see(request, known):
+        raise unknown(job)
+    return known
+
+
+def _may_see(request: Request, known: Known) -> bool:
+    key = key_of(request)
+    return key is None or key.opens(Scope.ADMIN) or known.job.owner == key.name
 
 
 async def _shown(request: Request, known: Known, status: int) -> Response:

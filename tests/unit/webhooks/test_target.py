@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fovea.errors import InvalidOption
-from service.streams.names import Names
+from service.addresses.names import Names
 from service.webhooks.message import Message
 from service.webhooks.sender import Sender
 from service.webhooks.target import TargetPolicy
