@@ -20,6 +20,8 @@ from cli.demo.command import demo_camera
 from cli.evaluation import commands as evaluation_commands
 from cli.frames import commands as frames_commands
 from cli.importing import commands as importing_commands
+from cli.jobs import DEFAULT_SERVER, submit
+from cli.jobs import jobs as jobs_commands
 from cli.keys import keys as keys_commands
 from cli.streams import streams as streams_commands
 from cli.timeline import timeline
@@ -27,7 +29,7 @@ from cli.training import commands as training_commands
 from fovea.errors import FoveaError
 
 if TYPE_CHECKING:
-    from fovea import RecognitionOptions
+    from fovea import JobOptions, RecognitionOptions
     from fovea.answers import RecognitionAnswer
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -42,6 +44,7 @@ cli.add_typer(evaluation_commands)
 cli.add_typer(importing_commands)
 cli.add_typer(frames_commands)
 cli.add_typer(streams_commands, name="streams")
+cli.add_typer(jobs_commands, name="jobs")
 cli.add_typer(keys_commands, name="keys")
 cli.command("demo-camera")(demo_camera)
 cli.command("timeline")(timeline)
@@ -115,8 +118,14 @@ def classify(
     render: Annotated[
         Path | None, typer.Option(help="Draw the answer into the video (.mp4) or a contact sheet (.png).")
     ] = None,
+    as_job: Annotated[
+        bool, typer.Option("--async", help="Do not wait: print the id of each job of the service (--server).")
+    ] = False,
+    webhook_url: Annotated[str | None, typer.Option(help="With --async: whom to tell once it is done.")] = None,
 ) -> None:
     """Recognise videos: in this process, or by a running service with --server."""
+    if webhook_url is not None and not as_job:
+        raise ValueError("--webhook-url tells of jobs, and this is none: add --async")
     if render is not None:
         from cli.render.output import check_output
 
@@ -134,6 +143,12 @@ def classify(
         "abstain": abstain,
         "labels": label or None,
     }
+    if as_job:
+        if render is not None or as_json:
+            raise ValueError("--async does not wait for an answer: leave out --json and --render, see `fovea jobs`")
+        wanted = {name: value for name, value in (options | {"webhook_url": webhook_url}).items() if value is not None}
+        submit(files, cast("JobOptions", wanted), server or DEFAULT_SERVER)
+        return
     given = cast("RecognitionOptions", {name: value for name, value in options.items() if value is not None})
     num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, api_key=api_key, drawing=render))
     if num_failed:

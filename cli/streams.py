@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli.terminal import make_console, told_verdict
-from fovea.words import Clock, Decode, Emit
+from fovea.words import Clock, Decode, Emit, WebhookEvent
 
 if TYPE_CHECKING:
     from fovea import StreamOptions
@@ -55,6 +55,10 @@ def add(
     connect_timeout_s: Annotated[float | None, typer.Option(help="Seconds for the TCP connection.")] = None,
     open_timeout_s: Annotated[float | None, typer.Option(help="Seconds from then until it plays.")] = None,
     stall_timeout_s: Annotated[float | None, typer.Option(help="Seconds without a picture until it is lost.")] = None,
+    webhook_url: Annotated[str | None, typer.Option(help="Whom to tell of it, in signed messages.")] = None,
+    webhook_event: Annotated[
+        list[WebhookEvent] | None, typer.Option(help="Of what; any number of times. result and done, if left out.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the camera.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept with it; any number of times.")] = None,
 ) -> None:
@@ -82,6 +86,8 @@ def add(
         "connect_timeout_s": connect_timeout_s,
         "open_timeout_s": open_timeout_s,
         "stall_timeout_s": stall_timeout_s,
+        "webhook_url": webhook_url,
+        "webhook_events": None if not webhook_event else [str(one) for one in webhook_event],
         "name": name,
         "labels": dict(_pair(one) for one in label or ()),
     }

@@ -7,7 +7,7 @@
 
 `AsyncClient` is the same with `async`. What a service refuses is raised as one of the errors in `fovea.errors`, all
 of them `FoveaError`s. Public are the names in `__all__` and the modules `errors`, `words`, `answers`,
-`stream_answers`, `timeline_answers`.
+`stream_answers`, `timeline_answers`, `job_answers`.
 
 Names are imported when they are first asked for (PEP 562): the service's own processes want the errors alone.
 """
@@ -18,17 +18,22 @@ from typing import TYPE_CHECKING
 __all__ = [
     "AbstainReason",
     "AsyncClient",
+    "AsyncJob",
+    "AsyncJobs",
     "AsyncStreams",
     "Box",
     "BudgetTooSmall",
     "Client",
     "Clock",
     "Compute",
+    "Conflict",
     "CubePlace",
     "DeadlineBeforeGlance",
     "Decode",
     "DecodeCrashed",
     "DecodeTimeout",
+    "Delivery",
+    "DeliveryState",
     "Draining",
     "Emit",
     "ErrorClass",
@@ -43,6 +48,19 @@ __all__ = [
     "InvalidOption",
     "InvalidRequest",
     "InvalidUpload",
+    "Job",
+    "JobAbandoned",
+    "JobAnswer",
+    "JobCancelled",
+    "JobEvent",
+    "JobFinished",
+    "JobList",
+    "JobOptions",
+    "JobState",
+    "JobStateEvent",
+    "Jobs",
+    "KeyInUse",
+    "KeyReused",
     "MalformedUpload",
     "MissingScope",
     "NoVideoStream",
@@ -51,6 +69,7 @@ __all__ = [
     "OutOfMemory",
     "Overloaded",
     "Prediction",
+    "Problem",
     "QuotaExceeded",
     "RecognitionAnswer",
     "RecognitionOptions",
@@ -84,6 +103,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "UnknownHost",
+    "UnknownJob",
     "UnknownModel",
     "UnknownStream",
     "UnsupportedMediaType",
@@ -95,6 +115,7 @@ __all__ = [
     "VideoInput",
     "VideoLimitExceeded",
     "VideoUnreadable",
+    "WebhookEvent",
     "Window",
 ]
 
@@ -105,27 +126,35 @@ _HOMES = (
     "answers",
     "stream_answers",
     "timeline_answers",
+    "job_answers",
     "_calls",
     "_resume",
+    "_waiting",
     "_streams",
     "_async_streams",
+    "_jobs",
+    "_async_jobs",
     "_client",
     "_async_client",
 )
 
 if TYPE_CHECKING:
     from fovea._async_client import AsyncClient
+    from fovea._async_jobs import AsyncJob, AsyncJobs
     from fovea._async_streams import AsyncStreams
-    from fovea._calls import RecognitionOptions, StreamOptions, TimelineOptions, VideoInput
+    from fovea._calls import JobOptions, RecognitionOptions, StreamOptions, TimelineOptions, VideoInput
     from fovea._client import Client
+    from fovea._jobs import Job, Jobs
     from fovea._resume import StreamEvent
     from fovea._streams import Streams
+    from fovea._waiting import JobEvent
     from fovea.answers import (
         Box,
         Compute,
         CubePlace,
         Exit,
         Prediction,
+        Problem,
         RecognitionAnswer,
         StepEvent,
         StepTaken,
@@ -134,6 +163,7 @@ if TYPE_CHECKING:
     )
     from fovea.errors import (
         BudgetTooSmall,
+        Conflict,
         DeadlineBeforeGlance,
         DecodeCrashed,
         DecodeTimeout,
@@ -145,6 +175,11 @@ if TYPE_CHECKING:
         InvalidOption,
         InvalidRequest,
         InvalidUpload,
+        JobAbandoned,
+        JobCancelled,
+        JobFinished,
+        KeyInUse,
+        KeyReused,
         MalformedUpload,
         NotAcceptable,
         NotReady,
@@ -158,6 +193,7 @@ if TYPE_CHECKING:
         Unauthenticated,
         Unavailable,
         UnknownHost,
+        UnknownJob,
         UnknownModel,
         UnknownStream,
         UnsupportedMediaType,
@@ -168,6 +204,7 @@ if TYPE_CHECKING:
         VideoLimitExceeded,
         VideoUnreadable,
     )
+    from fovea.job_answers import Delivery, JobAnswer, JobList, JobStateEvent
     from fovea.stream_answers import (
         Frames,
         GapEvent,
@@ -191,7 +228,18 @@ if TYPE_CHECKING:
         TimelineVideo,
         TimelineWindows,
     )
-    from fovea.words import AbstainReason, Clock, Decode, Emit, ErrorClass, ExitReason, StreamState
+    from fovea.words import (
+        AbstainReason,
+        Clock,
+        Decode,
+        DeliveryState,
+        Emit,
+        ErrorClass,
+        ExitReason,
+        JobState,
+        StreamState,
+        WebhookEvent,
+    )
 else:  # a type checker that saw this function would take any misspelt name for an object
 
     def __getattr__(name: str) -> object:

@@ -9,15 +9,19 @@ from typing import Self, Unpack
 import httpx
 from httpx_sse import EventSource
 
+from fovea._async_jobs import AsyncJob, AsyncJobs
 from fovea._async_streams import AsyncStreams
 from fovea._calls import (
     EVENTS,
     JSON,
     Call,
+    JobOptions,
     RecognitionOptions,
     TimelineOptions,
     VideoInput,
     authorization,
+    job,
+    job_path,
     recognition,
     timeline,
 )
@@ -26,7 +30,9 @@ from fovea._retry import Retry
 from fovea._steps import StepReader
 from fovea._timelines import TimelineItem, TimelineReader
 from fovea.answers import RecognitionAnswer, StepEvent
+from fovea.job_answers import JobAnswer
 from fovea.timeline_answers import TimelineAnswer
+from fovea.words import JobState
 
 
 class AsyncClient:
@@ -89,6 +95,20 @@ class AsyncClient:
                 if (item := reader.read(event)) is not None:
                     yield item
             reader.end()
+
+    async def submit(self, video: VideoInput, *, key: str | None = None, **options: Unpack[JobOptions]) -> AsyncJob:
+        """Have a video recognised while nobody waits. Sent again with the same `key`, it is the same job."""
+        async with self._asked(job(video, options, key)) as response:
+            return AsyncJob(parsed(JobAnswer, await response.aread(), self.url), self.url, self._asked)
+
+    async def job(self, job_id: str) -> AsyncJob:
+        """The job of that id. Raises UnknownJob."""
+        async with self._asked(Call("GET", job_path(job_id))) as response:
+            return AsyncJob(parsed(JobAnswer, await response.aread(), self.url), self.url, self._asked)
+
+    def jobs(self, state: JobState | str | None = None) -> AsyncJobs:
+        """All jobs, or those of a state, the latest first."""
+        return AsyncJobs(self.url, self._asked, state)
 
     @asynccontextmanager
     async def _asked(self, call: Call) -> AsyncIterator[httpx.Response]:

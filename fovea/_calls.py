@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
 from urllib.parse import quote
 
-from fovea.words import Clock, Decode, Emit
+from fovea.words import Clock, Decode, Emit, WebhookEvent
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
@@ -59,6 +59,13 @@ class TimelineOptions(TypedDict, total=False):
     decode: Decode | Literal["auto", "all", "keyframes"]
 
 
+class JobOptions(RecognitionOptions, total=False):
+    """Options of a recognition, and of the job that it becomes."""
+
+    webhook_url: str
+    webhook_events: str
+
+
 class StreamOptions(TypedDict, total=False):
     """Options of a subscription besides its address; see `fovea.stream_answers.NewStream`."""
 
@@ -82,6 +89,8 @@ class StreamOptions(TypedDict, total=False):
     connect_timeout_s: float
     open_timeout_s: float
     stall_timeout_s: float
+    webhook_url: str
+    webhook_events: list[WebhookEvent] | list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +168,26 @@ def authorization(api_key: str | None) -> dict[str, str]:
     """The header of a key, or of the one in the variable FOVEA_API_KEY; empty where there is none."""
     key = os.environ.get(API_KEY_VARIABLE) if api_key is None else api_key
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+JOBS = "/v1/jobs"
+
+
+def job_path(job: str) -> str:
+    return f"{JOBS}/{quote(job, safe='')}"
+
+
+def job(video: VideoInput, options: JobOptions, key: str | None) -> Call:
+    """A recognition that becomes a job. The key is made here: sent again, it is the same job."""
+    query = {name: _written(value) for name, value in options.items() if value is not None}
+    headers = {"Prefer": "respond-async", "Idempotency-Key": key or secrets.token_urlsafe(24)}
+    return Call("POST", "/v1/recognitions", JSON, query, headers, video=video)
+
+
+def job_page(state: str | None, before: str | None) -> Call:
+    """`GET /v1/jobs`."""
+    query = {name: value for name, value in (("state", state), ("before", before)) if value is not None}
+    return Call("GET", JOBS, query=query)
 
 
 STREAMS = "/v1/streams"

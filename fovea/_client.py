@@ -13,20 +13,26 @@ from fovea._calls import (
     EVENTS,
     JSON,
     Call,
+    JobOptions,
     RecognitionOptions,
     TimelineOptions,
     VideoInput,
     authorization,
+    job,
+    job_path,
     recognition,
     timeline,
 )
+from fovea._jobs import Job, Jobs
 from fovea._problems import connection_errors, error_of, parsed
 from fovea._retry import Retry
 from fovea._steps import StepReader
 from fovea._streams import Streams
 from fovea._timelines import TimelineItem, TimelineReader
 from fovea.answers import RecognitionAnswer, StepEvent
+from fovea.job_answers import JobAnswer
 from fovea.timeline_answers import TimelineAnswer
+from fovea.words import JobState
 
 
 class Client:
@@ -86,6 +92,20 @@ class Client:
                 if (item := reader.read(event)) is not None:
                     yield item
             reader.end()
+
+    def submit(self, video: VideoInput, *, key: str | None = None, **options: Unpack[JobOptions]) -> Job:
+        """Have a video recognised while nobody waits. Sent again with the same `key`, it is the same job."""
+        with self._asked(job(video, options, key)) as response:
+            return Job(parsed(JobAnswer, response.read(), self.url), self.url, self._asked)
+
+    def job(self, job_id: str) -> Job:
+        """The job of that id. Raises UnknownJob."""
+        with self._asked(Call("GET", job_path(job_id))) as response:
+            return Job(parsed(JobAnswer, response.read(), self.url), self.url, self._asked)
+
+    def jobs(self, state: JobState | str | None = None) -> Jobs:
+        """All jobs, or those of a state, the latest first."""
+        return Jobs(self.url, self._asked, state)
 
     @contextmanager
     def _asked(self, call: Call) -> Iterator[httpx.Response]:

@@ -6,6 +6,7 @@ engine's thread are gone before the process is.
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -15,19 +16,24 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from service.addresses.policy import AddressPolicy
-from service.api.body.spool import sweep
+from service.api.body.spool import spooled, sweep
 from service.api.edge import openapi, problems
 from service.api.edge.guard import Guard
 from service.api.edge.heads import Heads
 from service.api.edge.keyed import Keyed
+from service.api.jobs import routes as job_routes
+from service.api.jobs.bodies import bodies
+from service.api.jobs.telling import Telling
 from service.api.models import routes as model_routes
 from service.api.operation import health, http_metrics
 from service.api.pages import playground, problem_pages
 from service.api.recognitions import routes as recognition_routes
 from service.api.streams import routes as stream_routes
+from service.api.streams import telling as stream_telling
 from service.api.streams.events import Following
 from service.api.timelines import routes as timeline_routes
 from service.api.usage import routes as usage_routes
+from service.blobs.store import Blobs
 from service.engine.admission import Admission
 from service.engine.budget import MeasuredPoint, Offer, OpenSet
 from service.engine.engine import Engine
@@ -37,6 +43,11 @@ from service.engine.pipeline import Lanes, Pipeline
 from service.engine.scheduler import Scheduler
 from service.fetch.fetcher import Fetcher
 from service.fetch.web import FetchLimits
+from service.jobs.desk import Desk, DeskParts
+from service.jobs.local_queue import LocalQueue
+from service.jobs.once import Once
+from service.jobs.queue import Queue
+from service.jobs.runner import Runner, RunnerParts
 from service.keys.quota import Meter
 from service.keys.ring import KeyRing
 from service.keys.spending import Accounts
@@ -52,6 +63,9 @@ from service.streams.sharing import SharedCameras
 from service.streams.supervisor import Supervisor
 from service.streams.watcher import Parts
 from service.timelines.timelines import Timelines, TimelineTerms
+from service.webhooks.outbox import Outbox
+from service.webhooks.sender import Sender
+from service.webhooks.target import TargetPolicy
 from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
 from video.children.capacity import num_children, num_cores
@@ -64,6 +78,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+JOB_EVENTS_KEPT = 1000  # a recognition has about ten
 CAMERAS_PER_CORE = 16  # decision 0009 carried 14 with every frame decoded, 48 of quiet scenes
 
 Loader = Callable[[Settings], Sequence["Model"]]
@@ -97,6 +112,8 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.supervisor = None  # at the same time
     app.state.timelines = None  # at the same time
     app.state.following = Following()
+    app.state.desk = app.state.once = app.state.outbox = None  # at the same time; no desk: no jobs
+    app.state.targets = TargetPolicy(settings.webhook_allowed_networks, http=settings.webhook_http)
     app.state.fetcher = make_fetcher(settings)
     app.state.accounts = None  # at the same time, or before
     app.state.load_error = None  # filled when they cannot be
@@ -108,7 +125,14 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["X-Request-ID", "Retry-After", "Location", "RateLimit", "RateLimit-Policy"],
+            expose_headers=[
+                "X-Request-ID",
+                "Retry-After",
+                "Location",
+                "Preference-Applied",
+                "RateLimit",
+                "RateLimit-Policy",
+            ],
         )
     app.add_middleware(Guard, hosts=(settings.host, *settings.allowed_hosts), origins=settings.allowed_origins)
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
@@ -116,6 +140,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     for part in (
         recognition_routes,
         timeline_routes,
+        job_routes,
         stream_routes,
         model_routes,
         usage_routes,
@@ -143,10 +168,15 @@ async def _open(
         accounts = await stack.enter_async_context(open_accounts(settings, metrics, ledger, ring))
         app.state.accounts = accounts
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
-        streams = open_streams(settings, metrics, pipeline, ledger, accounts)
+        app.state.once = await stack.enter_async_context(open_once(settings, ledger))
+        app.state.outbox = await stack.enter_async_context(open_outbox(settings, metrics, ledger, app.state.targets))
+        streams = open_streams(settings, metrics, pipeline, ledger, accounts, app.state.outbox)
         app.state.supervisor = await stack.enter_async_context(streams)
         app.state.timelines = timelines = make_timelines(settings, metrics, pipeline, accounts)
         stack.push_async_callback(timelines.close)
+        if settings.redis_url is None or settings.blobs_url is not None:
+            jobs = open_jobs(settings, metrics, pipeline, ledger, accounts, app.state.outbox)
+            app.state.desk = await stack.enter_async_context(jobs)
         app.state.pipeline = pipeline
         log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))
     except LedgerRefused as error:
@@ -364,7 +394,12 @@ async def open_accounts(
 
 @contextlib.asynccontextmanager
 async def open_streams(
-    settings: Settings, metrics: Metrics, pipeline: Pipeline, ledger: Ledger, accounts: Accounts
+    settings: Settings,
+    metrics: Metrics,
+    pipeline: Pipeline,
+    ledger: Ledger,
+    accounts: Accounts,
+    outbox: Outbox | None = None,
 ) -> AsyncIterator[Supervisor]:
     """Look after the subscribed cameras with this pipeline; hand them over on the way out."""
     terms = Terms(
@@ -393,6 +428,7 @@ async def open_streams(
         start_process=SharedCameras(
             partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes)
         ).start,
+        announce=None if outbox is None else partial(stream_telling.tell, outbox),
     )
     supervisor = Supervisor(
         parts,
@@ -405,3 +441,91 @@ async def open_streams(
         yield supervisor
     finally:
         await supervisor.close()
+
+
+@contextlib.asynccontextmanager
+async def open_once(settings: Settings, ledger: Ledger) -> AsyncIterator[Once]:
+    """Answers that are given once, by the client's key."""
+    once = Once(ledger.book("key", events_kept=1), retention_s=settings.idempotency_retention_s)
+    once.start()
+    try:
+        yield once
+    finally:
+        await once.close()
+
+
+@contextlib.asynccontextmanager
+async def open_outbox(
+    settings: Settings, metrics: Metrics, ledger: Ledger, targets: TargetPolicy
+) -> AsyncIterator[Outbox | None]:
+    """Messages to receivers; None where there is no secret to sign them with."""
+    if settings.webhook_secret is None:
+        yield None
+        return
+    timeout_s = settings.webhook_timeout_s
+    outbox = Outbox(
+        ledger.book("webhook", events_kept=settings.webhook_attempts),
+        open_queue(settings, "webhooks", concurrency=settings.webhook_concurrency, lease_s=timeout_s + 10),
+        Sender(targets, settings.webhook_secret.get_secret_value(), timeout_s=timeout_s),
+        metrics,
+        attempts=settings.webhook_attempts,
+        backoff_s=settings.webhook_backoff_s,
+        timeout_s=timeout_s,
+        retention_s=settings.job_retention_s,
+    )
+    outbox.start()
+    try:
+        yield outbox
+    finally:
+        await outbox.close()
+
+
+@contextlib.asynccontextmanager
+async def open_jobs(
+    settings: Settings,
+    metrics: Metrics,
+    pipeline: Pipeline,
+    ledger: Ledger,
+    accounts: Accounts,
+    outbox: Outbox | None,
+) -> AsyncIterator[Desk]:
+    """Take jobs and do them; on the way out hand back what is not done."""
+    url = settings.blobs_url
+    blobs = Blobs.in_folder(settings.state_dir / "blobs") if url is None else Blobs(url)
+    book, cancels = ledger.book("job", events_kept=JOB_EVENTS_KEPT), ledger.book("cancel", events_kept=1)
+    runner = Runner(
+        RunnerParts(
+            book=book,
+            cancels=cancels,
+            blobs=blobs,
+            bodies=bodies(pipeline, accounts, settings),
+            problem=lambda error, job_id: json.dumps(problems.problem_of(error, job_id)),
+            spooled=partial(spooled, settings.spool_dir),
+            tell=Telling(outbox).tell,
+            metrics=metrics,
+        ),
+        lease_s=settings.job_lease_s,
+        max_attempts=settings.job_max_attempts,
+    )
+    queue = open_queue(settings, "jobs", concurrency=settings.job_concurrency, lease_s=settings.job_lease_s)
+    desk = Desk(
+        DeskParts(book=book, cancels=cancels, blobs=blobs, queue=queue, runner=runner, metrics=metrics),
+        lease_s=settings.job_lease_s,
+        max_jobs=settings.max_jobs,
+        retention_s=settings.job_retention_s,
+        drain_s=settings.drain_timeout_s,
+    )
+    desk.start()
+    try:
+        yield desk
+    finally:
+        await desk.close()
+
+
+def open_queue(settings: Settings, name: str, *, concurrency: int, lease_s: float) -> Queue:
+    """Between replicas in Redis, else in this process. Not started yet."""
+    if settings.redis_url is None:
+        return LocalQueue(concurrency=concurrency)
+    from service.jobs.redis_queue import RedisQueue
+
+    return RedisQueue(settings.redis_url.get_secret_value(), name, concurrency=concurrency, lease_s=lease_s)

@@ -34,6 +34,8 @@ NO_MODEL = "none"  # the model label of requests that ended before a model was s
 
 # Wall-clock of whole requests and of decoding: 5 ms for a tiny cached clip up to a minute of a slow upload.
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+# A job's life: a tiny clip with nobody waiting up to a night of them.
+JOB_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
 # One batch on the device: 1 ms on a GPU up to 2.5 s for a full glance batch on a small CPU.
 DEVICE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 # From a compact model's glance (0.1 GFLOPs) to a fixed-cost giant's (600), about two buckets to a doubling at most.
@@ -239,6 +241,29 @@ class Metrics:
             ["camera", "stream"],
             registry=registry,
         )
+        self.jobs = Gauge(
+            "fovea_jobs_kept", "Jobs that are kept, over all replicas, by state.", ["state"], registry=registry
+        )
+        self.job_queue_age_seconds = Gauge(
+            "fovea_job_queue_age_seconds",
+            "Age of the job that has waited longest for somebody to begin it; 0 where none waits.",
+            registry=registry,
+        )
+        self.jobs_total = Counter(
+            "fovea_jobs_total", "Jobs that this replica has ended, by how.", ["kind", "state"], registry=registry
+        )
+        self.job_seconds = Histogram(
+            "fovea_job_seconds",
+            "From the acceptance of a job to its end.",
+            registry=registry,
+            buckets=JOB_SECONDS,
+        )
+        self.webhook_deliveries_total = Counter(
+            "fovea_webhook_deliveries_total",
+            "Messages to receivers: delivered, failed and tried again later, or given up (dead).",
+            ["outcome"],
+            registry=registry,
+        )
         self.http_server_request_duration_seconds = Histogram(
             "http_server_request_duration_seconds",
             "Duration of HTTP requests, as OpenTelemetry's http.server.request.duration.",
@@ -274,6 +299,11 @@ class Metrics:
         self.timeline_frames_decoded_total.inc(frames_decoded)
         for look, count in windows.items():
             self.timeline_windows_total.labels(look=look).inc(count)
+
+    def job_ended(self, kind: str, state: str, seconds: float) -> None:
+        """A job came to its end here, `seconds` after it was accepted. `kind` is one of those that are known."""
+        self.jobs_total.labels(kind=kind, state=state).inc()
+        self.job_seconds.observe(seconds)
 
     def finished(self, model: str, outcome: Outcome, seconds: float, kind: Kind = "recognition") -> None:
         """A request came to its end, whichever it was; `model` is NO_MODEL where none was settled."""

@@ -35,6 +35,8 @@ class DrainingServer(uvicorn.Server):
         if self._app.state.pipeline is not None:
             self._app.state.pipeline.admission.draining = True
             self._app.state.supervisor.leave()  # cameras need not wait for uploads to finish
+            if self._app.state.desk is not None:
+                self._app.state.desk.leave()
         super().handle_exit(sig, frame)
 
 

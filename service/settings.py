@@ -3,9 +3,11 @@
 A variable is the field's name in capitals behind FOVEA_: `max_upload_bytes` is FOVEA_MAX_UPLOAD_BYTES.
 """
 
+import base64
 import difflib
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -199,6 +201,40 @@ class Settings(BaseSettings):
     """Folder where one process without Redis keeps subscriptions, with cameras' passwords, and events: var/state. It
     outlives restarts and power cuts; one process a folder. 64 cameras' 1000 events of 2 KiB are 0.13 GiB."""
 
+    blobs_url: str | None = None
+    """Where uploads and large results of jobs lie: file:///shared/folder, or s3://bucket/prefix with the keys and the
+    endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. None: a folder in
+    `state_dir`; replicas that share a Redis need one that all of them reach, and take no jobs without."""
+    job_concurrency: int = Field(default=4, ge=1)
+    """Jobs that this replica does at a time. 4 keep two cores busy; each holds a place while it is decoded."""
+    job_lease_s: float = Field(default=10.0, gt=0)
+    """Seconds of silence after which another replica takes over a job. 10: it goes on within 20."""
+    job_max_attempts: int = Field(default=10, ge=1)
+    """Times that a job is begun; then it has failed. 10 bear 9 processes that were killed in the middle of it."""
+    job_retention_s: float = Field(default=86_400.0, gt=0)
+    """Seconds that an ended job, its result and its events can be asked for. 86400 is a day."""
+    max_jobs: int = Field(default=10_000, ge=1)
+    """Jobs that are kept, ended ones included, over all replicas; one more is 429. 10000 results of 3 KiB are 30 MiB,
+    and every replica reads them all three times a minute."""
+    idempotency_retention_s: float = Field(default=86_400.0, gt=0)
+    """Seconds that a request with an Idempotency-Key is answered as it was before. 86400 is a day."""
+    webhook_secret: SecretStr | None = None
+    """Secret by which messages to receivers are signed, as Standard Webhooks has it: whsec_ and 24 to 64 bytes in
+    base64. None: `webhook_url` is refused."""
+    webhook_http: bool = False
+    """Whether receivers may be told without TLS, at http://."""
+    webhook_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks that receivers may be in though they would be refused (loopback, private), separated by commas:
+    10.0.0.0/8."""
+    webhook_timeout_s: float = Field(default=10.0, gt=0)
+    """Seconds for a receiver to answer. 10; it should note the message and work on it later."""
+    webhook_attempts: int = Field(default=10, ge=1)
+    """Times that a message is tried; then it is dead. 10, with 5 s that double: given up after 43 minutes."""
+    webhook_backoff_s: float = Field(default=5.0, gt=0)
+    """Seconds from the first attempt to the second; each further wait is twice as long, an hour at most."""
+    webhook_concurrency: int = Field(default=16, ge=1)
+    """Messages that this replica sends at a time. 16: so many receivers may hang before others wait."""
+
     log_format: Literal["text", "json"] = "text"
     """How the log is written: lines for people, or one JSON object a line with request and trace ids."""
     sse_ping_s: float = Field(default=15.0, gt=0)
@@ -212,9 +248,30 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(path for path in value.split(os.pathsep) if path) if isinstance(value, str) else value
 
+    @field_validator("blobs_url", mode="after")
+    @classmethod
+    def _is_store(cls, value: str | None) -> str | None:
+        if value is not None and not (value.startswith("file:///") or re.match(r"s3://[^/?#]+", value)):
+            raise ValueError("must be file:///folder or s3://bucket/prefix")
+        return value
+
+    @field_validator("webhook_secret", mode="after")
+    @classmethod
+    def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _, prefix, text = value.get_secret_value().rpartition("whsec_")
+            try:
+                num_bytes = len(base64.b64decode(text + "==", validate=False))
+            except ValueError:
+                num_bytes = 0
+            if not prefix or not 24 <= num_bytes <= 64:
+                raise ValueError("must be whsec_ and 24 to 64 bytes in base64: echo whsec_$(openssl rand -base64 32)")
+        return value
+
     @field_validator(
         "stream_allowed_networks",
         "url_allowed_networks",
+        "webhook_allowed_networks",
         "url_s3_buckets",
         "allowed_hosts",
         "allowed_origins",

@@ -6,13 +6,14 @@ reports and events say is text in their owner's own words.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from fovea.errors import FoveaError, Unavailable
 from service.ledger.counters import Counters
 
-Kind: TypeAlias = Literal["stream", "job"]
+Kind: TypeAlias = Literal["stream", "job", "cancel", "key", "webhook"]
 
 BEFORE_ALL = "0-0"  # smaller than every event's id
 EVENT_ID = re.compile(r"(\d{1,15})-(\d{1,15})")
@@ -142,6 +143,10 @@ class Book(Protocol):
 
     async def report(self, record_id: str) -> str | None:
         """Where it stands, as its holder has told last."""
+        ...
+
+    async def reports(self, record_ids: Sequence[str]) -> dict[str, str]:
+        """Of several at once; those that nobody has told of are left out."""
         ...
 
     async def events(self, record_id: str, after: str, *, wait_s: float = 0.0, limit: int = 100) -> list[Event]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from service.ledger.base import (
@@ -105,6 +105,10 @@ class MemoryBook:
     async def report(self, record_id: str) -> str | None:
         page = self._page(record_id)
         return None if page is None else page.report
+
+    async def reports(self, record_ids: Sequence[str]) -> dict[str, str]:
+        told = {record_id: await self.report(record_id) for record_id in record_ids}
+        return {record_id: text for record_id, text in told.items() if text is not None}
 
     async def events(self, record_id: str, after: str, *, wait_s: float = 0.0, limit: int = 100) -> list[Event]:
         after_key = id_key(after)

@@ -129,6 +129,13 @@ class RedisBook:
         async with _translated():
             return cast(str | None, await self._redis.reading.get(self._keys.report(record_id)))
 
+    async def reports(self, record_ids: Sequence[str]) -> dict[str, str]:
+        if not record_ids:
+            return {}
+        async with _translated():
+            texts = await self._redis.reading.mget([self._keys.report(record_id) for record_id in record_ids])
+        return {record_id: text for record_id, text in zip(record_ids, texts, strict=True) if text is not None}
+
     async def events(self, record_id: str, after: str, *, wait_s: float = 0.0, limit: int = 100) -> list[Event]:
         id_key(after)
         key, left_s = self._keys.events(record_id), wait_s

@@ -6,7 +6,7 @@ not: whoever held them is gone. Ids are made of wall-clock time, and rise though
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,6 +144,12 @@ class SqliteBook:
         row = await self.database.run(lambda file: file.execute(query, self._key(record_id)).fetchone())
         kept: str | None = None if row is None else row[0]
         return self._reports.get(record_id, kept)
+
+    async def reports(self, record_ids: Sequence[str]) -> dict[str, str]:
+        query = "SELECT id, report FROM records WHERE kind = ? AND text IS NOT NULL AND report IS NOT NULL"
+        kept = dict(await self.database.run(lambda file: file.execute(query, (self.kind,)).fetchall()))
+        told = kept | self._reports
+        return {record_id: told[record_id] for record_id in record_ids if record_id in told}
 
     async def events(self, record_id: str, after: str, *, wait_s: float = 0.0, limit: int = 100) -> list[Event]:
         query = (

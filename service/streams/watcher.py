@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from fovea.words import StreamState
 from service.engine.pipeline import Pipeline
@@ -19,7 +20,7 @@ from service.streams.journal import Journal
 from service.streams.look import Look
 from service.streams.pool import Pool
 from service.streams.sharing import Process
-from service.streams.status import Status
+from service.streams.status import Result, Status
 from service.streams.subscription import Subscription
 from video.camera.live import Picture
 
@@ -37,6 +38,7 @@ class Parts:
     terms: Terms
     start_process: Callable[[], Awaitable[Process]]
     camera_metrics: bool = False
+    announce: Callable[[Subscription, str, Status | Result], Awaitable[None]] | None = None  # to its receiver
     accounts: Accounts | None = None  # where owners' spending is charged
 
 
@@ -50,7 +52,17 @@ class Watcher:
         self.subscription = subscription
         status = Status(StreamState.CONNECTING, time.time(), None, epoch, "all", None)
         name = (subscription.name or "") if parts.camera_metrics else None
-        self.journal = Journal(subscription.id, token, parts.book, parts.metrics, status, last_id=last_id, name=name)
+        announce = parts.announce if subscription.webhook is not None else None
+        self.journal = Journal(
+            subscription.id,
+            token,
+            parts.book,
+            parts.metrics,
+            status,
+            last_id=last_id,
+            name=name,
+            announce=None if announce is None else partial(announce, subscription),
+        )
         self._look = Look(
             subscription,
             pipeline=parts.pipeline,

@@ -50,6 +50,10 @@ class Account:
             f"inference_ms={timing.inference_s * 1e3:.0f}"
         )
 
+    def replayed(self) -> None:
+        """The answer of the first request with this key was given again; nothing was spent."""
+        self._outcome, self._story = "ok", "answered before, by its Idempotency-Key"
+
     def failed(self, error: BaseException) -> None:
         if isinstance(error, FoveaError):
             self._outcome, self._story = answer_to(error).outcome, f"problem={error.slug} detail={error.detail!r}"

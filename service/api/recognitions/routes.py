@@ -13,6 +13,7 @@ from fovea.answers import RecognitionAnswer, RecognitionList
 from service.api.body.multipart import VIDEO
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
+from service.api.edge.idempotency import KEY_PARAMETER, fingerprint_of, once, refuse_key
 from service.api.edge.negotiation import preferred
 from service.api.edge.parts import (
     client_of,
@@ -25,6 +26,8 @@ from service.api.edge.parts import (
     tell_standings,
 )
 from service.api.edge.problems import refusals
+from service.api.jobs.accepting import ACCEPTED, JOB_PARAMETERS, accepted, wants_job
+from service.api.jobs.bodies import RECOGNITION
 from service.api.operation.accounting import Account
 from service.api.recognitions.answers import recognition_answer
 from service.api.recognitions.events import events
@@ -61,7 +64,9 @@ _OPENAPI: dict[str, Any] = {
         {"name": name, "in": "query", "schema": schema, "description": text}
         | ({} if example is None else {"example": example})
         for name, (schema, text, example) in OPTIONS.items()
-    ],
+    ]
+    + JOB_PARAMETERS
+    + [KEY_PARAMETER],
     "requestBody": {
         "required": True,
         "description": "A form with the file, or the video itself. In a form, each option of the query may be a field "
@@ -91,10 +96,12 @@ _EVENTS_EXAMPLE = (
             "description": "The recognition; as text/event-stream a `step` per step, then `result` or `problem`.",
             "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EVENTS_EXAMPLE}},
         },
+        **ACCEPTED,
         **refusals(
             s400="The body is malformed or incomplete.",
             s406="Neither application/json nor text/event-stream is acceptable.",
             s408="The body took too long.",
+            s409="The first request with this Idempotency-Key is not answered yet.",
             s413="The body is too large.",
             s415="The body is of another type.",
             s422="An option, the budget or the video cannot be.",
@@ -107,17 +114,23 @@ _EVENTS_EXAMPLE = (
 async def recognize(request: Request) -> Response:
     """Post a video as the form part `video`, or as the whole body; options in the query or as form fields.
 
-    With `Accept: text/event-stream` each step arrives as it is taken. A form with several parts `video` is answered by
+    With `Accept: text/event-stream` each step arrives as it is taken. With `Prefer: respond-async` the answer is a job,
+    to be asked for later. A form with several parts `video` is answered by
     a list, `recognitions`, in their order: each an answer, or the problem that there was with that video.
     """
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
+    if wants_job(request):
+        pipeline = pipeline_of(request)
+        return await accepted(request, RECOGNITION, lambda given: pipeline.plan(parse_options(given, ceilings)))
     with ExitStack() as held:
         key = key_of(request)
         told_key = None if key is None else key.name
         new_account = partial(Account, metrics_of(request), request_id, client_of(request), told_key)
         account = held.enter_context(new_account())
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
+        if media_type == sse.MEDIA_TYPE:
+            refuse_key(request)
         pipeline = pipeline_of(request)
         spending = held.enter_context(spending_of(request))
         query = request.query_params.multi_items()
@@ -142,25 +155,32 @@ async def recognize(request: Request) -> Response:
                 account.model = spending.model = plan.model
                 await spending.reserve(plan.most_flops)
                 ticket.reserve(plan.most_flops)
-            if len(videos) > 1:
-                asked = recognize_several(pipeline, videos, plan, (account, ticket), spending, new_account, request_id)
-                answers = await unless_client_leaves(request, asked)
+            asked_for = await fingerprint_of(request, [*given, *later], *(video.path for video in videos))
+            async with once(request, asked_for) as answer:
+                if answer.kept is not None:
+                    account.replayed()
+                    return answer.kept
+                if len(videos) > 1:
+                    asked = recognize_several(
+                        pipeline, videos, plan, (account, ticket), spending, new_account, request_id
+                    )
+                    answers = await unless_client_leaves(request, asked)
+                    await spending.settle()
+                    tell_standings(request, spending)
+                    return await answer.keep(Response(answers.model_dump_json(), media_type=JSON))
+                decoded = await unless_client_leaves(
+                    request, pipeline.decode(videos[0].path, plan, ticket, videos[0].upload_s)
+                )
+                if media_type == sse.MEDIA_TYPE:
+                    told = events(pipeline, decoded, account, spending, request_id)
+                    return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
+                recognition = await unless_client_leaves(request, _last(pipeline, decoded))
+                account.answered(recognition)
+                spending.answered()
                 await spending.settle()
                 tell_standings(request, spending)
-                return Response(answers.model_dump_json(), media_type=JSON)
-            decoded = await unless_client_leaves(
-                request, pipeline.decode(videos[0].path, plan, ticket, videos[0].upload_s)
-            )
-        if media_type == sse.MEDIA_TYPE:
-            told = events(pipeline, decoded, account, spending, request_id)
-            return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
-        recognition = await unless_client_leaves(request, _last(pipeline, decoded))
-        account.answered(recognition)
-        spending.answered()
-        await spending.settle()
-        tell_standings(request, spending)
-        answer = recognition_answer(recognition, pipeline.offer(plan.model))
-        return Response(answer.model_dump_json(), media_type=JSON)
+                said = recognition_answer(recognition, pipeline.offer(plan.model)).model_dump_json()
+                return await answer.keep(Response(said, media_type=JSON))
 
 
 async def _last(pipeline: Pipeline, decoded: Decoded) -> Recognition:

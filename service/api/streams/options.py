@@ -16,6 +16,7 @@ from service.engine.pipeline import Pipeline
 from service.settings import Settings
 from service.streams.address import CameraUrl
 from service.streams.subscription import Subscription, stride_cells
+from service.webhooks.wanted import Webhook
 
 LEAST_CELL_S = 0.01  # a hundred pictures a second; no camera sends more
 
@@ -74,6 +75,7 @@ async def settle(
         created_s=time.time(),
         name=asked.name,
         labels=asked.labels,
+        webhook=None if asked.webhook_url is None else Webhook(asked.webhook_url, tuple(asked.webhook_events)),
         owner=owner,
     )
 

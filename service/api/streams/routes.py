@@ -11,9 +11,11 @@ from fovea.errors import Draining, InvalidOption, Unavailable, UnknownStream
 from fovea.stream_answers import NewStream, Stream, StreamList
 from service.api.body.body import Body
 from service.api.edge import sse
+from service.api.edge.idempotency import KEY_PARAMETER, fingerprint_of, once
 from service.api.edge.negotiation import check_json
 from service.api.edge.parts import accounts_of, key_of, pipeline_of, settings_of, supervisor_of
 from service.api.edge.problems import refusals
+from service.api.jobs.accepting import check_receiver
 from service.api.streams.answers import stream_answer
 from service.api.streams.events import Following, follow
 from service.api.streams.options import parse_new_stream, settle
@@ -31,7 +33,10 @@ router = APIRouter(tags=["streams"])
 
 _NEW_STREAM = NewStream.model_json_schema(ref_template="#/components/schemas/{model}")
 _NEW_STREAM.pop("$defs")  # its enums stand among the components anyway, for the answers
-_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {JSON: {"schema": _NEW_STREAM}}}}
+_BODY: dict[str, Any] = {
+    "parameters": [KEY_PARAMETER],
+    "requestBody": {"required": True, "content": {JSON: {"schema": _NEW_STREAM}}},
+}
 _LAST_ID: dict[str, Any] = {
     "parameters": [
         {
@@ -56,6 +61,7 @@ _EVENTS_EXAMPLE = (
     openapi_extra=_BODY,
     responses=refusals(
         s408="The body took too long.",
+        s409="The first request with this Idempotency-Key is not answered yet.",
         s413="The body is too large.",
         s415="The body is not said to be JSON.",
         s422="An option, the budget or the URL cannot be.",
@@ -63,7 +69,7 @@ _EVENTS_EXAMPLE = (
         s503="Loading, or the shared state is away.",
     ),
 )
-async def subscribe(request: Request, response: Response) -> Stream:
+async def subscribe(request: Request) -> Response:
     """Nothing is waited for: whether the camera can be reached is told by its state, and by `/events`."""
     settings, pipeline, supervisor = settings_of(request), pipeline_of(request), supervisor_of(request)
     if pipeline.admission.draining:
@@ -77,13 +83,22 @@ async def subscribe(request: Request, response: Response) -> Stream:
         text += chunk
     key = key_of(request)
     owner = "" if key is None else key.name
-    asked = await settle(parse_new_stream(text), pipeline, settings, supervisor.policy, owner)
-    if key is not None:
-        readable, _ = await _subscribed(supervisor)
-        check_room(readable, asked, accounts_of(request).owners(Scope.STREAMS), settings.max_streams)
-    subscription = await supervisor.subscribe(asked)
-    response.headers["Location"] = f"/v1/streams/{subscription.id}"
-    return await _answer(supervisor, subscription)
+    new = parse_new_stream(text)
+    async with once(request, await fingerprint_of(request, [], new.model_dump_json().encode())) as answer:
+        if answer.kept is not None:
+            return answer.kept
+        if new.webhook_url is not None:
+            await check_receiver(request, new.webhook_url)
+        if new.id is None:
+            new = new.model_copy(update={"id": f"str_{answer.turn.ulid}"})
+        asked = await settle(new, pipeline, settings, supervisor.policy, owner)
+        if key is not None:
+            readable, _ = await _subscribed(supervisor)
+            check_room(readable, asked, accounts_of(request).owners(Scope.STREAMS), settings.max_streams)
+        subscription = await supervisor.subscribe(asked)
+        said = (await _answer(supervisor, subscription)).model_dump_json()
+        headers = {"Location": f"/v1/streams/{subscription.id}"}
+        return await answer.keep(Response(said, 201, headers, JSON))
 
 
 @router.get(
