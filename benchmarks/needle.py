@@ -46,16 +46,16 @@ class Sizes:
     """`heads`: clips that heads are fitted to; `policy`: that it learns on; `calibration`: of thresholds; `val`."""
 
     heads: int = 320
-    policy: int = 400
-    own: int = 200
+    policy: int = 320
+    own: int = 80
     """Of the heads' clips, how many teach the policy where its own do not."""
-    calibration: int = 240
-    val: int = 320
-    draws: int = 3
+    calibration: int = 160
+    val: int = 240
+    draws: int = 2
     """Pairs of random cubes a clip that heads are fitted to, and that the random row is the mean of."""
-    steps: int = 400
+    steps: int = 150
     """Of the paper's head on policy, 32 clips each."""
-    judged: int = 96
+    judged: int = 40
     """Cubes beside a needle whose gradient is judged, of each kind."""
 
 
@@ -90,11 +90,9 @@ class Card:
     exits: list[ExitComparison]
 
 
-def run(seed: int, sizes: Sizes, card: Card, num_threads: int, say: Callable[[str], None]) -> None:
+def run(seed: int, encoders: Encoders, sizes: Sizes, card: Card, say: Callable[[str], None]) -> None:
     """One seed: clips, heads, policies and rows, added to the card as they are found."""
     network = needle_network(seed)
-    encoders = Encoders(network, make_runtime(RuntimeConfig(num_threads=num_threads)))
-    torch.set_num_threads(num_threads)
     counts = (sizes.heads, sizes.policy, sizes.calibration, sizes.val)
     heads, teach, calibration, val = (
         Part.made(encoders, count, 4 * seed + 1000 + number) for number, count in enumerate(counts)
@@ -184,7 +182,7 @@ def direction(
     room_3 = np.array((NUM_FRAMES, HEIGHT_PX, WIDTH_PX)) - network.config.cube_size
     towards: list[bool] = []
     batch: list[tuple[Tensor, int, Tensor, int, bool]] = []
-    for row, clip in enumerate(part.clips()):
+    for row, clip in enumerate(part.clips):
         centre_3 = part.centres_N3[row].numpy()
         for axis in (1, 2) if not part.easy_N[row] else ():
             side = rng.choice((-1, 1))
@@ -226,7 +224,7 @@ def motion_places(part: Part, config: AdaFocusConfig) -> Tensor:
     frames, height, width = config.cube_size
     rows, columns = height // _BLOCK_PX, width // _BLOCK_PX
     found = []
-    for clip in part.clips():
+    for clip in part.clips:
         moved = np.abs(np.diff(clip.astype(np.int16), axis=0)).sum(axis=3)
         block = moved.reshape(len(moved), HEIGHT_PX // _BLOCK_PX, _BLOCK_PX, WIDTH_PX // _BLOCK_PX, _BLOCK_PX)
         block = block.sum(axis=(2, 4)).astype(np.float64)
@@ -298,8 +296,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     card, began_s = Card([], [], [], []), time.monotonic()
+    encoders = Encoders(needle_network(0), make_runtime(RuntimeConfig(num_threads=arguments.threads)))
+    torch.set_num_threads(arguments.threads)
     for seed in arguments.seeds:
-        run(seed, Sizes(), card, arguments.threads, partial(_say, began_s, seed))
+        run(seed, encoders, Sizes(), card, partial(_say, began_s, seed))
         if arguments.json:
             arguments.json.write_text(json.dumps(asdict(card), indent=1) + "\n")
     print(render(card))

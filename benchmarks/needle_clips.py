@@ -1,6 +1,6 @@
 """Clips whose label hangs on a small thing, somewhere in a large frame, for a few frames: seeded, as many as one likes.
 
-Knows no network. The needle is a square that shows for three of eight frames. Its stripes, one pixel wide, run
+Knows no network. The needle is a square that shows for four of eight frames. Its stripes, one pixel wide, run
 across, down, or both ways: that is the label, and whoever shrinks the frame by two sees a plain grey square instead: so
 a glance can know where and when to look, but not what is there. In an easy clip the square is larger and its stripes
 broad enough for the glance. Some hard clips hold a decoy, too: a square that is plain at any size, so that one cube in
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 CLASSES = ("across", "down", "both")
 NUM_FRAMES, HEIGHT_PX, WIDTH_PX = 8, 256, 320
 NEEDLE_PX, EASY_PX, EASY_STRIPE_PX = 32, 48, 12
-SHOWN_FRAMES = 3
+SHOWN_FRAMES = 4
 DISC_RADIUS_PX, DISC_BLOCK_PX = 26, 4
-EASY_SHARE, DECOY_SHARE = 0.3, 0.3  # decoys: of the hard clips
+EASY_SHARE, DECOY_SHARE = 0.25, 0.25  # decoys: of the hard clips
 _GREY, _CONTRAST = 128, 75
 _TINT = np.array([48, 0, -48])  # of needle and decoy; no stripe leaves 0..255, so that their mean is the decoy's grey
 _DISC = np.array([(10, 30, 60), (130, 190, 250)], np.uint8)  # dark, bright
@@ -121,6 +121,6 @@ def _draw_disc(clip_THWC: NDArray[np.uint8], rng: np.random.Generator) -> None:
     rows, columns = np.ogrid[:HEIGHT_PX, :WIDTH_PX]
     for frame, (y, x) in zip(clip_THWC, folded + DISC_RADIUS_PX, strict=True):
         blocks = rng.integers(0, 2, size=(HEIGHT_PX // DISC_BLOCK_PX, WIDTH_PX // DISC_BLOCK_PX))
-        bright_HW = np.kron(blocks, np.ones((DISC_BLOCK_PX, DISC_BLOCK_PX), int))
+        bright_HW = blocks.repeat(DISC_BLOCK_PX, axis=0).repeat(DISC_BLOCK_PX, axis=1)
         inside_HW = (rows - y) ** 2 + (columns - x) ** 2 < DISC_RADIUS_PX**2
         frame[inside_HW] = _DISC[bright_HW[inside_HW]]

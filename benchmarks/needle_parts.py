@@ -1,6 +1,6 @@
 """Sets of needle clips as frozen networks see them, and the heads in closed form on top: what does not change.
 
-Knows no policy. Clips are made, looked at by OpenVINO (or whatever runtime this machine has) and thrown away. Encoders
+Knows no policy. Clips are looked at by OpenVINO, or whatever runtime this machine has. Encoders
 stand still, and `average` heads are linear in the mean over a cube's map: so the logits of a cube anywhere are the mean
 of *logits of cells* over the cube. One pass over whole frames gives these for every place (`CellLogits`).
 
@@ -103,9 +103,9 @@ class Encoders:
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """A set of clips: what the glance sees of them, and labels. Pixels are made again where they are needed."""
+    """A set of clips (2 MB each), what the glance sees of them, and labels."""
 
-    seed: int
+    clips: list[NDArray[np.uint8]]
     maps_NTDhw: Tensor
     labels_N: Tensor
     easy_N: Tensor
@@ -113,17 +113,19 @@ class Part:
 
     @classmethod
     def made(cls, encoders: Encoders, count: int, seed: int) -> "Part":
+        clips: list[NDArray[np.uint8]] = []
         maps: list[Tensor] = []
         labels: list[NDArray[np.int64]] = []
         easy: list[NDArray[np.bool_]] = []
         centres: list[NDArray[np.float64]] = []
         for needles in _chunks(count, seed):
+            clips += list(needles.clips_NTHWC)
             maps += [encoders.glance(clip).half() for clip in needles.clips_NTHWC]
             labels.append(needles.labels_N)
             easy.append(needles.easy_N)
             centres.append(needles.centres_N3)
         return cls(
-            seed,
+            clips,
             torch.stack(maps),
             torch.from_numpy(np.concatenate(labels)),
             torch.from_numpy(np.concatenate(easy)),
@@ -134,23 +136,22 @@ class Part:
         return len(self.labels_N)
 
     def first(self, count: int) -> "Part":
-        """The first so many clips of it: whole chunks."""
-        assert count % _CHUNK == 0 and count <= len(self), f"{count} clips are no whole chunks of {_CHUNK}"
+        """The first so many clips of it."""
         return Part(
-            self.seed, self.maps_NTDhw[:count], self.labels_N[:count], self.easy_N[:count], self.centres_N3[:count]
+            self.clips[:count],
+            self.maps_NTDhw[:count],
+            self.labels_N[:count],
+            self.easy_N[:count],
+            self.centres_N3[:count],
         )
 
     @property
     def glance_ND(self) -> Tensor:
         return self.maps_NTDhw.float().mean(dim=(1, 3, 4))
 
-    def clips(self) -> Iterator[NDArray[np.uint8]]:
-        for needles in _chunks(len(self), self.seed):
-            yield from needles.clips_NTHWC
-
     def cubes(self, encoders: Encoders, positions_NK3: Tensor) -> Tensor:
         """cubes_NKD."""
-        pairs = zip(self.clips(), positions_NK3, strict=True)
+        pairs = zip(self.clips, positions_NK3, strict=True)
         return torch.stack([encoders.cubes(clip, positions_K3) for clip, positions_K3 in pairs])
 
 
@@ -200,7 +201,7 @@ class CellLogits:
         frames, *sides = network.config.cube_size
         cells = [side // 32 for side in sides]
         boxes = []
-        for clip in part.clips():
+        for clip in part.clips:
             logits_ThwC = classifier.focus_head(encoders.frames(clip).permute(0, 2, 3, 1))
             boxes.append(F.avg_pool3d(logits_ThwC.permute(3, 0, 1, 2), (frames, *cells), stride=1))
         return cls(part, classifier.glance_head(part.glance_ND), torch.stack(boxes))
