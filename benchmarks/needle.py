@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from benchmarks.needle_clips import CLASSES, HEIGHT_PX, NUM_FRAMES, WIDTH_PX
 from benchmarks.needle_parts import CUBE_PX, CellLogits, Encoders, Part, exit_logits, fit, needle_network
-from benchmarks.needle_teaching import follow_everywhere, follow_on_policy, places_of, regress_losses
+from benchmarks.needle_teaching import follow_everywhere, follow_on_policy, places_of, regress_losses, towards_needle
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.costs import step_flops
 from models.adafocus.heat_map import HeatMapPolicy
@@ -75,7 +75,8 @@ class Direction:
     """Of cubes beside a needle: how often the gradient moves them towards it."""
 
     seed: int
-    gradient: Literal["deep", "pixel"]
+    gradient: Literal["deep", "pixel", "deep, whole frames"]
+    """Of lone cubes cut with a cell to spare, as Eq. 5-6 is implemented; of pixels; of the map of whole frames."""
     clips: Literal["other clips", "the heads' clips"]
     cubes: int
     towards: float
@@ -108,7 +109,16 @@ def run(seed: int, encoders: Encoders, sizes: Sizes, card: Card, say: Callable[[
         found = direction(network, part, gradient, sizes.judged, seed)  # type: ignore[arg-type]
         card.directions.append(Direction(seed, gradient, clips, *found))  # type: ignore[arg-type]
         say(str(card.directions[-1]))
-    policies = learned_policies(network, encoders, heads, teach, sizes, seed, say)
+    taught = {
+        "other clips": CellLogits.of(network, encoders, teach),
+        "the heads' clips": CellLogits.of(network, encoders, heads.first(sizes.own)),
+    }
+    shapes = (torch.tensor((NUM_FRAMES, HEIGHT_PX, WIDTH_PX)), torch.tensor(network.config.cube_size))
+    for clips, cells in taught.items():
+        found = towards_needle(cells, *shapes, seed)
+        card.directions.append(Direction(seed, "deep, whole frames", clips, *found))  # type: ignore[arg-type]
+        say(str(card.directions[-1]))
+    policies = learned_policies(network, *taught.values(), sizes, seed, say)
     ways: dict[str, Tensor] = {
         "centre": torch.full((len(val), num_cubes, 3), 0.5),
         "motion": motion_places(val, network.config),
@@ -142,17 +152,12 @@ def run(seed: int, encoders: Encoders, sizes: Sizes, card: Card, say: Callable[[
 
 def learned_policies(
     network: AdaFocusV3,
-    encoders: Encoders,
-    heads: Part,
-    teach: Part,
+    on_others: CellLogits,
+    on_own: CellLogits,
     sizes: Sizes,
     seed: int,
     say: Callable[[str], None],
 ) -> dict[str, nn.Module]:
-    on_others = CellLogits.of(network, encoders, teach)
-    say("every place of the policy's clips judged")
-    on_own = CellLogits.of(network, encoders, heads.first(sizes.own))
-    say("every place of the heads' clips judged")
     policies: dict[str, nn.Module] = {}
     for name, kind, teaching in (
         ("paper's head, Eq. 5-6", Policy, lambda one: follow_on_policy(one, on_others, sizes.steps, seed)),

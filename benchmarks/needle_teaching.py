@@ -16,6 +16,7 @@ LEAST_FEATURE = 1e-4
 CLIP = 3.0  # of a position's gradient, times its mean size along that axis: a few wild ones drown the rest
 EPOCHS, BATCH, RATE, WEIGHT_DECAY = 8, 16, 5e-3, 3.0  # of a heat map that follows gradients
 PENALTY = 0.1  # of the regression on losses, per row, on standardised features
+_DRAWN = 200  # places a clip at which the gradient's direction is judged
 SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 
 
@@ -80,6 +81,24 @@ def regress_losses(policy: HeatMapPolicy, taught: CellLogits) -> None:
         _set(policy, scale * weight_D)
         costs.append(float(taught.running_losses(slice(None), places_of(policy, taught.part)).mean()))
     _set(policy, SCALES[int(np.argmin(costs))] * weight_D)
+
+
+def towards_needle(taught: CellLogits, size_3: Tensor, cube_3: Tensor, seed: int) -> tuple[int, float]:
+    """(places, how often the gradient of Eq. 5-6 points to the needle) where that is 64 to 112 px off along y or x.
+
+    Nearer, the cube still holds it and there is nothing to gain; further, a cell more shows nothing of it.
+    """
+    part = taught.part
+    places_NR3 = torch.rand(len(part), _DRAWN, 3, generator=torch.Generator().manual_seed(seed)).requires_grad_(True)
+    (slope_NR3,) = torch.autograd.grad(taught.losses(slice(None), places_NR3).sum(), places_NR3)
+    apart_NR3 = part.centres_N3[:, None] - (places_NR3.detach() * (size_3 - cube_3) + cube_3 / 2)
+    right: list[bool] = []
+    for axis in (1, 2):
+        reach = torch.tensor([1.0, 24.0, 24.0])
+        reach[axis] = 112.0
+        judged_NR = (apart_NR3.abs() <= reach).all(dim=2) & (apart_NR3[..., axis].abs() >= 64) & ~part.easy_N[:, None]
+        right += (torch.sign(-slope_NR3[judged_NR][:, axis]) == torch.sign(apart_NR3[judged_NR][:, axis])).tolist()
+    return len(right), float(np.mean(right))
 
 
 @torch.no_grad()

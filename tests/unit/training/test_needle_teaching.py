@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.needle_parts import CellLogits, Part, needle_config
-from benchmarks.needle_teaching import follow_everywhere, places_of, regress_losses
+from benchmarks.needle_teaching import follow_everywhere, places_of, regress_losses, towards_needle
 from models.adafocus.heat_map import HeatMapPolicy
 from training.fit.heads import LOGIT_SCALE, RIDGE, ridge_regression
 
@@ -75,6 +75,12 @@ def test_heads_that_have_not_seen_the_clips_teach_the_policy_to_find_the_needle(
     other, own = (found(teacher, judged(HEAD, *clips)) for clips in (TEACH, HEADS))
     assert other > 0.5
     assert own < 0.2
+
+
+def test_beside_a_needle_the_gradient_points_to_it_more_often_where_heads_have_not_seen_the_clips() -> None:
+    shapes = (torch.tensor((8, 256, 320)), torch.tensor(CONFIG.cube_size))
+    (_, other), (_, own) = (towards_needle(judged(HEAD, *clips), *shapes, seed=0) for clips in (TEACH, HEADS))
+    assert other > 0.5 > own  # beyond 80 px no cell shows anything here, and no slope counts as wrong
 
 
 def test_heads_know_their_own_clips_wherever_a_cube_lies() -> None:
