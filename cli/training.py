@@ -33,7 +33,9 @@ def train(
         "compact"
     ),
     baseline: Annotated[str | None, typer.Option(help="Train its full-frame baseline: tsn, tsm, tsn+, tsm+.")] = None,
-    glance_weights: Annotated[Path | None, typer.Option(help="ImageNet weights (safetensors) to start with.")] = None,
+    glance_weights: Annotated[
+        Path | None, typer.Option(help="Weights to start with (.safetensors, .pth, .pt): ImageNet's, a TSM's, ...")
+    ] = None,
     focus_weights: Annotated[Path | None, typer.Option(help="The same for the focus network.")] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="Start from this bundle's weights; the compact plan: from the one that ships.")

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __all__ = [
+    "AbstainReason",
     "AsyncClient",
     "AsyncStreams",
     "Box",
@@ -42,12 +43,14 @@ __all__ = [
     "InvalidRequest",
     "InvalidUpload",
     "MalformedUpload",
+    "MissingScope",
     "NoVideoStream",
     "NotAcceptable",
     "NotReady",
     "OutOfMemory",
     "Overloaded",
     "Prediction",
+    "QuotaExceeded",
     "RecognitionAnswer",
     "RecognitionOptions",
     "RequestCancelled",
@@ -67,6 +70,7 @@ __all__ = [
     "StreamVideo",
     "Streams",
     "TimingMs",
+    "Unauthenticated",
     "Unavailable",
     "UnknownHost",
     "UnknownModel",
@@ -74,6 +78,7 @@ __all__ = [
     "UnsupportedMediaType",
     "UploadTimeout",
     "UploadTooLarge",
+    "UrlNotFetched",
     "Video",
     "VideoError",
     "VideoInput",
@@ -134,9 +139,11 @@ if TYPE_CHECKING:
         NoVideoStream,
         OutOfMemory,
         Overloaded,
+        QuotaExceeded,
         RequestCancelled,
         ServerProblem,
         ServiceLost,
+        Unauthenticated,
         Unavailable,
         UnknownHost,
         UnknownModel,
@@ -144,6 +151,7 @@ if TYPE_CHECKING:
         UnsupportedMediaType,
         UploadTimeout,
         UploadTooLarge,
+        UrlNotFetched,
         VideoError,
         VideoLimitExceeded,
         VideoUnreadable,
@@ -160,7 +168,7 @@ if TYPE_CHECKING:
         StreamVideo,
         Window,
     )
-    from fovea.words import Clock, Decode, Emit, ErrorClass, ExitReason, StreamState
+    from fovea.words import AbstainReason, Clock, Decode, Emit, ErrorClass, ExitReason, StreamState
 else:  # a type checker that saw this function would take any misspelt name for an object
 
     def __getattr__(name: str) -> object:

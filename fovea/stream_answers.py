@@ -78,8 +78,9 @@ class NewStream(BaseModel):
     )
     top_k: int = Field(default=5, ge=1, description="How many labels a result tells at most.")
     min_score: float = Field(default=0.0, ge=0, le=1, description="Labels below this score are not told.")
+    abstain: bool = Field(default=True, description="As for recognitions.")
     on: Emit = Field(
-        default=Emit.RESULT, description="`change`: only results whose best label (of at least min_score) is another."
+        default=Emit.RESULT, description="`change`: only results whose `label` is another; none (null) counts as one."
     )
     ttl_s: float | None = Field(
         default=None, gt=0, description="Unsubscribe by itself after so many seconds without a read; absent: never."
@@ -192,6 +193,7 @@ class Stream(Value):
     grid_s: float = Field(description="Distance of a window's frames.", examples=[0.25])
     top_k: int = Field(examples=[5])
     min_score: float = Field(examples=[0.0])
+    abstain: bool = Field(default=True, description="As asked.")
     on: Emit
     decode: Decode = Field(description="As asked; `status.decode` is what is done.")
     transport: Transport

@@ -20,6 +20,13 @@ class ExitReason(StrEnum):
     EXHAUSTED = "exhausted"  # no step left to take
 
 
+class AbstainReason(StrEnum):
+    """Why an answer has no label, in the order in which they are checked."""
+
+    NOT_KNOWN = "not_known"  # in_domain below the model's threshold: not one of the things it knows
+    BELOW_MIN_SCORE = "below_min_score"  # the best score is below min_score
+
+
 class StreamState(StrEnum):
     """What is being done about a camera at the moment."""
 

@@ -111,3 +111,12 @@ class ReusesFrames(Protocol):
     def glance_sharing(self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None]) -> list[Any]:
         """`glance`, with the same answers, but looking at new frames alone."""
         ...
+
+
+@runtime_checkable
+class TellsFeatures(Protocol):
+    """A stated capability: what the glance saw as one vector, for an open-set score (`models.open_set`)."""
+
+    def glance_features(self, state: Any) -> NDArray[np.float32]:
+        """features_D of a state that `glance` gave; D is the same for every clip."""
+        ...

@@ -1,8 +1,8 @@
 """Every Prometheus collector, in one place. Knows what is counted, not how it comes about.
 
 Who tells: `api.accounting` finishes requests, `pipeline` tells of decoding and answers, `engine` of batches and FLOPs,
-`streams.watcher` of cameras, `api.http_metrics` of HTTP. Labels are bounded: model names are those loaded, never what a
-client wrote.
+`keys.usage` of who spent them, `streams.watcher` of cameras, `api.http_metrics` of HTTP. Labels are bounded: models
+are those loaded and keys those of the file, never what a client wrote.
 """
 
 from importlib.metadata import version
@@ -104,6 +104,18 @@ class Metrics:
             ["model"],
             registry=registry,
         )
+        self.key_requests_total = Counter(
+            "fovea_key_requests_total",
+            "Answers, windows of cameras among them, by the name of the key; none: without one.",
+            ["key", "model"],
+            registry=registry,
+        )
+        self.key_flops_total = Counter(
+            "fovea_key_flops_total",
+            "Multiply-adds spent, by the name of the key that asked.",
+            ["key", "model"],
+            registry=registry,
+        )
         self.request_flops = Histogram(
             "fovea_request_flops",
             "Multiply-adds spent on one answer.",
@@ -122,6 +134,12 @@ class Metrics:
         )
         self.exits_total = Counter(
             "fovea_exits_total", "Answers, by why they stopped where they did.", ["model", "reason"], registry=registry
+        )
+        self.abstained_total = Counter(
+            "fovea_abstained_total",
+            "Answers without a label, by why: not_known (in_domain below the model's threshold) or below_min_score.",
+            ["model", "reason"],
+            registry=registry,
         )
         self.batch_size = Histogram(
             "fovea_batch_size", "Videos in one batch on the device.", ["kind"], registry=registry, buckets=BATCH
@@ -214,6 +232,8 @@ class Metrics:
         self.budget_used_ratio.observe(spent_flops / plan.budget_flops)
         self.cubes_used.observe(sum(step.cube is not None for step in recognition.steps))
         self.exits_total.labels(model=plan.model, reason=recognition.exit_reason).inc()
+        if (why := recognition.verdict.reason) is not None:
+            self.abstained_total.labels(model=plan.model, reason=why).inc()
 
     def finished(self, model: str, outcome: Outcome, seconds: float) -> None:
         """A request came to its end, whichever it was; `model` is NO_MODEL where none was settled."""

@@ -33,6 +33,8 @@ ROOMS = {
     "models.loading": (),
     "models.adafocus.family": (),
     "models.mobile_former.family": (),
+    "models.timesformer.family": (),
+    "models.tsm.family": (),
     "models.runtime.openvino_runtime": (),
     "service": (),
     "service.engine.scheduler": (),

@@ -31,6 +31,7 @@ def stream_answer(
         grid_s=round(float(subscription.cell_s), 6),
         top_k=subscription.top_k,
         min_score=subscription.min_score,
+        abstain=subscription.abstain,
         on=subscription.on,
         decode=subscription.decode,
         transport=subscription.transport,
@@ -122,6 +123,9 @@ def _recognition(kept: Summary) -> api.RecognitionAnswer:
         task=kept.task,
         trained=kept.trained,
         calibrated=kept.scores_calibrated,
+        label=kept.label,
+        reason=kept.reason,
+        in_domain=None if kept.in_domain is None else round(kept.in_domain, 6),
         predictions=[_prediction(scored) for scored in kept.likeliest],
         exit=api.Exit(reason=kept.exit_reason, step=last.step, entropy_nats=round(last.entropy_nats, 6)),
         compute=api.Compute(
