@@ -1,10 +1,11 @@
 """What is asked of a service, as values: both clients send these. Knows no socket and no answer."""
 
 import os
+import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -18,10 +19,12 @@ from fovea.words import Clock, Decode, Emit
 JSON = "application/json"
 EVENTS = "text/event-stream"
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+API_KEY_VARIABLE = "FOVEA_API_KEY"
+URL = re.compile(r"(https?|s3)://", re.I)
 UNNAMED = "video"  # what a video without a file name is called in the form
 
 VideoInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
-"""A path, the bytes themselves, or an open binary file."""
+"""A path, the bytes themselves, an open binary file, or a URL (https://..., s3://...) that the service fetches."""
 
 
 class RecognitionOptions(TypedDict, total=False):
@@ -35,6 +38,7 @@ class RecognitionOptions(TypedDict, total=False):
     top_k: int
     min_score: float
     abstain: bool
+    labels: Sequence[str]
 
 
 class TimelineOptions(TypedDict, total=False):
@@ -133,22 +137,28 @@ def _readable(video: VideoInput | None) -> Iterator[dict[str, tuple[str, BinaryI
 
 def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) -> Call:
     """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
-    query = {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in options.items()
-        if value is not None
-    }
+    query = {name: _written(value) for name, value in options.items() if value is not None}
+    if isinstance(video, str) and URL.match(video):
+        return Call("POST", "/v1/recognitions", accept, query, json={"url": video})
     return Call("POST", "/v1/recognitions", accept, query, video=video)
 
 
 def timeline(video: VideoInput, options: TimelineOptions) -> Call:
     """`POST /v1/timelines`, for its events: the connection is never silent for long, however long the video is."""
-    query = {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in options.items()
-        if value is not None
-    }
+    query = {name: _written(value) for name, value in options.items() if value is not None}
     return Call("POST", "/v1/timelines", EVENTS, query, video=video)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)
+
+
+def authorization(api_key: str | None) -> dict[str, str]:
+    """The header of a key, or of the one in the variable FOVEA_API_KEY; empty where there is none."""
+    key = os.environ.get(API_KEY_VARIABLE) if api_key is None else api_key
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 STREAMS = "/v1/streams"

@@ -9,7 +9,17 @@ from typing import Self, Unpack
 import httpx
 from httpx_sse import EventSource
 
-from fovea._calls import EVENTS, JSON, Call, RecognitionOptions, TimelineOptions, VideoInput, recognition, timeline
+from fovea._calls import (
+    EVENTS,
+    JSON,
+    Call,
+    RecognitionOptions,
+    TimelineOptions,
+    VideoInput,
+    authorization,
+    recognition,
+    timeline,
+)
 from fovea._problems import connection_errors, error_of, parsed
 from fovea._retry import Retry
 from fovea._steps import StepReader
@@ -24,6 +34,7 @@ class Client:
 
     `timeout_s`: how long the service may be silent (a recognition under load waits in line).
     `retry_for_s`: how long to wait in all where the service says when to try again; 0 never asks twice.
+    `api_key`: where the service has keys; absent: the variable FOVEA_API_KEY, if it is set.
     """
 
     def __init__(
@@ -32,11 +43,13 @@ class Client:
         *,
         timeout_s: float = 120.0,
         retry_for_s: float = 30.0,
+        api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.url = url
         self._retry_for_s = retry_for_s
-        self._http = httpx.Client(base_url=url, timeout=httpx.Timeout(timeout_s, connect=10), headers=headers)
+        given = {**authorization(api_key), **(headers or {})}
+        self._http = httpx.Client(base_url=url, timeout=httpx.Timeout(timeout_s, connect=10), headers=given)
         self.streams = Streams(url, self._asked)
 
     def recognize(self, video: VideoInput, **options: Unpack[RecognitionOptions]) -> RecognitionAnswer:

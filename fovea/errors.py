@@ -6,9 +6,13 @@ FoveaError
 │   ├── UnknownModel          no bundle of that name (or none for that task)
 │   ├── UnknownStream         no stream of that id, or it is deleted
 │   ├── BudgetTooSmall        less than the cheapest answer costs
+│   ├── UrlNotFetched         what the body names could not be had from there
 │   └── InvalidUpload         the body does not hold one video: empty, none, or two of them
 │       └── MalformedUpload   the body breaks the rules of its own format, or breaks off
 ├── UnsupportedMediaType      the body is not something Fovea reads
+├── Unauthenticated           no key, or one that opens nothing
+├── MissingScope              a key that does not open this
+├── QuotaExceeded             a key has used up what it may in a minute or a day
 ├── UnknownHost               asked under a name that is not the service's
 ├── ForeignOrigin             a page of another site asked for a change
 ├── HeadersTooLarge           more, or longer, headers than are read
@@ -115,6 +119,15 @@ class BudgetTooSmall(InvalidRequest):
         )
 
 
+class UrlNotFetched(InvalidRequest):
+    slug = "url-not-fetched"
+    title = "The video could not be fetched"
+    advice = (
+        "See whether the URL answers to whoever asks, at once and with the video itself; a presigned one may have "
+        "expired. Or send the video in the request."
+    )
+
+
 class InvalidUpload(InvalidRequest):
     slug = "invalid-upload"
     title = "The upload does not hold one video"
@@ -139,6 +152,30 @@ class UnsupportedMediaType(FoveaError):
     advice = (
         "Send `multipart/form-data` with a part named `video`, or the video itself as `video/*` or "
         "`application/octet-stream`."
+    )
+
+
+class Unauthenticated(FoveaError):
+    slug = "unauthenticated"
+    title = "A key is needed"
+    advice = (
+        "Send `Authorization: Bearer KEY`; the Python client takes `api_key`, the command line `--api-key`, and both "
+        "read `FOVEA_API_KEY`. Keys come from the operator, who makes them with `fovea keys add NAME`."
+    )
+
+
+class MissingScope(FoveaError):
+    slug = "missing-scope"
+    title = "The key does not open this"
+    advice = "Ask with another key, or have the operator add the scope that `scope` names to this one."
+
+
+class QuotaExceeded(FoveaError):
+    slug = "quota-exceeded"
+    title = "The key has used up a limit"
+    advice = (
+        "`limit` names it; after `Retry-After` seconds there is room again. `GET /v1/usage` tells what was used. A "
+        "smaller `max_gflops` needs less of the limits on GFLOPs."
     )
 
 

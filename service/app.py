@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from service.addresses.policy import AddressPolicy
 from service.api.body.spool import sweep
 from service.api.edge import openapi, problems
 from service.api.edge.guard import Guard
 from service.api.edge.heads import Heads
+from service.api.edge.keyed import Keyed
 from service.api.models import routes as model_routes
 from service.api.operation import health, http_metrics
 from service.api.pages import playground, problem_pages
@@ -25,18 +27,25 @@ from service.api.recognitions import routes as recognition_routes
 from service.api.streams import routes as stream_routes
 from service.api.streams.events import Following
 from service.api.timelines import routes as timeline_routes
+from service.api.usage import routes as usage_routes
 from service.engine.admission import Admission
 from service.engine.budget import MeasuredPoint, Offer, OpenSet
 from service.engine.engine import Engine
+from service.engine.gate import Gate
 from service.engine.lanes import Lane
 from service.engine.pipeline import Lanes, Pipeline
 from service.engine.scheduler import Scheduler
+from service.fetch.fetcher import Fetcher
+from service.fetch.web import FetchLimits
+from service.keys.quota import Meter
+from service.keys.ring import KeyRing
+from service.keys.spending import Accounts
+from service.keys.usage import Usage
 from service.ledger.base import Ledger, LedgerRefused
 from service.ledger.redis_ledger import RedisLedger
 from service.ledger.sqlite import SqliteLedger
 from service.metrics import Metrics
 from service.settings import Settings
-from service.streams.address import AddressPolicy
 from service.streams.ingest import Terms
 from service.streams.pool import Pool
 from service.streams.sharing import SharedCameras
@@ -63,11 +72,12 @@ Loader = Callable[[Settings], Sequence["Model"]]
 def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     """The whole service. `load` replaces the reading of bundles (tests hand in tiny models); it runs in a thread."""
     metrics = Metrics()
+    ring = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
-            opening = asyncio.create_task(_open(app, stack, settings, metrics, load or load_models))
+            opening = asyncio.create_task(_open(app, stack, settings, metrics, ring, load or load_models))
             try:
                 yield
             finally:
@@ -87,7 +97,10 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.supervisor = None  # at the same time
     app.state.timelines = None  # at the same time
     app.state.following = Following()
+    app.state.fetcher = make_fetcher(settings)
+    app.state.accounts = None  # at the same time, or before
     app.state.load_error = None  # filled when they cannot be
+    app.add_middleware(Keyed, ring=ring)  # innermost: what a browser asks beforehand, and HEAD, are answered around it
     app.add_middleware(Heads)  # each is inside of the next
     if settings.allowed_origins:
         app.add_middleware(
@@ -95,12 +108,13 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "HEAD", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["X-Request-ID", "Retry-After", "Location"],
+            expose_headers=["X-Request-ID", "Retry-After", "Location", "RateLimit", "RateLimit-Policy"],
         )
     app.add_middleware(Guard, hosts=(settings.host, *settings.allowed_hosts), origins=settings.allowed_origins)
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
     problems.install(app)
-    for part in (recognition_routes, timeline_routes, stream_routes, model_routes, health, problem_pages):
+    routers = (recognition_routes, timeline_routes, stream_routes, model_routes, usage_routes, health, problem_pages)
+    for part in routers:
         app.include_router(part.router)
     playground.install(app)
     openapi.install(app)
@@ -108,14 +122,22 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
 
 
 async def _open(
-    app: FastAPI, stack: contextlib.AsyncExitStack, settings: Settings, metrics: Metrics, load: Loader
+    app: FastAPI,
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    metrics: Metrics,
+    ring: KeyRing | None,
+    load: Loader,
 ) -> None:
     try:
         if num_swept := await asyncio.to_thread(sweep, settings.spool_dir):
             log.info("removed %d uploads that a killed process left in %s", num_swept, settings.spool_dir)
         ledger = await stack.enter_async_context(open_ledger(settings))
+        accounts = await stack.enter_async_context(open_accounts(settings, metrics, ledger, ring))
+        app.state.accounts = accounts
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
-        app.state.supervisor = await stack.enter_async_context(open_streams(settings, metrics, pipeline, ledger))
+        streams = open_streams(settings, metrics, pipeline, ledger, accounts)
+        app.state.supervisor = await stack.enter_async_context(streams)
         app.state.timelines = timelines = make_timelines(settings, metrics, pipeline)
         stack.push_async_callback(timelines.close)
         app.state.pipeline = pipeline
@@ -173,6 +195,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             lanes=_lanes(settings),
             sandbox=sandbox,
             admission=admission,
+            gate=Gate(num_decoders),
             metrics=metrics,
         )
     finally:
@@ -295,9 +318,43 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         await ledger.close()
 
 
+def make_fetcher(settings: Settings) -> Fetcher:
+    """Private networks have to be named, also where the service listens on loopback alone: a URL comes from anybody."""
+    return Fetcher(
+        policy=AddressPolicy(
+            settings.url_allowed_networks, settings.url_ports, private=False, kind="videos", prefix="FOVEA_URL"
+        ),
+        limits=FetchLimits(
+            max_bytes=settings.max_upload_bytes,
+            timeout_s=settings.upload_timeout_s,
+            silence_s=settings.url_silence_s,
+            min_bytes_per_s=settings.min_upload_bytes_per_s,
+        ),
+        http=settings.url_http,
+        buckets=settings.url_s3_buckets,
+        ca_file=settings.url_ca_file,
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_accounts(
+    settings: Settings, metrics: Metrics, ledger: Ledger, ring: KeyRing | None
+) -> AsyncIterator[Accounts]:
+    """What keys use: limited where replicas share it, counted in the ledger; brought there on the way out."""
+    redis_url = settings.redis_url
+    accounts = Accounts(Meter(None if redis_url is None else redis_url.get_secret_value()), Usage(metrics), ring)
+    counting = asyncio.create_task(accounts.usage.run(ledger.counters()))
+    try:
+        yield accounts
+    finally:
+        await accounts.close()
+        counting.cancel()
+        await asyncio.gather(counting, return_exceptions=True)
+
+
 @contextlib.asynccontextmanager
 async def open_streams(
-    settings: Settings, metrics: Metrics, pipeline: Pipeline, ledger: Ledger
+    settings: Settings, metrics: Metrics, pipeline: Pipeline, ledger: Ledger, accounts: Accounts
 ) -> AsyncIterator[Supervisor]:
     """Look after the subscribed cameras with this pipeline; hand them over on the way out."""
     terms = Terms(
@@ -322,6 +379,7 @@ async def open_streams(
         metrics=metrics,
         terms=terms,
         camera_metrics=settings.camera_metrics,
+        accounts=accounts,
         start_process=SharedCameras(
             partial(CameraProcess.start, address_space_bytes=settings.decode_address_space_bytes)
         ).start,

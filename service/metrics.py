@@ -1,8 +1,8 @@
 """Every Prometheus collector, in one place. Knows what is counted, not how it comes about.
 
 Who tells: `api.accounting` finishes requests, `pipeline` tells of decoding and answers, `engine` of batches and FLOPs,
-`streams.watcher` of cameras, `api.http_metrics` of HTTP. Labels are bounded: model names are those loaded, never what a
-client wrote.
+`keys.usage` of who spent them, `streams.watcher` of cameras, `api.http_metrics` of HTTP. Labels are bounded: models
+are those loaded and keys those of the file, never what a client wrote.
 """
 
 from importlib.metadata import version
@@ -104,6 +104,18 @@ class Metrics:
             "fovea_flops_total",
             "Multiply-adds spent, for answers and for requests that ended without one.",
             ["model"],
+            registry=registry,
+        )
+        self.key_requests_total = Counter(
+            "fovea_key_requests_total",
+            "Answers, windows of cameras among them, by the name of the key; none: without one.",
+            ["key", "model"],
+            registry=registry,
+        )
+        self.key_flops_total = Counter(
+            "fovea_key_flops_total",
+            "Multiply-adds spent, by the name of the key that asked.",
+            ["key", "model"],
             registry=registry,
         )
         self.request_flops = Histogram(

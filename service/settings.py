@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 
 MAX_FRAMES_PER_S = 120  # in the mean, of a video that is asked for its timeline
 PREFIX = "FOVEA_"
-NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS", "FOVEA_SERVER"})  # read elsewhere: by the tests, by the client
+NOT_SETTINGS = frozenset(
+    {"FOVEA_STRICT_TESTS", "FOVEA_SERVER", "FOVEA_API_KEY"}
+)  # read elsewhere: by the tests, by the client
 RENAMED = {"FOVEA_MAX_QUEUED_REQUESTS": "FOVEA_MAX_DECODE_PLACES", "FOVEA_THREADS": "FOVEA_NUM_THREADS"}
 
 
@@ -38,6 +40,12 @@ class Settings(BaseSettings):
     """Address to listen on. 127.0.0.1 is this machine alone; 0.0.0.0 every interface (in a container)."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on. 8000; 0 takes any free one."""
+    api_keys_file: Path | None = None
+    """File of the keys that open the service, made by `fovea keys add`: /etc/fovea/keys.json. Read again when it
+    changes. None: no keys, which is refused where `host` is no loopback address, unless `open`."""
+    open: bool = False
+    """Whether everybody who reaches the service may use it though it listens beyond loopback: behind a proxy that asks
+    who comes, or in a network of friends."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names that the service answers to, besides localhost, IP addresses and `host`: fovea.example.org; *: any."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
@@ -85,10 +93,26 @@ class Settings(BaseSettings):
     """Bytes of a request body. 256 MiB is about 7 minutes of 5 Mbit/s video."""
     upload_timeout_s: float = Field(default=120.0, gt=0)
     """Seconds from a request's start to its body's last byte. 256 MiB in 120 s needs 18 Mbit/s."""
+    max_files: int = Field(default=16, ge=1)
+    """Videos of one request. 16; all together they have max_upload_bytes at most."""
     min_upload_bytes_per_s: int = Field(default=4096, ge=0)
     """Mean rate that a body must keep after its first 10 s. 4096 is a 32 kbit/s line; 0: no bound."""
     spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     """Where uploads lie while they are decoded: at most max_decode_places x max_upload_bytes, 16 GiB by default."""
+
+    url_http: bool = False
+    """Whether videos are fetched over plain http, too: {"url": "http://..."}. Anybody on the way could change them."""
+    url_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks that videos may be fetched from though they would be refused: private ones, 10.20.0.0/16."""
+    url_ports: Annotated[tuple[tuple[int, int], ...], NoDecode] = ((80, 80), (443, 443))
+    """Ports that videos may be fetched from, and ranges of them, separated by commas: 80,443,8000-8999."""
+    url_silence_s: float = Field(default=10.0, gt=0)
+    """Seconds that a server may take for a connection, or be silent. All of a fetch takes upload_timeout_s at most."""
+    url_ca_file: Path | None = None
+    """Certificate authorities (PEM) for https:// beside the system's."""
+    url_s3_buckets: Annotated[tuple[str, ...], NoDecode] = ()
+    """Buckets that s3://bucket/key is fetched from, separated by commas: videos,clips. Whoever may recognise may read
+    all that is in them. Where S3 is: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and the like."""
 
     max_duration_s: float = Field(default=600.0, gt=0)
     """Length of a video. 600 is ten minutes."""
@@ -188,12 +212,19 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(path for path in value.split(os.pathsep) if path) if isinstance(value, str) else value
 
-    @field_validator("stream_allowed_networks", "allowed_hosts", "allowed_origins", mode="before")
+    @field_validator(
+        "stream_allowed_networks",
+        "url_allowed_networks",
+        "url_s3_buckets",
+        "allowed_hosts",
+        "allowed_origins",
+        mode="before",
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("stream_ports", mode="before")
+    @field_validator("stream_ports", "url_ports", mode="before")
     @classmethod
     def _split_ports(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -201,7 +232,7 @@ class Settings(BaseSettings):
         ranges = [part.partition("-") for part in value.split(",") if part.strip()]
         return tuple((first, last if dash else first) for first, dash, last in ranges)
 
-    @field_validator("stream_ports", mode="after")
+    @field_validator("stream_ports", "url_ports", mode="after")
     @classmethod
     def _check_ports(cls, value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
         for first, last in value:
@@ -218,7 +249,9 @@ class Settings(BaseSettings):
         except ValueError:  # a name
             return True
 
-    @field_validator("bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", mode="after")
+    @field_validator(
+        "bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", "api_keys_file", mode="after"
+    )
     @classmethod
     def _expand_home(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
         if isinstance(value, tuple):
@@ -231,6 +264,15 @@ class Settings(BaseSettings):
         if value is not None and not value.is_dir():
             raise ValueError("must be a folder that exists; make it, or leave the variable out to offer no clips")
         return value
+
+    def check_access(self) -> None:
+        """Raises SettingsError where strangers could use the service, and nobody has said that they may."""
+        if self.listens_beyond_loopback and self.api_keys_file is None and not self.open:
+            raise SettingsError(
+                f"FOVEA_HOST={self.host} lets others reach this service, and it has no keys: make one with `fovea keys "
+                "add NAME --file keys.json` and set FOVEA_API_KEYS_FILE=keys.json; or say FOVEA_OPEN=true, and "
+                "everybody who reaches it may do everything; or listen on 127.0.0.1"
+            )
 
     @property
     def max_queued_flops(self) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from fovea.errors import FoveaError, Unavailable
+from service.ledger.counters import Counters
 
 Kind: TypeAlias = Literal["stream", "job"]
 
@@ -176,6 +177,10 @@ class Ledger(Protocol):
 
     def book(self, kind: Kind, *, events_kept: int) -> Book:
         """`events_kept` of each record."""
+        ...
+
+    def counters(self) -> Counters:
+        """Numbers that only grow, by day."""
         ...
 
     async def close(self) -> None: ...

@@ -20,6 +20,7 @@ from service.ledger.base import (
     id_key,
     id_text,
 )
+from service.ledger.counters import Counters, MemoryCounters
 from service.ledger.holds import Holds
 from service.ledger.waiting import Bells
 
@@ -159,12 +160,16 @@ class MemoryLedger:
         self._wall = wall
         self._clock = clock
         self._books: dict[Kind, MemoryBook] = {}
+        self._counters = MemoryCounters()
 
     async def open(self) -> None:
         await asyncio.sleep(0)
 
     def book(self, kind: Kind, *, events_kept: int) -> MemoryBook:
         return self._books.setdefault(kind, MemoryBook(events_kept, self._wall, Holds(self._clock)))
+
+    def counters(self) -> Counters:
+        return self._counters
 
     async def close(self) -> None:
         self._books.clear()

@@ -24,8 +24,10 @@ from service.ledger.base import (
     id_key,
     id_text,
 )
+from service.ledger.counters import Counters
 from service.ledger.database import Database
 from service.ledger.holds import Holds
+from service.ledger.sqlite_counters import SqliteCounters
 from service.ledger.waiting import Bells
 
 FILE = "ledger.sqlite3"
@@ -232,6 +234,9 @@ class SqliteLedger:
     def book(self, kind: Kind, *, events_kept: int) -> SqliteBook:
         made = SqliteBook(kind, events_kept, self._database, self._wall, Holds(self._clock))
         return self._books.setdefault(kind, made)
+
+    def counters(self) -> Counters:
+        return SqliteCounters(self._database)
 
     async def close(self) -> None:
         await self._database.close()

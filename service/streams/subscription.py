@@ -37,6 +37,7 @@ class Subscription:
     stall_timeout_s: float | None = None
     abstain: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)  # the client's own
+    owner: str = ""  # the name of the key that subscribed it; empty: none
 
     @property
     def cell_s(self) -> Fraction:

@@ -15,9 +15,9 @@ from ulid import ULID
 
 from fovea.errors import InvalidOption, Overloaded, Unavailable
 from fovea.words import StreamState
+from service.addresses.policy import AddressPolicy
 from service.ledger.base import REMOVED_S, Book, Fenced, Record
 from service.streams import records
-from service.streams.address import AddressPolicy
 from service.streams.holding import Holding
 from service.streams.shares import Replica, assign
 from service.streams.snapshot import Snapshot

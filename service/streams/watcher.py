@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fovea.words import StreamState
 from service.engine.pipeline import Pipeline
+from service.keys.spending import Accounts
 from service.ledger.base import Book, Fenced
 from service.metrics import Metrics
 from service.streams.ingest import Ingest, Terms
@@ -36,6 +37,7 @@ class Parts:
     terms: Terms
     start_process: Callable[[], Awaitable[Process]]
     camera_metrics: bool = False
+    accounts: Accounts | None = None  # where owners' spending is charged
 
 
 class Watcher:
@@ -55,6 +57,7 @@ class Watcher:
             pool=parts.pool,
             journal=self.journal,
             metrics=parts.metrics,
+            accounts=parts.accounts,
         )
         self._ingest = Ingest(
             subscription,

@@ -16,7 +16,7 @@ from service.engine.request import Plan, Recognition
 from service.streams.attention import Attention, Sight
 from service.streams.windows import Window
 from service.timelines.plan import TimelinePlan, WindowGrid
-from service.timelines.purse import Purse
+from service.timelines.purse import Payer, Purse
 from service.timelines.reel import Reel
 from service.timelines.values import Looks, Sighting
 from video.children.timeline_process import TimelineProcess
@@ -41,9 +41,16 @@ class Looker:
     """At one video. `looks` and `size_px` tell what was done and seen so far."""
 
     def __init__(
-        self, pipeline: Pipeline, process: TimelineProcess, plan: TimelinePlan, grid: WindowGrid, facts: FileFacts
+        self,
+        pipeline: Pipeline,
+        process: TimelineProcess,
+        plan: TimelinePlan,
+        grid: WindowGrid,
+        facts: FileFacts,
+        payer: Payer,
     ) -> None:
         self._pipeline, self._plan, self._grid, self._facts = pipeline, plan, grid, facts
+        self._payer = payer
         self._rate = _rate(plan, facts)
         self.purse = Purse(self._rate)
         self._scout_plan = pipeline.plan(
@@ -114,8 +121,11 @@ class Looker:
             return None
         clip = window.clip(self._facts.codec, 0, self._pipeline.offer(plan.model).clip_rule.num_crops)
         shared = Shared(window.keys_T, view.memory)
-        recognition = await self._pipeline.look(affordable, clip, shared, lane=self._pipeline.lanes.timelines)
+        recognition = await self._pipeline.look(
+            affordable, clip, shared, self._payer.owner, lane=self._pipeline.lanes.timelines
+        )
         self.purse.spend(recognition.spent_flops)
+        self._payer.spend(recognition.spent_flops)
         view.keys_T, view.recognition = window.keys_T, recognition
         return recognition
 

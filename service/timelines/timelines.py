@@ -20,6 +20,7 @@ from service.engine.pipeline import Pipeline
 from service.metrics import Metrics
 from service.timelines.looker import Looker
 from service.timelines.plan import TimelineOptions, TimelinePlan, WindowGrid, lay, settle
+from service.timelines.purse import NOBODY_PAYS, Payer
 from service.timelines.segments import Curve, Joiner
 from service.timelines.values import Ended, Point, Progress, Segment, Shown, Sighting, Timeline
 from video.children.timeline_process import TimelineProcess
@@ -85,7 +86,7 @@ class Timelines:
         left_s = [left for tale in self._tales if (left := tale.left_s()) is not None]
         return min(MAX_RETRY_S, max(1, math.ceil(min(left_s, default=UNKNOWN_S))))
 
-    async def run(self, path: Path, plan: TimelinePlan) -> AsyncGenerator[Item, None]:
+    async def run(self, path: Path, plan: TimelinePlan, payer: Payer = NOBODY_PAYS) -> AsyncGenerator[Item, None]:
         """Segments as they are found and how far it is, then the Timeline, last. Closing the iterator ends the work.
 
         Raises VideoError kin where nothing of the file can be looked at, DeadlineBeforeGlance, InvalidOption,
@@ -102,7 +103,7 @@ class Timelines:
             except TimeoutError:
                 raise _too_late(plan) from None
             grid = lay(plan, facts.duration_s)
-            tale = _Tale(self._pipeline, process, plan, grid, facts)
+            tale = _Tale(self._pipeline, process, plan, grid, facts, payer)
             told_s = 0.0
             self._tales.add(tale)
             stack.callback(self._tales.discard, tale)
@@ -154,10 +155,16 @@ class _Tale:
     """One timeline while it is told."""
 
     def __init__(
-        self, pipeline: Pipeline, process: TimelineProcess, plan: TimelinePlan, grid: WindowGrid, facts: FileFacts
+        self,
+        pipeline: Pipeline,
+        process: TimelineProcess,
+        plan: TimelinePlan,
+        grid: WindowGrid,
+        facts: FileFacts,
+        payer: Payer,
     ) -> None:
         self._process, self._plan, self._grid, self._facts = process, plan, grid, facts
-        self._looker = Looker(pipeline, process, plan, grid, facts)
+        self._looker = Looker(pipeline, process, plan, grid, facts, payer)
         self.joiner = Joiner(len(pipeline.offer(plan.look.model).labels), merge=plan.options.merge)
         self._curve = Curve()
         self._done_s = 0.0

@@ -98,4 +98,8 @@ def test_every_refusal_is_a_problem_by_reference_and_every_success_has_a_type() 
                 elif status != "204":
                     assert answer["content"], (path, method, status)
             assert "421" in operation["responses"]
-            assert ("403" in operation["responses"]) == (method in {"post", "delete"})
+            needs_key = path not in {"/livez", "/readyz"}
+            assert ("401" in operation["responses"]) == needs_key
+            assert ("403" in operation["responses"]) == (needs_key or method in {"post", "delete"})
+            assert operation.get("security") == ([{"key": []}, {}] if needs_key else None)
+    assert schema["components"]["securitySchemes"]["key"]["scheme"] == "bearer"

@@ -4,6 +4,8 @@ from fastapi import Request
 
 from fovea.errors import NotReady
 from service.engine.pipeline import Pipeline
+from service.keys.key import Key
+from service.keys.spending import Accounts, Spending
 from service.metrics import Metrics
 from service.settings import Settings
 from service.streams.supervisor import Supervisor
@@ -42,6 +44,30 @@ def timelines_of(request: Request) -> Timelines:
     pipeline_of(request)
     timelines: Timelines = request.app.state.timelines
     return timelines
+
+
+def accounts_of(request: Request) -> Accounts:
+    """Where spending is counted, once the models are loaded. Raises as `pipeline_of`."""
+    pipeline_of(request)
+    accounts: Accounts = request.app.state.accounts
+    return accounts
+
+
+def key_of(request: Request) -> Key | None:
+    """The key that it was asked with; None where the service has no keys. Set by `keyed`."""
+    key: Key | None = request.state.key
+    return key
+
+
+def spending_of(request: Request) -> Spending:
+    """What this request spends, on its key's account. Raises as `pipeline_of`."""
+    return accounts_of(request).spending(key_of(request))
+
+
+def tell_standings(request: Request, spending: Spending) -> None:
+    """The headers of the answer will say where the key stands in its limits, as of now."""
+    of_requests = [one for one in request.state.standings if one.bound.unit == "requests"]
+    request.state.standings = [*of_requests, *spending.standings]
 
 
 def request_id_of(request: Request) -> str:

@@ -19,12 +19,15 @@ class Account:
     Until told otherwise a request counts as cancelled: nobody got an answer.
     """
 
-    def __init__(self, metrics: Metrics, request_id: str, client: str, kind: Kind = "recognition") -> None:
+    def __init__(
+        self, metrics: Metrics, request_id: str, client: str, key: str | None = None, kind: Kind = "recognition"
+    ) -> None:
         self._kind: Kind = kind
         self.model = NO_MODEL  # filled by the route, once a plan names one
         self._metrics = metrics
         self._request_id = request_id
         self._client = client  # its address
+        self._key = key  # the name of the key that it came with
         self._outcome: Outcome = "cancelled"
         self._story = "the client left"
         self._started_s = time.monotonic()
@@ -59,10 +62,11 @@ class Account:
         seconds = time.monotonic() - self._started_s
         self._metrics.finished(self.model, self._outcome, seconds, self._kind)
         log.info(
-            "%s request=%s client=%s model=%s outcome=%s total_ms=%.0f %s",
+            "%s request=%s client=%s%s model=%s outcome=%s total_ms=%.0f %s",
             self._kind,
             self._request_id,
             self._client,
+            "" if self._key is None else f" key={self._key}",
             self.model,
             self._outcome,
             seconds * 1e3,

@@ -15,14 +15,25 @@ from service.api.body.spool import save, spooled
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
 from service.api.edge.negotiation import preferred
-from service.api.edge.parts import client_of, metrics_of, pipeline_of, request_id_of, settings_of, timelines_of
+from service.api.edge.parts import (
+    client_of,
+    key_of,
+    metrics_of,
+    pipeline_of,
+    request_id_of,
+    settings_of,
+    spending_of,
+    tell_standings,
+    timelines_of,
+)
 from service.api.edge.problems import refusals
 from service.api.operation.accounting import Account
 from service.api.recognitions.options import Ceilings
-from service.api.recognitions.routes import unless_client_leaves
+from service.api.recognitions.spooling import unless_client_leaves
 from service.api.timelines.events import events, story_of
 from service.api.timelines.options import OPTIONS, parse_timeline_options
 from service.api.timelines.telling import Told, last, tell
+from service.timelines.purse import Payer
 
 JSON = "application/json"
 
@@ -87,9 +98,13 @@ async def timeline(request: Request) -> Response:
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
     with ExitStack() as held:
-        account = held.enter_context(Account(metrics_of(request), request_id, client_of(request), "timeline"))
+        key = key_of(request)
+        told_key = None if key is None else key.name
+        account = held.enter_context(Account(metrics_of(request), request_id, client_of(request), told_key, "timeline"))
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
         timelines, pipeline = timelines_of(request), pipeline_of(request)
+        spending = held.enter_context(spending_of(request))
+        payer = Payer(spending.owner, spending.spend)
         query = request.query_params.multi_items()
         parse_timeline_options(query, ceilings)  # before a byte of the body is read
         upload = open_upload(
@@ -100,20 +115,26 @@ async def timeline(request: Request) -> Response:
         )
         given = [*query, *await upload.fields()]
         plan = timelines.settle(parse_timeline_options(given, ceilings))
-        account.model = plan.look.model
+        account.model = spending.model = plan.look.model
+        await spending.reserve(plan.options.budget_flops or plan.look.most_flops)
+        tell_standings(request, spending)
         held.enter_context(timelines.admitted())
         path = held.enter_context(spooled(settings.spool_dir))
         upload_s = await save(upload.video(), path)
         if later := await upload.later_fields():
             plan = timelines.settle(parse_timeline_options([*given, *later], ceilings))
-            account.model = plan.look.model
+            account.model = spending.model = plan.look.model
+            await spending.reserve(plan.options.budget_flops or plan.look.most_flops)
         offer = pipeline.offer(plan.look.model)
         if media_type == sse.MEDIA_TYPE:
-            told = tell(timelines, path, plan, offer, upload_s)
+            told = tell(timelines, path, plan, offer, upload_s, payer)
             first = await unless_client_leaves(request, _first(told))  # what goes wrong by then has its own status
             return sse.EventStream(events(told, first, account, request_id), held.pop_all(), ping_s=settings.sse_ping_s)
-        answer = await unless_client_leaves(request, last(timelines, path, plan, offer, upload_s))
+        answer = await unless_client_leaves(request, last(timelines, path, plan, offer, upload_s, payer))
         account.told(story_of(answer))
+        spending.answered()
+        await spending.settle()
+        tell_standings(request, spending)
         return Response(answer.model_dump_json(), media_type=JSON)
 
 

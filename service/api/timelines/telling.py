@@ -10,22 +10,27 @@ from service.api.timelines.answers import progress_event, segment_answer, timeli
 from service.engine.budget import Offer
 from service.timelines import values
 from service.timelines.plan import TimelinePlan
+from service.timelines.purse import NOBODY_PAYS, Payer
 from service.timelines.timelines import Timelines
 
 Told: TypeAlias = Segment | TimelineProgress | TimelineAnswer
 
 
 async def tell(
-    timelines: Timelines, path: Path, plan: TimelinePlan, offer: Offer, upload_s: float = 0.0
+    timelines: Timelines,
+    path: Path,
+    plan: TimelinePlan,
+    offer: Offer,
+    upload_s: float = 0.0,
+    payer: Payer = NOBODY_PAYS,
 ) -> AsyncGenerator[Told, None]:
     """Segments and progress as they come; the answer, which holds the segments again, is last. Raises as `run`."""
-    options = plan.options
     segments: list[Segment] = []
-    async with aclosing(timelines.run(path, plan)) as items:
+    async with aclosing(timelines.run(path, plan, payer)) as items:
         async for item in items:
             match item:
                 case values.Segment():
-                    told = segment_answer(item, offer, top_k=plan.look.top_k, min_score=options.each.min_score)
+                    told = segment_answer(item, offer, top_k=plan.look.top_k, terms=plan.look.terms)
                     segments.append(told)
                     yield told
                 case values.Progress():
@@ -35,10 +40,15 @@ async def tell(
 
 
 async def last(
-    timelines: Timelines, path: Path, plan: TimelinePlan, offer: Offer, upload_s: float = 0.0
+    timelines: Timelines,
+    path: Path,
+    plan: TimelinePlan,
+    offer: Offer,
+    upload_s: float = 0.0,
+    payer: Payer = NOBODY_PAYS,
 ) -> TimelineAnswer:
     """The answer alone."""
-    async with aclosing(tell(timelines, path, plan, offer, upload_s)) as told:
+    async with aclosing(tell(timelines, path, plan, offer, upload_s, payer)) as told:
         async for item in told:
             if isinstance(item, TimelineAnswer):
                 return item
