@@ -20,7 +20,7 @@ from service.engine.verdict import Terms
 from service.timelines import values
 
 
-def segment_answer(segment: values.Segment, offer: Offer, *, top_k: int, min_score: float) -> Segment:
+def segment_answer(segment: values.Segment, offer: Offer, *, top_k: int, terms: Terms) -> Segment:
     likeliest: list[Prediction] = []
     if segment.probabilities_C is not None:
         likeliest = predictions(segment.probabilities_C, offer.labels, top_k, Terms(min_score=min_score))

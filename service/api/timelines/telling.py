@@ -10,6 +10,7 @@ from service.api.timelines.answers import progress_event, segment_answer, timeli
 from service.engine.budget import Offer
 from service.timelines import values
 from service.timelines.plan import TimelinePlan
+from service.timelines.purse import NOBODY_PAYS, Payer
 from service.timelines.timelines import Timelines
 
 Told: TypeAlias = Segment | TimelineProgress | TimelineAnswer
@@ -26,7 +27,7 @@ async def tell(
         async for item in items:
             match item:
                 case values.Segment():
-                    told = segment_answer(item, offer, top_k=plan.look.top_k, min_score=options.each.min_score)
+                    told = segment_answer(item, offer, top_k=plan.look.top_k, terms=plan.look.terms)
                     segments.append(told)
                     yield told
                 case values.Progress():
