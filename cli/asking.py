@@ -40,9 +40,9 @@ async def ask_here(options: RecognitionOptions) -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
-async def ask_server(url: str, options: RecognitionOptions) -> AsyncIterator[Ask]:
+async def ask_server(url: str, options: RecognitionOptions, api_key: str | None = None) -> AsyncIterator[Ask]:
     """Post videos to the service at `url`, which may ask to wait."""
-    async with AsyncClient(url) as client:
+    async with AsyncClient(url, api_key=api_key) as client:
 
         async def ask(path: Path) -> RecognitionAnswer:
             return await client.recognize(path, **options)

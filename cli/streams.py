@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cli.terminal import make_console, told_verdict
-from fovea.words import Clock, Decode, Emit
+from fovea.words import Clock, Decode, Emit, WebhookEvent
 
 if TYPE_CHECKING:
     from fovea import StreamOptions
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 streams = typer.Typer(no_args_is_help=True, help="Cameras that a running service watches.")
 
 Server = Annotated[str, typer.Option(envvar="FOVEA_SERVER", help="The service, such as http://127.0.0.1:8000.")]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(envvar="FOVEA_API_KEY", show_envvar=True, help="The service's key. Better in the variable."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line, instead of a table.")]
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -34,6 +38,7 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 def add(
     url: Annotated[str, typer.Argument(help="rtsp://camera/path; `-` reads it from standard input.")],
     server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
     model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
     budget_gflops: Annotated[float | None, typer.Option(help="Mean GFLOPs per window.")] = None,
     max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each window.")] = None,
@@ -50,6 +55,10 @@ def add(
     connect_timeout_s: Annotated[float | None, typer.Option(help="Seconds for the TCP connection.")] = None,
     open_timeout_s: Annotated[float | None, typer.Option(help="Seconds from then until it plays.")] = None,
     stall_timeout_s: Annotated[float | None, typer.Option(help="Seconds without a picture until it is lost.")] = None,
+    webhook_url: Annotated[str | None, typer.Option(help="Whom to tell of it, in signed messages.")] = None,
+    webhook_event: Annotated[
+        list[WebhookEvent] | None, typer.Option(help="Of what; any number of times. result and done, if left out.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What to call the camera.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, kept with it; any number of times.")] = None,
 ) -> None:
@@ -77,22 +86,24 @@ def add(
         "connect_timeout_s": connect_timeout_s,
         "open_timeout_s": open_timeout_s,
         "stall_timeout_s": stall_timeout_s,
+        "webhook_url": webhook_url,
+        "webhook_events": None if not webhook_event else [str(one) for one in webhook_event],
         "name": name,
         "labels": dict(_pair(one) for one in label or ()),
     }
     given = cast("StreamOptions", {name: value for name, value in options.items() if value is not None})
     from fovea import Client
 
-    with Client(server) as client:
+    with Client(server, api_key=api_key) as client:
         typer.echo(client.streams.create(url, **given).id)
 
 
 @streams.command("list")
-def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+def list_streams(server: Server = DEFAULT_SERVER, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """The cameras, and where they stand."""
     from fovea import Client
 
-    with Client(server) as client:
+    with Client(server, api_key=api_key) as client:
         found = client.streams.list()
     if as_json:
         for one in found:
@@ -129,6 +140,7 @@ def list_streams(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> No
 def follow(
     stream: Annotated[str, typer.Argument(help="The id that `add` printed.")],
     server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
     as_json: AsJson = False,
     since: Annotated[
         str | None, typer.Option(help="An event's id: everything after it; 0-0: all that is kept.")
@@ -138,7 +150,7 @@ def follow(
     from fovea import Client
 
     console = make_console()
-    with Client(server) as client:
+    with Client(server, api_key=api_key) as client:
         for event in client.streams.follow(stream, last_event_id=since, reconnect_for_s=math.inf):
             if as_json:
                 typer.echo(json.dumps({"id": event.id, "event": event.name, **event.data.model_dump(mode="json")}))
@@ -148,12 +160,14 @@ def follow(
 
 @streams.command()
 def rm(
-    stream: Annotated[str, typer.Argument(help="The id that `add` printed.")], server: Server = DEFAULT_SERVER
+    stream: Annotated[str, typer.Argument(help="The id that `add` printed.")],
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
 ) -> None:
     """Unsubscribe."""
     from fovea import Client
 
-    with Client(server) as client:
+    with Client(server, api_key=api_key) as client:
         client.streams.delete(stream)
 
 
@@ -162,11 +176,12 @@ def snapshot(
     stream: Annotated[str, typer.Argument(help="The id that `add` printed.")],
     out: Annotated[Path, typer.Argument(help="Where to write the JPEG.")],
     server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
 ) -> None:
     """The camera's latest picture, as large as the model sees it."""
     from fovea import Client
 
-    with Client(server) as client:
+    with Client(server, api_key=api_key) as client:
         out.write_bytes(client.streams.snapshot(stream))
 
 

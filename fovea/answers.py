@@ -4,6 +4,8 @@ The service fills them, the client reads them. Money is GFLOPs here (10^9 multip
 milliseconds or seconds as the names say.
 """
 
+from datetime import date
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.words import AbstainReason, ExitReason
@@ -244,6 +246,29 @@ class ModelDetail(ModelSummary):
 
 class ModelList(Value):
     models: list[ModelSummary]
+
+
+class RecognitionList(Value):
+    """What several videos of one request came to, in their order."""
+
+    recognitions: list[RecognitionAnswer | Problem]
+
+
+class KeyUsage(Value):
+    """What one key used of one model."""
+
+    key: str | None = Field(description="The key's name; null: without a key.", examples=["front-desk"])
+    model: str = Field(examples=["adafocus-v3-compact"])
+    requests: int = Field(description="Answers, windows of cameras among them.", examples=[120])
+    gflops: float = Field(description="Spent, also by requests that were left before their answer.", examples=[142.8])
+
+
+class UsageReport(Value):
+    """Data of `GET /v1/usage`; days are UTC's."""
+
+    first_day: date
+    last_day: date
+    usage: list[KeyUsage]
 
 
 class Liveness(Value):

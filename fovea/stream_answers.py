@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.answers import RecognitionAnswer, Value
-from fovea.words import MAX_GFLOPS, MAX_NAME, Clock, ClockUsed, Decode, Emit, ErrorClass, StreamState
+from fovea.words import MAX_GFLOPS, MAX_NAME, Clock, ClockUsed, Decode, Emit, ErrorClass, StreamState, WebhookEvent
 
 Transport = Literal["tcp", "udp"]
 
@@ -113,6 +113,19 @@ class NewStream(BaseModel):
         "pictures are apart.",
         examples=[15.0],
     )
+    webhook_url: str | None = Field(
+        default=None,
+        max_length=MAX_URL,
+        repr=False,
+        description="Where to post signed messages (Standard Webhooks), beside the events. It is told again without "
+        "path and query.",
+        examples=["https://receiver.example.org/hook"],
+    )
+    webhook_events: list[WebhookEvent] = Field(
+        default_factory=lambda: [WebhookEvent.RESULT, WebhookEvent.DONE],
+        min_length=1,
+        description="Which: result of each window that becomes an event, state of the camera, done once it is deleted.",
+    )
 
 
 class StreamError(Value):
@@ -202,6 +215,10 @@ class Stream(Value):
     open_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[15.0])
     stall_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[None])
     ttl_s: float | None = Field(examples=[None])
+    webhook_url: str | None = Field(
+        default=None, description="Without path and query.", examples=["https://receiver.example.org:443/…"]
+    )
+    webhook_events: list[WebhookEvent] = Field(default_factory=list, examples=[["result", "done"]])
     created_at: datetime = Field(examples=[WHEN])
     expires_at: datetime | None = Field(description="Without a further read; null without ttl_s.", examples=[None])
     status: StreamStatus

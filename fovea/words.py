@@ -37,6 +37,36 @@ class StreamState(StrEnum):
     DELETED = "deleted"  # unsubscribed, or its lease ran out; the last event of a stream
 
 
+class JobState(StrEnum):
+    """Where a job stands. The last three are final."""
+
+    QUEUED = "queued"  # accepted, and nobody works on it
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"  # `result` holds the answer
+    FAILED = "failed"  # `problem` says why
+    CANCELLED = "cancelled"  # by its client
+
+    @property
+    def is_final(self) -> bool:
+        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+
+
+class WebhookEvent(StrEnum):
+    """Of what a receiver is told."""
+
+    STATE = "state"  # a job is being worked on; a camera's state changed
+    RESULT = "result"  # a job's answer; a window's result
+    DONE = "done"  # a job has ended, however; a stream is deleted
+
+
+class DeliveryState(StrEnum):
+    """What became of a message to a receiver."""
+
+    PENDING = "pending"  # to be sent, or to be tried again
+    DELIVERED = "delivered"
+    DEAD = "dead"  # given up: refused, or tried as often as there are tries
+
+
 class Emit(StrEnum):
     """Which results become events."""
 

@@ -4,11 +4,12 @@ Semantics (docs/ARCHITECTURE.md, "Budgets"): `budget_flops` is B of AdaFocusV3's
 videos through the thresholds; `max_flops` bounds this one video; both are settled here, before anything is spent.
 """
 
+import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fovea.errors import BudgetTooSmall, UnknownModel
+from fovea.errors import BudgetTooSmall, InvalidOption, UnknownModel
 from models.thresholds import GridPoint
 from service.engine.request import Plan
 from service.engine.verdict import Terms
@@ -91,12 +92,14 @@ class RecognitionOptions:
     top_k: int = 5
     min_score: float = 0.0
     abstain: bool = True
+    labels: tuple[str, ...] = ()  # those that may be told; none: all
 
 
 def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -> Plan:
     """Settle which model answers and what it may spend.
 
-    Raises UnknownModel (names the known ones) and BudgetTooSmall (names the least price).
+    Raises UnknownModel (names the known ones), BudgetTooSmall (names the least price), InvalidOption for a label
+    that the model does not have.
     """
     if options.model == AUTO:
         budget_flops = _or_default(options, default)
@@ -109,6 +112,7 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -
     for name, flops in (("budget_gflops", options.budget_flops), ("max_gflops", options.max_flops)):
         if flops is not None and flops < offer.least_flops:
             raise _too_small(name, flops, (offer,))
+    _check_labels(options.labels, offer)
     return Plan(
         model=offer.name,
         step_flops=offer.step_flops,
@@ -119,8 +123,25 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -
         deadline_ms=options.deadline_ms,
         top_k=options.top_k,
         max_entropy_nats=math.log(len(offer.labels)),
-        terms=Terms(options.min_score, options.abstain, None if offer.open_set is None else offer.open_set.threshold),
+        terms=Terms(
+            min_score=options.min_score,
+            abstain=options.abstain,
+            known_from=None if offer.open_set is None else offer.open_set.threshold,
+            only=options.labels,
+        ),
     )
+
+
+def _check_labels(labels: tuple[str, ...], offer: Offer) -> None:
+    """Raises InvalidOption."""
+    for label in labels:
+        if label not in offer.labels:
+            close = difflib.get_close_matches(label, offer.labels, n=1)
+            meant = f"did you mean {close[0]!r}? " if close else ""
+            raise InvalidOption(
+                f"labels: {offer.name} has no label {label[:64]!r}; {meant}GET /v1/models/{offer.name} lists them",
+                option="labels",
+            )
 
 
 def _named(options: RecognitionOptions, offers: Sequence[Offer]) -> Offer:

@@ -5,9 +5,9 @@ Everything here runs on the event loop; decoding happens in child processes, rec
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ulid import ULID
@@ -18,9 +18,11 @@ from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer, RecognitionOptions, plan
 from service.engine.engine import Engine
-from service.engine.lanes import Lane
+from service.engine.gate import Gate
+from service.engine.lanes import ANYBODY, Lane, Owner
 from service.engine.request import EngineEvent, Plan, Recognition, Request, Step, Timing
 from service.metrics import Metrics
+from video.children.pace import Estimate
 from video.children.sandbox import Sandbox
 from video.clip import Clip
 
@@ -31,6 +33,7 @@ class Lanes:
 
     uploads: Lane
     cameras: Lane
+    timelines: Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,16 @@ class Pipeline:
         lanes: Lanes,
         sandbox: Sandbox,
         admission: Admission,
+        gate: Gate,
         metrics: Metrics,
     ) -> None:
         self.catalogue = tuple(offers)
         self.admission = admission
         self._offers = {offer.name: offer for offer in offers}
         self._engine = engine
-        self._lanes = lanes
+        self.lanes = lanes
         self._sandbox = sandbox
+        self._gate = gate
         self._metrics = metrics
         self._least_first_result_s: float | None = None  # the fastest glance seen, from the end of its upload
 
@@ -88,9 +93,12 @@ class Pipeline:
         """Settle the model and the budget. Raises UnknownModel, BudgetTooSmall."""
         return plan(options, self.catalogue, self.catalogue[0])
 
-    def admit(self, plan: Plan) -> Ticket:
-        """Reserve what the plan may need; before the upload is read. Raises Overloaded, Draining."""
-        return self.admission.admit(plan.most_flops)
+    def admit(self, plan: Plan, owner: Owner = ANYBODY, on_spend: Callable[[int], None] = lambda flops: None) -> Ticket:
+        """Reserve what the plan may need; before the upload is read. Raises Overloaded, Draining.
+
+        `owner`: whose share it takes, of places and of the device; `on_spend` hears what each step has cost.
+        """
+        return self.admission.admit(plan.most_flops, owner, on_spend)
 
     async def recognize(
         self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0
@@ -106,14 +114,28 @@ class Pipeline:
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
         try:
             async with asyncio.timeout(timeout_s):
-                clip = await self._sandbox.decode(path, self._offers[plan.model].clip_rule, on_costly=ticket.wait_apart)
+                clip = await self._decode_in_turn(path, plan, ticket)
         except TimeoutError as error:
             raise self._deadline_before_glance(plan) from error
         finally:
             ticket.decoded()
         decode_s = time.monotonic() - started_s
         self._metrics.decode_seconds.observe(decode_s)
-        return Decoded(plan, ticket, clip, started_s, upload_s, decode_s, self._lanes.uploads)
+        lane = replace(self.lanes.uploads, owner=ticket.owner)
+        return Decoded(plan, ticket, clip, started_s, upload_s, decode_s, lane)
+
+    async def _decode_in_turn(self, path: Path, plan: Plan, ticket: Ticket) -> Clip:
+        """Owners take turns; a video that turns out to be costly steps aside, and waits among its like."""
+        leave = await self._gate.enter(ticket.owner)
+
+        def step_aside(estimate: Estimate) -> None:
+            leave.close()
+            ticket.wait_apart(estimate)
+
+        try:
+            return await self._sandbox.decode(path, self._offers[plan.model].clip_rule, on_costly=step_aside)
+        finally:
+            leave.close()
 
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
@@ -141,7 +163,7 @@ class Pipeline:
                 event, now_s = await events.get()
                 match event:
                     case Step():
-                        if event.step == 0 and decoded.lane == self._lanes.uploads:
+                        if event.step == 0 and decoded.lane.name == self.lanes.uploads.name:
                             self._note_first_result(now_s - decoded.started_s)
                         yield event
                     case ExitReason():
@@ -156,10 +178,16 @@ class Pipeline:
         finally:
             request.cancelled = True
 
-    async def look(self, plan: Plan, clip: Clip, shared: Shared) -> Recognition:
-        """A camera's window to answer. `shared` says which frames the windows before it have shown already."""
+    async def look(
+        self, plan: Plan, clip: Clip, shared: Shared, owner: Owner = ANYBODY, *, lane: Lane | None = None
+    ) -> Recognition:
+        """A camera's window to answer, or another's whose `lane` it is.
+
+        `shared` says which frames the windows before it have shown already.
+        """
         started_s = time.monotonic()
-        decoded = Decoded(plan, None, clip, started_s, 0.0, 0.0, self._lanes.cameras, shared)
+        lane = replace(lane or self.lanes.cameras, owner=owner)
+        decoded = Decoded(plan, None, clip, started_s, 0.0, 0.0, lane, shared)
         async with aclosing(self.run(decoded)) as events:
             async for event in events:
                 if isinstance(event, Recognition):

@@ -21,6 +21,12 @@ class Terms:
     min_score: float = 0.0
     abstain: bool = True
     known_from: float | None = None
+    only: tuple[str, ...] = ()
+    """Labels that may be told; none: all."""
+
+    def told(self, labels: Sequence[str]) -> list[int]:
+        """Places of those that may be told."""
+        return [place for place, label in enumerate(labels) if not self.only or label in self.only]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ def judge(
     """Of the last step. `in_domain` is None where nothing tells it."""
     if terms.abstain and terms.known_from is not None and in_domain is not None and in_domain < terms.known_from:
         return Verdict(None, AbstainReason.NOT_KNOWN)
-    best = int(probabilities_C.argmax())
+    best = max(terms.told(labels), key=lambda place: probabilities_C[place])
     if probabilities_C[best] < terms.min_score:
         return Verdict(None, AbstainReason.BELOW_MIN_SCORE)
     return Verdict(labels[best])

@@ -10,12 +10,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fovea.errors import FoveaError, Unavailable
+from fovea.errors import FoveaError, InvalidOption, QuotaExceeded, Unauthenticated, Unavailable
 from fovea.words import Emit, ExitReason
 from models.recognizer import Shared
+from service.engine.lanes import Owner
 from service.engine.pipeline import Pipeline
 from service.engine.request import Plan, Recognition
 from service.engine.summary import summarise
+from service.keys.quota import Meter
+from service.keys.spending import Accounts
+from service.keys.usage import Usage
 from service.ledger.base import Fenced
 from service.metrics import Metrics
 from service.streams.attention import Sight
@@ -50,12 +54,15 @@ class Look:
         pool: Pool,
         journal: Journal,
         metrics: Metrics,
+        accounts: Accounts | None = None,
     ) -> None:
+        """`accounts`: where its owner's spending is charged; None: nowhere."""
         self._subscription = subscription
         self._pipeline = pipeline
         self._pool = pool
         self._journal = journal
         self._metrics = metrics
+        self._accounts = accounts or Accounts(Meter(), Usage(metrics))
         self._memory: dict[int, Any] = {}  # glance features of the latest window's frames; the engine's
         self._latest: asyncio.Queue[_Due] = asyncio.Queue(1)
         self._pace = Pace(subscription.stride_s)
@@ -73,7 +80,7 @@ class Look:
 
     async def run(self, attend: Callable[[Sight], Awaitable[None]]) -> None:
         """For ever. `attend` hears after every window what it says about the scene. Raises Fenced."""
-        self._pool.join(self._subscription.id, time.monotonic())
+        self._pool.join(self._subscription.id, time.monotonic(), self._owner())
         try:
             while True:
                 await asyncio.sleep(self._pace.wait_s(time.monotonic()))
@@ -83,6 +90,8 @@ class Look:
                     await self._look(due, attend)
                 except Fenced:
                     raise
+                except (QuotaExceeded, Unauthenticated, InvalidOption):  # its key's limits, or the key is no more
+                    self._drop("budget")
                 except Unavailable:  # the engine is ending, or the ledger is away
                     self._drop("unavailable")
                 except FoveaError as error:
@@ -90,6 +99,12 @@ class Look:
                     self._drop("error")
         finally:
             self._pool.leave(self._subscription.id)
+
+    def _owner(self) -> Owner:
+        try:
+            return self._accounts.spending_of(self._subscription.owner).owner
+        except Unauthenticated:
+            return Owner(self._subscription.owner)
 
     async def _look(self, due: _Due, attend: Callable[[Sight], Awaitable[None]]) -> None:
         plan = self._affordable()
@@ -122,8 +137,14 @@ class Look:
                 counts.frames_decoded - self._before.frames_decoded,
                 self._pipeline.offer(self._subscription.model).clip_rule.num_crops,
             )
-            recognition = await self._pipeline.look(plan, clip, Shared(due.window.keys_T, self._memory))
-            spent_flops = recognition.spent_flops
+            with self._accounts.spending_of(self._subscription.owner) as spending:
+                spending.model = plan.model
+                await spending.reserve(plan.most_flops)
+                shared = Shared(due.window.keys_T, self._memory)
+                recognition = await self._pipeline.look(plan, clip, shared, spending.owner)
+                spent_flops = recognition.spent_flops
+                spending.spend(spent_flops)
+                spending.answered()
         finally:
             self._pool.settle(self._subscription.id, spent_flops)
         counts.results += 1

@@ -8,6 +8,7 @@ from typing import Literal
 from fovea.words import Clock, Decode, Emit
 from service.engine.budget import RecognitionOptions
 from service.streams.address import CameraUrl
+from service.webhooks.wanted import Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Subscription:
     stall_timeout_s: float | None = None
     abstain: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)  # the client's own
+    webhook: Webhook | None = None
+    owner: str = ""  # the name of the key that subscribed it; empty: none
 
     @property
     def cell_s(self) -> Fraction:

@@ -75,6 +75,7 @@ def _compact_learned(num_classes: int, glance_indices: tuple[int, ...] = tuple(r
         warmup_epochs=0.5,
         random_depth=True,
         fitted_heads=True,
+        heads_apart=True,
         recompress_crf=28,
         average_decay=0.99,
         folds=5,

@@ -23,6 +23,7 @@ from fovea.answers import (
 from models.recognizer import Cube
 from service.engine.budget import Offer
 from service.engine.request import Plan, Recognition, Step
+from service.engine.verdict import Terms
 from video.clip import Clip
 
 
@@ -38,7 +39,7 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
         label=recognition.verdict.label,
         reason=recognition.verdict.reason,
         in_domain=None if recognition.in_domain is None else round(recognition.in_domain, 6),
-        predictions=predictions(last.probabilities_C, offer.labels, plan.top_k, plan.terms.min_score),
+        predictions=predictions(last.probabilities_C, offer.labels, plan.top_k, plan.terms),
         exit=Exit(reason=recognition.exit_reason, step=last.step, entropy_nats=round(last.entropy_nats, 6)),
         compute=Compute(
             budget_gflops=plan.budget_flops / 1e9,
@@ -72,19 +73,20 @@ def step_event(step: Step, spent_flops: int, clip: Clip, offer: Offer, plan: Pla
     return StepEvent(
         **dict(_step_taken(step, clip, offer)),
         spent_gflops=spent_flops / 1e9,
-        predictions=predictions(step.probabilities_C, offer.labels, plan.top_k, plan.terms.min_score),
+        predictions=predictions(step.probabilities_C, offer.labels, plan.top_k, plan.terms),
     )
 
 
 def predictions(
-    probabilities_C: NDArray[np.float32], labels: Sequence[str], top_k: int, min_score: float = 0.0
+    probabilities_C: NDArray[np.float32], labels: Sequence[str], top_k: int, terms: Terms | None = None
 ) -> list[Prediction]:
-    """The likeliest labels of at least `min_score`, likeliest first; of equals, the first in the list."""
-    order = np.argsort(-probabilities_C, kind="stable")[:top_k]
+    """The likeliest labels that `terms` let be told, likeliest first; of equals, the first in the list."""
+    terms = terms or Terms()
+    ranked = sorted(terms.told(labels), key=lambda place: -probabilities_C[place])
     return [
         Prediction(label=labels[i], score=round(float(probabilities_C[i]), 6))
-        for i in order
-        if probabilities_C[i] >= min_score
+        for i in ranked[:top_k]
+        if probabilities_C[i] >= terms.min_score
     ]
 
 

@@ -60,6 +60,11 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
         "knows. `predictions` hold the likeliest labels all the same.",
         True,
     ),
+    "labels": (
+        {"type": "string"},
+        "Labels that may be given, separated by commas; absent: all. Scores stay what they are among all labels.",
+        None,
+    ),
 }
 
 
@@ -81,6 +86,7 @@ def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> Recog
         "top_k": _count("top_k", values, ceilings.top_k),
         "min_score": _share("min_score", values),
         "abstain": _switch("abstain", values),
+        "labels": _labels("labels", values),
     }
     return RecognitionOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
@@ -130,6 +136,16 @@ def _name(name: str, values: Mapping[str, str]) -> str | None:
     if text is not None and not (0 < len(text) <= MAX_NAME and text.isprintable()):
         raise _broken(name, text, f"must be a name of 1 to {MAX_NAME} printable characters, or be left out")
     return text
+
+
+def _labels(name: str, values: Mapping[str, str]) -> tuple[str, ...] | None:
+    text = values.get(name)
+    if text is None:
+        return None
+    labels = tuple(dict.fromkeys(label.strip() for label in text.split(",")))
+    if not all(0 < len(label) <= MAX_NAME and label.isprintable() for label in labels):
+        raise _broken(name, text, "must be labels separated by commas, such as tennis_serve,tennis_smash")
+    return labels
 
 
 def _decimal(text: str) -> Decimal | None:

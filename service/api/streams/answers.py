@@ -8,6 +8,7 @@ from fovea.words import Decode, StreamState
 from service.engine.summary import Place, Scored, StepSummary, Summary
 from service.streams.status import Counts, Report, Result, Source, Status, Trouble
 from service.streams.subscription import Subscription
+from service.webhooks.target import shown
 
 
 def stream_answer(
@@ -16,7 +17,7 @@ def stream_answer(
     """`report` is None where no replica has taken the stream up. `now_s` is wall-clock."""
     waiting = Report(Status(StreamState.WAITING, subscription.created_s, None, 0, "all", None), Counts())
     told = report or waiting
-    ttl_s = subscription.ttl_s
+    ttl_s, webhook = subscription.ttl_s, subscription.webhook
     return schemas.Stream(
         id=subscription.id,
         name=subscription.name,
@@ -40,6 +41,8 @@ def stream_answer(
         open_timeout_s=subscription.open_timeout_s,
         stall_timeout_s=subscription.stall_timeout_s,
         ttl_s=ttl_s,
+        webhook_url=None if webhook is None else shown(webhook.url),
+        webhook_events=[] if webhook is None else list(webhook.events),
         created_at=_when(subscription.created_s),
         expires_at=None if ttl_s is None else _when(now_s + ttl_s - unread_s),
         status=status_answer(told.status),

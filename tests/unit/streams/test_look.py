@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,11 @@ import pytest
 
 from models.open_set import OpenSetScore
 from service.app import open_pipeline
+from service.keys.file import change_keys
+from service.keys.quota import Meter
+from service.keys.ring import KeyRing
+from service.keys.spending import Accounts
+from service.keys.usage import Usage
 from service.ledger.base import BEFORE_ALL, Book
 from service.metrics import Metrics
 from service.settings import Settings
@@ -20,6 +26,7 @@ from service.streams.look import Look
 from service.streams.pool import Pool
 from service.streams.status import Result
 from service.streams.windows import Window
+from tests.keys import key_file
 from tests.tiny import COSTS, Gate, TinyRecognizer, knows_red, tiny_model
 from video.camera.live import Picture
 
@@ -62,6 +69,7 @@ async def looking(
     *,
     flops_per_s: float | None = None,
     open_set: OpenSetScore | None = None,
+    ring: KeyRing | None = None,
     **subscription: Any,
 ) -> AsyncIterator[Looking]:
     metrics, book, sights = Metrics(), await a_book(), []
@@ -74,7 +82,12 @@ async def looking(
         journal = a_journal(book, metrics)
         await journal.begin_epoch(SOURCE)
         look = Look(
-            a_subscription(**subscription), pipeline=pipeline, pool=Pool(flops_per_s), journal=journal, metrics=metrics
+            a_subscription(**subscription),
+            pipeline=pipeline,
+            pool=Pool(flops_per_s),
+            journal=journal,
+            metrics=metrics,
+            accounts=Accounts(Meter(), Usage(metrics), ring),
         )
         task = asyncio.create_task(look.run(attend))
         try:
@@ -179,3 +192,29 @@ async def test_results_are_dropped_and_counted_while_the_ledger_takes_none() -> 
         camera.look.offer(a_window(1), "h264")
         (result,) = await camera.results(1)
         assert result.windows_dropped == 1
+
+
+async def test_windows_are_charged_to_the_key_that_subscribed_until_its_limit_is_used_up(tmp_path: Path) -> None:
+    """Of 0.4 GFLOPs, two windows of 0.18 have room; the third would need as much."""
+    key_file(tmp_path / "keys.json", yard={"scopes": ["streams"], "limits": {"gflops_per_day": 0.4}})
+    async with looking(ring=KeyRing(tmp_path / "keys.json"), owner="yard") as camera:
+        for number in range(2):
+            camera.look.offer(a_window(number), "h264")
+            await camera.results(number + 1)
+        camera.look.offer(a_window(2), "h264")
+        await until(lambda: camera.dropped("budget") == 1)
+        sample = camera.metrics.registry.get_sample_value
+        assert sample("fovea_key_flops_total", {"key": "yard", "model": "tiny"}) == 2 * FULL
+        assert sample("fovea_key_requests_total", {"key": "yard", "model": "tiny"}) == 2
+
+
+async def test_a_camera_stands_still_while_its_key_is_revoked(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    key_file(file, yard={"scopes": ["streams"]})
+    async with looking(ring=KeyRing(file), owner="yard") as camera:
+        change_keys(file, lambda kept: [key.model_copy(update={"revoked": True}) for key in kept])
+        camera.look.offer(a_window(0), "h264")
+        await until(lambda: camera.dropped("budget") == 1)
+        change_keys(file, lambda kept: [key.model_copy(update={"revoked": False}) for key in kept])
+        camera.look.offer(a_window(1), "h264")
+        assert len(await camera.results(1)) == 1
