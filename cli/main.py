@@ -24,6 +24,7 @@ from cli.jobs import DEFAULT_SERVER, submit
 from cli.jobs import jobs as jobs_commands
 from cli.keys import keys as keys_commands
 from cli.streams import streams as streams_commands
+from cli.timeline import timeline
 from cli.training import commands as training_commands
 from fovea.errors import FoveaError
 
@@ -46,6 +47,7 @@ cli.add_typer(streams_commands, name="streams")
 cli.add_typer(jobs_commands, name="jobs")
 cli.add_typer(keys_commands, name="keys")
 cli.command("demo-camera")(demo_camera)
+cli.command("timeline")(timeline)
 
 
 def _print_version(asked: bool) -> None:

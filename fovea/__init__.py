@@ -7,7 +7,7 @@
 
 `AsyncClient` is the same with `async`. What a service refuses is raised as one of the errors in `fovea.errors`, all
 of them `FoveaError`s. Public are the names in `__all__` and the modules `errors`, `words`, `answers`,
-`stream_answers`, `job_answers`.
+`stream_answers`, `timeline_answers`, `job_answers`.
 
 Names are imported when they are first asked for (PEP 562): the service's own processes want the errors alone.
 """
@@ -75,6 +75,7 @@ __all__ = [
     "RecognitionOptions",
     "RequestCancelled",
     "ResultEvent",
+    "Segment",
     "ServerProblem",
     "ServiceLost",
     "StateEvent",
@@ -89,6 +90,15 @@ __all__ = [
     "StreamStatus",
     "StreamVideo",
     "Streams",
+    "TimelineAnswer",
+    "TimelineCompute",
+    "TimelineEnd",
+    "TimelineOptions",
+    "TimelinePoint",
+    "TimelineProgress",
+    "TimelineTimingMs",
+    "TimelineVideo",
+    "TimelineWindows",
     "TimingMs",
     "Unauthenticated",
     "Unavailable",
@@ -115,6 +125,7 @@ _HOMES = (
     "words",
     "answers",
     "stream_answers",
+    "timeline_answers",
     "job_answers",
     "_calls",
     "_resume",
@@ -131,7 +142,7 @@ if TYPE_CHECKING:
     from fovea._async_client import AsyncClient
     from fovea._async_jobs import AsyncJob, AsyncJobs
     from fovea._async_streams import AsyncStreams
-    from fovea._calls import JobOptions, RecognitionOptions, StreamOptions, VideoInput
+    from fovea._calls import JobOptions, RecognitionOptions, StreamOptions, TimelineOptions, VideoInput
     from fovea._client import Client
     from fovea._jobs import Job, Jobs
     from fovea._resume import StreamEvent
@@ -205,6 +216,17 @@ if TYPE_CHECKING:
         StreamStatus,
         StreamVideo,
         Window,
+    )
+    from fovea.timeline_answers import (
+        Segment,
+        TimelineAnswer,
+        TimelineCompute,
+        TimelineEnd,
+        TimelinePoint,
+        TimelineProgress,
+        TimelineTimingMs,
+        TimelineVideo,
+        TimelineWindows,
     )
     from fovea.words import (
         AbstainReason,

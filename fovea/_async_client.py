@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -17,17 +17,21 @@ from fovea._calls import (
     Call,
     JobOptions,
     RecognitionOptions,
+    TimelineOptions,
     VideoInput,
     authorization,
     job,
     job_path,
     recognition,
+    timeline,
 )
 from fovea._problems import connection_errors, error_of, parsed
 from fovea._retry import Retry
 from fovea._steps import StepReader
+from fovea._timelines import TimelineItem, TimelineReader
 from fovea.answers import RecognitionAnswer, StepEvent
 from fovea.job_answers import JobAnswer
+from fovea.timeline_answers import TimelineAnswer
 from fovea.words import JobState
 
 
@@ -65,6 +69,28 @@ class AsyncClient:
         """Every step as it is taken, then the answer. Closing the iterator (`aclosing`) cancels the rest."""
         async with self._asked(recognition(video, options, accept=EVENTS)) as response:
             reader = StepReader(self.url)
+            async for event in EventSource(response).aiter_sse():
+                if (item := reader.read(event)) is not None:
+                    yield item
+            reader.end()
+
+    async def timeline(self, video: VideoInput, **options: Unpack[TimelineOptions]) -> TimelineAnswer:
+        """When what happens in the video, which may be hours long. Raises the errors of `fovea.errors`."""
+        async with aclosing(self.timeline_segments(video, **options)) as items:
+            async for item in items:
+                if isinstance(item, TimelineAnswer):
+                    return item
+        raise AssertionError("a timeline without an answer is an error")
+
+    async def timeline_segments(
+        self, video: VideoInput, **options: Unpack[TimelineOptions]
+    ) -> AsyncGenerator[TimelineItem, None]:
+        """Segments as they are found, how far it is now and then, the answer last.
+
+        Closing the iterator (`aclosing`) cancels the rest.
+        """
+        async with self._asked(timeline(video, options)) as response:
+            reader = TimelineReader(self.url)
             async for event in EventSource(response).aiter_sse():
                 if (item := reader.read(event)) is not None:
                     yield item

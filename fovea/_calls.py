@@ -41,6 +41,24 @@ class RecognitionOptions(TypedDict, total=False):
     labels: Sequence[str]
 
 
+class TimelineOptions(TypedDict, total=False):
+    """Options of a timeline, as the API names them; what is left out, the service decides."""
+
+    model: str
+    task: str
+    budget_gflops: float
+    budget_gflops_per_s: float
+    max_gflops: float
+    deadline_ms: int
+    top_k: int
+    window_s: float
+    stride_s: float
+    min_score: float
+    abstain: bool
+    merge: bool
+    decode: Decode | Literal["auto", "all", "keyframes"]
+
+
 class JobOptions(RecognitionOptions, total=False):
     """Options of a recognition, and of the job that it becomes."""
 
@@ -132,6 +150,12 @@ def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) 
     if isinstance(video, str) and URL.match(video):
         return Call("POST", "/v1/recognitions", accept, query, json={"url": video})
     return Call("POST", "/v1/recognitions", accept, query, video=video)
+
+
+def timeline(video: VideoInput, options: TimelineOptions) -> Call:
+    """`POST /v1/timelines`, for its events: the connection is never silent for long, however long the video is."""
+    query = {name: _written(value) for name, value in options.items() if value is not None}
+    return Call("POST", "/v1/timelines", EVENTS, query, video=video)
 
 
 def _written(value: object) -> str:

@@ -15,19 +15,23 @@ from fovea._calls import (
     Call,
     JobOptions,
     RecognitionOptions,
+    TimelineOptions,
     VideoInput,
     authorization,
     job,
     job_path,
     recognition,
+    timeline,
 )
 from fovea._jobs import Job, Jobs
 from fovea._problems import connection_errors, error_of, parsed
 from fovea._retry import Retry
 from fovea._steps import StepReader
 from fovea._streams import Streams
+from fovea._timelines import TimelineItem, TimelineReader
 from fovea.answers import RecognitionAnswer, StepEvent
 from fovea.job_answers import JobAnswer
+from fovea.timeline_answers import TimelineAnswer
 from fovea.words import JobState
 
 
@@ -65,6 +69,25 @@ class Client:
         """Every step as it is taken, then the answer. Closing the iterator cancels the rest."""
         with self._asked(recognition(video, options, accept=EVENTS)) as response:
             reader = StepReader(self.url)
+            for event in EventSource(response).iter_sse():
+                if (item := reader.read(event)) is not None:
+                    yield item
+            reader.end()
+
+    def timeline(self, video: VideoInput, **options: Unpack[TimelineOptions]) -> TimelineAnswer:
+        """When what happens in the video, which may be hours long. Raises the errors of `fovea.errors`."""
+        for item in self.timeline_segments(video, **options):
+            if isinstance(item, TimelineAnswer):
+                return item
+        raise AssertionError("a timeline without an answer is an error")
+
+    def timeline_segments(self, video: VideoInput, **options: Unpack[TimelineOptions]) -> Iterator[TimelineItem]:
+        """Segments as they are found, how far it is now and then, the answer last.
+
+        Closing the iterator cancels the rest.
+        """
+        with self._asked(timeline(video, options)) as response:
+            reader = TimelineReader(self.url)
             for event in EventSource(response).iter_sse():
                 if (item := reader.read(event)) is not None:
                     yield item

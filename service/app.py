@@ -31,6 +31,7 @@ from service.api.recognitions import routes as recognition_routes
 from service.api.streams import routes as stream_routes
 from service.api.streams import telling as stream_telling
 from service.api.streams.events import Following
+from service.api.timelines import routes as timeline_routes
 from service.api.usage import routes as usage_routes
 from service.blobs.store import Blobs
 from service.engine.admission import Admission
@@ -61,6 +62,7 @@ from service.streams.pool import Pool
 from service.streams.sharing import SharedCameras
 from service.streams.supervisor import Supervisor
 from service.streams.watcher import Parts
+from service.timelines.timelines import Timelines, TimelineTerms
 from service.webhooks.outbox import Outbox
 from service.webhooks.sender import Sender
 from service.webhooks.target import TargetPolicy
@@ -68,6 +70,7 @@ from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
 from video.children.capacity import num_children, num_cores
 from video.children.sandbox import Sandbox
+from video.children.timeline_process import TimelineProcess
 
 if TYPE_CHECKING:
     from models import Model
@@ -107,6 +110,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.state.metrics = metrics
     app.state.pipeline = None  # filled once the models are loaded
     app.state.supervisor = None  # at the same time
+    app.state.timelines = None  # at the same time
     app.state.following = Following()
     app.state.desk = app.state.once = app.state.outbox = None  # at the same time; no desk: no jobs
     app.state.targets = TargetPolicy(settings.webhook_allowed_networks, http=settings.webhook_http)
@@ -133,7 +137,16 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     app.add_middleware(Guard, hosts=(settings.host, *settings.allowed_hosts), origins=settings.allowed_origins)
     app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
     problems.install(app)
-    for part in (recognition_routes, job_routes, stream_routes, model_routes, usage_routes, health, problem_pages):
+    for part in (
+        recognition_routes,
+        timeline_routes,
+        job_routes,
+        stream_routes,
+        model_routes,
+        usage_routes,
+        health,
+        problem_pages,
+    ):
         app.include_router(part.router)
     playground.install(app)
     openapi.install(app)
@@ -159,6 +172,8 @@ async def _open(
         app.state.outbox = await stack.enter_async_context(open_outbox(settings, metrics, ledger, app.state.targets))
         streams = open_streams(settings, metrics, pipeline, ledger, accounts, app.state.outbox)
         app.state.supervisor = await stack.enter_async_context(streams)
+        app.state.timelines = timelines = make_timelines(settings, metrics, pipeline, accounts)
+        stack.push_async_callback(timelines.close)
         if settings.redis_url is None or settings.blobs_url is not None:
             jobs = open_jobs(settings, metrics, pipeline, ledger, accounts, app.state.outbox)
             app.state.desk = await stack.enter_async_context(jobs)
@@ -214,7 +229,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         yield Pipeline(
             offers=offers,
             engine=engine,
-            lanes=Lanes(Lane("upload", 1 - settings.camera_share), Lane("camera", settings.camera_share)),
+            lanes=_lanes(settings),
             sandbox=sandbox,
             admission=admission,
             gate=Gate(num_decoders),
@@ -268,6 +283,32 @@ def load_models(settings: Settings) -> list["Model"]:
         )
     models = load_bundles(found.values(), runtime)
     return sorted(models, key=lambda model: (model.bundle.name != default, not model.bundle.trained))
+
+
+def _lanes(settings: Settings) -> Lanes:
+    timelines, cameras = settings.timeline_share, settings.camera_share
+    return Lanes(
+        uploads=Lane("upload", (1 - timelines) * (1 - cameras)),
+        cameras=Lane("camera", (1 - timelines) * cameras),
+        timelines=Lane("timeline", timelines),
+    )
+
+
+def make_timelines(
+    settings: Settings, metrics: Metrics, pipeline: Pipeline, accounts: Accounts | None = None
+) -> Timelines:
+    """What makes timelines with this pipeline. Needs no HTTP."""
+    return Timelines(
+        pipeline,
+        metrics,
+        TimelineTerms(settings.timeline_limits(), settings.max_timelines, settings.max_window_s),
+        partial(
+            TimelineProcess.start,
+            address_space_bytes=settings.decode_address_space_bytes,
+            silence_s=settings.decode_timeout_s,
+        ),
+        accounts,
+    )
 
 
 def _usual_capacity(settings: Settings) -> int:

@@ -28,6 +28,8 @@ Outcome: TypeAlias = Literal["ok", "invalid", "rejected", "expired", "cancelled"
 """How a request ended: answered; refused as it stands (4xx); refused for now (429, 503); out of time before there was
 an answer; left by its client; failed by us (5xx)."""
 
+Kind: TypeAlias = Literal["recognition", "timeline"]
+
 NO_MODEL = "none"  # the model label of requests that ended before a model was settled
 
 # Wall-clock of whole requests and of decoding: 5 ms for a tiny cached clip up to a minute of a slow upload.
@@ -168,6 +170,36 @@ class Metrics:
             "Multiply-adds that admitted requests may still spend; at FOVEA_MAX_QUEUED_GFLOPS more are refused.",
             registry=registry,
         )
+        self.timelines_running = Gauge(
+            "fovea_timelines_running",
+            "Timelines being uploaded or at work; at FOVEA_MAX_TIMELINES more are refused.",
+            registry=registry,
+        )
+        self.timeline_requests_total = Counter(
+            "fovea_timeline_requests_total",
+            "Timeline requests, by how they ended.",
+            ["model", "outcome"],
+            registry=registry,
+        )
+        self.timelines_total = Counter(
+            "fovea_timelines_total",
+            "Timelines that were answered, by how far they got: complete, deadline, broken or quota.",
+            ["ended"],
+            registry=registry,
+        )
+        self.timeline_video_seconds_total = Counter(
+            "fovea_timeline_video_seconds_total", "Seconds of video that timelines were made of.", registry=registry
+        )
+        self.timeline_windows_total = Counter(
+            "fovea_timeline_windows_total",
+            "Windows of timelines: looked at with all their frames (full), carried on because nothing had changed "
+            "(carried), seen by a scout alone (scouted), or not paid for (unpaid).",
+            ["look"],
+            registry=registry,
+        )
+        self.timeline_frames_decoded_total = Counter(
+            "fovea_timeline_frames_decoded_total", "Frames decoded for timelines.", registry=registry
+        )
         self.state_up = Gauge(
             "fovea_state_up",
             "Whether Redis, or the file in FOVEA_STATE_DIR, could be used when it was needed last: 1 or 0.",
@@ -260,13 +292,24 @@ class Metrics:
         if (why := recognition.verdict.reason) is not None:
             self.abstained_total.labels(model=plan.model, reason=why).inc()
 
+    def timeline_ended(self, ended: str, video_s: float, frames_decoded: int, windows: dict[str, int]) -> None:
+        """A timeline is answered. `windows` by how they were looked at."""
+        self.timelines_total.labels(ended=ended).inc()
+        self.timeline_video_seconds_total.inc(video_s)
+        self.timeline_frames_decoded_total.inc(frames_decoded)
+        for look, count in windows.items():
+            self.timeline_windows_total.labels(look=look).inc(count)
+
     def job_ended(self, kind: str, state: str, seconds: float) -> None:
         """A job came to its end here, `seconds` after it was accepted. `kind` is one of those that are known."""
         self.jobs_total.labels(kind=kind, state=state).inc()
         self.job_seconds.observe(seconds)
 
-    def finished(self, model: str, outcome: Outcome, seconds: float) -> None:
+    def finished(self, model: str, outcome: Outcome, seconds: float, kind: Kind = "recognition") -> None:
         """A request came to its end, whichever it was; `model` is NO_MODEL where none was settled."""
+        if kind == "timeline":
+            self.timeline_requests_total.labels(model=model, outcome=outcome).inc()
+            return
         self.requests_total.labels(model=model, outcome=outcome).inc()
         self.request_duration_seconds.observe(seconds)
 

@@ -21,6 +21,7 @@ from video.clip import VideoLimits
 
 log = logging.getLogger(__name__)
 
+MAX_FRAMES_PER_S = 120  # in the mean, of a video that is asked for its timeline
 PREFIX = "FOVEA_"
 NOT_SETTINGS = frozenset(
     {"FOVEA_STRICT_TESTS", "FOVEA_SERVER", "FOVEA_API_KEY"}
@@ -117,6 +118,16 @@ class Settings(BaseSettings):
 
     max_duration_s: float = Field(default=600.0, gt=0)
     """Length of a video. 600 is ten minutes."""
+    max_timeline_s: float = Field(default=14_400.0, gt=0)
+    """Length of a video that is asked for its timeline. 14400 are four hours; at most 120 frames a second."""
+    max_timeline_bytes: int = Field(default=4 * 2**30, ge=1)
+    """Bytes of such a request's body, on disk in `spool_dir` until its end; it may take as much longer than
+    upload_timeout_s as it may be larger than max_upload_bytes. 4 GiB are four hours of 2.4 Mbit/s."""
+    max_timelines: int = Field(default=2, ge=1)
+    """Timelines at work or being uploaded; one more is 429. Each has a process of its own, of about 60 MiB."""
+    timeline_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the device that timelines get while uploads or cameras wait, too. 0.2: a fifth; camera_share divides the
+    rest."""
     max_frame_pixels: int = Field(default=3840 * 2160, ge=1)
     """Width x height of a video. 8294400 takes 4K and refuses 8K."""
     max_frames: int = Field(default=36_000, ge=1)
@@ -327,6 +338,16 @@ class Settings(BaseSettings):
     @property
     def max_batch_flops(self) -> int:
         return int(self.max_batch_gflops * 1e9)
+
+    def timeline_limits(self) -> VideoLimits:
+        """The same for a video that is asked for its timeline."""
+        frames = int(MAX_FRAMES_PER_S * self.max_timeline_s)
+        return VideoLimits(duration_s=self.max_timeline_s, frame_pixels=self.max_frame_pixels, frames=frames)
+
+    @property
+    def timeline_upload_timeout_s(self) -> float:
+        """As long as its size allows at the rate that other uploads must keep."""
+        return self.upload_timeout_s * max(1.0, self.max_timeline_bytes / self.max_upload_bytes)
 
     def video_limits(self) -> VideoLimits:
         """What a video may cost at most before it is refused."""

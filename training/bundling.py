@@ -213,6 +213,8 @@ def describe_recipe(run: Run, *, finished: bool) -> str:
         if recipe.recompress_crf is not None:
             heads += f", on clips compressed once more (crf {recipe.recompress_crf}), too"
         stages = "; ".join(filter(None, (heads, stages)))
+        if recipe.heads_apart and recipe.stages:
+            stages += "; the policy taught by heads of other groups"
     if recipe.folds:
         stages += "; nothing held out"
     if recipe.training_frames is not None:

@@ -33,6 +33,7 @@ class Lanes:
 
     uploads: Lane
     cameras: Lane
+    timelines: Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Pipeline:
         self.admission = admission
         self._offers = {offer.name: offer for offer in offers}
         self._engine = engine
-        self._lanes = lanes
+        self.lanes = lanes
         self._sandbox = sandbox
         self._gate = gate
         self._metrics = metrics
@@ -120,7 +121,7 @@ class Pipeline:
             ticket.decoded()
         decode_s = time.monotonic() - started_s
         self._metrics.decode_seconds.observe(decode_s)
-        lane = replace(self._lanes.uploads, owner=ticket.owner)
+        lane = replace(self.lanes.uploads, owner=ticket.owner)
         return Decoded(plan, ticket, clip, started_s, upload_s, decode_s, lane)
 
     async def _decode_in_turn(self, path: Path, plan: Plan, ticket: Ticket) -> Clip:
@@ -162,7 +163,7 @@ class Pipeline:
                 event, now_s = await events.get()
                 match event:
                     case Step():
-                        if event.step == 0 and decoded.lane.name == self._lanes.uploads.name:
+                        if event.step == 0 and decoded.lane.name == self.lanes.uploads.name:
                             self._note_first_result(now_s - decoded.started_s)
                         yield event
                     case ExitReason():
@@ -177,10 +178,15 @@ class Pipeline:
         finally:
             request.cancelled = True
 
-    async def look(self, plan: Plan, clip: Clip, shared: Shared, owner: Owner = ANYBODY) -> Recognition:
-        """A camera's window to answer. `shared` says which frames the windows before it have shown already."""
+    async def look(
+        self, plan: Plan, clip: Clip, shared: Shared, owner: Owner = ANYBODY, *, lane: Lane | None = None
+    ) -> Recognition:
+        """A camera's window to answer, or another's whose `lane` it is.
+
+        `shared` says which frames the windows before it have shown already.
+        """
         started_s = time.monotonic()
-        lane = replace(self._lanes.cameras, owner=owner)
+        lane = replace(lane or self.lanes.cameras, owner=owner)
         decoded = Decoded(plan, None, clip, started_s, 0.0, 0.0, lane, shared)
         async with aclosing(self.run(decoded)) as events:
             async for event in events:

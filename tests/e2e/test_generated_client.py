@@ -115,3 +115,14 @@ def test_it_lists_models_with_their_prices(generated: Any) -> None:
     listed = operation("models.list_models_v1_models_get").sync(client=generated)
     assert [model.name for model in listed.models] == ["tiny"]
     assert listed.models[0].least_gflops > 0
+
+
+def test_it_reads_a_timeline(generated: Any, red_video: bytes) -> None:
+    models = import_module(f"{PACKAGE}.models")
+    file = import_module(f"{PACKAGE}.types").File(payload=io.BytesIO(red_video), file_name="red.mp4")
+    body = models.TimelineV1TimelinesPostFilesBody(video=file)
+    timeline = operation("timelines.timeline_v1_timelines_post")
+    answer = timeline.sync(client=generated, body=body, min_score=0.5)
+    assert isinstance(answer, models.TimelineAnswer)
+    assert [segment.label for segment in answer.segments] == ["red"]
+    assert answer.end.reason == "complete"

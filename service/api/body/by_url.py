@@ -1,4 +1,4 @@
-"""A body that says where the video is: JSON with a `url`, and options beside it. Knows no option by name."""
+"""A body that says where the video is: JSON with a `url`, and options beside it, which are handed on unread."""
 
 import json
 from collections.abc import AsyncIterator

@@ -11,6 +11,7 @@ from service.keys.spending import Accounts, Spending
 from service.metrics import Metrics
 from service.settings import Settings
 from service.streams.supervisor import Supervisor
+from service.timelines.timelines import Timelines
 from service.webhooks.outbox import Outbox
 from service.webhooks.target import TargetPolicy
 
@@ -95,6 +96,13 @@ def tell_standings(request: Request, spending: Spending) -> None:
     """The headers of the answer will say where the key stands in its limits, as of now."""
     of_requests = [one for one in request.state.standings if one.bound.unit == "requests"]
     request.state.standings = [*of_requests, *spending.standings]
+
+
+def timelines_of(request: Request) -> Timelines:
+    """What makes timelines, once the models are loaded. Raises as `pipeline_of`."""
+    pipeline_of(request)
+    timelines: Timelines = request.app.state.timelines
+    return timelines
 
 
 def request_id_of(request: Request) -> str:
