@@ -92,6 +92,8 @@ def submit(files: Sequence[Path], options: "JobOptions", server: str, api_key: s
 
 
 def _tell(answer: "JobAnswer", *, as_json: bool) -> None:
+    from fovea import RecognitionAnswer
+
     if as_json:
         typer.echo(answer.model_dump_json())
         return
@@ -101,5 +103,7 @@ def _tell(answer: "JobAnswer", *, as_json: bool) -> None:
         console.print(answer.problem.detail, style="red")
     for one in answer.deliveries:
         console.print(f"{one.event} to its receiver: {one.state} after {one.attempts} attempts {one.error or ''}")
-    if answer.result is not None:
+    if isinstance(answer.result, RecognitionAnswer):
         print_recognition(Path(answer.id), answer.result)
+    elif answer.result is not None:
+        typer.echo(answer.result.model_dump_json())
