@@ -175,7 +175,7 @@ async def _open(
         app.state.timelines = timelines = make_timelines(settings, metrics, pipeline, accounts)
         stack.push_async_callback(timelines.close)
         if settings.redis_url is None or settings.blobs_url is not None:
-            jobs = open_jobs(settings, metrics, pipeline, ledger, accounts, app.state.outbox)
+            jobs = open_jobs(settings, metrics, pipeline, ledger, timelines, accounts, app.state.outbox)
             app.state.desk = await stack.enter_async_context(jobs)
         app.state.pipeline = pipeline
         log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))
@@ -486,6 +486,7 @@ async def open_jobs(
     metrics: Metrics,
     pipeline: Pipeline,
     ledger: Ledger,
+    timelines: Timelines,
     accounts: Accounts,
     outbox: Outbox | None,
 ) -> AsyncIterator[Desk]:
@@ -498,7 +499,7 @@ async def open_jobs(
             book=book,
             cancels=cancels,
             blobs=blobs,
-            bodies=bodies(pipeline, accounts, settings),
+            bodies=bodies(pipeline, timelines, accounts, settings),
             problem=lambda error, job_id: json.dumps(problems.problem_of(error, job_id)),
             spooled=partial(spooled, settings.spool_dir),
             tell=Telling(outbox).tell,

@@ -122,7 +122,13 @@ async def recognize(request: Request) -> Response:
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
     if wants_job(request):
         pipeline = pipeline_of(request)
-        return await accepted(request, RECOGNITION, lambda given: pipeline.plan(parse_options(given, ceilings)))
+        return await accepted(
+            request,
+            RECOGNITION,
+            lambda given: pipeline.plan(parse_options(given, ceilings)),
+            max_bytes=settings.max_upload_bytes,
+            timeout_s=settings.upload_timeout_s,
+        )
     with ExitStack() as held:
         key = key_of(request)
         told_key = None if key is None else key.name

@@ -25,6 +25,8 @@ from service.api.edge.parts import (
     timelines_of,
 )
 from service.api.edge.problems import refusals
+from service.api.jobs.accepting import ACCEPTED, accepted, wants_job
+from service.api.jobs.bodies import TIMELINE
 from service.api.operation.accounting import Account
 from service.api.recognitions.options import Ceilings
 from service.api.recognitions.spooling import unless_client_leaves
@@ -74,10 +76,12 @@ _EVENTS_EXAMPLE = (
             "then, last `result` or `problem`.",
             "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EVENTS_EXAMPLE}},
         },
+        **ACCEPTED,
         **refusals(
             s400="The body is malformed or incomplete.",
             s406="Neither application/json nor text/event-stream is acceptable.",
             s408="The body took too long.",
+            s409="The first request with this Idempotency-Key is not answered yet.",
             s413="The body is too large.",
             s415="The body is of another type.",
             s422="An option, the budget or the video cannot be.",
@@ -94,6 +98,15 @@ async def timeline(request: Request) -> Response:
     """
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
+    if wants_job(request):
+        maker = timelines_of(request)
+        return await accepted(
+            request,
+            TIMELINE,
+            lambda given: maker.settle(parse_timeline_options(given, ceilings)),
+            max_bytes=settings.max_timeline_bytes,
+            timeout_s=settings.timeline_upload_timeout_s,
+        )
     with ExitStack() as held:
         key = key_of(request)
         payer = "" if key is None else key.name
