@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from models.recognizer import ChoosesFrames
 from service.api.body.spool import sweep
 from service.api.edge import openapi, problems
 from service.api.edge.guard import Guard
@@ -166,6 +167,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             sandbox=sandbox,
             admission=admission,
             metrics=metrics,
+            keyframe_tolerance=settings.keyframe_tolerance if settings.decode_on_demand else None,
         )
     finally:
         admission.draining = True
@@ -238,6 +240,7 @@ def _offer(model: "Model") -> Offer:
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
+        glance_indices=model.recognizer.glance_indices if isinstance(model.recognizer, ChoosesFrames) else None,
         label_offsets_nats=bundle.label_offsets_nats,
         # what random weights reach by chance is no measurement of a model
         frontier=tuple(MeasuredPoint(flops, accuracy) for flops, accuracy in bundle.frontier) if bundle.trained else (),

@@ -7,6 +7,7 @@ unspent is given back. Used from the event loop's thread only.
 """
 
 import math
+from collections.abc import Callable
 from types import TracebackType
 
 from fovea.errors import Draining, Overloaded
@@ -111,6 +112,7 @@ class Ticket:
         self._flops = flops
         self._holds_place = True
         self._open = True
+        self._on_place_free: Callable[[], None] = lambda: None
         admission.places += 1
         admission.flops += flops
         admission.requests += 1
@@ -120,12 +122,21 @@ class Ticket:
         self._admission.check_costly(estimate)
         self._admission.costly_s[self] = estimate.seconds
 
+    def when_place_is_free(self, action: Callable[[], None]) -> None:
+        """Have `action` called, once, when the place is given back: so that its upload lies on the disk no longer."""
+        self._on_place_free = action
+
+    def begun(self) -> None:
+        """Frames of the video are decoded, and more of it may be: it waits for nothing, and keeps its place."""
+        self._admission.costly_s.pop(self, None)
+
     def decoded(self) -> None:
         """The video is decoded (or never will be): its place is free, and what it waited for."""
-        self._admission.costly_s.pop(self, None)
+        self.begun()
         if self._holds_place:
             self._holds_place = False
             self._admission.places -= 1
+            self._on_place_free()
 
     def reserve(self, flops: int) -> None:
         """Reserve `flops` instead: what the request may spend is known better now. Raises Overloaded."""

@@ -46,6 +46,7 @@ class Offer:
     calibrated: bool = True  # False: no thresholds were solved; all steps are taken
     scores_calibrated: bool = True  # False: nothing told how sure it may be
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()  # where thresholds differ between labels
+    glance_indices: tuple[int, ...] | None = None  # frames of the clip that step 0 looks at; None: all
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 
     @property

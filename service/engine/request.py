@@ -37,6 +37,14 @@ class Plan:
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()
 
     @property
+    def always_goes_on(self) -> bool:
+        """Whether no video stops after the glance, however sure, unless its time is up."""
+        if len(self.step_flops) == 1 or self.most_flops == self.step_flops[0]:
+            return False
+        offsets_nats = self.label_offsets_nats[0] if self.label_offsets_nats else ()
+        return self.thresholds_nats[0] + max(offsets_nats, default=0.0) < 0
+
+    @property
     def most_flops(self) -> int:
         """The most this request can spend: what admission reserves."""
         total = 0
@@ -56,6 +64,7 @@ class Step:
     entropy_nats: float
     probabilities_C: NDArray[np.float32]
     cube: Cube | None
+    frames_decoded: int = 0  # for this step: all that came since the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +76,26 @@ class Timing:
     queue_s: float  # decoded, and waiting for the device's turn
     inference_s: float  # in running batches
     total_s: float
+    decode_steps_s: tuple[float, ...] = ()  # of `decode_s`, for each step that was taken or tried
 
 
-EngineEvent: TypeAlias = Step | ExitReason | FoveaError
+@dataclass(frozen=True, slots=True)
+class FramesNeeded:
+    """No end: the next step looks at frames of the clip that are not there. `others` may be looked at later."""
+
+    indices: tuple[int, ...]
+    others: tuple[int, ...]
+
+
+EngineEvent: TypeAlias = Step | FramesNeeded | ExitReason | FoveaError
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One video on its way through the engine. Owned by the engine's thread after `submit`."""
+    """One video on its way through the engine. Owned by the engine's thread after `submit`.
+
+    But from a FramesNeeded until `Engine.frames_came`, `clip` and `frames_decoded` are the listener's to write.
+    """
 
     plan: Plan
     clip: Clip
@@ -87,6 +108,13 @@ class Request:
     state: Any = None  # the recognizer's State, between two steps; filled by the engine
     inference_s: float = 0.0  # filled by the engine
     saved_flops: int = 0  # of the glance, because frames are shared; filled by the engine
+    needed: frozenset[int] = frozenset()  # places in the clip that the next step looks at; filled by the engine
+    frames_decoded: int = 0  # since the last step
+
+    @property
+    def lacks_frames(self) -> bool:
+        """Whether the next step looks at frames that are not there."""
+        return not self.needed.isdisjoint(self.clip.inexact)
 
     @property
     def spent_flops(self) -> int:
@@ -112,6 +140,7 @@ class Recognition:
     exit_reason: ExitReason
     clip: Clip
     timing: Timing
+    failure: FoveaError | None = None  # why the frames of the next step are not there: UNDECODED
 
     @property
     def spent_flops(self) -> int:

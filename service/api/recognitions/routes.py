@@ -6,6 +6,7 @@ Everything that can be refused is refused before the video is read: options, bud
 import asyncio
 from collections.abc import Coroutine
 from contextlib import ExitStack, aclosing
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -13,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 from fovea.answers import RecognitionAnswer
 from fovea.errors import RequestCancelled
 from service.api.body.multipart import VIDEO
-from service.api.body.spool import save, spooled
+from service.api.body.spool import drop, save, spooled
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
 from service.api.edge.negotiation import preferred
@@ -104,13 +105,14 @@ async def recognize(request: Request) -> Response:
         plan = pipeline.plan(parse_options(given, ceilings))
         account.model = plan.model
         ticket = held.enter_context(pipeline.admit(plan))
-        with spooled(settings.spool_dir) as path:
-            upload_s = await save(upload.video(), path)
-            if later := await upload.later_fields():
-                plan = pipeline.plan(parse_options([*given, *later], ceilings))
-                account.model = plan.model
-                ticket.reserve(plan.most_flops)
-            decoded = await unless_client_leaves(request, pipeline.decode(path, plan, ticket, upload_s))
+        path = held.enter_context(spooled(settings.spool_dir))  # until the answer: a clip may lack frames till then
+        ticket.when_place_is_free(partial(drop, path))
+        upload_s = await save(upload.video(), path)
+        if later := await upload.later_fields():
+            plan = pipeline.plan(parse_options([*given, *later], ceilings))
+            account.model = plan.model
+            ticket.reserve(plan.most_flops)
+        decoded = await unless_client_leaves(request, pipeline.decode(path, plan, ticket, upload_s))
         if media_type == sse.MEDIA_TYPE:
             told = events(pipeline, decoded, account, request_id)
             return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
