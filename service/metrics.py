@@ -151,8 +151,8 @@ class Metrics:
         )
         self.decode_places_used = Gauge(
             "fovea_decode_places_used",
-            "Requests being uploaded or decoded, or whose video may be decoded further; at FOVEA_MAX_DECODE_PLACES more "
-            "are refused.",
+            "Requests being uploaded or decoded, or that may need more frames; at FOVEA_MAX_DECODE_PLACES more are "
+            "refused.",
             registry=registry,
         )
         self.costly_decode_seconds = Gauge(

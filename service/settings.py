@@ -103,7 +103,8 @@ class Settings(BaseSettings):
     """Frames of a video. 36000 are ten minutes at 60 per second."""
 
     max_decode_places: int = Field(default=64, ge=1)
-    """Videos being uploaded, waiting to be decoded, decoding or between steps and not all decoded; one more is 429. 64 at 20 ms are 1.3 s."""
+    """Videos being uploaded, waiting to be decoded or decoding, or that may need more frames; one more is 429. 64 at
+    20 ms are 1.3 s."""
     max_requests: int = Field(default=256, ge=1)
     """Requests admitted and not answered yet; one more is 429. Each holds a clip: 256 of 16 frames at 160 x 160 are
     0.3 GiB."""

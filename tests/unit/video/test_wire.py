@@ -59,7 +59,7 @@ def test_of_a_clip_that_was_begun_only_the_frames_that_are_there_are_sent() -> N
 def test_places_that_cannot_be_are_refused_before_a_byte_is_read(absent: object) -> None:
     header, _ = wire.answer(clip())
     header["absent"] = absent
-    with pytest.raises(ValueError, match="places|repeat"):
+    with pytest.raises(ValueError, match=r"places|repeat"):
         wire.payload_bytes(header, RULE)
 
 
