@@ -3,12 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from fovea.errors import VideoUnreadable
 from tests.clips import cached_clip, frozen, noise, write_clip
+from tests.packets import broken_but
 from video.clip import Clip, ClipRule, FirstLook, FurtherLook, VideoLimits
 from video.file.decode import decode, plan_decoding
 
@@ -94,19 +94,6 @@ def test_where_looking_first_saves_less_than_half_all_is_decoded_at_once() -> No
 def test_without_times_or_true_keyframes_all_is_decoded_and_exact(tmp_path: Path) -> None:
     path = write_clip(tmp_path / "a.avi", seconds=4, options={"x264-params": "bframes=2"})
     assert not decode(str(path), RULE, LIMITS, LOOK).inexact
-
-
-def broken_but(path: Path, out: Path, kept: set[int]) -> Path:
-    """A copy in which all packets are noise, but those of `kept` (numbers in decode order)."""
-    data = bytearray(path.read_bytes())
-    rng = np.random.default_rng(0)
-    with av.open(str(path)) as container:
-        for number, packet in enumerate(packet for packet in container.demux(video=0) if packet.size):
-            if number not in kept:
-                assert packet.pos is not None
-                data[packet.pos + 5 : packet.pos + packet.size] = rng.bytes(packet.size - 5)
-    out.write_bytes(data)
-    return out
 
 
 def test_groups_that_are_broken_cost_the_look_that_needs_them(tmp_path: Path) -> None:
