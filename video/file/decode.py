@@ -12,9 +12,10 @@ import numpy as np
 
 from fovea.errors import VideoUnreadable
 from video.clip import Clip, ClipRule, DecodePrice, FirstLook, FurtherLook, Look, VideoInfo, VideoLimits
+from video.file.open_file import OpenFile
 from video.file.reading import FalseKeyframe, Reading, Shot
 from video.file.sampling import Run, choose, in_passing, middle, plan_runs, segment_centres, stand_ins
-from video.file.scan import Track, scan
+from video.file.scan import Track
 
 # Looking first must cost at most this share of decoding all frames at once: whoever goes on pays for both.
 WORTHWHILE = 0.5
@@ -39,6 +40,7 @@ class DecodePlan:
     targets: tuple[int, ...]  # packet index of each frame of the clip; empty where everything is decoded in order
     wanted: Mapping[int, int]  # place in the clip to packet index: those to decode now, a keyframe in place of some
     runs: tuple[Run, ...]  # for them; empty where everything is decoded, too
+    file: OpenFile  # open until it was carried out, or is forgotten
 
     @property
     def price(self) -> DecodePrice:
@@ -66,16 +68,17 @@ def plan_decoding(path: str, rule: ClipRule, limits: VideoLimits, look: Look = N
     Raises VideoUnreadable, NoVideoStream, VideoLimitExceeded.
     """
     try:
-        track = scan(path, limits)
+        file = OpenFile(path, limits)
     except (MemoryError, FileNotFoundError):
         raise
     except av.FFmpegError as error:
         raise _undecodable(error) from None
+    track = file.track
     if not track.has_times:
-        return DecodePlan(path, rule, limits, track, (), {}, ())
+        return DecodePlan(path, rule, limits, track, (), {}, (), file)
     targets = choose(track.packets, *_stretch(track, rule), rule.num_frames).targets
     wanted, runs = _looked_at(track, rule, targets, look)
-    return DecodePlan(path, rule, limits, track, targets, wanted, tuple(runs))
+    return DecodePlan(path, rule, limits, track, targets, wanted, tuple(runs), file)
 
 
 def _looked_at(
@@ -115,8 +118,15 @@ def carry_out(plan: DecodePlan, most_pixels: int | None = None) -> Clip:
     (damage, hidden frames, streams without true keyframes), everything is decoded in order, and the clip is whole.
     Raises VideoUnreadable, VideoLimitExceeded; CostsMore where that costs more than `most_pixels`, before it is spent.
     """
+    try:
+        return _carried_out(plan, most_pixels)
+    finally:
+        plan.file.close()
+
+
+def _carried_out(plan: DecodePlan, most_pixels: int | None) -> Clip:
     price = _afforded(plan.price, most_pixels)
-    reading = Reading(plan.path, plan.track, plan.rule, plan.limits)
+    reading = Reading(plan.path, plan.track, plan.rule, plan.limits, plan.file)
     try:
         shots = _selected_shots(plan, reading)
         if shots is None:
