@@ -113,7 +113,7 @@ def phone_clip(source: Path, out: Path, seconds: float | None) -> Path:
         scale = Fraction(720, min(video.width, video.height))
         size = [2 * round(side * scale / 2) for side in (video.width, video.height)]
     with av.open(str(out), "w") as writing:
-        options = {"preset": "veryfast", "crf": "23", "x264-params": X264.format(gop=PHONE_FPS)}
+        options = {"preset": "superfast", "crf": "23", "x264-params": X264.format(gop=PHONE_FPS)}
         made = writing.add_stream("libx264", rate=PHONE_FPS, options=options)
         made.width, made.height = size
         made.pix_fmt = "yuv420p"
