@@ -130,8 +130,9 @@ def phone_clip(source: Path, out: Path, seconds: float | None) -> Path:
 async def measure_all(
     sets: Sequence[tuple[str, list[tuple[Path, str | None]], bool]], rounds: int, rows: list[Row]
 ) -> None:
-    # costly videos would wait apart, for one child: on a busy machine these are taken for some
-    before, after = (Settings.read(decode_on_demand=on, costly_decode_s=1000.0) for on in (False, True))
+    # on a busy machine these would be taken for costly ones, which wait apart, or for ones that hang
+    patient = {"costly_decode_s": 1000.0, "decode_timeout_s": 1000.0}
+    before, after = (Settings.read(decode_on_demand=on, **patient) for on in (False, True))
     async with open_pipeline(before, Metrics()) as at_once, open_pipeline(after, Metrics()) as on_demand:
         for name, clips, at_glance in sets:
             rows.append(await measure(name, clips, at_once, on_demand, rounds, at_glance=at_glance))
