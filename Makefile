@@ -6,7 +6,7 @@ export PYTHON VENV
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test fast check fix bench lock clean
+.PHONY: help run test fast check fix bench docs lock clean
 
 help: ## Say what can be done here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ fix: $(VENV)/.dev ## Mend what `make check` can mend by itself: imports, formatt
 
 bench: $(VENV)/.dev ## Measure: prints a card, writes JSON to benchmarks/results/
 	$(PY) -m benchmarks $(ARGS)
+
+docs: $(VENV)/.dev ## Build the documentation as a site into build/site, offline; warnings are errors
+	$(PY) scripts/reference.py
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build
 
 lock: $(VENV)/.dev ## Write requirements*.lock anew after a change of dependencies (ARGS=--upgrade: the newest)
 	$(PY) scripts/lock.py $(ARGS)

@@ -1,8 +1,11 @@
-"""Writes requirements.lock and requirements-dev.lock: every package that is installed, at one version, with its hashes.
+"""Writes requirements*.lock: every package that is installed, at one version, with its hashes.
 
 Run by `make lock` after a change of dependencies: what is locked stays, what is new or no longer fits is resolved anew;
 `make lock ARGS=--upgrade` takes the newest of everything. Hashes of all platforms are written, so that one lock serves
 Linux, macOS, x86 and ARM.
+
+`requirements.lock` is what `make run` installs; `requirements-serve.lock` is what an image without torch holds, at the
+same versions; `requirements-dev.lock` adds what the tests need.
 
 torch is left out: its builds (CPU, CUDA) differ in what they need and in their hashes. pyproject.toml pins its version;
 what it needs beside NVIDIA's packages is locked here. Knows pyproject files and uv, and no package index:
@@ -14,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +26,32 @@ OURS = {"fovea", "fovea-server"}  # installed from this folder
 NOT_LOCKED = {"torch"}
 FOR_TORCH = ["filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions"]
 TO_BUILD = ["setuptools>=80"]  # what makes this folder a package, without fetching anything else
-LOCKS = {"requirements.lock": False, "requirements-dev.lock": True}
+EVERYTHING, SERVING = "requirements.lock", "requirements-serve.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    file: str
+    dev: bool = False
+    torch: bool = True
+    versions_of: str | None = None
+    """Takes the versions that this lock, written before, has."""
+
+
+LOCKS = (Lock(EVERYTHING), Lock(SERVING, torch=False, versions_of=EVERYTHING), Lock("requirements-dev.lock", dev=True))
 
 
 def name_of(requirement: str) -> str:
     return re.split(r"[\s<>=!~;\[]", requirement, maxsplit=1)[0]
 
 
-def requirements(dev: bool) -> list[str]:
-    """What pyproject.toml and fovea/pyproject.toml ask for, and what torch and the build need."""
+def requirements(lock: Lock) -> list[str]:
+    """What pyproject.toml and fovea/pyproject.toml ask for, and what the build and perhaps torch need."""
     service, client = (_project(ROOT / name) for name in ("pyproject.toml", "fovea/pyproject.toml"))
-    extras = service["optional-dependencies"].values() if dev else ()
+    extras = service["optional-dependencies"].values() if lock.dev else ()
     asked = [*service["dependencies"], *client["dependencies"], *(one for extra in extras for one in extra)]
     asked = [one for one in asked if name_of(one) not in OURS | NOT_LOCKED]
-    return sorted({*asked, *FOR_TORCH, *TO_BUILD})
+    return sorted({*asked, *(FOR_TORCH if lock.torch else ()), *TO_BUILD})
 
 
 def _project(file: Path) -> dict[str, Any]:
@@ -45,14 +61,15 @@ def _project(file: Path) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     uv = Path(sys.executable).with_name("uv")
-    for name, dev in LOCKS.items():
+    for lock in LOCKS:
         with tempfile.NamedTemporaryFile("w", suffix=".in") as wanted:
-            wanted.write("\n".join(requirements(dev)))
+            wanted.write("\n".join(requirements(lock)))
             wanted.flush()
-            command = [uv, "pip", "compile", wanted.name, "--output-file", ROOT / name, "--universal"]
+            command = [uv, "pip", "compile", wanted.name, "--output-file", ROOT / lock.file, "--universal"]
+            command += ["--constraint", ROOT / lock.versions_of] if lock.versions_of else []
             options = ["--python-version", "3.11", "--generate-hashes", "--no-annotate", "--no-header", "--quiet"]
             subprocess.run([*command, *options, *arguments], check=True)
-        print(f"written: {name}")
+        print(f"written: {lock.file}")
 
 
 if __name__ == "__main__":

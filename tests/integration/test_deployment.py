@@ -1,18 +1,23 @@
 """What is shipped to run Fovea in containers is well-formed, and names settings that there are."""
 
+import functools
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pytest
 import yaml
 
 from service.settings import Settings, unknown_variables
 from tests.conftest import require
 
 ROOT = Path(__file__).resolve().parents[2]
-KUBERNETES = "1.34"
+KUBERNETES = ("1.34", "1.35", "1.36")
+OVERLAYS = ("cpu", "gpu", "dev", "keda")
+OURS = {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
+"""Kinds of operators: their schemas are not Kubernetes', and their fields are tested by hand."""
 
 
 def tool(name: str, *arguments: str | Path, stdin: str | None = None) -> str:
@@ -23,33 +28,70 @@ def tool(name: str, *arguments: str | Path, stdin: str | None = None) -> str:
     return done.stdout
 
 
-def kustomized() -> str:
+@functools.cache
+def kustomized(folder: str = "overlays/cpu") -> str:
     require(shutil.which("kubectl") is not None, "kubectl (Debian package `kubernetes-client`)")
-    done = subprocess.run(["kubectl", "kustomize", ROOT / "k8s" / "base"], capture_output=True, text=True, check=False)
+    done = subprocess.run(["kubectl", "kustomize", ROOT / "k8s" / folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def rendered(kind: str, folder: str = "overlays/cpu", name: str = "fovea") -> dict[str, Any]:
+    """The one object of this kind whose name starts so."""
+    found = [one for one in yaml.safe_load_all(kustomized(folder)) if one["kind"] == kind]
+    (one,) = [each for each in found if each["metadata"]["name"].startswith(name)][:1]
+    return cast("dict[str, Any]", one)
 
 
 def test_the_dockerfile_is_what_hadolint_would_have_it() -> None:
     tool("hadolint", ROOT / "docker" / "Dockerfile")
 
 
-def test_the_kubernetes_base_renders_and_every_field_of_it_exists() -> None:
-    tool("kubernetes-validate", "--strict", "-k", KUBERNETES, "-", stdin=kustomized())
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_renders_and_every_field_of_it_exists(overlay: str, version: str) -> None:
+    objects = list(yaml.safe_load_all(kustomized(f"overlays/{overlay}")))
+    known = yaml.safe_dump_all([one for one in objects if one["kind"] not in OURS])
+    tool("kubernetes-validate", "--strict", "-k", version, "-", stdin=known)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_selectors_find_the_pods_that_they_mean(overlay: str) -> None:
+    pods = rendered("Deployment", f"overlays/{overlay}")["spec"]["template"]["metadata"]["labels"]
+    meant = [
+        rendered("Deployment", f"overlays/{overlay}")["spec"]["selector"]["matchLabels"],
+        rendered("Service", f"overlays/{overlay}")["spec"]["selector"],
+        rendered("PodDisruptionBudget", f"overlays/{overlay}")["spec"]["selector"]["matchLabels"],
+        rendered("NetworkPolicy", f"overlays/{overlay}")["spec"]["podSelector"]["matchLabels"],
+    ]
+    assert all(one.items() <= pods.items() for one in meant), meant
+
+
+def test_a_pod_may_reach_the_redis_of_its_overlay() -> None:
+    redis = rendered("StatefulSet", name="redis")["spec"]["template"]["metadata"]["labels"]
+    allowed = [
+        peer["podSelector"]["matchLabels"]
+        for rule in rendered("NetworkPolicy")["spec"]["egress"]
+        for peer in rule["to"]
+        if "podSelector" in peer
+    ]
+    assert any(one.items() <= redis.items() for one in allowed)
 
 
 def test_settings_named_for_containers_are_settings() -> None:
-    (config,) = [one for one in yaml.safe_load_all(kustomized()) if one["kind"] == "ConfigMap"]
+    config = rendered("ConfigMap", "overlays/dev")
     compose: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())
     dockerfile = (ROOT / "docker" / "Dockerfile").read_text()
     named = {word.partition("=")[0] for word in dockerfile.split() if word.startswith("FOVEA_")}
+    (container,) = rendered("Deployment")["spec"]["template"]["spec"]["containers"]
+    by_reference = [one["name"] for one in container["env"]]
     assert named
-    assert unknown_variables([*config["data"], *compose["services"]["fovea"]["environment"], *named]) == []
+    given = [*config["data"], *compose["services"]["fovea"]["environment"], *named, *by_reference]
+    assert unknown_variables(given) == []
 
 
 def test_a_pod_gets_the_time_to_drain_that_the_service_takes() -> None:
-    (deployment,) = [one for one in yaml.safe_load_all(kustomized()) if one["kind"] == "Deployment"]
-    pod = deployment["spec"]["template"]["spec"]
+    pod = rendered("Deployment")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     _, pause_s = container["lifecycle"]["preStop"]["exec"]["command"]
     assert pod["terminationGracePeriodSeconds"] > int(pause_s) + Settings().drain_timeout_s
@@ -64,7 +106,6 @@ def test_uploads_of_compose_fit_into_its_tmpfs() -> None:
 
 def test_containers_answer_to_the_names_they_are_asked_under() -> None:
     compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]["fovea"]
-    (config,) = [one for one in yaml.safe_load_all(kustomized()) if one["kind"] == "ConfigMap"]
-    (service,) = [one for one in yaml.safe_load_all(kustomized()) if one["kind"] == "Service"]
+    config, service = rendered("ConfigMap"), rendered("Service")
     assert compose["environment"]["FOVEA_ALLOWED_HOSTS"] == "fovea"
     assert service["metadata"]["name"] in config["data"]["FOVEA_ALLOWED_HOSTS"].split(",")

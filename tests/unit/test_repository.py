@@ -80,7 +80,10 @@ def pinned(lock: str) -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in lines}
 
 
-@pytest.mark.parametrize(("lock", "dev"), [("requirements.lock", False), ("requirements-dev.lock", True)])
+@pytest.mark.parametrize(
+    ("lock", "dev"),
+    [("requirements.lock", False), ("requirements-serve.lock", False), ("requirements-dev.lock", True)],
+)
 def test_the_locks_hold_a_version_of_everything_that_is_asked_for(lock: str, dev: bool) -> None:
     service, client = (
         tomllib.loads((ROOT / name).read_text())["project"] for name in ("pyproject.toml", "fovea/pyproject.toml")
@@ -93,8 +96,14 @@ def test_the_locks_hold_a_version_of_everything_that_is_asked_for(lock: str, dev
             assert asked.specifier.contains(version), f"{asked} is asked for, {version} is locked: `make lock`"
 
 
+def test_an_image_without_torch_holds_nothing_that_torch_alone_needs_at_the_same_versions() -> None:
+    everything, serving = pinned("requirements.lock"), pinned("requirements-serve.lock")
+    assert serving.items() < everything.items()
+    assert {"sympy", "networkx"} <= everything.keys() - serving.keys()
+
+
 def test_everything_that_is_locked_has_its_hashes() -> None:
-    for lock in ("requirements.lock", "requirements-dev.lock"):
+    for lock in ("requirements.lock", "requirements-serve.lock", "requirements-dev.lock"):
         text = (ROOT / lock).read_text()
         packages = re.split(r"\n(?=[\w])", text.strip())
         assert len(packages) == len(pinned(lock)) > 40
