@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     parser.add_argument("--most", type=int, default=1000, help="labelled videos to take at most, evenly spread")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tolerance", type=float, default=0.6, help="FOVEA_KEYFRAME_TOLERANCE of the second pipeline")
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     rows: list[Row] = []
@@ -99,7 +100,7 @@ def main() -> None:
                 if slow_s is not None:
                     sets.append((f"one real clip, {name}", [(made[0][0], None)] * CLIENTS, True))
                 sets.append((f"{len(made)} real clips, {name}", [(path, label) for path, label in made], False))
-        asyncio.run(measure_all(sets, arguments.rounds, rows))
+        asyncio.run(measure_all(sets, arguments.rounds, rows, arguments.tolerance))
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
 
@@ -128,10 +129,11 @@ def phone_clip(source: Path, out: Path, seconds: float | None) -> Path:
 
 
 async def measure_all(
-    sets: Sequence[tuple[str, list[tuple[Path, str | None]], bool]], rounds: int, rows: list[Row]
+    sets: Sequence[tuple[str, list[tuple[Path, str | None]], bool]], rounds: int, rows: list[Row], tolerance: float
 ) -> None:
     # on a busy machine these would be taken for costly ones, which wait apart, or for ones that hang
     patient = {"costly_decode_s": 1000.0, "decode_timeout_s": 1000.0}
+    patient["keyframe_tolerance"] = tolerance
     before, after = (Settings.read(decode_on_demand=on, **patient) for on in (False, True))
     async with open_pipeline(before, Metrics()) as at_once, open_pipeline(after, Metrics()) as on_demand:
         for name, clips, at_glance in sets:

@@ -32,7 +32,7 @@ def choosy(
     before: Callable[[str], None] = lambda kind: None, *, sure: bool = False, **settings: object
 ) -> Iterator[Served]:
     model = tiny_model(ChoosyRecognizer(before), thresholds=(1.0, -1.0) if sure else (0.0, -1.0))
-    with serving(models=[model], **settings) as served:
+    with serving(models=[model], keyframe_tolerance=0.6, **settings) as served:
         yield served
 
 
@@ -49,6 +49,14 @@ def test_a_sure_glance_decodes_its_frames_alone(video: Path) -> None:
     assert answer["video"]["frames_decoded"] == answer["video"]["frames_sampled"] == 2
     assert [step["frames_decoded"] for step in answer["compute"]["steps"]] == [2]
     assert answer["timing_ms"]["decode_steps"] == [answer["timing_ms"]["decode"]]
+
+
+def test_without_tolerance_the_glance_sees_the_frames_of_a_whole_decode_and_costs_less_than_half(video: Path) -> None:
+    model = tiny_model(ChoosyRecognizer(), thresholds=(1.0, -1.0))
+    with serving(models=[model]) as served, choosy(sure=True, decode_on_demand=False) as at_once:
+        answer, whole = (one.post(video.read_bytes()).json() for one in (served, at_once))
+    assert answer["compute"]["steps"][0]["entropy_nats"] == whole["compute"]["steps"][0]["entropy_nats"]
+    assert 2 < answer["video"]["frames_decoded"] <= whole["video"]["frames_decoded"] / 2
 
 
 def test_further_steps_tell_what_was_decoded_for_them_and_when(video: Path) -> None:
