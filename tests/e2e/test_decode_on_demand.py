@@ -147,7 +147,8 @@ def test_a_client_that_leaves_between_steps_leaves_nothing_behind(video: Path, t
     with stuck_after_the_glance(tmp_path) as served:
         headers = {"Content-Type": "video/mp4", "Accept": "text/event-stream"}
         with served.client.stream("POST", "/v1/recognitions", content=video.read_bytes(), headers=headers) as response:
-            assert next(line for line in response.iter_lines() if line.startswith("event: ")) == "event: step"
+            lines = response.iter_lines()  # held: to forget it is to hang up
+            assert next(line for line in lines if line.startswith("event: ")) == "event: step"
             served.wait_for_metric(1, "fovea_requests_awaiting_frames")
             assert served.metric("fovea_decode_places_used") == 1
         for name in ("fovea_requests_awaiting_frames", "fovea_requests_waiting", "fovea_decode_places_used"):
