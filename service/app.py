@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from models.recognizer import ChoosesFrames
 from service.addresses.policy import AddressPolicy
 from service.api.body.spool import spooled, sweep
 from service.api.edge import openapi, problems
@@ -234,6 +235,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             admission=admission,
             gate=Gate(num_decoders),
             metrics=metrics,
+            keyframe_tolerance=settings.keyframe_tolerance if settings.decode_on_demand else None,
         )
     finally:
         admission.draining = True
@@ -332,6 +334,7 @@ def _offer(model: "Model") -> Offer:
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
+        glance_indices=model.recognizer.glance_indices if isinstance(model.recognizer, ChoosesFrames) else None,
         label_offsets_nats=bundle.label_offsets_nats,
         below_majority=bundle.below_majority,
         open_set=None if bundle.open_set is None else _open_set(bundle.open_set.facts),
