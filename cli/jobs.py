@@ -20,6 +20,10 @@ jobs = typer.Typer(no_args_is_help=True, help="Jobs of a running service: recogn
 
 Server = Annotated[str, typer.Option(envvar="FOVEA_SERVER", help="The service, such as http://127.0.0.1:8000.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line, instead of a table.")]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(envvar="FOVEA_API_KEY", show_envvar=True, help="The service's key. Better in the variable."),
+]
 JobId = Annotated[str, typer.Argument(help="The id that `fovea classify --async` printed.")]
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
@@ -28,13 +32,14 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 @jobs.command("list")
 def list_jobs(
     server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
     state: Annotated[JobState | None, typer.Option(help="Those of this state alone.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """The jobs, the latest first."""
     from fovea import Client
 
-    with Client(server) as client:
+    with Client(server, api_key=api_key) as client:
         found = [job.answer for job in client.jobs(state)]
     if as_json:
         for one in found:
@@ -49,44 +54,46 @@ def list_jobs(
 
 
 @jobs.command()
-def get(job: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+def get(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Where a job stands, and its answer."""
     from fovea import Client
 
-    with Client(server) as client:
+    with Client(server, api_key=api_key) as client:
         _tell(client.job(job).answer, as_json=as_json)
 
 
 @jobs.command()
-def wait(job: JobId, server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
+def wait(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Wait until a job has ended; its answer."""
     from fovea import Client
 
-    with Client(server) as client:
+    with Client(server, api_key=api_key) as client:
         waited = client.job(job)
         waited.wait()
         _tell(waited.answer, as_json=as_json)
 
 
 @jobs.command()
-def cancel(job: JobId, server: Server = DEFAULT_SERVER) -> None:
+def cancel(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) -> None:
     """End a job at its next step."""
     from fovea import Client
 
-    with Client(server) as client:
+    with Client(server, api_key=api_key) as client:
         typer.echo(client.job(job).cancel().state)
 
 
-def submit(files: Sequence[Path], options: "JobOptions", server: str) -> None:
+def submit(files: Sequence[Path], options: "JobOptions", server: str, api_key: str | None) -> None:
     """Hand videos in, and print the id of each one's job."""
     from fovea import Client
 
-    with Client(server) as client:
+    with Client(server, api_key=api_key) as client:
         for path in files:
             typer.echo(client.submit(path, **options).id)
 
 
 def _tell(answer: "JobAnswer", *, as_json: bool) -> None:
+    from fovea import RecognitionAnswer
+
     if as_json:
         typer.echo(answer.model_dump_json())
         return
@@ -96,5 +103,7 @@ def _tell(answer: "JobAnswer", *, as_json: bool) -> None:
         console.print(answer.problem.detail, style="red")
     for one in answer.deliveries:
         console.print(f"{one.event} to its receiver: {one.state} after {one.attempts} attempts {one.error or ''}")
-    if answer.result is not None:
+    if isinstance(answer.result, RecognitionAnswer):
         print_recognition(Path(answer.id), answer.result)
+    elif answer.result is not None:
+        typer.echo(answer.result.model_dump_json())

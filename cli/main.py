@@ -147,7 +147,7 @@ def classify(
         if render is not None or as_json:
             raise ValueError("--async does not wait for an answer: leave out --json and --render, see `fovea jobs`")
         wanted = {name: value for name, value in (options | {"webhook_url": webhook_url}).items() if value is not None}
-        submit(files, cast("JobOptions", wanted), server or DEFAULT_SERVER)
+        submit(files, cast("JobOptions", wanted), server or DEFAULT_SERVER, api_key)
         return
     given = cast("RecognitionOptions", {name: value for name, value in options.items() if value is not None})
     num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, api_key=api_key, drawing=render))

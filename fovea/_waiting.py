@@ -47,8 +47,10 @@ class Waiting:
 
 def outcome(job: JobAnswer) -> RecognitionAnswer:
     """The result of a job that has ended. Raises what it failed with, JobCancelled."""
-    if job.result is not None:
+    if isinstance(job.result, RecognitionAnswer):
         return job.result
+    if job.result is not None:
+        raise ServerProblem(f"job {job.id} is a {job.kind}: its answer is in `answer.result`")
     if job.state is JobState.CANCELLED:
         raise JobCancelled(f"job {job.id} was cancelled; there is no answer")
     error = error_of_problem(None if job.problem is None else job.problem.model_dump())

@@ -41,6 +41,12 @@ class StepTaken(Value):
     kind: str = Field(description="glance or cube", examples=["cube"])
     gflops: float = Field(description="What this step cost.", examples=[0.24])
     entropy_nats: float = Field(description="Uncertainty after it.", examples=[0.8])
+    frames_decoded: int = Field(
+        default=0,
+        description="Frames of an upload decoded for this step; 0 where all that it looks at was there already, and "
+        "of a camera's window.",
+        examples=[8],
+    )
     top: Prediction
     cube: CubePlace | None = Field(
         default=None,
@@ -60,10 +66,15 @@ class Exit(Value):
     reason: ExitReason = Field(
         description="confident: entropy at or below the step's threshold; budget: at this budget every video stops "
         "at this step, sure or not; ceiling: the next step would pass max_gflops; deadline: out of time; exhausted: no "
-        "step left"
+        "step left; undecoded: the frames of the next step could not be decoded, `detail` says why"
     )
     step: int = Field(examples=[2])
     entropy_nats: float = Field(examples=[0.21])
+    detail: str | None = Field(
+        default=None,
+        description="What failed, where the reason is undecoded; else absent.",
+        exclude_if=lambda detail: detail is None,
+    )
 
 
 class Compute(Value):
@@ -79,7 +90,7 @@ class Video(Value):
     height: int = Field(examples=[1080])
     codec: str = Field(examples=["h264"])
     frames_decoded: int = Field(examples=[61])
-    frames_sampled: int = Field(description="Distinct frames that the model saw.", examples=[16])
+    frames_sampled: int = Field(description="Distinct frames taken for the model to look at.", examples=[16])
     frames_damaged: int = Field(
         default=0, description="Found damaged while decoding; the model did not see them.", examples=[0]
     )
@@ -102,10 +113,16 @@ class Video(Value):
 
 class TimingMs(Value):
     upload: float = Field(examples=[12.0])
-    decode: float = Field(description="Waiting for a decoding process included.", examples=[80.0])
+    decode: float = Field(description="All of it, waiting for a decoding process included.", examples=[80.0])
     queue: float = Field(description="Decoded, and waiting for the device.", examples=[3.0])
     inference: float = Field(examples=[22.0])
     total: float = Field(examples=[118.0])
+    decode_steps: list[float] = Field(
+        default=[],
+        description="`decode`, step by step: up to the glance, then for each further step that needed more frames; "
+        "empty of a camera's window.",
+        examples=[[62.0, 18.0]],
+    )
 
 
 class RecognitionAnswer(Value):

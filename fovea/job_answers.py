@@ -8,6 +8,7 @@ from datetime import datetime
 from pydantic import Field
 
 from fovea.answers import Problem, RecognitionAnswer, Value
+from fovea.timeline_answers import TimelineAnswer
 from fovea.words import DeliveryState, JobState, WebhookEvent
 
 JOB_ID = "job_01JD3M8Q4Z6X7V9T2S5R1P0N8K"
@@ -41,7 +42,9 @@ class JobAnswer(Value):
     created_at: datetime = Field(examples=[WHEN])
     started_at: datetime | None = Field(description="The latest attempt.", examples=[WHEN])
     finished_at: datetime | None = Field(examples=[WHEN])
-    result: RecognitionAnswer | None = Field(default=None, description="The answer, where it succeeded.")
+    result: RecognitionAnswer | TimelineAnswer | None = Field(
+        default=None, description="The answer, where it succeeded."
+    )
     problem: Problem | None = Field(default=None, description="Why it failed, as RFC 9457.")
     deliveries: list[Delivery] = Field(default_factory=list, description="Messages to its `webhook_url`.")
 

@@ -18,6 +18,7 @@ class ExitReason(StrEnum):
     CEILING = "ceiling"  # the next step would pass max_flops
     DEADLINE = "deadline"  # out of time: the best answer so far
     EXHAUSTED = "exhausted"  # no step left to take
+    UNDECODED = "undecoded"  # the frames of the next step could not be decoded: the answer before it
 
 
 class AbstainReason(StrEnum):

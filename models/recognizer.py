@@ -147,3 +147,33 @@ class TellsFeatures(Protocol):
     def glance_features(self, state: Any) -> NDArray[np.float32]:
         """features_D of a state that `glance` gave; D is the same for every clip."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ahead:
+    """A state that is ready for its next step, and the places in the clip that are looked at from there on."""
+
+    state: Any
+    next_indices: tuple[int, ...]
+    later_indices: tuple[int, ...]  # by all the steps after the next
+
+
+@runtime_checkable
+class ChoosesFrames(Protocol):
+    """A stated capability: each step looks at some of a clip's frames, and it is known beforehand at which.
+
+    So the others need not be decoded, or not yet: what lies at their places in `clip_THWC` is never read. States keep
+    the array they were given: frames that are written into it between two steps are what the next one sees.
+    """
+
+    @property
+    def glance_indices(self) -> tuple[int, ...]:
+        """Places in the clip that a glance looks at, rising."""
+        ...
+
+    def look_ahead(self, states: Sequence[Any]) -> list[Ahead]:
+        """Where each state will look. What is computed for that is part of the next step's price.
+
+        Raises ValueError for a state with no step left.
+        """
+        ...

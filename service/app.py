@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from models.recognizer import ChoosesFrames
 from service.addresses.policy import AddressPolicy
 from service.api.body.spool import spooled, sweep
 from service.api.edge import openapi, problems
@@ -175,7 +176,7 @@ async def _open(
         app.state.timelines = timelines = make_timelines(settings, metrics, pipeline, accounts)
         stack.push_async_callback(timelines.close)
         if settings.redis_url is None or settings.blobs_url is not None:
-            jobs = open_jobs(settings, metrics, pipeline, ledger, accounts, app.state.outbox)
+            jobs = open_jobs(settings, metrics, pipeline, ledger, timelines, accounts, app.state.outbox)
             app.state.desk = await stack.enter_async_context(jobs)
         app.state.pipeline = pipeline
         log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))
@@ -234,6 +235,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             admission=admission,
             gate=Gate(num_decoders),
             metrics=metrics,
+            keyframe_tolerance=settings.keyframe_tolerance if settings.decode_on_demand else None,
         )
     finally:
         admission.draining = True
@@ -332,6 +334,7 @@ def _offer(model: "Model") -> Offer:
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
+        glance_indices=model.recognizer.glance_indices if isinstance(model.recognizer, ChoosesFrames) else None,
         label_offsets_nats=bundle.label_offsets_nats,
         below_majority=bundle.below_majority,
         open_set=None if bundle.open_set is None else _open_set(bundle.open_set.facts),
@@ -486,6 +489,7 @@ async def open_jobs(
     metrics: Metrics,
     pipeline: Pipeline,
     ledger: Ledger,
+    timelines: Timelines,
     accounts: Accounts,
     outbox: Outbox | None,
 ) -> AsyncIterator[Desk]:
@@ -498,7 +502,7 @@ async def open_jobs(
             book=book,
             cancels=cancels,
             blobs=blobs,
-            bodies=bodies(pipeline, accounts, settings),
+            bodies=bodies(pipeline, timelines, accounts, settings),
             problem=lambda error, job_id: json.dumps(problems.problem_of(error, job_id)),
             spooled=partial(spooled, settings.spool_dir),
             tell=Telling(outbox).tell,

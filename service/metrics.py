@@ -79,9 +79,21 @@ class Metrics:
         )
         self.decode_seconds = Histogram(
             "fovea_decode_seconds",
-            "Time to decode one video, waiting for a decoding process included.",
+            "Time to decode one video up to its glance, waiting for a decoding process included.",
             registry=registry,
             buckets=REQUEST_SECONDS,
+        )
+        self.further_decode_seconds = Histogram(
+            "fovea_further_decode_seconds",
+            "Time to decode more frames of a video that went on after its glance, waiting included.",
+            registry=registry,
+            buckets=REQUEST_SECONDS,
+        )
+        self.frames_decoded_total = Counter(
+            "fovea_frames_decoded_total",
+            "Frames of uploads that were decoded, by the kind of step that needed them: glance or focus.",
+            ["kind"],
+            registry=registry,
         )
         self.decode_estimate_seconds = Histogram(
             "fovea_decode_estimate_seconds",
@@ -151,12 +163,18 @@ class Metrics:
         self.requests_waiting = Gauge(
             "fovea_requests_waiting", "Decoded videos that wait for their next step.", registry=registry
         )
+        self.requests_awaiting_frames = Gauge(
+            "fovea_requests_awaiting_frames",
+            "Videos between two steps that wait for frames to be decoded; they count as waiting, too.",
+            registry=registry,
+        )
         self.requests_running = Gauge(
             "fovea_requests_running", "Videos in the batch that is on the device.", registry=registry
         )
         self.decode_places_used = Gauge(
             "fovea_decode_places_used",
-            "Requests being uploaded or decoded; at FOVEA_MAX_DECODE_PLACES more are refused.",
+            "Requests being uploaded or decoded, or that may need more frames; at FOVEA_MAX_DECODE_PLACES more are "
+            "refused.",
             registry=registry,
         )
         self.costly_decode_seconds = Gauge(

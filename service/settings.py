@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     decode_children: int | None = Field(default=None, ge=1)
     """Decoding processes; None: one per core of this machine or container, as far as half of its memory holds them. 2
     decode two videos at once."""
+    decode_on_demand: bool = True
+    """Whether frames beyond the glance's are decoded only for videos that go on, where that saves at least half; false:
+    all frames of a clip at once."""
+    keyframe_tolerance: float = Field(default=0.0, ge=0, lt=1)
+    """How far a keyframe may lie from a frame of the glance and be taken for it, as a share of the distance of those
+    frames. 0: exact frames alone, the same labels as ever. 0.6 of 1.25 s in a video of 10 s: phones' keyframes do."""
     decode_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds one video may take to decode before its process is killed. Ten minutes of 720p keyframes take about 2. A
     costly one, decoded with what others leave of the cores, may take three times as long."""
@@ -134,7 +140,8 @@ class Settings(BaseSettings):
     """Frames of a video. 36000 are ten minutes at 60 per second."""
 
     max_decode_places: int = Field(default=64, ge=1)
-    """Videos being uploaded, waiting to be decoded or decoding; one more is 429. 64 at 20 ms are 1.3 s."""
+    """Videos being uploaded, waiting to be decoded or decoding, or that may need more frames; one more is 429. 64 at
+    20 ms are 1.3 s."""
     max_requests: int = Field(default=256, ge=1)
     """Requests admitted and not answered yet; one more is 429. Each holds a clip: 256 of 16 frames at 160 x 160 are
     0.3 GiB."""

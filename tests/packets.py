@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 from av.packet import Packet
 
 from tests.clips import Pattern
@@ -86,3 +87,16 @@ def _kept(data: bytes, is_left_out: Callable[[int], bool]) -> bytes:
     units = [unit for unit in data.split(START_CODE)[1:] if unit]
     kept = [unit.rstrip(b"\x00") for unit in units[:-1]] + units[-1:]
     return b"".join(b"\x00" + START_CODE + unit for unit in kept if not is_left_out(unit[0]))
+
+
+def broken_but(path: Path, out: Path, kept: set[int]) -> Path:
+    """A copy in which all packets are noise, but those of `kept` (numbers in decode order)."""
+    data = bytearray(path.read_bytes())
+    rng = np.random.default_rng(0)
+    with av.open(str(path)) as container:
+        for number, packet in enumerate(packet for packet in container.demux(video=0) if packet.size):
+            if number not in kept:
+                assert packet.pos is not None
+                data[packet.pos + 5 : packet.pos + packet.size] = rng.bytes(packet.size - 5)
+    out.write_bytes(data)
+    return out

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.bundle_format import OpenSetFacts
 from models.open_set import OpenSetScore
-from models.recognizer import Cube, Frames
+from models.recognizer import Ahead, Cube, Frames
 from video.clip import ClipRule
 
 LABELS = ("red", "green", "blue")
@@ -69,6 +69,45 @@ class TinyRecognizer:
         self.before(kind)
 
 
+@dataclass(frozen=True)
+class ChoosyState(TinyState):
+    clip_THWC: Frames
+
+    @property
+    def cube(self) -> Cube | None:
+        return Cube(4 * self.step - 3, 8, 16, 3, 8, 16) if self.step else None
+
+
+class ChoosyRecognizer(TinyRecognizer):
+    """Looks at frames 0 and 4 of 8 first, then at 1 to 3, then at 5 to 7 (`models.recognizer.ChoosesFrames`).
+
+    What it thinks is the mean colour of the frames that a step looks at: black where nothing was decoded.
+    """
+
+    clip_rule = ClipRule(num_frames=8, height_px=32, width_px=32, resize="stretch")
+    glance_indices = (0, 4)
+
+    def glance(self, clips_THWC: Sequence[Frames]) -> list[ChoosyState]:  # type: ignore[override]
+        self._note("glance", len(clips_THWC))
+        return [ChoosyState(0, _mean_C(clip_THWC[[0, 4]]), clip_THWC) for clip_THWC in clips_THWC]
+
+    def focus(self, states: Sequence[ChoosyState]) -> list[ChoosyState]:  # type: ignore[override]
+        self._note("focus", len(states))
+        return [
+            ChoosyState(
+                ahead.state.step + 1, _mean_C(ahead.state.clip_THWC[list(ahead.next_indices)]), ahead.state.clip_THWC
+            )
+            for ahead in self.look_ahead(states)
+        ]
+
+    def look_ahead(self, states: Sequence[ChoosyState]) -> list[Ahead]:
+        return [Ahead(state, ((1, 2, 3), (5, 6, 7))[state.step], ((5, 6, 7), ())[state.step]) for state in states]
+
+
+def _mean_C(frames_THWC: Frames) -> NDArray[np.float32]:
+    return (frames_THWC.mean((0, 1, 2)) / 255).astype(np.float32)
+
+
 class Gate:
     """A `before` that lets batches of one kind through only once it is opened."""
 
@@ -111,7 +150,7 @@ def tiny_model(
         trained=bool(frontier),
         calibrated=True,
         scores_calibrated=True,
-        clip_rule=SPEC,
+        clip_rule=SPEC if recognizer is None else recognizer.clip_rule,
         default_budget_flops=180_000_000,
         grid=SimpleNamespace(points=(point(100_000_000, (9.0, 9.0)), point(180_000_000, thresholds))),
         frontier=frontier,

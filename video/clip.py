@@ -3,7 +3,7 @@
 Shape suffixes: T frames, H rows, W columns, C colour channels, B box sides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -48,6 +48,26 @@ class VideoLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstLook:
+    """Which frames of a clip are wanted first. Others are decoded later, if at all (decision 0039)."""
+
+    indices: tuple[int, ...]  # places in the clip, rising
+    tolerance: float  # a keyframe may stand in for one within this share of their distance; below 1, so order stays
+
+
+@dataclass(frozen=True, slots=True)
+class FurtherLook:
+    """Which frames of a clip that was begun are wanted now. `others` come along where they are decoded in passing."""
+
+    indices: tuple[int, ...]
+    others: tuple[int, ...] = ()
+
+
+Look: TypeAlias = FirstLook | FurtherLook | None
+"""Which frames of a clip to decode; None: all of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class DecodePrice:
     """What decoding costs at most, known before it begins; more only where the file lies about its keyframes.
 
@@ -88,6 +108,9 @@ class Clip:
     `view_TB`: float32 (x, y, w, h), the region of the displayed source frame that the clip frame shows, normalised to
     the source frame; reaches beyond [0, 1] where letterboxing padded. Of `num_crops` crops, the middle
     one's: `view_at` tells the others.
+
+    A clip may be begun with some of its frames (`FirstLook`) and joined with others later: `absent` ones are black
+    until then, `stand_ins` are keyframes near their places. `pts_s` of an absent frame is that of the one to come.
     """
 
     frames_THWC: NDArray[np.uint8]
@@ -95,6 +118,36 @@ class Clip:
     view_TB: NDArray[np.float32]
     info: VideoInfo
     num_crops: int = 1
+    absent: frozenset[int] = frozenset()
+    stand_ins: frozenset[int] = frozenset()
+
+    @property
+    def inexact(self) -> frozenset[int]:
+        """Places whose frame is not the one that `ClipRule` asks for, or not there yet."""
+        return self.absent | self.stand_ins
+
+    def joined(self, later: "Clip") -> "Clip":
+        """This clip with what `later`, decoded of the same video by the same rule, has and it lacks.
+
+        Pixels are written into the same array: whoever holds it sees them, and nobody may be reading it now.
+        Exact frames stay as they are.
+        """
+        pts_s, view_TB = list(self.pts_s), self.view_TB.copy()
+        come = self.inexact - later.inexact
+        for index in come:
+            self.frames_THWC[index] = later.frames_THWC[index]
+            pts_s[index], view_TB[index] = later.pts_s[index], later.view_TB[index]
+        absent = self.absent - come
+        info = replace(
+            self.info,
+            frames_decoded=self.info.frames_decoded + later.info.frames_decoded,
+            frames_sampled=len({pts for index, pts in enumerate(pts_s) if index not in absent}),
+            frames_damaged=max(self.info.frames_damaged, later.info.frames_damaged),
+            decode_pixels=self.info.decode_pixels + later.info.decode_pixels,
+        )
+        return replace(
+            self, pts_s=tuple(pts_s), view_TB=view_TB, absent=absent, stand_ins=self.stand_ins - come, info=info
+        )
 
     def view_at(self, column: int) -> tuple[NDArray[np.float32], int, int]:
         """(view_TB, first column, number of columns) of the crop that holds this column of the frames."""

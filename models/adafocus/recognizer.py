@@ -18,7 +18,7 @@ from models.adafocus.cubes import cut, place_cubes
 from models.adafocus.placement import cut_windows, key_points, place_by_rule, without_key_points
 from models.answers import answers, check_clip, check_rule
 from models.executed import Executed
-from models.recognizer import Cube, Frames, Shared
+from models.recognizer import Ahead, Cube, Frames, Shared
 from models.runtime.base import Array, Function
 from video.clip import ClipRule
 
@@ -78,6 +78,11 @@ class AdaFocusRecognizer:
     @property
     def num_glance_frames(self) -> int:
         return self._config.num_glance_frames
+
+    @property
+    def glance_indices(self) -> tuple[int, ...]:
+        """See `models.recognizer.ChoosesFrames`."""
+        return self._config.glance_indices
 
     def num_new_frames(self, shared: Shared) -> int:
         return len(set(self._glance_keys(shared)) - shared.memory.keys())
@@ -163,12 +168,7 @@ class AdaFocusRecognizer:
 
     def focus(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
         """One cube more for each clip; rows may stand at different steps. ValueError for one that has seen all K."""
-        for state in states:
-            if state.step >= self._config.max_cubes:
-                raise ValueError(
-                    f"a state at step {state.step} has no step left: this model looks at {self._config.max_cubes} "
-                    f"cubes; glance at the clip again to start anew"
-                )
+        self._check_steps_left(states)
         if not states:
             return []
         states = self._with_cubes(states)
@@ -199,6 +199,24 @@ class AdaFocusRecognizer:
                 zip(states, steps, cubes, found, strict=True)
             )
         ]
+
+    def look_ahead(self, states: Sequence[AdaFocusState]) -> list[Ahead]:
+        """See `models.recognizer.ChoosesFrames`: the policy places all cubes of a clip at once."""
+        self._check_steps_left(states)
+        return [
+            Ahead(
+                state, _frames_of(state.cubes[state.step : state.step + 1]), _frames_of(state.cubes[state.step + 1 :])
+            )
+            for state in self._with_cubes(states)
+        ]
+
+    def _check_steps_left(self, states: Sequence[AdaFocusState]) -> None:
+        for state in states:
+            if state.step >= self._config.max_cubes:
+                raise ValueError(
+                    f"a state at step {state.step} has no step left: this model looks at {self._config.max_cubes} "
+                    f"cubes; glance at the clip again to start anew"
+                )
 
     def _answers(
         self, glance_BG: Array, memory_BM: Array, steps: Sequence[int]
@@ -237,6 +255,10 @@ def _looking(functions: Mapping[str, Function], name: str) -> Function:
     """The encoder; where key points are found by its maps, they come behind its features."""
     look, points = functions[name], functions.get(f"{name}_points")
     return look if points is None else lambda frames_NHWC: points(*look(frames_NHWC))
+
+
+def _frames_of(cubes: Sequence[Cube]) -> tuple[int, ...]:
+    return tuple(sorted({index for cube in cubes for index in cube.frames}))
 
 
 def _forget_all_but(keys_T: Sequence[int], memory: dict[int, Array]) -> None:

@@ -148,6 +148,7 @@ class Ticket:
         self._held = admission.shares.of(owner)
         self._holds_place = True
         self._open = True
+        self._on_place_free: Callable[[], None] = lambda: None
         admission.places += 1
         admission.flops += flops
         admission.requests += 1
@@ -161,14 +162,23 @@ class Ticket:
         self._admission.costly_s[self] = estimate.seconds
         self._held.costly += 1
 
-    def decoded(self) -> None:
-        """The video is decoded (or never will be): its place is free, and what it waited for."""
+    def when_place_is_free(self, action: Callable[[], None]) -> None:
+        """Have `action` called, once, when the place is given back: so that its upload lies on the disk no longer."""
+        self._on_place_free = action
+
+    def begun(self) -> None:
+        """Frames of the video are decoded, and more of it may be: it waits for nothing, and keeps its place."""
         if self._admission.costly_s.pop(self, None) is not None:
             self._held.costly -= 1
+
+    def decoded(self) -> None:
+        """The video is decoded (or never will be): its place is free, and what it waited for."""
+        self.begun()
         if self._holds_place:
             self._holds_place = False
             self._admission.places -= 1
             self._held.places -= 1
+            self._on_place_free()
 
     def reserve(self, flops: int) -> None:
         """Reserve `flops` instead: what the request may spend is known better now. Raises Overloaded."""

@@ -1,6 +1,7 @@
 """The one loop: schedule, run, postprocess. Owns the device from a single thread; knows no HTTP and no video file.
 
-Other threads hand requests in with `submit` and hear back through `Request.emit`.
+Other threads hand requests in with `submit` and hear back through `Request.emit`. Where a clip is not whole, a request
+that goes on may have to wait for frames: it says which (FramesNeeded), and others' batches run until `frames_came`.
 """
 
 import logging
@@ -8,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from fovea.errors import (
     DeadlineBeforeGlance,
@@ -19,13 +21,21 @@ from fovea.errors import (
 )
 from fovea.words import ExitReason
 from models.open_set import OpenSetScore
-from models.recognizer import Recognizer, ReusesFrames, State, TellsFeatures
-from service.engine.request import Request, Step
+from models.recognizer import Ahead, ChoosesFrames, Recognizer, ReusesFrames, State, TellsFeatures
+from service.engine.request import FramesNeeded, Request, Step
 from service.engine.scheduler import Batch, Kind, Scheduler, exit_reason, is_late
 from service.metrics import Metrics
 from video.rate import Rate
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _FramesCame:
+    """Or they never will: `failure`."""
+
+    request: Request
+    failure: FoveaError | None
 
 
 class Engine:
@@ -49,9 +59,10 @@ class Engine:
         self._scheduler = scheduler
         self._metrics = metrics
         self._clock = clock
-        self._inbox: queue.SimpleQueue[Request | None] = queue.SimpleQueue()  # None: stop
+        self._inbox: queue.SimpleQueue[Request | _FramesCame | None] = queue.SimpleQueue()  # None: stop
         self._ended = False
         self._ending = threading.Lock()  # of `_ended`: nothing comes into the inbox once nobody reads it
+        metrics.requests_awaiting_frames.set_function(lambda: scheduler.num_parked)
         self._thread = threading.Thread(target=self._loop, name="fovea-engine", daemon=True)
 
     def start(self) -> None:
@@ -71,6 +82,13 @@ class Engine:
                 return
         self._leave(request, Draining.cut_off("video"))
 
+    def frames_came(self, request: Request, failure: FoveaError | None = None) -> None:
+        """The frames that `request` needed are in its clip, or will never be; from any thread.
+
+        Nothing happens where it has left, or where frames are missing still. One that was cancelled leaves at once.
+        """
+        self._inbox.put(_FramesCame(request, failure))
+
     def stop(self, timeout_s: float | None = None) -> None:
         """End the thread. Requests still inside are answered with Draining: let them finish first."""
         if self._thread.is_alive():
@@ -87,17 +105,40 @@ class Engine:
     def _receive(self) -> bool:
         """Take in what was submitted, waiting only when there is nothing else to do. False: time to stop."""
         while not self._inbox.empty() or not len(self._scheduler):
-            request = self._inbox.get()
-            if request is None:
-                return False
             try:
-                self._note_savings(request)
+                came = self._inbox.get(timeout=self._patience_s())
+            except queue.Empty:  # the time of one that waits for frames is up
+                return True
+            if came is None:
+                return False
+            if isinstance(came, _FramesCame):
+                self._resume(came.request, came.failure)
+                continue
+            try:
+                self._note_savings(came)
             except Exception as error:  # the thread's edge: it costs this request, not the loop
-                log.exception("what a request for %s saves could not be told", request.plan.model)
-                self._leave(request, InferenceFailed(f"the request could not be taken in: {error}"))
+                log.exception("what a request for %s saves could not be told", came.plan.model)
+                self._leave(came, InferenceFailed(f"the request could not be taken in: {error}"))
             else:
-                self._scheduler.add([request])
+                self._scheduler.add([came])
         return True
+
+    def _patience_s(self) -> float | None:
+        """How long to wait for what is submitted; None: for ever."""
+        deadline_s = self._scheduler.parked_deadline_s
+        return None if deadline_s is None else max(0.0, deadline_s - self._clock())
+
+    def _resume(self, request: Request, failure: FoveaError | None) -> None:
+        if failure is None and not request.cancelled and request.lacks_frames:
+            return
+        if not self._scheduler.unpark(request):
+            return
+        if request.cancelled or is_late(request, self._clock()):
+            self._leave(request, _farewell(request))
+        elif failure is not None:
+            self._leave(request, ExitReason.UNDECODED)
+        else:
+            self._scheduler.add([request])
 
     def _note_savings(self, request: Request) -> None:
         """What a glance leaves out is known before it is taken: a camera's windows come one after the other."""
@@ -169,6 +210,7 @@ class Engine:
         for request, state, step in zip(batch.requests, states, steps, strict=True):
             request.state = state
             request.steps.append(step)
+            request.frames_decoded = 0
             self._metrics.flops_total.labels(model=batch.model).inc(step.flops)
             request.emit(step)
             late = is_late(request, now_s)
@@ -182,7 +224,34 @@ class Engine:
                 self._leave(request, reason)
             else:
                 going_on.append(request)
-        self._scheduler.add(going_on)
+        self._go_on(batch.model, going_on)
+
+    def _go_on(self, model: str, requests: Sequence[Request]) -> None:
+        """Those whose next step has all frames that it looks at are ready for it; the others say what they need."""
+        begun = [request for request in requests if request.clip.inexact]
+        if begun:
+            start_s = self._clock()
+            try:
+                found = _look_ahead(self._recognizers[model], begun)
+            except Exception as error:  # the thread's edge, as in `step`
+                log.exception("where %d requests for %s look next could not be told", len(begun), model)
+                for request in begun:
+                    self._leave(request, InferenceFailed(f"where to look next could not be told: {error}"))
+                requests = [request for request in requests if not request.clip.inexact]
+            else:
+                took_s = self._clock() - start_s
+                for request, ahead in zip(begun, found, strict=True):
+                    request.inference_s += took_s
+                    request.state, request.needed = ahead.state, frozenset(ahead.next_indices)
+                    if request.lacks_frames:
+                        self._ask_for_frames(request, ahead)
+        self._scheduler.add([request for request in requests if not request.lacks_frames])
+
+    def _ask_for_frames(self, request: Request, ahead: Ahead) -> None:
+        lacking = request.clip.inexact & request.needed
+        others = (request.clip.inexact & set(ahead.later_indices)) - lacking
+        self._scheduler.park(request)  # before it is told: the answer may come at once
+        request.emit(FramesNeeded(tuple(sorted(lacking)), tuple(sorted(others))))
 
     def _leave(self, request: Request, how: ExitReason | FoveaError) -> None:
         self._metrics.requests_waiting.dec()
@@ -193,10 +262,10 @@ class Engine:
         """Answer whoever is still here when the thread ends, so that nobody waits for ever."""
         with self._ending:
             self._ended = True
-        while len(self._scheduler) or not self._inbox.empty():
+        while len(self._scheduler) or self._scheduler.num_parked or not self._inbox.empty():
             while not self._inbox.empty():
                 request = self._inbox.get()
-                if request is not None:
+                if isinstance(request, Request):
                     self._scheduler.add([request])
             for request in self._scheduler.clear():
                 self._leave(request, Draining.cut_off("video"))
@@ -209,6 +278,11 @@ def _glance(recognizer: Recognizer[State], requests: Sequence[Request]) -> list[
     return recognizer.glance_sharing(clips_THWC, [request.shared for request in requests])
 
 
+def _look_ahead(recognizer: Recognizer[State], requests: Sequence[Request]) -> list[Ahead]:
+    assert isinstance(recognizer, ChoosesFrames), "a clip was begun for a model that looks at all of it"
+    return recognizer.look_ahead([request.state for request in requests])
+
+
 def _step_of(request: Request, state: State) -> Step:
     assert state.step == request.next_step, "the recognizer answered another step than it was asked for"
     return Step(
@@ -217,6 +291,7 @@ def _step_of(request: Request, state: State) -> Step:
         entropy_nats=state.entropy_nats,
         probabilities_C=state.probabilities_C,
         cube=state.cube,
+        frames_decoded=request.frames_decoded,
     )
 
 

@@ -1,18 +1,20 @@
 """The life of one video, top to bottom: plan, admit, decode, glance, focus, answer. Knows no HTTP.
 
 Everything here runs on the event loop; decoding happens in child processes, recognition in the engine's thread.
+Where the model tells which frames a step looks at, those of the glance are decoded first, others once they are needed.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ulid import ULID
 
-from fovea.errors import DeadlineBeforeGlance, UnknownModel
+from fovea.errors import DeadlineBeforeGlance, DecodeCrashed, FoveaError, InferenceFailed, UnknownModel
 from fovea.words import ExitReason
 from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
@@ -20,11 +22,13 @@ from service.engine.budget import Offer, RecognitionOptions, plan
 from service.engine.engine import Engine
 from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY, Lane, Owner
-from service.engine.request import EngineEvent, Plan, Recognition, Request, Step, Timing
+from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition, Request, Step, Timing
 from service.metrics import Metrics
 from video.children.pace import Estimate
 from video.children.sandbox import Sandbox
-from video.clip import Clip
+from video.clip import Clip, FirstLook, FurtherLook
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,14 @@ class Lanes:
     timelines: Lane
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decoded:
     """A video that became a clip in time: what `run` needs to recognise it."""
 
     plan: Plan
     ticket: Ticket | None  # None: a camera's window, of which there is one at a time; its own budget bounds it
-    clip: Clip
+    path: Path | None  # of an upload
+    clip: Clip  # begun, or whole; `run` replaces it when more of it is decoded
     started_s: float  # monotonic: the end of the upload
     upload_s: float
     decode_s: float
@@ -52,6 +57,15 @@ class Decoded:
     @property
     def deadline_s(self) -> float | None:
         return None if self.plan.deadline_ms is None else self.started_s + self.plan.deadline_ms / 1000
+
+
+@dataclass(slots=True)
+class _Further:
+    """What was decoded of one video after its glance."""
+
+    task: "asyncio.Task[None] | None" = None  # the latest
+    seconds: list[float] = field(default_factory=list)
+    failure: FoveaError | None = None
 
 
 class Pipeline:
@@ -67,7 +81,10 @@ class Pipeline:
         admission: Admission,
         gate: Gate,
         metrics: Metrics,
+        keyframe_tolerance: float | None = None,
     ) -> None:
+        """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once."""
+        self._keyframe_tolerance = keyframe_tolerance
         self.catalogue = tuple(offers)
         self.admission = admission
         self._offers = {offer.name: offer for offer in offers}
@@ -112,19 +129,26 @@ class Pipeline:
         """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded."""
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
+        clip = None
         try:
             async with asyncio.timeout(timeout_s):
-                clip = await self._decode_in_turn(path, plan, ticket)
+                clip = await self._decode_in_turn(path, plan, ticket, self._first_look(plan))
         except TimeoutError as error:
             raise self._deadline_before_glance(plan) from error
         finally:
-            ticket.decoded()
+            if clip is None or not clip.inexact:
+                ticket.decoded()
+            else:
+                ticket.begun()
         decode_s = time.monotonic() - started_s
         self._metrics.decode_seconds.observe(decode_s)
+        self._metrics.frames_decoded_total.labels(kind="glance").inc(clip.info.frames_decoded)
         lane = replace(self.lanes.uploads, owner=ticket.owner)
-        return Decoded(plan, ticket, clip, started_s, upload_s, decode_s, lane)
+        return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, lane)
 
-    async def _decode_in_turn(self, path: Path, plan: Plan, ticket: Ticket) -> Clip:
+    async def _decode_in_turn(
+        self, path: Path, plan: Plan, ticket: Ticket, look: FirstLook | FurtherLook | None
+    ) -> Clip:
         """Owners take turns; a video that turns out to be costly steps aside, and waits among its like."""
         leave = await self._gate.enter(ticket.owner)
 
@@ -133,29 +157,45 @@ class Pipeline:
             ticket.wait_apart(estimate)
 
         try:
-            return await self._sandbox.decode(path, self._offers[plan.model].clip_rule, on_costly=step_aside)
+            return await self._sandbox.decode(path, self._offers[plan.model].clip_rule, look, on_costly=step_aside)
         finally:
             leave.close()
 
+    def _first_look(self, plan: Plan) -> FirstLook | None:
+        """The glance's frames; None, all of them, where every video goes on after it: one pass is cheaper than two."""
+        indices = self._offers[plan.model].glance_indices
+        if indices is None or self._keyframe_tolerance is None or plan.always_goes_on:
+            return None
+        return FirstLook(indices, self._keyframe_tolerance)
+
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
-        """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
+        """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
+
+        The video's file must stay until then, unless the clip is whole.
+        """
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[tuple[EngineEvent, float]] = asyncio.Queue()  # with the time at which each happened
+        further = _Further()
 
         def emit(event: EngineEvent) -> None:  # called in the engine's thread
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
                 loop.call_soon_threadsafe(note, event, time.monotonic())
 
         def note(event: EngineEvent, now_s: float) -> None:
+            if isinstance(event, FramesNeeded):  # at once, not when read: clients may read slowly
+                further.task = loop.create_task(self._decode_more(decoded, request, event, further))
+                return
             if decoded.ticket is None:
                 pass
-            elif isinstance(event, Step):  # given back when spent, not when read: clients may read slowly
+            elif isinstance(event, Step):  # given back when spent, too
                 decoded.ticket.spend(event.flops)
             else:
                 decoded.ticket.close()
             events.put_nowait((event, now_s))
 
         request = Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.lane, decoded.shared)
+        if decoded.path is not None:
+            request.frames_decoded = decoded.clip.info.frames_decoded
         submitted_s = time.monotonic()
         self._engine.submit(request)
         try:
@@ -167,16 +207,50 @@ class Pipeline:
                             self._note_first_result(now_s - decoded.started_s)
                         yield event
                     case ExitReason():
-                        recognition = self._answer(decoded, request, event, submitted_s, now_s)
+                        recognition = self._answer(decoded, request, event, further, submitted_s, now_s)
                         self._metrics.recognized(recognition)
                         yield recognition
                         return
                     case DeadlineBeforeGlance():
                         raise self._deadline_before_glance(decoded.plan)
+                    case FramesNeeded():
+                        raise AssertionError("answered as soon as it was heard")
                     case error:
                         raise error
         finally:
             request.cancelled = True
+            if further.task is not None:
+                further.task.cancel()
+                self._engine.frames_came(request)  # it waits for nothing any more
+
+    async def _decode_more(self, decoded: Decoded, request: Request, needed: FramesNeeded, further: "_Further") -> None:
+        """Join the frames that a request waits for to its clip, or tell what failed: it goes on in either case."""
+        assert decoded.path is not None
+        assert decoded.ticket is not None
+        started_s = time.monotonic()
+        look = FurtherLook(needed.indices, needed.others)
+        failure: FoveaError | None = None
+        try:
+            async with asyncio.timeout_at(decoded.deadline_s):  # the loop's clock is the monotonic one
+                more = await self._decode_in_turn(decoded.path, decoded.plan, decoded.ticket, look)
+            request.frames_decoded += more.info.frames_decoded
+            self._metrics.frames_decoded_total.labels(kind="focus").inc(more.info.frames_decoded)
+            decoded.clip = request.clip = decoded.clip.joined(more)
+            if request.lacks_frames:
+                failure = DecodeCrashed("the frames that the next step looks at did not come out of the decoder")
+        except TimeoutError:
+            pass  # the engine's clock tells it, too
+        except FoveaError as error:
+            failure = error
+        except Exception as error:  # the task's edge: whoever waits must hear of it
+            log.exception("more frames of a video could not be decoded")
+            failure = InferenceFailed(f"decoding more frames failed: {error}")
+        further.failure = failure
+        took_s = time.monotonic() - started_s
+        further.seconds.append(took_s)
+        self._metrics.further_decode_seconds.observe(took_s)
+        decoded.ticket.begun()
+        self._engine.frames_came(request, failure)
 
     async def look(
         self, plan: Plan, clip: Clip, shared: Shared, owner: Owner = ANYBODY, *, lane: Lane | None = None
@@ -187,7 +261,7 @@ class Pipeline:
         """
         started_s = time.monotonic()
         lane = replace(lane or self.lanes.cameras, owner=owner)
-        decoded = Decoded(plan, None, clip, started_s, 0.0, 0.0, lane, shared)
+        decoded = Decoded(plan, None, None, clip, started_s, 0.0, 0.0, lane, shared)
         async with aclosing(self.run(decoded)) as events:
             async for event in events:
                 if isinstance(event, Recognition):
@@ -195,8 +269,15 @@ class Pipeline:
         raise AssertionError("the pipeline ended without an answer")
 
     def _answer(
-        self, decoded: Decoded, request: Request, reason: ExitReason, submitted_s: float, now_s: float
+        self,
+        decoded: Decoded,
+        request: Request,
+        reason: ExitReason,
+        further: "_Further",
+        submitted_s: float,
+        now_s: float,
     ) -> Recognition:
+        further_s = sum(further.seconds)
         return Recognition(
             id=f"rec_{ULID()}",
             plan=decoded.plan,
@@ -206,12 +287,14 @@ class Pipeline:
             clip=decoded.clip,
             timing=Timing(
                 upload_s=decoded.upload_s,
-                decode_s=decoded.decode_s,
-                queue_s=now_s - submitted_s - request.inference_s,
+                decode_s=decoded.decode_s + further_s,
+                queue_s=max(0.0, now_s - submitted_s - request.inference_s - further_s),
                 inference_s=request.inference_s,
                 total_s=decoded.upload_s + now_s - decoded.started_s,
+                decode_steps_s=(decoded.decode_s, *further.seconds),
             ),
             in_domain=request.in_domain,
+            failure=further.failure if reason is ExitReason.UNDECODED else None,
         )
 
     def _note_first_result(self, seconds: float) -> None:

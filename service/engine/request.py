@@ -39,6 +39,14 @@ class Plan:
     terms: Terms = field(default_factory=Terms)  # when the answer has no label
 
     @property
+    def always_goes_on(self) -> bool:
+        """Whether no video stops after the glance, however sure, unless its time is up."""
+        if len(self.step_flops) == 1 or self.most_flops == self.step_flops[0]:
+            return False
+        offsets_nats = self.label_offsets_nats[0] if self.label_offsets_nats else ()
+        return self.thresholds_nats[0] + max(offsets_nats, default=0.0) < 0
+
+    @property
     def most_flops(self) -> int:
         """The most this request can spend: what admission reserves."""
         total = 0
@@ -58,6 +66,7 @@ class Step:
     entropy_nats: float
     probabilities_C: NDArray[np.float32]
     cube: Cube | None
+    frames_decoded: int = 0  # for this step: all that came since the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +78,26 @@ class Timing:
     queue_s: float  # decoded, and waiting for the device's turn
     inference_s: float  # in running batches
     total_s: float
+    decode_steps_s: tuple[float, ...] = ()  # of `decode_s`, for each step that was taken or tried
 
 
-EngineEvent: TypeAlias = Step | ExitReason | FoveaError
+@dataclass(frozen=True, slots=True)
+class FramesNeeded:
+    """No end: the next step looks at frames of the clip that are not there. `others` may be looked at later."""
+
+    indices: tuple[int, ...]
+    others: tuple[int, ...]
+
+
+EngineEvent: TypeAlias = Step | FramesNeeded | ExitReason | FoveaError
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One video on its way through the engine. Owned by the engine's thread after `submit`."""
+    """One video on its way through the engine. Owned by the engine's thread after `submit`.
+
+    But from a FramesNeeded until `Engine.frames_came`, `clip` and `frames_decoded` are the listener's to write.
+    """
 
     plan: Plan
     clip: Clip
@@ -90,6 +111,13 @@ class Request:
     inference_s: float = 0.0  # filled by the engine
     in_domain: float | None = None  # of the glance's features; filled by the engine where the model has a score
     saved_flops: int = 0  # of the glance, because frames are shared; filled by the engine
+    needed: frozenset[int] = frozenset()  # places in the clip that the next step looks at; filled by the engine
+    frames_decoded: int = 0  # since the last step
+
+    @property
+    def lacks_frames(self) -> bool:
+        """Whether the next step looks at frames that are not there."""
+        return not self.needed.isdisjoint(self.clip.inexact)
 
     @property
     def spent_flops(self) -> int:
@@ -116,6 +144,7 @@ class Recognition:
     clip: Clip
     timing: Timing
     in_domain: float | None = None  # None: the model has no open-set score
+    failure: FoveaError | None = None  # why the frames of the next step are not there: UNDECODED
 
     @property
     def verdict(self) -> Verdict:

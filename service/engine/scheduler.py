@@ -38,26 +38,54 @@ class Batch:
 
 
 class Scheduler:
-    """Holds the requests that are ready for their next step, in the order in which they became so."""
+    """Holds the requests that are ready for their next step, in the order in which they became so.
+
+    Beside them those that wait for frames of their clips: they take no turn, and leave as others do.
+    """
 
     def __init__(self, *, max_batch_flops: int, max_batch_size: int) -> None:
         self.max_batch_flops = max_batch_flops
         self.max_batch_size = max_batch_size
         self._ready: list[Request] = []
+        self._parked: dict[Request, None] = {}  # a set that keeps the order
         self._turns = Turns()
 
     def __len__(self) -> int:
+        """How many are ready."""
         return len(self._ready)
+
+    @property
+    def num_parked(self) -> int:
+        """How many wait for frames."""
+        return len(self._parked)
+
+    @property
+    def parked_deadline_s(self) -> float | None:
+        """When the first of those that wait for frames is out of time; None: never."""
+        return min((one.deadline_s for one in self._parked if one.deadline_s is not None), default=None)
 
     def add(self, requests: Iterable[Request]) -> None:
         """Take requests that are ready for their next step: new ones, and those whose last step was not enough."""
         self._ready.extend(requests)
 
+    def park(self, request: Request) -> None:
+        """Its next step cannot be taken before frames come: `unpark`."""
+        self._parked[request] = None
+
+    def unpark(self, request: Request) -> bool:
+        """Take it from those that wait for frames; False where it is not among them: it may have left."""
+        if request not in self._parked:
+            return False
+        del self._parked[request]
+        return True
+
     def departures(self, now_s: float) -> list[Request]:
         """Remove and return the requests that must not take another step: the client left, or their time is up."""
-        gone = [request for request in self._ready if request.cancelled or is_late(request, now_s)]
+        gone = [request for request in (*self._ready, *self._parked) if request.cancelled or is_late(request, now_s)]
         if gone:
-            self._ready = [request for request in self._ready if not (request.cancelled or is_late(request, now_s))]
+            left = set(gone)
+            self._ready = [request for request in self._ready if request not in left]
+            self._parked = {request: None for request in self._parked if request not in left}
         return gone
 
     def schedule(self) -> Batch | None:
@@ -84,8 +112,9 @@ class Scheduler:
         return Batch(model=model, kind=kind, requests=requests)
 
     def clear(self) -> list[Request]:
-        """Remove and return everyone, oldest first."""
-        everyone, self._ready = self._ready, []
+        """Remove and return everyone, oldest first, those that wait for frames last."""
+        everyone = [*self._ready, *self._parked]
+        self._ready, self._parked = [], {}
         return everyone
 
 

@@ -18,7 +18,7 @@ from service.keys.spending import Spending
 from service.streams.attention import Attention, Sight
 from service.streams.windows import Window
 from service.timelines.plan import TimelinePlan, WindowGrid
-from service.timelines.purse import Payer, Purse
+from service.timelines.purse import Purse
 from service.timelines.reel import Reel
 from service.timelines.values import Looks, Sighting
 from video.children.timeline_process import TimelineProcess
@@ -54,7 +54,6 @@ class Looker:
         """`spending`: on whose account the next look is."""
         self._spending = spending
         self._pipeline, self._plan, self._grid, self._facts = pipeline, plan, grid, facts
-        self._payer = payer
         self._rate = _rate(plan, facts)
         self.purse = Purse(self._rate)
         self._scout_plan = pipeline.plan(
@@ -132,7 +131,6 @@ class Looker:
             recognition = await self._pipeline.look(affordable, clip, shared, spending.owner, lane=lane)
             spending.spend(recognition.spent_flops)
         self.purse.spend(recognition.spent_flops)
-        self._payer.spend(recognition.spent_flops)
         view.keys_T, view.recognition = window.keys_T, recognition
         return recognition
 

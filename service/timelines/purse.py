@@ -3,22 +3,6 @@
 What was spent is never more than what the video so far has earned; so a timeline that is cut short was not dear.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from service.engine.lanes import ANYBODY, Owner
-
-
-@dataclass(frozen=True, slots=True)
-class Payer:
-    """On whose account a timeline works; `spend` hears of every look's FLOPs."""
-
-    owner: Owner
-    spend: Callable[[int], None]
-
-
-NOBODY_PAYS = Payer(ANYBODY, lambda flops: None)
-
 
 class Purse:
     """Earns `flops_per_s` with every second of the video that is reached; None: no bound."""

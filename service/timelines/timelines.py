@@ -33,7 +33,6 @@ from service.keys.usage import Usage
 from service.metrics import Metrics
 from service.timelines.looker import Looker
 from service.timelines.plan import TimelineOptions, TimelinePlan, WindowGrid, lay, settle
-from service.timelines.purse import NOBODY_PAYS, Payer
 from service.timelines.segments import Curve, Joiner
 from service.timelines.values import Ended, Point, Progress, Segment, Shown, Sighting, Timeline
 from video.children.timeline_process import TimelineProcess

@@ -18,6 +18,7 @@ const STOPPED = {
   ceiling: (run) => `At the ceiling: one more step would pass ${short(run.ceiling)} GFLOPs.`,
   deadline: () => "Out of time: this is the best answer so far.",
   exhausted: () => "Every step was taken; there is none left.",
+  undecoded: ({ answer }) => `The frames of the next step could not be decoded: ${answer.exit.detail}`,
 };
 
 export class Run {

@@ -1,6 +1,6 @@
 """Messages on their way: kept in the ledger until they are delivered or given up, tried again with back-off.
 
-Knows no job, no camera and no socket: an attempt is the sender's.
+Knows no job and no camera: an attempt is the sender's.
 """
 
 import asyncio

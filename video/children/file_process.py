@@ -8,7 +8,7 @@ from fovea.errors import VideoError
 from video.children import file_wire
 from video.children.child import Child
 from video.children.messages import Header
-from video.clip import Clip, ClipRule, DecodePrice, VideoLimits
+from video.clip import Clip, ClipRule, DecodePrice, Look, VideoLimits
 
 _MAX_UNREAD = 3  # "begun", the price and the answer; a child that says more has been taken over
 _CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT})
@@ -29,7 +29,7 @@ class DecodeProcess:
     def __init__(self, child: Child) -> None:
         self._child = child
         self._messages: asyncio.Queue[tuple[Header, bytearray] | None] = asyncio.Queue()  # None: gone
-        self._payload_bytes = 0  # what follows the header of the clip asked for
+        self._rule: ClipRule | None = None  # of the clip asked for: what follows its header
         self.gone = asyncio.Event()  # nothing more will come from it
         self.is_busy = False
         self.num_asked = 0
@@ -57,6 +57,7 @@ class DecodeProcess:
         path: Path,
         rule: ClipRule,
         limits: VideoLimits,
+        look: Look = None,
         most_pixels: int | None = None,
         *,
         steps_back: bool = False,
@@ -71,8 +72,8 @@ class DecodeProcess:
         self.is_busy = True
         self.num_asked += 1
         self.price = None
-        self._payload_bytes = file_wire.payload_bytes(rule)
-        self._child.write(file_wire.request(str(path), rule, limits, most_pixels, steps_back=steps_back))
+        self._rule = rule
+        self._child.write(file_wire.request(str(path), rule, limits, look, most_pixels, steps_back=steps_back))
         await self._message(began=False)
         header, payload = await self._message(began=True)
         try:
@@ -123,9 +124,11 @@ class DecodeProcess:
         try:
             while self._messages.qsize() <= _MAX_UNREAD:
                 header = await self._child.header()
-                payload = await self._child.payload(self._payload_bytes) if "info" in header else b""
+                payload = b""
+                if "info" in header and self._rule is not None:
+                    payload = await self._child.payload(file_wire.payload_bytes(header, self._rule))
                 self._messages.put_nowait((header, bytearray(payload)))  # writable: torch shares it
-        except (EOFError, ValueError, OSError):
+        except (EOFError, ValueError, KeyError, OSError):
             pass  # it ended, or speaks nonsense: either way it is lost
         finally:
             self.kill()

@@ -14,7 +14,7 @@ from fovea.errors import DecodeCrashed, DecodeTimeout, Draining, Unavailable, Vi
 from video.children.file_process import DecodeProcess, ProcessLost
 from video.children.pace import DecodePace, Estimate
 from video.children.turns import Turns
-from video.clip import Clip, ClipRule, DecodePrice, VideoLimits
+from video.clip import Clip, ClipRule, DecodePrice, Look, VideoLimits
 from video.rate import Rate
 
 _MAX_FAILED_STARTS = 5  # in a row; then those who wait are told, and trying goes on slowly
@@ -99,9 +99,16 @@ class Sandbox:
             await asyncio.wait(tasks)
 
     async def decode(
-        self, path: Path, rule: ClipRule, *, on_costly: Callable[[Estimate], None] = lambda estimate: None
+        self,
+        path: Path,
+        rule: ClipRule,
+        look: Look = None,
+        *,
+        on_costly: Callable[[Estimate], None] = lambda estimate: None,
     ) -> Clip:
         """The clip of the video at `path`, decoded by the next free child, first come first served.
+
+        With a `look`, those frames of it. No child and no open file is held between two looks at one video.
 
         A video whose packets tell that it is costly gives its child back undecoded: `on_costly` is called, and may
         raise; then it waits its turn among its like. A child that dies over a video is followed by one more try.
@@ -109,18 +116,18 @@ class Sandbox:
         DecodeTimeout, DecodeCrashed; Draining once closed, Unavailable where children do not start
         or do not live. Cancelled, the child has a second to finish before it is killed.
         """
-        answer = await self._try(path, rule, self.pace.pixels_in(self._costly_s))
+        answer = await self._try(path, rule, look, self.pace.pixels_in(self._costly_s))
         if isinstance(answer, Clip):
             return answer
         estimate = self.pace.estimate(answer)
         if estimate.seconds > (limit_s := _COSTLY_TIMEOUTS * self._timeout_s):
             raise _hopeless(estimate, limit_s)
         on_costly(estimate)
-        clip = await self._try(path, rule, None)
+        clip = await self._try(path, rule, look, None)
         assert isinstance(clip, Clip)
         return clip
 
-    async def _try(self, path: Path, rule: ClipRule, most_pixels: int | None) -> Clip | DecodePrice:
+    async def _try(self, path: Path, rule: ClipRule, look: Look, most_pixels: int | None) -> Clip | DecodePrice:
         """The clip, or the price where that is above `most_pixels`; None: whatever it costs, in a costly one's turn."""
         num_deaths = 0  # of children that had begun
         for _ in range(_MAX_LOST_CHILDREN):
@@ -128,7 +135,7 @@ class Sandbox:
                 raise Draining.refused()
             child = await self._turns.take(is_costly=most_pixels is None)
             try:
-                return await self._ask(child, path, rule, most_pixels)
+                return await self._ask(child, path, rule, look, most_pixels)
             except ProcessLost as lost:
                 if self._is_closed:
                     raise Draining.refused() from None
@@ -144,7 +151,7 @@ class Sandbox:
         raise Unavailable("decoding processes die before they begin; try again", retry_after_s=1)
 
     async def _ask(
-        self, child: DecodeProcess, path: Path, rule: ClipRule, most_pixels: int | None
+        self, child: DecodeProcess, path: Path, rule: ClipRule, look: Look, most_pixels: int | None
     ) -> Clip | DecodePrice:
         steps_back = most_pixels is None and self._num_children > 1  # else cheap ones would wait for it all the longer
         timeout_s = self._timeout_s * (_COSTLY_TIMEOUTS if steps_back else 1)
@@ -152,7 +159,7 @@ class Sandbox:
         started_s = time.monotonic()
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await child.ask(path, rule, self._limits, most_pixels, steps_back=steps_back)
+                answer = await child.ask(path, rule, self._limits, look, most_pixels, steps_back=steps_back)
             if isinstance(answer, Clip):
                 took_s = time.monotonic() - started_s
                 self.pace.observe(answer.info.decode_pixels, took_s)

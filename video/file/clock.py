@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
+from math import ceil, floor
 
 from video.file.sampling import PacketFacts, usual_distance
 
@@ -58,9 +59,10 @@ def shown_times(packets: Sequence[PacketFacts]) -> list[int]:
 def _breaks(packets: Sequence[PacketFacts], time_base: Fraction, max_gap_s: Fraction) -> Iterator[tuple[int, bool]]:
     """(index, whether the clock went back there)."""
     reordered = REORDERED * usual_distance(shown_times(packets))
-    back = BACK_S / time_base
-    back_shown = max(BACK_SHOWN_S / time_base, Fraction(reordered))
-    forward = max(max_gap_s / time_base, Fraction(reordered))
+    # whole ticks: fractions would take as long as reading the packets
+    back = ceil(BACK_S / time_base)
+    back_shown = max(floor(BACK_SHOWN_S / time_base), reordered)
+    forward = max(floor(max_gap_s / time_base), reordered)
     dts: int | None = None  # the latest
     latest: int | None = None  # the greatest pts since the last break
     for index, packet in enumerate(packets):

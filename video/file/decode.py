@@ -3,16 +3,22 @@
 Knows no process, socket or model. `video.children.sandbox` runs it in child processes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import av
 import numpy as np
 
 from fovea.errors import VideoUnreadable
-from video.clip import Clip, ClipRule, DecodePrice, VideoInfo, VideoLimits
+from video.clip import Clip, ClipRule, DecodePrice, FirstLook, FurtherLook, Look, VideoInfo, VideoLimits
+from video.file.open_file import OpenFile
 from video.file.reading import FalseKeyframe, Reading, Shot
-from video.file.sampling import Run, choose, middle, plan_runs, segment_centres
-from video.file.scan import Track, scan
+from video.file.sampling import Run, choose, in_passing, middle, plan_runs, segment_centres, stand_ins
+from video.file.scan import Track
+
+# Looking first must cost at most this share of decoding all frames at once: whoever goes on pays for both.
+WORTHWHILE = 0.5
 
 
 class CostsMore(Exception):
@@ -32,13 +38,15 @@ class DecodePlan:
     limits: VideoLimits
     track: Track
     targets: tuple[int, ...]  # packet index of each frame of the clip; empty where everything is decoded in order
-    runs: tuple[Run, ...]  # empty, too
+    wanted: Mapping[int, int]  # place in the clip to packet index: those to decode now, a keyframe in place of some
+    runs: tuple[Run, ...]  # for them; empty where everything is decoded, too
+    file: OpenFile  # open until it was carried out, or is forgotten
 
     @property
     def price(self) -> DecodePrice:
         if not self.runs:
             return self.whole_price
-        return self._price(sum(run.last - run.first + 1 for run in self.runs))
+        return self._price(num_packets(self.runs))
 
     @property
     def whole_price(self) -> DecodePrice:
@@ -49,45 +57,90 @@ class DecodePlan:
         return DecodePrice(frames, frames * self.track.width_px * self.track.height_px)
 
 
-def decode(path: str, rule: ClipRule, limits: VideoLimits) -> Clip:
+def decode(path: str, rule: ClipRule, limits: VideoLimits, look: Look = None) -> Clip:
     """Sample `rule.num_frames` frames of the video at `path`: `plan_decoding`, `carry_out`. Raises what they do."""
-    return carry_out(plan_decoding(path, rule, limits))
+    return carry_out(plan_decoding(path, rule, limits, look))
 
 
-def plan_decoding(path: str, rule: ClipRule, limits: VideoLimits) -> DecodePlan:
-    """Read the packets' times alone, and choose. Raises VideoUnreadable, NoVideoStream, VideoLimitExceeded."""
+def plan_decoding(path: str, rule: ClipRule, limits: VideoLimits, look: Look = None) -> DecodePlan:
+    """Read the packets' times alone, and choose: all frames, or those of a `look`.
+
+    Raises VideoUnreadable, NoVideoStream, VideoLimitExceeded.
+    """
     try:
-        track = scan(path, limits)
+        file = OpenFile(path, limits)
     except (MemoryError, FileNotFoundError):
         raise
     except av.FFmpegError as error:
         raise _undecodable(error) from None
+    track = file.track
     if not track.has_times:
-        return DecodePlan(path, rule, limits, track, (), ())
+        return DecodePlan(path, rule, limits, track, (), {}, (), file)
     targets = choose(track.packets, *_stretch(track, rule), rule.num_frames).targets
-    return DecodePlan(path, rule, limits, track, targets, tuple(plan_runs(track.packets, targets)))
+    wanted, runs = _looked_at(track, rule, targets, look)
+    return DecodePlan(path, rule, limits, track, targets, wanted, tuple(runs), file)
+
+
+def _looked_at(
+    track: Track, rule: ClipRule, targets: tuple[int, ...], look: Look
+) -> tuple[Mapping[int, int], list[Run]]:
+    """(packet of each place that is decoded now, runs that give them)."""
+    everywhere = dict(enumerate(targets))
+    all_runs = plan_runs(track.packets, targets)
+    match look:
+        case FirstLook(indices, tolerance):
+            start, end = _stretch(track, rule)
+            apart = min((after - before for before, after in pairwise(indices)), default=rule.num_frames)
+            exact = [targets[index] for index in indices]
+            keys = stand_ins(track.packets, exact, int(tolerance * apart * (end - start) / rule.num_frames))
+            wanted = {index: keys.get(targets[index], targets[index]) for index in indices}
+            runs = plan_runs(track.packets, tuple(wanted.values()))
+            if num_packets(runs) > WORTHWHILE * num_packets(all_runs):
+                return everywhere, all_runs
+            return wanted, runs
+        case FurtherLook(indices, others):
+            runs = plan_runs(track.packets, [targets[index] for index in indices])
+            along = [index for index in others if in_passing(track.packets, runs, targets[index])]
+            wanted = {index: targets[index] for index in sorted({*indices, *along})}
+            return wanted, plan_runs(track.packets, tuple(wanted.values()))
+        case None:
+            return everywhere, all_runs
+
+
+def num_packets(runs: Sequence[Run]) -> int:
+    return sum(run.last - run.first + 1 for run in runs)
 
 
 def carry_out(plan: DecodePlan, most_pixels: int | None = None) -> Clip:
     """Decode only the groups of pictures that hold the chosen frames, leaving out frames nobody refers to.
 
     The pixels are those of a full decode. Where the file tells no times, or a chosen frame does not come out whole
-    (damage, hidden frames, streams without true keyframes), everything is decoded in order.
+    (damage, hidden frames, streams without true keyframes), everything is decoded in order, and the clip is whole.
     Raises VideoUnreadable, VideoLimitExceeded; CostsMore where that costs more than `most_pixels`, before it is spent.
     """
+    try:
+        return _carried_out(plan, most_pixels)
+    finally:
+        plan.file.close()
+
+
+def _carried_out(plan: DecodePlan, most_pixels: int | None) -> Clip:
     price = _afforded(plan.price, most_pixels)
-    reading = Reading(plan.path, plan.track, plan.rule, plan.limits)
+    reading = Reading(plan.path, plan.track, plan.rule, plan.limits, plan.file)
     try:
         shots = _selected_shots(plan, reading)
         if shots is None:
             price = _afforded(plan.whole_price, most_pixels)
             track, count = plan.track, plan.rule.num_frames
-            shots = reading.everything(segment_centres(*_stretch(track, plan.rule), count), 2 * count)
+            everything = reading.everything(segment_centres(*_stretch(track, plan.rule), count), 2 * count)
+            return _clip(
+                replace(plan, wanted=dict(enumerate(plan.targets))), dict(enumerate(everything)), reading, price
+            )
     except (MemoryError, FileNotFoundError):
         raise
     except av.FFmpegError as error:
         raise _undecodable(error) from None
-    return _clip(shots, reading, price)
+    return _clip(plan, shots, reading, price)
 
 
 def _afforded(price: DecodePrice, most_pixels: int | None) -> DecodePrice:
@@ -96,8 +149,8 @@ def _afforded(price: DecodePrice, most_pixels: int | None) -> DecodePrice:
     return price
 
 
-def _selected_shots(plan: DecodePlan, reading: Reading) -> list[Shot] | None:
-    """The chosen frames by decoding no more than they need; None where one of them did not come out."""
+def _selected_shots(plan: DecodePlan, reading: Reading) -> dict[int, Shot] | None:
+    """The wanted frames by place, by decoding no more than they need; None where one of them did not come out."""
     if not plan.runs:
         return None
     try:
@@ -106,31 +159,42 @@ def _selected_shots(plan: DecodePlan, reading: Reading) -> list[Shot] | None:
         raise
     except (FalseKeyframe, av.FFmpegError):
         return None  # decoding everything tells what is damaged
-    if any(target not in shots for target in plan.targets):
+    if any(target not in shots for target in plan.wanted.values()):
         return None
-    return [shots[target] for target in plan.targets]
+    return {index: shots[target] for index, target in plan.wanted.items()}
 
 
-def _clip(shots: list[Shot], reading: Reading, price: DecodePrice) -> Clip:
-    track = reading.track
-    width_px, height_px = shots[0].displayed
+def _clip(plan: DecodePlan, shots: Mapping[int, Shot], reading: Reading, price: DecodePrice) -> Clip:
+    """`shots` by place in the clip; places without one are absent."""
+    track, rule = plan.track, plan.rule
+    first = next(iter(shots.values()))
+    width_px, height_px = first.displayed
+    frames_THWC = np.zeros((rule.num_frames, *first.frame_HWC.shape), np.uint8)
+    view_TB = np.tile(first.view_B, (rule.num_frames, 1))
+    for index, shot in shots.items():
+        frames_THWC[index], view_TB[index] = shot.frame_HWC, shot.view_B
     return Clip(
-        frames_THWC=np.stack([shot.frame_HWC for shot in shots]),
-        pts_s=tuple(track.seconds(shot.pts) for shot in shots),
-        view_TB=np.stack([shot.view_B for shot in shots]),
+        frames_THWC=frames_THWC,
+        pts_s=tuple(
+            track.seconds(shots[index].pts if index in shots else track.packets[plan.targets[index]].pts or 0)
+            for index in range(rule.num_frames)
+        ),
+        view_TB=view_TB,
         info=VideoInfo(
             duration_s=track.duration_s,
             width_px=width_px,
             height_px=height_px,
             codec=track.codec,
             frames_decoded=reading.num_decoded,
-            frames_sampled=len({shot.pts for shot in shots}),
+            frames_sampled=len({shot.pts for shot in shots.values()}),
             frames_damaged=reading.num_damaged + track.frames_empty,
             frames_missing=track.frames_missing,
             clock_breaks=track.clock_breaks,
             decode_pixels=price.pixels,
         ),
-        num_crops=reading.rule.num_crops,
+        num_crops=rule.num_crops,
+        absent=frozenset(range(rule.num_frames)) - shots.keys(),
+        stand_ins=frozenset(index for index, target in plan.wanted.items() if target != plan.targets[index]),
     )
 
 

@@ -5,6 +5,7 @@ Shape suffixes: H rows, W columns, C colour channels, B box sides.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import av
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from fovea.errors import VideoLimitExceeded, VideoUnreadable
 from video.clip import ClipRule, VideoLimits
+from video.file.open_file import OpenFile
 from video.file.parameter_sets import ParameterSets
 from video.file.picture import Orientation, Painter, orientation_of
 from video.file.probe import MAX_ASPECT, check_size, opened, packets_of
@@ -46,6 +48,7 @@ class Reading:
     track: Track
     rule: ClipRule
     limits: VideoLimits
+    file: OpenFile | None = None  # the same file, where it lies open
     num_decoded: int = 0
     num_good: int = 0  # frames that came out in order, of the latest reading of all
     num_refused: int = 0  # packets that the decoder refused there
@@ -61,7 +64,7 @@ class Reading:
         wanted = {packets[target].pts: target for run in runs for target in run.targets}
         shots: dict[int, Shot] = {}
         orientation = self._orientation()
-        with opened(self.path, self.limits) as (container, stream):
+        with self._opened() as (stream, packets_read):
             self.painter = Painter(self.rule, stream.sample_aspect_ratio, orientation)
             context = stream.codec_context
             # frames that no other refers to are left out; dav1d takes this setting once, when it opens, not per packet
@@ -70,7 +73,7 @@ class Reading:
             remaining = iter(runs)
             run = next(remaining)
             num_before = self.num_decoded
-            for index, packet in enumerate(packets_of(container, stream)):
+            for index, packet in enumerate(packets_read):
                 if index < run.first:
                     sets.left_out(packet)
                     continue
@@ -140,9 +143,8 @@ class Reading:
         latest: int | None = None
         self.num_good = self.num_damaged = self.num_refused = number = 0
         orientation = self._orientation()
-        with opened(self.path, self.limits) as (container, stream):
+        with self._opened() as (stream, packets):
             self.painter = Painter(self.rule, stream.sample_aspect_ratio, orientation)
-            packets = packets_of(container, stream)
             for frame in self._in_order(stream.codec_context, packets, ParameterSets(stream)):
                 number += 1
                 place = number + self.num_refused  # those have their place, too
@@ -153,6 +155,16 @@ class Reading:
                     self.num_good += 1
                     latest = pts
                     yield pts, frame
+
+    @contextmanager
+    def _opened(self) -> "Iterator[tuple[VideoStream, Iterator[av.Packet[VideoStream]]]]":
+        """The stream and its packets from the first, nothing decoded yet."""
+        taken = None if self.file is None else self.file.take()
+        if taken is not None:
+            yield taken
+            return
+        with opened(self.path, self.limits) as (container, stream):
+            yield stream, packets_of(container, stream)
 
     def _in_order(
         self, context: VideoCodecContext, packets: "Iterator[av.Packet[VideoStream]]", sets: ParameterSets

@@ -77,6 +77,25 @@ def choose(packets: Sequence[PacketFacts], start: int, end: int, num_frames: int
     return Choice(tuple(_shown_at(shown, centre, scale, usual)[1] for centre in centres), keyframes_only=False)
 
 
+def stand_ins(packets: Sequence[PacketFacts], targets: Sequence[int], within: int) -> dict[int, int]:
+    """For each of `targets` the nearest keyframe, where that is not itself and lies at most `within` ticks from it.
+
+    Each keyframe stands for one target, the nearest: two equal frames tell less than two different ones.
+    """
+    times = ((packet.pts, index) for index, packet in enumerate(packets) if packet.is_key and packet.is_shown)
+    keys = sorted((pts, index) for pts, index in times if pts is not None)
+    if not keys:
+        return {}
+    nearest: dict[int, tuple[int, int]] = {}  # keyframe: (distance, target)
+    for target in targets:
+        pts = packets[target].pts
+        assert pts is not None
+        key_pts, key = _nearest(keys, pts, 1)
+        if abs(key_pts - pts) <= within:
+            nearest[key] = min(nearest.get(key, (abs(key_pts - pts), target)), (abs(key_pts - pts), target))
+    return {target: key for key, (_, target) in nearest.items() if key != target}
+
+
 def usual_distance(times: Sequence[int]) -> int:
     """The median distance of neighbouring times, which rise; at least 1, and 1 for a single one."""
     distances = sorted(after - before for before, after in pairwise(times) if after > before)
@@ -107,6 +126,11 @@ def plan_runs(packets: Sequence[PacketFacts], targets: Sequence[int]) -> list[Ru
             first, last, wanted = min(first, before.first), max(last, before.last), wanted | before.targets
         runs.append(Run(first, last, frozenset(wanted)))
     return runs
+
+
+def in_passing(packets: Sequence[PacketFacts], runs: Sequence[Run], target: int) -> bool:
+    """Whether the frame of `target` comes out where `runs` are decoded."""
+    return any(run.first <= _run_start(packets, target) and target <= run.last for run in runs)
 
 
 def _run_start(packets: Sequence[PacketFacts], target: int) -> int:

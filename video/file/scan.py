@@ -4,12 +4,13 @@ What headers claim of length and number decides nothing: the packets do. Knows n
 they are turned into pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from fovea.errors import VideoLimitExceeded, VideoUnreadable
@@ -69,39 +70,49 @@ def scan(path: str, limits: VideoLimits) -> Track:
     does not say how many there should be (what is made for streaming), what is there is the video.
     """
     with opened(path, limits) as (container, stream):
-        context = stream.codec_context
-        check_size(context.width, context.height, limits)
-        assert stream.time_base is not None
-        seen, failure = _read(container, stream, limits)
-        missing = max(0, len(stream.index_entries) - len(seen.packets)) if "mp4" in container.format.name else 0
-        packets = seen.packets
-        if seen.is_last_cut:
-            packets, missing = packets[:-1], missing + 1
-        # one picture that lasts longer than the longest video is a jump of the clock in any format
-        max_gap_s = _MAX_GAP_S if container.format.name in _GUESSED_DURATIONS else Fraction(limits.duration_s)
-        laid = lay_out(packets, stream.time_base, max_gap_s)
-        has_times = _has_times(laid.packets, container, stream)
-        times, end_pts = _extent(laid.packets, container, stream, has_times=has_times)
-        if not times:
-            raise VideoUnreadable("the video stream holds no frame; it may have been cut off, send the whole file")
-        track = Track(
-            codec=context.codec.canonical_name,
-            time_base=stream.time_base,
-            width_px=context.width,
-            height_px=context.height,
-            packets=laid.packets,
-            fresh_starts=laid.fresh_starts,
-            has_times=has_times,
-            times=times,
-            end_pts=end_pts,
-            clock_breaks=len(laid.breaks),
-            frames_missing=missing,
-            frames_empty=seen.num_empty,
-            turns_by_message=seen.turns_by_message,
-        )
-        _check_whole(track, container, stream, failure)
-        _check_duration(track.duration_s, limits)
-        return track
+        return scan_opened(container, stream, limits)
+
+
+def scan_opened(
+    container: InputContainer,
+    stream: VideoStream,
+    limits: VideoLimits,
+    keep: "Callable[[Packet[VideoStream]], None]" = lambda packet: None,
+) -> Track:
+    """`scan` of what `opened` gave. `keep` is told of every packet."""
+    context = stream.codec_context
+    check_size(context.width, context.height, limits)
+    assert stream.time_base is not None
+    seen, failure = _read(container, stream, limits, keep)
+    missing = max(0, len(stream.index_entries) - len(seen.packets)) if "mp4" in container.format.name else 0
+    packets = seen.packets
+    if seen.is_last_cut:
+        packets, missing = packets[:-1], missing + 1
+    # one picture that lasts longer than the longest video is a jump of the clock in any format
+    max_gap_s = _MAX_GAP_S if container.format.name in _GUESSED_DURATIONS else Fraction(limits.duration_s)
+    laid = lay_out(packets, stream.time_base, max_gap_s)
+    has_times = _has_times(laid.packets, container, stream)
+    times, end_pts = _extent(laid.packets, container, stream, has_times=has_times)
+    if not times:
+        raise VideoUnreadable("the video stream holds no frame; it may have been cut off, send the whole file")
+    track = Track(
+        codec=context.codec.canonical_name,
+        time_base=stream.time_base,
+        width_px=context.width,
+        height_px=context.height,
+        packets=laid.packets,
+        fresh_starts=laid.fresh_starts,
+        has_times=has_times,
+        times=times,
+        end_pts=end_pts,
+        clock_breaks=len(laid.breaks),
+        frames_missing=missing,
+        frames_empty=seen.num_empty,
+        turns_by_message=seen.turns_by_message,
+    )
+    _check_whole(track, container, stream, failure)
+    _check_duration(track.duration_s, limits)
+    return track
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +123,12 @@ class _Seen:
     turns_by_message: bool
 
 
-def _read(container: InputContainer, stream: VideoStream, limits: VideoLimits) -> tuple[_Seen, str | None]:
+def _read(
+    container: InputContainer,
+    stream: VideoStream,
+    limits: VideoLimits,
+    keep: "Callable[[Packet[VideoStream]], None]",
+) -> tuple[_Seen, str | None]:
     """All packets that can be read, and what ended the reading before the end."""
     packets: list[PacketFacts] = []
     num_empty = 0
@@ -133,6 +149,7 @@ def _read(container: InputContainer, stream: VideoStream, limits: VideoLimits) -
                 num_empty += 1
                 facts = replace(facts, is_key=False, is_shown=False, is_decodable=False)
             packets.append(facts)
+            keep(packet)
             is_corrupt = packet.is_corrupt
     except MemoryError:
         raise

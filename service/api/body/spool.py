@@ -1,4 +1,4 @@
-"""Where an upload lies while it is decoded: a file that is gone afterwards. Knows no HTTP and no video.
+"""Where an upload lies while more of it may be decoded: a file that is gone afterwards. Knows no HTTP and no video.
 
 A file is locked for as long as its process lives. What is not locked belongs to a process that was killed: `sweep`.
 """
@@ -6,6 +6,7 @@ A file is locked for as long as its process lives. What is not locked belongs to
 import asyncio
 import fcntl
 import logging
+import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -37,6 +38,12 @@ def spooled(folder: Path) -> Iterator[Path]:
             yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def drop(path: Path) -> None:
+    """Give back the disk under a spooled upload, though whoever holds it may hold it for longer."""
+    with suppress(OSError):
+        os.truncate(path, 0)
 
 
 def sweep(folder: Path) -> int:

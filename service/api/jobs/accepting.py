@@ -59,7 +59,14 @@ def wants_job(request: Request) -> bool:
     return any(one.partition(";")[0].strip().lower() == RESPOND_ASYNC for one in wanted)
 
 
-async def accepted(request: Request, kind: str, check: Callable[[Iterable[tuple[str, str]]], object]) -> Response:
+async def accepted(
+    request: Request,
+    kind: str,
+    check: Callable[[Iterable[tuple[str, str]]], object],
+    *,
+    max_bytes: int,
+    timeout_s: float,
+) -> Response:
     """202 with the job, once its upload lies in the blob store. `check` raises for options that cannot be."""
     settings, desk = settings_of(request), desk_of(request)
     if pipeline_of(request).admission.draining:
@@ -68,8 +75,8 @@ async def accepted(request: Request, kind: str, check: Callable[[Iterable[tuple[
     check(_ours_apart(query)[0])  # before a byte of the body is read
     upload = open_upload(
         request,
-        max_bytes=settings.max_upload_bytes,
-        timeout_s=settings.upload_timeout_s,
+        max_bytes=max_bytes,
+        timeout_s=timeout_s,
         min_bytes_per_s=settings.min_upload_bytes_per_s,
     )
     given = [*query, *await upload.fields()]

@@ -9,23 +9,31 @@ from contextlib import aclosing
 from functools import partial
 
 from fovea.errors import Overloaded
+from fovea.timeline_answers import Segment, TimelineAnswer, TimelineProgress
 from service.api.recognitions.answers import recognition_answer, step_event
 from service.api.recognitions.options import Ceilings, parse_options
+from service.api.timelines.options import parse_timeline_options
+from service.api.timelines.telling import tell
 from service.engine.admission import Ticket
 from service.engine.pipeline import Decoded, Pipeline
 from service.engine.request import Plan, Step
 from service.jobs.job import RESULT, Body, Task, Told
 from service.keys.spending import Accounts, Spending
 from service.settings import Settings
+from service.timelines.timelines import Timelines
 
 RECOGNITION = "recognition"
+TIMELINE = "timeline"
 LONGEST_LOOK_S = 2.0  # between looks at whether there is room
 
 
-def bodies(pipeline: Pipeline, accounts: Accounts, settings: Settings) -> Mapping[str, Body]:
+def bodies(pipeline: Pipeline, timelines: Timelines, accounts: Accounts, settings: Settings) -> Mapping[str, Body]:
     """By kind."""
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
-    return {RECOGNITION: partial(recognition, pipeline, accounts, ceilings)}
+    return {
+        RECOGNITION: partial(recognition, pipeline, accounts, ceilings),
+        TIMELINE: partial(timeline, pipeline, timelines, ceilings),
+    }
 
 
 async def recognition(
@@ -46,6 +54,26 @@ async def recognition(
                 else:
                     spending.answered()
                     yield Told(RESULT, recognition_answer(event, offer).model_dump_json(), 1.0)
+
+
+async def timeline(
+    pipeline: Pipeline, timelines: Timelines, ceilings: Ceilings, task: Task
+) -> AsyncGenerator[Told, None]:
+    """Every segment as it is found, and progress; then the answer. Raises Overloaded where all places are taken."""
+    plan = timelines.settle(parse_timeline_options(task.options.items(), ceilings))
+    offer, done = pipeline.offer(plan.look.model), 0.0
+    with timelines.admitted():
+        items = tell(timelines, task.path, plan, offer, task.job.upload_s, key=task.job.owner)
+        async with aclosing(items) as told:
+            async for item in told:
+                match item:
+                    case Segment():
+                        yield Told("segment", item.model_dump_json(), done)
+                    case TimelineProgress():
+                        done = item.done_s / item.duration_s if item.duration_s else 0.0
+                        yield Told("progress", item.model_dump_json(), done)
+                    case TimelineAnswer():
+                        yield Told(RESULT, item.model_dump_json(), 1.0)
 
 
 async def admitted(pipeline: Pipeline, plan: Plan, spending: Spending) -> Ticket:

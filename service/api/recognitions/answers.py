@@ -40,7 +40,12 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
         reason=recognition.verdict.reason,
         in_domain=None if recognition.in_domain is None else round(recognition.in_domain, 6),
         predictions=predictions(last.probabilities_C, offer.labels, plan.top_k, plan.terms),
-        exit=Exit(reason=recognition.exit_reason, step=last.step, entropy_nats=round(last.entropy_nats, 6)),
+        exit=Exit(
+            reason=recognition.exit_reason,
+            step=last.step,
+            entropy_nats=round(last.entropy_nats, 6),
+            detail=None if recognition.failure is None else recognition.failure.detail,
+        ),
         compute=Compute(
             budget_gflops=plan.budget_flops / 1e9,
             max_gflops=None if plan.max_flops is None else plan.max_flops / 1e9,
@@ -65,6 +70,7 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
             queue=_ms(timing.queue_s),
             inference=_ms(timing.inference_s),
             total=_ms(timing.total_s),
+            decode_steps=[_ms(seconds) for seconds in timing.decode_steps_s],
         ),
     )
 
@@ -96,6 +102,7 @@ def _step_taken(step: Step, clip: Clip, offer: Offer) -> StepTaken:
         kind="glance" if step.cube is None else "cube",
         gflops=step.flops / 1e9,
         entropy_nats=round(step.entropy_nats, 6),
+        frames_decoded=step.frames_decoded,
         top=predictions(step.probabilities_C, offer.labels, 1)[0],
         cube=None if step.cube is None else cube_place(step.cube, clip),
     )

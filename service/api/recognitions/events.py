@@ -22,14 +22,14 @@ async def events(
     pipeline: Pipeline, decoded: Decoded, account: Account, spending: Spending, request_id: str
 ) -> AsyncIterator[ServerSentEvent]:
     """`step` for every step, then `result`; or `problem`, last. The id is the step's number."""
-    plan, clip, offer = decoded.plan, decoded.clip, pipeline.offer(decoded.plan.model)
+    plan, offer = decoded.plan, pipeline.offer(decoded.plan.model)
     spent_flops = step = 0
     try:
         async with aclosing(pipeline.run(decoded)) as items:
             async for item in items:
                 if isinstance(item, Step):
                     spent_flops, step = spent_flops + item.flops, item.step
-                    yield _event("step", step, step_event(item, spent_flops, clip, offer, plan))
+                    yield _event("step", step, step_event(item, spent_flops, decoded.clip, offer, plan))
                 else:
                     account.answered(item)
                     spending.answered()

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from fovea.answers import RecognitionAnswer, RecognitionList
 from service.api.body.multipart import VIDEO
+from service.api.body.spool import drop
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
 from service.api.edge.idempotency import KEY_PARAMETER, fingerprint_of, once, refuse_key
@@ -122,7 +123,13 @@ async def recognize(request: Request) -> Response:
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
     if wants_job(request):
         pipeline = pipeline_of(request)
-        return await accepted(request, RECOGNITION, lambda given: pipeline.plan(parse_options(given, ceilings)))
+        return await accepted(
+            request,
+            RECOGNITION,
+            lambda given: pipeline.plan(parse_options(given, ceilings)),
+            max_bytes=settings.max_upload_bytes,
+            timeout_s=settings.upload_timeout_s,
+        )
     with ExitStack() as held:
         key = key_of(request)
         told_key = None if key is None else key.name
@@ -147,40 +154,40 @@ async def recognize(request: Request) -> Response:
         await spending.reserve(plan.most_flops)
         tell_standings(request, spending)
         ticket = held.enter_context(pipeline.admit(plan, spending.owner, spending.spend))
-        with ExitStack() as spool:
-            most = settings.max_files if media_type == JSON else 1
-            videos, later = await spool_all(request, upload, spool, settings.spool_dir, most)
-            if later:
-                plan = pipeline.plan(parse_options([*given, *later], ceilings))
-                account.model = spending.model = plan.model
-                await spending.reserve(plan.most_flops)
-                ticket.reserve(plan.most_flops)
-            asked_for = await fingerprint_of(request, [*given, *later], *(video.path for video in videos))
-            async with once(request, asked_for) as answer:
-                if answer.kept is not None:
-                    account.replayed()
-                    return answer.kept
-                if len(videos) > 1:
-                    asked = recognize_several(
-                        pipeline, videos, plan, (account, ticket), spending, new_account, request_id
-                    )
-                    answers = await unless_client_leaves(request, asked)
-                    await spending.settle()
-                    tell_standings(request, spending)
-                    return await answer.keep(Response(answers.model_dump_json(), media_type=JSON))
-                decoded = await unless_client_leaves(
-                    request, pipeline.decode(videos[0].path, plan, ticket, videos[0].upload_s)
-                )
-                if media_type == sse.MEDIA_TYPE:
-                    told = events(pipeline, decoded, account, spending, request_id)
-                    return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
-                recognition = await unless_client_leaves(request, _last(pipeline, decoded))
-                account.answered(recognition)
-                spending.answered()
+        most = settings.max_files if media_type == JSON else 1
+        videos, later = await spool_all(request, upload, held, settings.spool_dir, most)
+        if later:
+            plan = pipeline.plan(parse_options([*given, *later], ceilings))
+            account.model = spending.model = plan.model
+            await spending.reserve(plan.most_flops)
+            ticket.reserve(plan.most_flops)
+        asked_for = await fingerprint_of(request, [*given, *later], *(video.path for video in videos))
+        async with once(request, asked_for) as answer:
+            if answer.kept is not None:
+                account.replayed()
+                return answer.kept
+            if len(videos) > 1:
+                asked = recognize_several(pipeline, videos, plan, (account, ticket), spending, new_account, request_id)
+                answers = await unless_client_leaves(request, asked)
                 await spending.settle()
                 tell_standings(request, spending)
-                said = recognition_answer(recognition, pipeline.offer(plan.model)).model_dump_json()
-                return await answer.keep(Response(said, media_type=JSON))
+                return await answer.keep(Response(answers.model_dump_json(), media_type=JSON))
+            ticket.when_place_is_free(
+                partial(drop, videos[0].path)
+            )  # it stays till the answer: frames may lack till then
+            decoded = await unless_client_leaves(
+                request, pipeline.decode(videos[0].path, plan, ticket, videos[0].upload_s)
+            )
+            if media_type == sse.MEDIA_TYPE:
+                told = events(pipeline, decoded, account, spending, request_id)
+                return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
+            recognition = await unless_client_leaves(request, _last(pipeline, decoded))
+            account.answered(recognition)
+            spending.answered()
+            await spending.settle()
+            tell_standings(request, spending)
+            said = recognition_answer(recognition, pipeline.offer(plan.model)).model_dump_json()
+            return await answer.keep(Response(said, media_type=JSON))
 
 
 async def _last(pipeline: Pipeline, decoded: Decoded) -> Recognition:

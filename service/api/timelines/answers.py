@@ -23,7 +23,7 @@ from service.timelines import values
 def segment_answer(segment: values.Segment, offer: Offer, *, top_k: int, terms: Terms) -> Segment:
     likeliest: list[Prediction] = []
     if segment.probabilities_C is not None:
-        likeliest = predictions(segment.probabilities_C, offer.labels, top_k, Terms(min_score=min_score))
+        likeliest = predictions(segment.probabilities_C, offer.labels, top_k, terms)
     return Segment(
         start_s=round(segment.start_s, 3),
         end_s=round(segment.end_s, 3),

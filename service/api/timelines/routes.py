@@ -25,13 +25,14 @@ from service.api.edge.parts import (
     timelines_of,
 )
 from service.api.edge.problems import refusals
+from service.api.jobs.accepting import ACCEPTED, accepted, wants_job
+from service.api.jobs.bodies import TIMELINE
 from service.api.operation.accounting import Account
 from service.api.recognitions.options import Ceilings
 from service.api.recognitions.spooling import unless_client_leaves
 from service.api.timelines.events import events, story_of
 from service.api.timelines.options import OPTIONS, parse_timeline_options
 from service.api.timelines.telling import Told, last, tell
-from service.timelines.purse import Payer
 
 JSON = "application/json"
 
@@ -75,10 +76,12 @@ _EVENTS_EXAMPLE = (
             "then, last `result` or `problem`.",
             "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EVENTS_EXAMPLE}},
         },
+        **ACCEPTED,
         **refusals(
             s400="The body is malformed or incomplete.",
             s406="Neither application/json nor text/event-stream is acceptable.",
             s408="The body took too long.",
+            s409="The first request with this Idempotency-Key is not answered yet.",
             s413="The body is too large.",
             s415="The body is of another type.",
             s422="An option, the budget or the video cannot be.",
@@ -95,6 +98,15 @@ async def timeline(request: Request) -> Response:
     """
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
+    if wants_job(request):
+        maker = timelines_of(request)
+        return await accepted(
+            request,
+            TIMELINE,
+            lambda given: maker.settle(parse_timeline_options(given, ceilings)),
+            max_bytes=settings.max_timeline_bytes,
+            timeout_s=settings.timeline_upload_timeout_s,
+        )
     with ExitStack() as held:
         key = key_of(request)
         payer = "" if key is None else key.name
@@ -102,8 +114,6 @@ async def timeline(request: Request) -> Response:
         account = held.enter_context(new_account)
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
         timelines, pipeline = timelines_of(request), pipeline_of(request)
-        spending = held.enter_context(spending_of(request))
-        payer = Payer(spending.owner, spending.spend)
         query = request.query_params.multi_items()
         parse_timeline_options(query, ceilings)  # before a byte of the body is read
         upload = open_upload(
@@ -114,16 +124,13 @@ async def timeline(request: Request) -> Response:
         )
         given = [*query, *await upload.fields()]
         plan = timelines.settle(parse_timeline_options(given, ceilings))
-        account.model = spending.model = plan.look.model
-        await spending.reserve(plan.options.budget_flops or plan.look.most_flops)
-        tell_standings(request, spending)
+        account.model = plan.look.model
         held.enter_context(timelines.admitted())
         path = held.enter_context(spooled(settings.spool_dir))
         upload_s = await save(upload.video(), path)
         if later := await upload.later_fields():
             plan = timelines.settle(parse_timeline_options([*given, *later], ceilings))
-            account.model = spending.model = plan.look.model
-            await spending.reserve(plan.options.budget_flops or plan.look.most_flops)
+            account.model = plan.look.model
         offer = pipeline.offer(plan.look.model)
         if media_type == sse.MEDIA_TYPE:
             told = tell(timelines, path, plan, offer, upload_s, key=payer)
@@ -131,9 +138,6 @@ async def timeline(request: Request) -> Response:
             return sse.EventStream(events(told, first, account, request_id), held.pop_all(), ping_s=settings.sse_ping_s)
         answer = await unless_client_leaves(request, last(timelines, path, plan, offer, upload_s, key=payer))
         account.told(story_of(answer))
-        spending.answered()
-        await spending.settle()
-        tell_standings(request, spending)
         return Response(answer.model_dump_json(), media_type=JSON)
 
 

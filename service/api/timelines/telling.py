@@ -10,7 +10,6 @@ from service.api.timelines.answers import progress_event, segment_answer, timeli
 from service.engine.budget import Offer
 from service.timelines import values
 from service.timelines.plan import TimelinePlan
-from service.timelines.purse import NOBODY_PAYS, Payer
 from service.timelines.timelines import Timelines
 
 Told: TypeAlias = Segment | TimelineProgress | TimelineAnswer
@@ -21,7 +20,6 @@ async def tell(
 ) -> AsyncGenerator[Told, None]:
     """Segments and progress as they come; the answer, which holds the segments again, is last. `key` and errors as of
     `run`."""
-    options = plan.options
     segments: list[Segment] = []
     async with aclosing(timelines.run(path, plan, key)) as items:
         async for item in items:

@@ -69,7 +69,7 @@ def test_the_rule_and_the_crops_survive_the_way_through_a_child() -> None:
     assert read_request(request("x.mp4", rule, LIMITS))[1] == rule
     clip = decoded(WIDE)
     header, payload = answer(clip)
-    assert len(payload) == payload_bytes(RULE)
+    assert len(payload) == payload_bytes(header, RULE)
     received = read_answer(header | {"pts_s": list(clip.pts_s)}, bytearray(payload), RULE)
     assert received.num_crops == 3
     np.testing.assert_array_equal(received.view_at(200)[0], clip.view_at(200)[0])

@@ -47,6 +47,26 @@ def test_a_video_holds_its_place_until_it_is_decoded():
             assert admission.requests == 2
 
 
+def test_a_video_that_may_be_decoded_further_keeps_its_place_but_waits_for_nothing():
+    admission, freed = an_admission(max_places=2), []
+    with admission.admit(10) as ticket:
+        ticket.when_place_is_free(lambda: freed.append("upload"))
+        ticket.wait_apart(Estimate(DecodePrice(1, 1), 5.0))
+        ticket.begun()
+        assert (admission.places, admission.costly_decode_s, freed) == (1, 0.0, [])
+        ticket.decoded()
+        assert (admission.places, freed) == (0, ["upload"])
+    assert freed == ["upload"], "once"
+
+
+def test_a_request_that_ends_gives_back_its_place_and_its_upload():
+    admission, freed = an_admission(), []
+    with admission.admit(10) as ticket:
+        ticket.when_place_is_free(lambda: freed.append("upload"))
+        ticket.begun()
+    assert (admission.places, freed) == (0, ["upload"])
+
+
 def test_flops_are_promised_until_they_are_spent_or_the_request_ends():
     admission = an_admission(max_flops=100)
     with admission.admit(80) as ticket:

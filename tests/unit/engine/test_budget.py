@@ -11,6 +11,7 @@ from fovea.errors import BudgetTooSmall, UnknownModel
 from models.thresholds import GridPoint, Solution
 from service.api.recognitions.options import Ceilings, parse_options
 from service.engine.budget import MeasuredPoint, Offer, RecognitionOptions, plan
+from service.engine.request import Plan
 from video.clip import ClipRule
 
 
@@ -158,3 +159,22 @@ class TestAModelThatIsRightLessOftenThanTheMostFrequentClass:
 
     def test_answers_who_names_it(self):
         assert plan(RecognitionOptions(model="poor"), [self.POOR, FIXED], FIXED).model == "poor"
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "offsets", "max_flops", "goes_on"),
+    [
+        ((-1.0, -1.0), (), None, True),
+        ((0.0, -1.0), (), None, False),  # a glance may be as sure as that
+        ((-0.1, -1.0), ((0.2, 0.0), (0.0, 0.0)), None, False),  # one label's threshold is above 0
+        ((-1.0, -1.0), (), 100, False),  # the ceiling pays for the glance alone
+        ((-1.0, -1.0), (), 150, True),
+    ],
+)
+def test_a_plan_knows_whether_any_video_stops_after_its_glance(thresholds, offsets, max_flops, goes_on):
+    plan = Plan("m", (100, 40, 40), thresholds, 180, max_flops, None, 5, label_offsets_nats=offsets)
+    assert plan.always_goes_on is goes_on
+
+
+def test_a_model_of_one_step_does_not_go_on():
+    assert not Plan("m", (100,), (), 100, None, None, 5).always_goes_on

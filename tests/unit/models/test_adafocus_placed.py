@@ -134,6 +134,13 @@ def test_every_part_is_converted_and_gives_what_torch_gives(config: AdaFocusConf
         compared("further", glance_BG, memory_BM, np.array([step]))
 
 
+def test_a_step_looks_at_its_own_frames_which_the_glance_has_seen_already() -> None:
+    recognizer = recognizer_of(lively_placed())
+    (ahead,) = recognizer.look_ahead(recognizer.glance(clips(PERSON, 1)))
+    assert (ahead.next_indices, ahead.later_indices) == PERSON.step_frames
+    assert {*ahead.next_indices, *ahead.later_indices} <= set(recognizer.glance_indices)
+
+
 def test_parts_are_those_that_a_light_start_converts() -> None:
     names = set(parts(lively_placed()))
     assert names == {"glance", "glance_points", "focus", "focus_points", "first", "remember", "further"}

@@ -14,6 +14,7 @@ from models.adafocus.cubes import cut
 from models.adafocus.network import build_network
 from models.adafocus.parts import make_recognizer
 from models.adafocus.recognizer import AdaFocusState
+from models.recognizer import ChoosesFrames
 from models.runtime import RuntimeConfig, make_runtime
 from tests.unit.models.lively import (
     CLIP_CUBES,
@@ -291,3 +292,41 @@ def test_a_key_names_the_weights_and_the_shape() -> None:
     first = keys(FRAME_CUBES, 0)
     assert first == keys(FRAME_CUBES, 0)
     assert len({*first, *keys(FRAME_CUBES, 1), *keys(replace(FRAME_CUBES, mean=(0.5, 0.5, 0.5)), 0)}) == 6
+
+
+# --- frames that come later ---
+
+
+@pytest.mark.parametrize("config", FORMS)
+def test_looking_ahead_tells_the_frames_of_the_next_cube_and_changes_no_answer(config: AdaFocusConfig) -> None:
+    recognizer = recognizer_of(config)
+    (clip_THWC,) = clips(config, 1)
+    (state,) = recognizer.glance([clip_THWC])
+    for expected in run_alone(recognizer, clip_THWC)[1:]:
+        (ahead,) = recognizer.look_ahead([state])
+        (state,) = recognizer.focus([ahead.state])
+        assert state.cube is not None
+        assert ahead.next_indices == tuple(range(state.cube.t, state.cube.t + state.cube.num_frames))
+        later = {index for cube in state.cubes[state.step :] for index in range(cube.t, cube.t + cube.num_frames)}
+        assert set(ahead.later_indices) == later
+        assert_same(state, expected)
+    with pytest.raises(ValueError, match="has no step left"):
+        recognizer.look_ahead([state])
+
+
+@pytest.mark.parametrize("config", FORMS)
+def test_a_step_reads_no_frame_but_those_it_told_of(config: AdaFocusConfig) -> None:
+    recognizer = recognizer_of(config)
+    (clip_THWC,) = clips(config, 1)
+    held_THWC = np.zeros_like(clip_THWC)  # frames are written into it as they are told of
+    held_THWC[list(recognizer.glance_indices)] = clip_THWC[list(recognizer.glance_indices)]
+    (state,) = recognizer.glance([held_THWC])
+    for expected in run_alone(recognizer, clip_THWC)[1:]:
+        (ahead,) = recognizer.look_ahead([state])
+        held_THWC[list(ahead.next_indices)] = clip_THWC[list(ahead.next_indices)]
+        (state,) = recognizer.focus([ahead.state])
+        assert_same(state, expected)
+
+
+def test_it_states_that_it_chooses_frames() -> None:
+    assert isinstance(recognizer_of(CLIP_CUBES), ChoosesFrames)

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video.file.sampling import PacketFacts, choose, middle, plan_runs, usual_distance
+from video.file.sampling import PacketFacts, choose, in_passing, middle, plan_runs, stand_ins, usual_distance
 
 
 def stream(pattern: str, *, duration: int = 10) -> list[PacketFacts]:
@@ -192,3 +192,45 @@ def test_runs_are_apart_start_at_keyframes_and_hold_every_target(packets: list[P
     assert all(before.last < after.first for before, after in itertools.pairwise(runs))
     assert {target for run in runs for target in run.targets} == set(targets)
     assert all(run.first <= target <= run.last for run in runs for target in run.targets)
+
+
+def test_a_keyframe_within_the_tolerance_stands_in_for_a_frame() -> None:
+    packets = stream("K.....K.....")  # keyframes at 0 and 60
+    assert stand_ins(packets, [1, 4], within=30) == {1: 0, 4: 6}
+    assert stand_ins(packets, [4], within=20) == {4: 6}
+    assert stand_ins(packets, [4], within=19) == {}
+
+
+def test_a_keyframe_stands_in_for_one_frame_alone_the_nearest() -> None:
+    assert stand_ins(stream("K.....K....."), [4, 7], within=100) == {7: 6}
+    assert stand_ins(stream("..K..."), [0, 3, 4], within=100) == {3: 2}
+
+
+def test_a_frame_that_is_a_keyframe_is_left_alone() -> None:
+    packets = stream("K.....K.....")
+    assert stand_ins(packets, [6, 7], within=100) == {}  # the keyframe is taken already, and exact
+
+
+def test_without_keyframes_nothing_stands_in() -> None:
+    assert stand_ins(stream("......"), [1, 2], within=100) == {}
+
+
+@given(st.lists(st.sampled_from("K.x"), min_size=4, max_size=60), st.integers(1, 8), st.floats(0, 0.99))
+def test_with_stand_ins_frames_stay_in_order_and_apart(pattern: list[str], num_frames: int, tolerance: float) -> None:
+    packets = stream("K" + "".join(pattern))
+    end = 10 * len(packets)
+    targets = choose(packets, 0, end, num_frames).targets
+    keys = stand_ins(packets, targets, int(tolerance * end / num_frames))
+    for target, key in keys.items():
+        assert packets[key].is_key
+        assert abs(10 * key - 10 * target) <= tolerance * end / num_frames
+    assert len(set(keys.values())) == len(keys)
+    assert not set(keys.values()) & set(targets), "a keyframe that is a frame of its own stands for no other"
+
+
+def test_what_comes_out_in_passing_is_what_its_own_run_would_give() -> None:
+    packets = stream("K.....K.....K.....")
+    runs = plan_runs(packets, [9])
+    assert [in_passing(packets, runs, target) for target in (3, 6, 8, 9, 10)] == [False, True, True, True, False]
+    leading = open_gops(3)
+    assert not in_passing(leading, plan_runs(leading, [6]), 7), "a leading frame needs the group before"

@@ -1,12 +1,14 @@
 """What crosses between the service and a decoding process comes out as it went in, and nonsense is noticed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fovea.errors import DecodeCrashed, NoVideoStream, VideoError, VideoLimitExceeded
 from video.children import file_wire as wire
 from video.children import messages
-from video.clip import Clip, ClipRule, VideoInfo, VideoLimits
+from video.clip import Clip, ClipRule, FirstLook, FurtherLook, Look, VideoInfo, VideoLimits
 
 RULE = ClipRule(num_frames=2, height_px=4, width_px=6, resize="stretch", source_short_side_px=160)
 LIMITS = VideoLimits(duration_s=10.0, frame_pixels=1000, frames=100)
@@ -26,18 +28,39 @@ def through(header: messages.Header) -> messages.Header:
     return messages.unpack(messages.pack(header)[messages.LENGTH.size :])
 
 
-def test_a_request_arrives_as_it_was_sent() -> None:
-    assert wire.read_request(through(wire.request("/tmp/a b.mp4", RULE, LIMITS))) == ("/tmp/a b.mp4", RULE, LIMITS)
+@pytest.mark.parametrize("look", [None, FirstLook((0, 1), 0.5), FurtherLook((1,), (0,))], ids=repr)
+def test_a_request_arrives_as_it_was_sent(look: Look) -> None:
+    sent = wire.request("/tmp/a b.mp4", RULE, LIMITS, look)
+    assert wire.read_request(through(sent)) == ("/tmp/a b.mp4", RULE, LIMITS, look)
 
 
 def test_a_clip_arrives_bit_for_bit() -> None:
     sent = clip()
     header, payload = wire.answer(sent)
-    assert len(payload) == wire.payload_bytes(RULE)
+    assert len(payload) == wire.payload_bytes(header, RULE)
     received = wire.read_answer(through(header), bytearray(payload), RULE)
     np.testing.assert_array_equal(received.frames_THWC, sent.frames_THWC)
     np.testing.assert_array_equal(received.view_TB, sent.view_TB)
     assert (received.pts_s, received.info) == (sent.pts_s, sent.info)
+
+
+def test_of_a_clip_that_was_begun_only_the_frames_that_are_there_are_sent() -> None:
+    sent = replace(clip(), absent=frozenset({0}), stand_ins=frozenset({1}))
+    header, payload = wire.answer(sent)
+    assert len(payload) == wire.payload_bytes(header, RULE) == 4 * 6 * 3 + 2 * 4 * 4
+    received = wire.read_answer(through(header), bytearray(payload), RULE)
+    np.testing.assert_array_equal(received.frames_THWC[1], sent.frames_THWC[1])
+    assert not received.frames_THWC[0].any()
+    assert received.frames_THWC.flags.writeable
+    assert (received.absent, received.stand_ins, received.pts_s) == (sent.absent, sent.stand_ins, sent.pts_s)
+
+
+@pytest.mark.parametrize("absent", [[2], [-1], [0, 0], [0, 1], [True], ["0"], None, 0], ids=repr)
+def test_places_that_cannot_be_are_refused_before_a_byte_is_read(absent: object) -> None:
+    header, _ = wire.answer(clip())
+    header["absent"] = absent
+    with pytest.raises(ValueError, match=r"places|repeat"):
+        wire.payload_bytes(header, RULE)
 
 
 def test_a_received_clip_may_be_written_to_as_torch_asks() -> None:
