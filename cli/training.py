@@ -37,6 +37,7 @@ def train(
         Path | None, typer.Option(help="Weights to start with (.safetensors, .pth, .pt): ImageNet's, a TSM's, ...")
     ] = None,
     focus_weights: Annotated[Path | None, typer.Option(help="The same for the focus network.")] = None,
+    pose_weights: Annotated[Path | None, typer.Option(help="MoveNet's pyramid and heads, for key points.")] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="Start from this bundle's weights; the compact plan: from the one that ships.")
     ] = None,
@@ -62,10 +63,10 @@ def train(
     if show_plan:
         typer.echo(json.dumps(find_plan(plan, read_dataset(data).num_classes).to_dict(), indent=1))
         return
-    if plan == "compact" and not (bundle or baseline or glance_weights or focus_weights):
+    if plan == "compact" and not (bundle or baseline or glance_weights or focus_weights or pose_weights):
         bundle = available_models().get(SHIPPED_START)
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
-    given = {"glance": glance_weights, "focus": focus_weights}
+    given = {"glance": glance_weights, "focus": focus_weights, "pose": pose_weights}
     request = TrainRequest(
         data=data,
         out=out,

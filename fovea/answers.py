@@ -194,7 +194,27 @@ class Thresholds(Value):
     solved_for_gflops: float = Field(description="The solved budget that holds for it.", examples=[1.2])
     entropy_nats: list[float] = Field(examples=[[0.42, 0.61]])
     mean_gflops: float = Field(examples=[1.18])
-    accuracy: float | None = Field(description="Null where nothing was calibrated.", examples=[0.82])
+    accuracy: float | None = Field(
+        description="On the calibration videos, which are of places that it had not learnt from. Null where nothing "
+        "was calibrated.",
+        examples=[0.58],
+    )
+
+
+class Accuracies(Value):
+    """How often a model is right at a budget, measured twice. The two differ where places and people of the validation
+    videos occur in what was learnt, too: the first is what to expect in a new place."""
+
+    on_new_places: float | None = Field(
+        description="Out of fold: of the calibration videos, each answered by a network that had learnt from no video "
+        "of its place. Null where nothing was calibrated.",
+        examples=[0.58],
+    )
+    on_validation_videos: float | None = Field(
+        description="Of videos seen neither in training nor in calibration, whose places may have been. Null where "
+        "nothing was measured at such a cost.",
+        examples=[0.69],
+    )
 
 
 class ModelSummary(Value):
@@ -232,6 +252,7 @@ class ModelDetail(ModelSummary):
         examples=[None],
     )
     num_frames: int = Field(description="Frames sampled from a video.", examples=[16])
+    accuracies: Accuracies = Field(description="For `budget_gflops`, or the default budget.")
     frontier: list[FrontierPoint] = Field(description="Measured; empty for an untrained model.")
     thresholds: Thresholds = Field(description="For `budget_gflops`, or the default budget.")
     open_set: OpenSet | None = Field(

@@ -19,6 +19,17 @@ Frames: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A part of one frame of the clip, in clip pixels; (y, x) is its first corner."""
+
+    frame: int
+    y: int
+    x: int
+    height_px: int
+    width_px: int
+
+
+@dataclass(frozen=True, slots=True)
 class Cube:
     """A space-time box of the clip, in clip frames and clip pixels; (t, y, x) is its first corner."""
 
@@ -28,6 +39,22 @@ class Cube:
     num_frames: int
     height_px: int
     width_px: int
+    windows: tuple[Window, ...] = ()
+    """What is looked at of the box, where that moves or leaves frames out: a window of each frame, rising. Empty: all
+    of it."""
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The frames of the clip that are looked at."""
+        return tuple(window.frame for window in self.windows) or tuple(range(self.t, self.t + self.num_frames))
+
+    @classmethod
+    def around(cls, windows: Sequence[Window]) -> "Cube":
+        """The smallest box that holds them. At least one, their frames rising."""
+        y, x = min(window.y for window in windows), min(window.x for window in windows)
+        bottom, right = (max(w.y + w.height_px for w in windows), max(w.x + w.width_px for w in windows))
+        first, last = windows[0].frame, windows[-1].frame
+        return cls(first, y, x, last - first + 1, bottom - y, right - x, tuple(windows))
 
 
 class State(Protocol):

@@ -61,6 +61,8 @@ class Regression:
     weights: tuple[Tensor, ...]
     biases: tuple[Tensor, ...]
     rows: Callable[[Mapping[str, Tensor]], Tensor]
+    blocks: tuple[int, ...] = ()
+    """Columns that belong together: each block weighs alike, however wide. Empty: every column does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +85,8 @@ class FamilyTraining(Generic[ConfigT, NetworkT]):
     describe_stage: Callable[[Stage], str]
     backbones: tuple[str, ...] = ()
     """Beginnings of the names of all that a bundle must bring along where training starts from it."""
+    repeatable: Callable[[NetworkT], bool] = lambda network: False
+    """Whether `features` of a clip follow from the clip and the encoders alone, and may be kept."""
     any_length: bool = False
     """Trains on clips of fewer frames than it answers with (`training_frames`)."""
     randomise: "Callable[[NetworkT, Coordinates, int], None] | None" = None

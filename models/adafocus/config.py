@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
-from models.backbones.config import BackboneConfig
+from models.backbones.config import STRIDE, BackboneConfig
 from models.channels import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
 
-Aggregation: TypeAlias = Literal["max_pool", "average", "joint_statistics"]
+Aggregation: TypeAlias = Literal["max_pool", "average", "joint_statistics", "pooled_roots"]
 FocusInput: TypeAlias = Literal["frames", "differences"]
 PolicyHead: TypeAlias = Literal["fully_connected", "heat_map"]
+Placement: TypeAlias = Literal["learned", "random", "centre", "motion", "person"]
+
+NUM_KEY_POINTS = 17
+"""Of one person: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class AdaFocusConfig:
     glance_indices: tuple[int, ...]
     """Which of the T frames the glance sees, rising."""
     glance_size: tuple[int, int]
-    """`frame_size` in the paper; smaller (at least half): frames are shrunk bilinearly inside the glance encoder."""
+    """`frame_size` in the paper; smaller: frames are shrunk bilinearly inside the glance encoder, by at most two at a
+    time, so that no pixel is skipped."""
     glance: BackboneConfig
     focus: BackboneConfig
     cube_size: tuple[int, int, int]
@@ -41,7 +46,8 @@ class AdaFocusConfig:
     """TSM in both encoders, within the glance frames and within each cube."""
     aggregation: Aggregation = "max_pool"
     """`max_pool`: running maximum and a head per step; `average`: frame logits, averaged over all cubes so far;
-    `joint_statistics`: a head per step that sees glance and cubes side by side, and how their features change."""
+    `joint_statistics`: a head per step that sees glance and cubes side by side, and how their features change;
+    `pooled_roots`: the same over all frames that cubes have shown so far, for cubes that no policy places."""
     focus_input: FocusInput = "frames"
     """`differences`: a cube of n frames shows n - 1 differences of neighbours (RGB difference; TSN, Wang et al.,
     ECCV 2016): the glance sees how things look, cubes how they move."""
@@ -51,6 +57,19 @@ class AdaFocusConfig:
     """Width of the MLPs before the running maxima; the other forms have none and ignore it."""
     policy: PolicyHead = "fully_connected"
     """`fully_connected`: the paper's; `heat_map`: judges every cell of the glance's map alike (`heat_map`)."""
+    placement: Placement = "learned"
+    """What places the cubes: the paper's `policy`, or a rule (`models.adafocus.placement`). `person`: they follow the
+    person that the glance's key points show, frame by frame, larger or smaller; the others are as large as
+    `cube_size`: anywhere, in the middle, or where pixels change."""
+    step_frames: tuple[tuple[int, ...], ...] = ()
+    """Unless placement is learned, the frames that each cube shows, rising: some of the glance's, each in one cube at
+    most, so that cubes never overlap."""
+    middle_features: bool = False
+    """Both networks also give the mean over the map of MobileNetV2's layer 13: finer, and less of one task. Not with
+    learned placement, which reads the last map alone."""
+    key_points: bool = False
+    """Both networks also give the key points of one person a frame (`pose`): of the glance's frames for placement
+    `person`, of cubes for the heads. Not with learned placement."""
     policy_conv: int = 64
     policy_hidden: tuple[int, ...] = (1024, 512)
     dropout: float = 0.2
@@ -65,9 +84,12 @@ class AdaFocusConfig:
             raise ValueError(f"focus_input is {self.focus_input!r}, but must be one of {get_args(FocusInput)}")
         if self.policy not in get_args(PolicyHead):
             raise ValueError(f"policy is {self.policy!r}, but must be one of {get_args(PolicyHead)}")
+        if self.placement not in get_args(Placement):
+            raise ValueError(f"placement is {self.placement!r}, but must be one of {get_args(Placement)}")
         _check_positive(self)
         _check_glance(self)
         _check_cubes(self)
+        _check_placement(self)
         if self.aggregation not in get_args(Aggregation):
             raise ValueError(f"aggregation is {self.aggregation!r}, but must be one of {get_args(Aggregation)}")
         if self.channel_order not in get_args(ChannelOrder):
@@ -99,6 +121,8 @@ class AdaFocusConfig:
             converted: dict[str, Any] = {
                 name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
             }
+            if "step_frames" in values:
+                converted["step_frames"] = tuple(tuple(frames) for frames in values["step_frames"])
             for encoder in ("glance", "focus"):
                 converted[encoder] = BackboneConfig(**values[encoder])
             return cls(**converted)
@@ -210,11 +234,12 @@ def _check_glance(config: AdaFocusConfig) -> None:
     if not indices or list(indices) != sorted(set(indices)) or not 0 <= indices[0] <= indices[-1] <= last:
         raise ValueError(f"glance_indices are {indices}, but must rise within 0..{last} and name at least one frame")
     for glance, frame in zip(config.glance_size, config.frame_size, strict=True):
-        if not frame <= 2 * glance <= 2 * frame:
+        if glance > frame:
             raise ValueError(
-                f"glance_size {config.glance_size} must lie between half of frame_size {config.frame_size} and all "
-                f"of it (bilinear shrinking beyond a half skips pixels); choose a smaller frame_size"
+                f"glance_size {config.glance_size} must be at most frame_size {config.frame_size}: enlarged frames "
+                f"show no more; choose a larger frame_size"
             )
+    config.glance.check_size(config.glance_size)
 
 
 def _check_cubes(config: AdaFocusConfig) -> None:
@@ -226,7 +251,8 @@ def _check_cubes(config: AdaFocusConfig) -> None:
             f"max_cubes is {config.max_cubes}, but single-frame cubes never use one of the {config.num_frames} "
             f"frames twice; take at most that many"
         )
-    for name in ("temporal_shift", "glance_features"):
+    config.focus.check_size(config.cube_size[1:])
+    for name in ("temporal_shift", "glance_features", "middle_features", "key_points"):
         if type(getattr(config, name)) is not bool:
             raise ValueError(f"{name} is {getattr(config, name)!r}, but must be true or false")
     images = config.num_focus_images(config.cube_size[0])
@@ -239,3 +265,52 @@ def _check_cubes(config: AdaFocusConfig) -> None:
         )
     if config.temporal_shift and images == 1:
         raise ValueError("temporal_shift needs cubes of at least 2 images: a lone one has no neighbour to shift from")
+
+
+def _check_placement(config: AdaFocusConfig) -> None:
+    ruled = config.placement != "learned"
+    if ruled != (config.aggregation == "pooled_roots"):
+        raise ValueError(
+            f"placement {config.placement!r} does not go with aggregation {config.aggregation!r}: 'pooled_roots' is "
+            "for cubes that no policy places, and for no others"
+        )
+    if not ruled:
+        for name in ("step_frames", "middle_features", "key_points"):
+            if getattr(config, name):
+                raise ValueError(
+                    f"{name} is {getattr(config, name)!r}, but belongs to another placement than 'learned'"
+                )
+        return
+    if config.temporal_shift or config.focus_input != "frames":
+        raise ValueError(
+            f"placement {config.placement!r} shows frames by themselves: no temporal_shift, no differences"
+        )
+    if config.placement == "person" and not config.key_points:
+        raise ValueError("placement 'person' needs key_points: they say where the person is")
+    _check_step_frames(config)
+    if config.num_glance_frames < 2:
+        raise ValueError(f"glance_indices are {config.glance_indices}, but 'pooled_roots' needs two frames that change")
+    if (config.middle_features or config.key_points) and {config.glance.name, config.focus.name} != {"mobilenet_v2"}:
+        raise ValueError("middle_features and key_points need mobilenet_v2 in glance and focus: they are of its layers")
+    sizes = (config.glance_size, config.cube_size[1:])
+    if config.key_points and any(side % STRIDE for size in sizes for side in size):
+        raise ValueError(
+            f"key_points need sides that are multiples of {STRIDE}, but glance_size is {config.glance_size} and "
+            f"cube_size {config.cube_size}"
+        )
+    if config.placement == "person" and min(config.frame_size) > 2 * min(config.cube_size[1:]):
+        raise ValueError(
+            f"placement 'person' may look at all of a frame's {min(config.frame_size)} rows or columns, which would be "
+            f"shrunk to less than half of that by cube_size {config.cube_size}, and pixels skipped; take larger cubes"
+        )
+
+
+def _check_step_frames(config: AdaFocusConfig) -> None:
+    steps, wanted = config.step_frames, (config.max_cubes, config.cube_size[0])
+    if len(steps) != wanted[0] or any(len(frames) != wanted[1] for frames in steps):
+        raise ValueError(f"step_frames are {steps}, but must be {wanted[0]} (max_cubes) times {wanted[1]} (cube_size)")
+    shown = [frame for frames in steps for frame in frames]
+    if any(list(frames) != sorted(frames) for frames in steps) or len(set(shown)) != len(shown):
+        raise ValueError(f"step_frames are {steps}, but must rise within a cube, and no frame is in two")
+    if unknown := sorted(set(shown) - set(config.glance_indices)):
+        raise ValueError(f"step_frames name {unknown}, which are none of the glance's frames {config.glance_indices}")

@@ -9,6 +9,7 @@ import torch
 
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.network import AdaFocusV3
+from models.adafocus.placed import PlacedAdaFocus
 from models.backbones.config import num_cells
 from models.flops import count_call_flops
 
@@ -18,6 +19,8 @@ def step_flops(config: AdaFocusConfig) -> tuple[int, ...]:
     """`step_flops[k]` of step k: the glance (global encoder, p_0's head), the first cube (policy, local encoder, head)
     and the further cubes (local encoder, head). Auxiliary heads run in training only. Resizing is not a FLOP.
     """
+    if config.placement != "learned":
+        return _placed_step_flops(config)
     with torch.device("meta"):
         network = AdaFocusV3(config).eval()
         classifier, num_glance, (num_frames, height, width) = (
@@ -45,6 +48,27 @@ def step_flops(config: AdaFocusConfig) -> tuple[int, ...]:
     return glance, policy + cube, *[cube] * (config.max_cubes - 1)
 
 
+def _placed_step_flops(config: AdaFocusConfig) -> tuple[int, ...]:
+    """The glance with its key points and p_0's head; each cube with its key points and head. Rules are no FLOPs."""
+    with torch.device("meta"):
+        network = PlacedAdaFocus(config).eval()
+        classifier = network.classifier
+        crops_NHWC = torch.empty(*config.cube_size, 3, dtype=torch.uint8)
+        glance_BG, memory_BM = torch.empty(1, sum(classifier.glance_blocks)), torch.empty(1, classifier.memory_size)
+        step = torch.ones(1, dtype=torch.int64)
+        glance = _looking(network, config) * config.num_glance_frames
+        glance += count_call_flops(classifier.glance_logits, glance_BG)
+        cube = count_call_flops(network.describe, crops_NHWC, network.focus, network.focus_points)
+        cube += count_call_flops(classifier.logits_at, glance_BG, memory_BM, step)
+    return glance, *[cube] * config.max_cubes
+
+
+def _looking(network: PlacedAdaFocus, config: AdaFocusConfig) -> int:
+    """What one frame of the glance costs."""
+    frames_NHWC = torch.empty(1, *config.frame_size, 3, dtype=torch.uint8)
+    return count_call_flops(network.describe, frames_NHWC, network.glance, network.glance_points)
+
+
 def frame_flops(config: AdaFocusConfig) -> int | None:
     """See `models.recognizer.ReusesFrames`: with temporal shift, frames look at each other."""
     return None if config.temporal_shift else glance_frame_flops(config)
@@ -55,5 +79,7 @@ def glance_frame_flops(config: AdaFocusConfig) -> int:
     """What one frame costs in the global encoder. Only without temporal shift is a frame looked at by itself."""
     assert not config.temporal_shift
     with torch.device("meta"):
+        if config.placement != "learned":
+            return _looking(PlacedAdaFocus(config).eval(), config)
         network = AdaFocusV3(config).eval()
         return count_call_flops(network.glance, torch.empty(1, *config.frame_size, 3, dtype=torch.uint8))

@@ -7,12 +7,25 @@ Shape suffixes: N images (clips x frames, frames of a clip consecutive), M image
 H rows, W columns, C colour or feature channels, h and w cells of a feature map (32 pixels a side).
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.adafocus.config import AdaFocusConfig
+from models.adafocus.pose import LAYERS as POSE_LAYERS
 from models.backbones.build import build_backbone
+from models.backbones.config import BackboneConfig
+from models.backbones.mobilenet_v2 import MobileNetV2
 from models.normalize import Normalize
+
+
+def shrinking(whole: tuple[int, int], wanted: tuple[int, int]) -> list[tuple[int, int]]:
+    """Sizes to go through, each at least half of the one before: bilinear shrinking beyond that skips pixels."""
+    sizes = []
+    while whole != wanted:
+        whole = (max(wanted[0], -(-whole[0] // 2)), max(wanted[1], -(-whole[1] // 2)))
+        sizes.append(whole)
+    return sizes
 
 
 class GlanceEncoder(nn.Module):
@@ -23,13 +36,13 @@ class GlanceEncoder(nn.Module):
         self.normalize = Normalize(config.mean, config.std, config.channel_order)
         self.backbone = build_backbone(config.glance)
         self.num_features = self.backbone.num_features
-        self.size = config.glance_size if config.glance_size != config.frame_size else None
+        self.sizes = shrinking(config.frame_size, config.glance_size)
         self.num_frames = config.num_glance_frames if config.temporal_shift else None
 
     def forward(self, frames_NHWC: Tensor) -> Tensor:
         images_NCHW: Tensor = self.normalize(frames_NHWC)
-        if self.size is not None:
-            images_NCHW = F.interpolate(images_NCHW, self.size, mode="bilinear", align_corners=False)
+        for size in self.sizes:
+            images_NCHW = F.interpolate(images_NCHW, size, mode="bilinear", align_corners=False)
         maps_NChw: Tensor = self.backbone(images_NCHW, self.num_frames)
         return maps_NChw.float()
 
@@ -66,3 +79,44 @@ class FocusEncoder(nn.Module):
             images_MCHW = self.normalize(crops_NHWC)
         maps_MChw: Tensor = self.backbone(images_MCHW, num_frames if self.shifts else None)
         return maps_MChw.float()
+
+
+MIDDLE, LAST = 13, 18
+"""Layers of MobileNetV2 whose maps are described: the last of 16 pixels a cell, and the very last."""
+
+
+class FrameEncoder(nn.Module):
+    """Of frames by themselves, uint8 frames_NHWC, fp32 features_NC: the mean over the last map, behind that over the
+    middle one's where the configuration has `middle_features`.
+
+    The same for glance and cubes; `size` is that of the frames that come, `shrunk_to` what the backbone sees.
+    """
+
+    def __init__(
+        self, config: AdaFocusConfig, backbone: BackboneConfig, size: tuple[int, int], shrunk_to: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.normalize = Normalize(config.mean, config.std, config.channel_order)
+        self.backbone = build_backbone(backbone)
+        self.sizes = shrinking(size, shrunk_to)
+        self.middle = 0
+        if config.middle_features and isinstance(self.backbone, MobileNetV2):
+            self.middle = self.backbone.channels[MIDDLE]
+        self.num_features: int = self.middle + self.backbone.num_features
+
+    def forward(self, frames_NHWC: Tensor) -> Tensor:
+        features_NC, _ = self.look(frames_NHWC)
+        return features_NC
+
+    def look(self, frames_NHWC: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The features, and the maps that key points are found on; none of a backbone that is no MobileNetV2."""
+        images_NCHW: Tensor = self.normalize(frames_NHWC)
+        for size in self.sizes:
+            images_NCHW = F.interpolate(images_NCHW, size, mode="bilinear", align_corners=False)
+        if not isinstance(self.backbone, MobileNetV2):
+            return self.backbone(images_NCHW).float().mean(dim=(2, 3)), []
+        layers = sorted({*POSE_LAYERS, MIDDLE, LAST})
+        maps = dict(zip(layers, self.backbone.maps(images_NCHW, layers), strict=True))
+        described = [MIDDLE, LAST] if self.middle else [LAST]
+        features_NC = torch.cat([maps[layer].float().mean(dim=(2, 3)) for layer in described], dim=1)
+        return features_NC, [maps[layer] for layer in POSE_LAYERS]

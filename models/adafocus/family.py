@@ -7,7 +7,7 @@ from models.adafocus.config import AdaFocusConfig, clip_cubes, compact, frame_cu
 from models.adafocus.recognizer import AdaFocusRecognizer
 from models.family import Family, Light, later
 
-_COSTS, _NETWORK, _PARTS = (f"models.adafocus.{name}" for name in ("costs", "network", "parts"))
+_COSTS, _PLACED, _PARTS = (f"models.adafocus.{name}" for name in ("costs", "placed", "parts"))
 
 VARIANTS: Mapping[str, Callable[[int], AdaFocusConfig]] = {
     "adafocus-v3-frame-cubes": compact,
@@ -21,12 +21,15 @@ FAMILY = Family(
     name=AdaFocusConfig.family,
     title="AdaFocusV3",
     read_config=AdaFocusConfig.from_dict,
-    build_network=later(_NETWORK, "build_network"),
+    build_network=later(_PLACED, "build_any"),
     step_flops=later(_COSTS, "step_flops"),
     make_recognizer=later(_PARTS, "make_recognizer"),
     heads=later(_PARTS, "heads"),
     variants=VARIANTS,
-    loaders={part: partial(later(_PARTS, "load_part"), part) for part in ("glance", "focus")},
+    loaders={
+        **{part: partial(later(_PARTS, "load_part"), part) for part in ("glance", "focus")},
+        "pose": later(_PARTS, "load_pose"),
+    },
     frame_flops=later(_COSTS, "frame_flops"),
     light=Light(later(_PARTS, "parts"), AdaFocusRecognizer),
 )

@@ -13,8 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from models.adafocus.classifier import AverageClassifier, Classifier
+from models.adafocus.encoders import FrameEncoder
 from models.adafocus.network import AdaFocusV3
+from models.adafocus.placed import PlacedAdaFocus
+from models.adafocus.pose import NUM_MAPS, PoseHeads, load_movenet
 from models.adafocus.recognizer import AdaFocusRecognizer
+from models.adafocus.tube_classifier import TubeClassifier
 from models.answers import check_rule
 from models.backbones.config import num_cells
 from models.checkpoints import load_backbone, part_of
@@ -38,6 +42,42 @@ class First(nn.Module):
         return glance_BG, memory_BM, self.classifier.glance_logits(glance_BG)
 
 
+class FirstOfTubes(nn.Module):
+    """described_BTV to the same, where cubes are placed by rule."""
+
+    def __init__(self, classifier: TubeClassifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, described_BTV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        glance_BG = self.classifier.remember_glance(described_BTV)
+        return glance_BG, self.classifier.no_memory(glance_BG), self.classifier.glance_logits(glance_BG)
+
+
+class RememberTubes(nn.Module):
+    """(memory_BM, described_BTV of one cube more) to memory_BM."""
+
+    def __init__(self, classifier: TubeClassifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, memory_BM: Tensor, described_BTV: Tensor) -> Tensor:
+        return self.classifier.merge(memory_BM, described_BTV)
+
+
+class FeaturesAndPose(nn.Module):
+    """uint8 frames_NHWC to (features_ND, pose_NChw): key points are decoded by a part of its own, in fp32."""
+
+    def __init__(self, encoder: FrameEncoder, pose: PoseHeads) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pose = pose
+
+    def forward(self, frames_NHWC: Tensor) -> tuple[Tensor, Tensor]:
+        features_ND, maps = self.encoder.look(frames_NHWC)
+        return features_ND, self.pose(maps)
+
+
 class Remember(nn.Module):
     """(memory_BM, features_BTD of one cube more) to memory_BM."""
 
@@ -52,7 +92,7 @@ class Remember(nn.Module):
 class Further(nn.Module):
     """(glance_BG, memory_BM, step of shape (1,)) to logits_BC after so many cubes, the same number in every row."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Classifier | TubeClassifier) -> None:
         super().__init__()
         self.classifier = classifier
 
@@ -60,8 +100,10 @@ class Further(nn.Module):
         return self.classifier.logits_at(glance_BG, memory_BM, step)
 
 
-def parts(network: AdaFocusV3) -> Mapping[str, Part]:
-    """`glance` and `focus` are heavy; `policy` and the classifier's three are not."""
+def parts(network: AdaFocusV3 | PlacedAdaFocus) -> Mapping[str, Part]:
+    """`glance` and `focus` are heavy; `policy` and the classifier's three are not, nor what decodes key points."""
+    if isinstance(network, PlacedAdaFocus):
+        return _placed_parts(network)
     config, classifier = network.config, network.classifier
     num_glance, (num_frames, height_px, width_px) = config.num_glance_frames, config.cube_size
     frames_NHWC = torch.zeros(num_glance, *config.frame_size, 3, dtype=torch.uint8)
@@ -82,8 +124,35 @@ def parts(network: AdaFocusV3) -> Mapping[str, Part]:
     }
 
 
+def _placed_parts(network: PlacedAdaFocus) -> Mapping[str, Part]:
+    config, classifier = network.config, network.classifier
+    looks: dict[str, Part] = {}
+    for name, encoder, points, num_frames, size in (
+        ("glance", network.glance, network.glance_points, config.num_glance_frames, config.frame_size),
+        ("focus", network.focus, network.focus_points, config.cube_size[0], config.cube_size[1:]),
+    ):
+        frames_NHWC = torch.zeros(num_frames, *size, 3, dtype=torch.uint8)
+        if network.pose is None:
+            looks[name] = Part(encoder, (frames_NHWC,), heavy=True)
+            continue
+        looks[name] = Part(FeaturesAndPose(encoder, network.pose), (frames_NHWC,), heavy=True)
+        pose_NChw = torch.zeros(num_frames, NUM_MAPS, points.height, points.width)
+        looks[f"{name}_points"] = Part(points, (torch.zeros(num_frames, encoder.num_features), pose_NChw))
+    glance_BTV = torch.zeros(1, config.num_glance_frames, classifier.described)
+    memory_BM, cube_BTV = (
+        torch.zeros(1, classifier.memory_size),
+        torch.zeros(1, config.cube_size[0], classifier.described),
+    )
+    glance_BG = torch.zeros(1, sum(classifier.glance_blocks))
+    return looks | {
+        "first": Part(FirstOfTubes(classifier), (glance_BTV,)),
+        "remember": Part(RememberTubes(classifier), (memory_BM, cube_BTV)),
+        "further": Part(Further(classifier), (glance_BG, memory_BM, torch.ones(1, dtype=torch.int64)), num_shared=1),
+    }
+
+
 def make_recognizer(
-    network: AdaFocusV3, clip_rule: ClipRule, temperatures: Sequence[float], runtime: Runtime
+    network: AdaFocusV3 | PlacedAdaFocus, clip_rule: ClipRule, temperatures: Sequence[float], runtime: Runtime
 ) -> AdaFocusRecognizer:
     """The network is copied: later changes are not seen.
 
@@ -94,7 +163,7 @@ def make_recognizer(
     return AdaFocusRecognizer(config, clip_rule, temperatures, execute(parts(network), config, runtime))
 
 
-def heads(network: AdaFocusV3) -> Sequence[Head]:
+def heads(network: AdaFocusV3 | PlacedAdaFocus) -> Sequence[Head]:
     """Every layer that gives an exit's logits, in their order."""
     classifier = network.classifier
     glance = classifier.glance_head
@@ -107,6 +176,15 @@ def heads(network: AdaFocusV3) -> Sequence[Head]:
     return (first, *(Head(steps, weight_CD, bias_C) for weight_CD, bias_C in stacked))
 
 
-def load_part(part: Literal["glance", "focus"], network: AdaFocusV3, tensors: Mapping[str, Tensor]) -> None:
+def load_pose(network: AdaFocusV3 | PlacedAdaFocus, tensors: Mapping[str, Tensor]) -> None:
+    """MoveNet's pyramid and heads. ValueError for a network without key points, and for other tensors."""
+    if not isinstance(network, PlacedAdaFocus) or network.pose is None:
+        raise ValueError("pose weights are for a model with key_points, and this one has none; leave them out")
+    load_movenet(network.pose, tensors)
+
+
+def load_part(
+    part: Literal["glance", "focus"], network: AdaFocusV3 | PlacedAdaFocus, tensors: Mapping[str, Tensor]
+) -> None:
     """Another project's checkpoint of the part's backbone without its head, or of both networks: see `checkpoints`."""
     load_backbone(getattr(network, part).backbone, part_of(part, tensors), drop_head=True)

@@ -7,7 +7,7 @@ Shape suffixes: B clips, T frames (of the clip, the glance or a cube), N = B * T
 classes, h and w cells, D features, G / M what is remembered of the glance / of the cubes, K cubes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut, place_cubes
+from models.adafocus.placement import cut_windows, key_points, place_by_rule, without_key_points
 from models.answers import answers, check_clip, check_rule
 from models.executed import Executed
 from models.recognizer import Ahead, Cube, Frames, Shared
-from models.runtime.base import Array
+from models.runtime.base import Array, Function
 from video.clip import ClipRule
 
 
@@ -32,7 +33,7 @@ class AdaFocusState:
     cube: Cube | None
     clip_THWC: Frames
     maps_TChw: Array | None
-    """The policy's input; None once it has been asked."""
+    """The policy's input, or the glance's described frames, whose key points place the cubes; None once they are."""
     glance_G: Array
     memory_M: Array
     cubes: tuple[Cube, ...]
@@ -56,9 +57,10 @@ class AdaFocusRecognizer:
         self._temperatures = tuple(temperatures)
         self._arrays = executed.arrays
         self._prices = executed.prices
-        self._glance, self._first, self._policy, self._focus, self._remember, self._further = (
-            executed.functions[name] for name in ("glance", "first", "policy", "focus", "remember", "further")
-        )
+        functions = executed.functions
+        self._first, self._remember, self._further = (functions[name] for name in ("first", "remember", "further"))
+        self._glance, self._focus = (_looking(functions, name) for name in ("glance", "focus"))
+        self._policy = functions.get("policy")
 
     @property
     def clip_rule(self) -> ClipRule:
@@ -116,14 +118,19 @@ class AdaFocusRecognizer:
         ]
 
     def glance_features(self, state: AdaFocusState) -> NDArray[np.float32]:
-        """See `models.recognizer.TellsFeatures`: means of the glance's maps over its frames and their cells."""
+        """See `models.recognizer.TellsFeatures`: means of the glance's maps over its frames and their cells;
+        of described frames the features, less the key points."""
         if state.maps_TChw is None:
             raise ValueError(f"a state at step {state.step} keeps no features of its glance; ask before the first cube")
-        features_D: NDArray[np.float32] = self._arrays.to_numpy(state.maps_TChw).mean(axis=(0, 2, 3))
+        seen = self._arrays.to_numpy(state.maps_TChw)
+        if self._config.placement != "learned":
+            described_D: NDArray[np.float32] = without_key_points(seen, self._config).mean(axis=0)
+            return described_D
+        features_D: NDArray[np.float32] = seen.mean(axis=(0, 2, 3))
         return features_D
 
     def _glance_maps(self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None]) -> Array:
-        """maps_BTChw of the glance's frames, computed for those that no memory holds."""
+        """maps_BTChw of the glance's frames (or described_BTV), computed for those that no memory holds."""
         indices = self._config.glance_indices
         if all(one is None for one in shared):
             frames_NHWC = np.concatenate([clip_THWC[list(indices)] for clip_THWC in clips_THWC])
@@ -167,7 +174,13 @@ class AdaFocusRecognizer:
         states = self._with_cubes(states)
         steps = [state.step + 1 for state in states]
         cubes = [state.cubes[state.step] for state in states]
-        crops_NHWC = np.concatenate([cut(state.clip_THWC, cube) for state, cube in zip(states, cubes, strict=True)])
+        size = self._config.cube_size[1:]
+        crops_NHWC = np.concatenate(
+            [
+                cut_windows(state.clip_THWC, cube, size) if cube.windows else cut(state.clip_THWC, cube)
+                for state, cube in zip(states, cubes, strict=True)
+            ]
+        )
         num_images = self._config.num_focus_images(self._config.cube_size[0])
         features_BTD = _split_rows(self._focus(crops_NHWC), num_images)
         stack = self._arrays.stack
@@ -217,21 +230,35 @@ class AdaFocusRecognizer:
         return [found[row] for row in range(len(steps))]
 
     def _with_cubes(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
-        """The policy runs once a clip, when it goes past p_0, for all such rows together."""
-        maps = [state.maps_TChw for state in states if state.maps_TChw is not None]
-        if not maps:
+        """Cubes are placed once a clip, when it goes past p_0; the policy runs for all such rows together."""
+        new = [state for state in states if state.maps_TChw is not None]
+        if not new:
             return list(states)
-        positions = iter(self._arrays.to_numpy(self._policy(self._arrays.stack(maps))))
+        maps_BTChw = self._arrays.stack([state.maps_TChw for state in new])
+        if self._policy is None:
+            points_BTJ3 = key_points(self._arrays.to_numpy(maps_BTChw), self._config)
+            placed = iter(
+                [
+                    place_by_rule(self._config, state.clip_THWC, *row)
+                    for state, *row in zip(new, points_BTJ3, strict=True)
+                ]
+            )
+        else:
+            positions_BK3 = self._arrays.to_numpy(self._policy(maps_BTChw))
+            placed = iter([place_cubes(positions_K3, self._config) for positions_K3 in positions_BK3])
         return [
-            state
-            if state.maps_TChw is None
-            else replace(state, maps_TChw=None, cubes=place_cubes(next(positions), self._config))
-            for state in states
+            state if state.maps_TChw is None else replace(state, maps_TChw=None, cubes=next(placed)) for state in states
         ]
 
 
+def _looking(functions: Mapping[str, Function], name: str) -> Function:
+    """The encoder; where key points are found by its maps, they come behind its features."""
+    look, points = functions[name], functions.get(f"{name}_points")
+    return look if points is None else lambda frames_NHWC: points(*look(frames_NHWC))
+
+
 def _frames_of(cubes: Sequence[Cube]) -> tuple[int, ...]:
-    return tuple(sorted({index for cube in cubes for index in range(cube.t, cube.t + cube.num_frames)}))
+    return tuple(sorted({index for cube in cubes for index in cube.frames}))
 
 
 def _forget_all_but(keys_T: Sequence[int], memory: dict[int, Array]) -> None:

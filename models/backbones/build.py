@@ -13,7 +13,7 @@ Backbone: TypeAlias = MobileNetV2 | ResNet
 def build_backbone(config: BackboneConfig) -> Backbone:
     match config.name:
         case "mobilenet_v2":
-            return MobileNetV2(config.width_mult)
+            return MobileNetV2(config.width_mult, padding=config.padding)
         case "resnet18":
             return ResNet(18)
         case "resnet34":

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from models.runtime.parts import Part
 
 Network: TypeAlias = "Callable[[Tensor], Tensor]"
-"""From one uint8 (N, H, W, 3) batch, N free, to one float32 tensor on the runtime's device."""
+"""From one uint8 (N, H, W, 3) batch, N free, to what the module gives, in float32 on the runtime's device: one tensor,
+unless a part has several."""
 
 Array: TypeAlias = Any
 """What a runtime computes with: numpy's arrays or torch's tensors. Both index, reshape and take means alike."""

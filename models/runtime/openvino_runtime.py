@@ -68,8 +68,10 @@ class OpenVinoRuntime:
         make_tensor = self._openvino.Tensor
 
         def run(*inputs: NDArray[Any]) -> Array:
-            for number, array in enumerate(inputs):
-                request.set_input_tensor(number, make_tensor(np.ascontiguousarray(array), shared_memory=True))
+            # Held until the end: a tensor that shares memory does not keep the array that it shares it with.
+            held = [np.ascontiguousarray(array) for array in inputs]
+            for number, array in enumerate(held):
+                request.set_input_tensor(number, make_tensor(array, shared_memory=True))
             request.infer()
             # Copied: the next call writes there again.
             found = tuple(request.get_output_tensor(number).data.copy() for number in range(num_outputs))

@@ -62,7 +62,7 @@ class TorchRuntime:
         alone = len(example) if one_by_one and self.device.type == "cpu" else None
 
         @torch.inference_mode()
-        def run(rows: Tensor) -> Tensor:
+        def run(rows: Tensor) -> Array:
             if alone is not None and len(rows) > alone:
                 return torch.cat([run(part) for part in torch.split(rows, alone)])
             hold_torch_threads(self.num_threads)
@@ -71,8 +71,8 @@ class TorchRuntime:
                 # TF32, cuDNN's default, keeps 10 bits of the mantissa: that is not fp32.
                 torch.backends.cudnn.flags(allow_tf32=False),
             ):
-                result: Tensor = network(rows.to(self.device))
-            return result.float()
+                result: Array = network(rows.to(self.device))
+            return tuple(tensor.float() for tensor in result) if isinstance(result, tuple) else result.float()
 
         return run
 
@@ -88,10 +88,17 @@ def light_function(module: nn.Module, device: torch.device) -> Function:
     return run
 
 
+class _Tracer(fx.Tracer):
+    """Takes every convolution as one piece, also one that pads in its own way."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.Conv2d) or super().is_leaf_module(m, module_qualified_name)
+
+
 def fold_batch_norms(module: nn.Module) -> nn.Module:
     """`module`, in eval mode, with each batch norm that follows a convolution folded into it; changes `module`."""
     try:
-        traced = fx.symbolic_trace(module)
+        traced = fx.GraphModule(module, _Tracer().trace(module))
     except (fx.proxy.TraceError, TypeError):  # its control flow depends on data: unfolded it is slower, and as right
         return module
     for node in list(traced.graph.nodes):

@@ -1,6 +1,7 @@
 """AdaFocusV3 as training has it: random and learned cubes, auxiliary heads, heads in closed form. Knows no trainer."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.family import FAMILY
 from models.adafocus.network import AdaFocusV3
+from models.adafocus.placed import PlacedAdaFocus
 from training.adafocus.heads import features, regressions
 from training.adafocus.losses import losses, random_positions
 from training.adafocus.plans import PLANS, describe_stage
@@ -15,10 +17,16 @@ from training.adafocus.random_cubes import randomise
 from training.family import FamilyTraining
 from training.fit.recipe import Crops
 from training.full_frame.network import FullFrameConfig
+from training.judge.results import Coordinates
+
+Network: TypeAlias = AdaFocusV3 | PlacedAdaFocus
 
 
-def _exits(network: AdaFocusV3, clips_BTHWC: Tensor, crops: Crops, generator: torch.Generator) -> Tensor:
+def _exits(network: Network, clips_BTHWC: Tensor, crops: Crops, generator: torch.Generator) -> Tensor:
     """Where a stage trains on random cubes alone the policy knows nothing yet: so random cubes are scored."""
+    if isinstance(network, PlacedAdaFocus):
+        placed_BEC: Tensor = network(clips_BTHWC).logits_BEC
+        return placed_BEC
     positions_BK3 = None
     if crops == "random":
         positions_BK3 = random_positions(len(clips_BTHWC), network.config.max_cubes, generator).to(clips_BTHWC.device)
@@ -26,11 +34,20 @@ def _exits(network: AdaFocusV3, clips_BTHWC: Tensor, crops: Crops, generator: to
     return logits_BEC
 
 
-def _in_bf16(network: AdaFocusV3) -> Sequence[tuple[nn.Module, str]]:
+def _in_bf16(network: Network) -> Sequence[tuple[nn.Module, str]]:
+    if isinstance(network, PlacedAdaFocus):
+        encoders = [(network.glance.backbone, "maps"), (network.focus.backbone, "maps")]
+        return encoders if network.pose is None else [*encoders, (network.pose, "forward")]
     return ((network.glance.backbone, "forward"), (network.focus.backbone, "forward"))
 
 
-TRAINING: FamilyTraining[AdaFocusConfig, AdaFocusV3] = FamilyTraining(
+def _randomise(network: Network, coordinates: Coordinates, seed: int) -> None:
+    if isinstance(network, PlacedAdaFocus):
+        raise ValueError("this model's cubes are placed by a rule, not learned: train one with placement 'random'")
+    randomise(network, coordinates, seed)
+
+
+TRAINING: FamilyTraining[AdaFocusConfig, Network] = FamilyTraining(
     family=FAMILY,
     losses=losses,
     exits=_exits,
@@ -40,7 +57,8 @@ TRAINING: FamilyTraining[AdaFocusConfig, AdaFocusV3] = FamilyTraining(
     features=features,
     baseline=FullFrameConfig.named,
     describe_stage=describe_stage,
-    backbones=("glance.", "focus."),
-    randomise=randomise,
+    backbones=("glance.", "focus.", "pose."),
+    repeatable=lambda network: isinstance(network, PlacedAdaFocus),
+    randomise=_randomise,
     plans=PLANS,
 )

@@ -12,14 +12,20 @@ from torch import Tensor, nn
 
 from models.adafocus.classifier import AverageClassifier, JointClassifier
 from models.adafocus.network import AdaFocusV3
+from models.adafocus.placed import PlacedAdaFocus
+from models.adafocus.tube_classifier import TubeClassifier
 from training.adafocus.losses import random_positions
 from training.family import Regression
 
 
 def features(
-    network: AdaFocusV3, clips_BTHWC: Tensor, generator: torch.Generator, *, learned: bool
+    network: AdaFocusV3 | PlacedAdaFocus, clips_BTHWC: Tensor, generator: torch.Generator, *, learned: bool
 ) -> dict[str, Tensor]:
-    """`glance` (B, F) and `cubes` (B, R, F), pooled over frames, and the auxiliary heads' frame by frame."""
+    """`glance` (B, F) and `cubes` (B, R, F), pooled over frames, and the auxiliary heads' frame by frame; where a rule
+    places the cubes, `glance` and what is remembered after each step, `memory` (B, K, M)."""
+    if isinstance(network, PlacedAdaFocus):
+        glance_BG, memories = network.remember(clips_BTHWC)
+        return {"glance": glance_BG, "memory": torch.stack(memories, dim=1)}
     classifier = network.classifier
     assert isinstance(classifier, AverageClassifier | JointClassifier)
     maps_BTChw = network.glance_maps(clips_BTHWC)
@@ -36,8 +42,10 @@ def features(
     }
 
 
-def regressions(network: AdaFocusV3) -> list[Regression]:
+def regressions(network: AdaFocusV3 | PlacedAdaFocus) -> list[Regression]:
     """Raises ValueError for a classifier whose heads are not linear layers on fixed features."""
+    if isinstance(network, PlacedAdaFocus):
+        return _of_tubes(network.classifier)
     classifier = network.classifier
     if not isinstance(classifier, AverageClassifier | JointClassifier):
         raise ValueError(
@@ -55,6 +63,22 @@ def regressions(network: AdaFocusV3) -> list[Regression]:
     return heads + [
         Regression((weight_CD,), (bias_C,), partial(_step_rows, classifier, step))
         for step, (weight_CD, bias_C) in enumerate(steps, 1)
+    ]
+
+
+def _of_tubes(classifier: TubeClassifier) -> list[Regression]:
+    glance, heads = classifier.glance_head, classifier.step_heads
+
+    def rows_at(step: int, given: Mapping[str, Tensor]) -> Tensor:
+        at = torch.tensor([step], device=given["glance"].device)
+        return classifier.step_features(given["glance"], given["memory"][:, step - 1], at)[:, None]
+
+    stacked = zip(heads.weight_KCD, heads.bias_KC, strict=True)
+    return [
+        Regression((glance.weight,), (glance.bias,), lambda given: given["glance"][:, None], classifier.glance_blocks)
+    ] + [
+        Regression((weight_CD,), (bias_C,), partial(rows_at, step), classifier.step_blocks)
+        for step, (weight_CD, bias_C) in enumerate(stacked, 1)
     ]
 
 

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from models.adafocus.network import AdaFocusV3, Cubes, Exits
+from models.adafocus.placed import PlacedAdaFocus
 from training.fit.losses import Losses, cross_entropy
 from training.fit.recipe import Crops, Recipe
 
 
 def losses(
-    network: AdaFocusV3,
+    network: AdaFocusV3 | PlacedAdaFocus,
     clips_BTHWC: Tensor,
     targets_BC: Tensor,
     recipe: Recipe,
@@ -29,6 +30,8 @@ def losses(
     Raises FloatingPointError where the policy has diverged.
     """
     config = network.config
+    if isinstance(network, PlacedAdaFocus):
+        return of_exits(network(clips_BTHWC), targets_BC, recipe, num_exits=config.max_cubes + 1)
     if crops == "alternate":
         crops = "learned" if step % 2 == 0 else "random"
     maps_BTChw = network.glance_maps(clips_BTHWC)

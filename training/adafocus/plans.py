@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from models.adafocus.config import clip_cubes, compact, frame_cubes
+from models.adafocus.config import Placement, clip_cubes, compact, frame_cubes
 from models.backbones.config import BackboneConfig
 from training.data.augment import MILD, SMALL_SET, Augmentation
 from training.fit.plans import TrainPlan, cropped
@@ -14,8 +14,39 @@ PAPER = Augmentation(scales=(1.0, 0.875, 0.75, 0.66), random_frames=True)
 """AdaFocusV2's, which V3 takes over: multi-scale crops and a random frame of each segment, and no more."""
 
 
-def _compact(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(1, 16, 2))) -> TrainPlan:
-    """What `adafocus-v3-compact` was made with: half a thousand clips on two cores.
+def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
+    """What `adafocus-v3-compact` was made with: half a thousand clips on two cores (decision 0034).
+
+    A network that was trained on people glances at eight frames, an eighth of their pixels, and finds a person's key
+    points in them. Two steps follow the person: each looks at windows of two frames, brought to 192 px, whatever the
+    person's size was. The networks stay as they came; heads are ridge regressions on how their features change and on
+    the key points, on clips as they are and compressed once more. It starts from MoveNet's weights, or from the bundle
+    that ships.
+    """
+    backbone = BackboneConfig("mobilenet_v2", padding="same")
+    model = replace(
+        compact(num_classes),
+        frame_size=(240, 320),
+        glance_indices=tuple(range(1, 16, 2)),
+        glance_size=(96, 128),
+        glance=backbone,
+        focus=backbone,
+        cube_size=(2, 192, 192),
+        max_cubes=2,
+        step_frames=((7, 13), (3, 9)),
+        aggregation="pooled_roots",
+        placement=placement,
+        middle_features=True,
+        key_points=True,
+        dropout=0.5,
+    )
+    recipe = Recipe(stages=(), fitted_heads=True, recompress_crf=28, folds=5)
+    clip = replace(cropped(model, source_short_side_px=240), resize="stretch")
+    return TrainPlan(model, clip, recipe, MILD)
+
+
+def _compact_learned(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(1, 16, 2))) -> TrainPlan:
+    """What `adafocus-v3-compact` was made with until decision 0034: cubes that a policy places.
 
     Every other one of sixteen whole frames to glance at, at half of the pixels; cubes of eight differences of
     neighbouring frames at all of them. The networks see each image alone and stay as ImageNet left them; the classifier
@@ -141,9 +172,16 @@ def describe_stage(stage: Stage) -> str:
 
 PLANS: Mapping[str, Callable[[int], TrainPlan]] = {
     "compact": _compact,
-    "compact-16-frames": partial(_compact, glance_indices=tuple(range(16))),  # whose baseline looks at every frame
+    "compact-16-frames": partial(
+        _compact_learned, glance_indices=tuple(range(16))
+    ),  # whose baseline looks at every frame
     "frame-cubes": _frame_cubes,
     "clip-cubes": _clip_cubes,
     "paper-frame-cubes": _paper_frame_cubes,
     "paper-clip-cubes": _paper_clip_cubes,
+    # what decision 0034 compares with
+    "compact-centre": partial(_compact, placement="centre"),
+    "compact-motion": partial(_compact, placement="motion"),
+    "compact-random": partial(_compact, placement="random"),
+    "compact-learned": _compact_learned,
 }

@@ -72,16 +72,25 @@ class FrameStore:
         return frames_THWC
 
     def fill(
-        self, dataset: Dataset, *, max_unreadable_share: float = 0.1, report: Callable[[int], None] = lambda done: None
+        self,
+        dataset: Dataset,
+        *,
+        clips_alone: ClipRule | None = None,
+        max_unreadable_share: float = 0.1,
+        report: Callable[[int], None] = lambda done: None,
     ) -> Dataset:
         """Decode every video that is not there yet; the data set less those that turn out unreadable.
 
+        All frames, or, where nothing else will be asked for, the `clips_alone` of this rule: a fraction of the room.
         `report` is told how many are done. Raises DatasetError where more than `max_unreadable_share` are unreadable.
         """
         unreadable = []
         for number, sample in enumerate(dataset.samples, 1):
             try:
-                self.footage(sample.path)
+                if clips_alone is None:
+                    self.footage(sample.path)
+                else:
+                    self.clip(sample.path, clips_alone)
             except VideoError as error:
                 unreadable.append(Unreadable(sample.path, error.detail.removeprefix(f"{sample.path}: ")))
             report(number)

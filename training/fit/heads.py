@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from training.families import training_of
+from training.fit.feature_cache import FeatureCache
 
 RIDGE = 0.5  # times features and rows a clip; across held-out groups 0.1 to 0.5 are level, 1 is two points worse
+BLOCK_RIDGE = 0.1  # the same where blocks of features weigh alike: 0.05 to 0.2 are level
 LOGIT_SCALE = 8.0  # regression says 0 or 1; softmax needs more to be sure
 
 
@@ -24,11 +26,13 @@ def fit_heads(
     generator: torch.Generator,
     *,
     learned: bool = False,
+    cache: FeatureCache | None = None,
 ) -> None:
     """Set every linear head from all (clips_BTHWC, labels_B); the network is left in eval mode.
 
     On random cubes, and with `learned` on those of the policy, too: Eq. 1's average. The clips are those of inference,
     also as copies of lower quality (a copy counts as a clip): augmented ones differ in what the heads are given.
+    `cache`: of the network as it is, for features that are asked for again.
     Half-way between videos and classes counting alike: a class of n videos weighs as sqrt(n).
 
     Raises ValueError for a classifier whose heads are not linear layers on fixed features.
@@ -37,10 +41,11 @@ def fit_heads(
     heads = training.regressions(network)
     device = next(network.parameters()).device
     network.eval()
+    features_of = training.features if cache is None else cache.features
     gathered: dict[str, list[Tensor]] = {}
     labels: list[Tensor] = []
     for clips_BTHWC, labels_B in batches:
-        for name, features in training.features(network, clips_BTHWC.to(device), generator, learned=learned).items():
+        for name, features in features_of(network, clips_BTHWC.to(device), generator, learned=learned).items():
             gathered.setdefault(name, []).append(features)
         labels.append(labels_B.to(device))
     features_by_name = {name: torch.cat(parts) for name, parts in gathered.items()}
@@ -52,7 +57,8 @@ def fit_heads(
             rows_NRF.flatten(0, 1),
             labels_N.repeat_interleave(rows_a_clip),
             len(head.biases[0]),
-            RIDGE * rows_a_clip * width,
+            (BLOCK_RIDGE if head.blocks else RIDGE) * rows_a_clip * width,
+            _weights(head.blocks, rows_NRF) if head.blocks else None,
         )
         parts = torch.split(weight_CF, [weight.shape[1] for weight in head.weights], dim=1)
         for weight, part in zip(head.weights, parts, strict=True):
@@ -61,14 +67,26 @@ def fit_heads(
             bias.copy_(LOGIT_SCALE * bias_C / len(head.biases))
 
 
-def ridge_regression(features_RF: Tensor, labels_R: Tensor, num_classes: int, penalty: float) -> tuple[Tensor, Tensor]:
-    """(weight_CF, bias_C) on features as they come, in fp32, of one-hot targets; the penalty is on standardised ones.
+def _weights(blocks: tuple[int, ...], rows_NRF: Tensor) -> Tensor:
+    """scale_F by which the blocks' sums of squares are equal, and all together what they were."""
+    width = rows_NRF.shape[2]
+    assert sum(blocks) == width, (blocks, width)
+    return torch.cat([rows_NRF.new_full((block,), (width / (len(blocks) * block)) ** 0.5) for block in blocks])
+
+
+def ridge_regression(
+    features_RF: Tensor, labels_R: Tensor, num_classes: int, penalty: float, scale_F: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(weight_CF, bias_C) on features as they come, in fp32, of one-hot targets; the penalty is on standardised ones,
+    times `scale_F`.
 
     Solved among rows or among features, whichever are fewer.
     """
     x_RF, y_RC = features_RF.double(), torch.nn.functional.one_hot(labels_R, num_classes).double()
     weight_R = y_RC.sum(dim=0)[labels_R].rsqrt()
     mean_F, deviation_F = x_RF.mean(dim=0), x_RF.std(dim=0, correction=0) + 1e-3
+    if scale_F is not None:
+        deviation_F = deviation_F / scale_F.double()
     mean_C = (weight_R[:, None] * y_RC).sum(dim=0) / weight_R.sum()
     root_R1 = (weight_R / weight_R.mean()).sqrt()[:, None]
     z_RF, centred_RC = root_R1 * (x_RF - mean_F) / deviation_F, root_R1 * (y_RC - mean_C)

@@ -13,6 +13,7 @@ from models.bundle import Bundle
 from models.bundle_format import WEIGHTS
 from models.loading import load_network
 from training.families import find_training, training_of
+from training.fit.recipe import PARTS
 from training.fit.run import ModelPlan, Start
 from training.foreign_files import read_foreign_file
 
@@ -39,7 +40,7 @@ def start_parts(network: nn.Module, files: Mapping[str, Path]) -> tuple[Start, .
             )
     starts = []
     for part in family.loaders:
-        if part in files and has_part(network, part):
+        if part in files and (has_part(network, part) or part not in PARTS):
             family.loaders[part](network, read_foreign_file(str(files[part])).tensors)
             starts.append(Start(part, files[part].name, _sha256(files[part])))
     return tuple(starts)

@@ -57,6 +57,8 @@ class Ready:
     held_out: Dataset
     """Empty where the run is on everything."""
     store: FrameStore
+    features: Path
+    """The folder of `FeatureCache`s."""
     halves: tuple[Batches, Batches] | None = None
     """Of the videos to learn from, where a policy is to be taught by heads that have not seen its clips."""
 
@@ -70,6 +72,7 @@ class Ready:
             out=out,
             plain=partial(self._for_heads, self.batches.dataset),
             halves=self._plain_halves,
+            features=self.features,
             report=report,
         )
 
@@ -116,7 +119,8 @@ def make_ready(request: TrainRequest, *, report: Callable[[int, int], None] = la
         raise ValueError("the plan's clip rule has no source_short_side_px, which training on stored frames needs")
     store = FrameStore(request.cache.expanduser(), plan.clip.source_short_side_px)
     train = dataset.split("train")
-    train = store.fill(train, report=lambda done: report(done, len(train)))
+    clips_alone = None if recipe.stages else plan.clip  # nothing is drawn where heads are all there is to find
+    train = store.fill(train, clips_alone=clips_alone, report=lambda done: report(done, len(train)))
     learning, held_out = _learning_and_held_out(train, recipe, request.fold)
     run = Run(
         model=model,
@@ -141,6 +145,7 @@ def make_ready(request: TrainRequest, *, report: Callable[[int, int], None] = la
         batches=batches(learning),
         held_out=held_out,
         store=store,
+        features=request.cache.expanduser(),
         halves=None if halves is None else (batches(halves[0]), batches(halves[1])),
     )
 

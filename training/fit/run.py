@@ -147,5 +147,10 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             flat.update(_flat(value, f"{prefix}{name}."))
         else:
-            flat[prefix + name] = list(value) if isinstance(value, tuple) else value
+            flat[prefix + name] = _lists(value)
     return flat
+
+
+def _lists(value: Any) -> Any:
+    """As JSON gives them back, at every depth."""
+    return [_lists(each) for each in value] if isinstance(value, tuple | list) else value

@@ -26,6 +26,7 @@ from training.fit.apart import Halves, HeadsApart, teaches_apart
 from training.fit.averaging import WeightAverage
 from training.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from training.fit.epoch_log import EpochSums, write_metrics
+from training.fit.feature_cache import FeatureCache
 from training.fit.heads import fit_heads
 from training.fit.held_out import Score, score
 from training.fit.optimizers import learning_rate, make_optimizer, set_learning_rate
@@ -81,6 +82,8 @@ class Trainer:
     """The videos to learn from, as inference sees them: what fitted heads are fitted to."""
     halves: Halves | None = None
     """The same in two halves, of which even and odd batches are; None: the heads that teach have seen every clip."""
+    features: Path | None = None
+    """Where what fitted heads are given is kept, for networks that give the same again."""
     report: Report | None = None
     checkpoint_every_s: float = 300.0
     _ended: bool = False
@@ -118,8 +121,13 @@ class Trainer:
     def _fit_heads(self) -> None:
         """Before the first step. ValueError where there are no plain clips to fit them to."""
         if self.recipe.fitted_heads:
-            fit_heads(self.network, self._plain_clips(), _seeded(self.recipe.seed, 0))
+            fit_heads(self.network, self._plain_clips(), _seeded(self.recipe.seed, 0), cache=self._feature_cache())
             save_weights(self.out / BEST, self.network.state_dict())
+
+    def _feature_cache(self) -> FeatureCache | None:
+        if self.features is None or not training_of(self.network).repeatable(self.network):
+            return None
+        return FeatureCache(self.features, self.network, self.recipe.precision)
 
     def _plain_clips(self) -> Iterable[tuple[Tensor, Tensor]]:
         if self.plain is None:

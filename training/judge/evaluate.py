@@ -219,13 +219,13 @@ def _untempered(bundle: Bundle, network: nn.Module, runtime: Runtime) -> Recogni
 
 
 def _random_recognizers(bundle: Bundle, coordinates: Coordinates, num: int, runtime: Runtime) -> list[Recognizer[Any]]:
-    """Each with a seed of its own; none of a model without cubes."""
-    randomise = find_training(bundle.config.family).randomise
-    if randomise is None:
-        return []
+    """Each with a seed of its own; none of a model without cubes, or whose cubes nothing has learned to place."""
+    training = find_training(bundle.config.family)
     made = []
     for seed in range(num):
         network = load_network(bundle)
-        randomise(network, coordinates, seed)
+        if training.randomise is None or training.repeatable(network):
+            return []
+        training.randomise(network, coordinates, seed)
         made.append(_untempered(bundle, network, runtime))
     return made

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from fovea.answers import FrontierPoint, ModelDetail, ModelSummary, OpenSet, Thresholds
+from fovea.answers import Accuracies, FrontierPoint, ModelDetail, ModelSummary, OpenSet, Thresholds
 from service.engine.budget import Offer
 
 
@@ -28,6 +28,12 @@ def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDeta
         step_gflops=[cost / 1e9 for cost in offer.step_flops],
         paper_gflops=None if offer.paper_flops is None else offer.paper_flops / 1e9,
         num_frames=offer.clip_rule.num_frames,
+        accuracies=Accuracies(
+            on_new_places=point.solution.accuracy if offer.calibrated else None,
+            on_validation_videos=max(
+                (p.accuracy for p in offer.frontier if p.mean_cost_flops <= budget_flops), default=None
+            ),
+        ),
         frontier=[FrontierPoint(gflops=p.mean_cost_flops / 1e9, accuracy=p.accuracy) for p in offer.frontier],
         thresholds=Thresholds(
             budget_gflops=budget_flops / 1e9,

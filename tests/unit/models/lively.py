@@ -13,7 +13,7 @@ from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.parts import make_recognizer
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
 from models.recognizer import Frames, Recognizer
-from models.runtime.base import Arrays, Function, Runtime
+from models.runtime.base import Array, Arrays, Function, Runtime
 from models.runtime.parts import Part
 from models.runtime.torch_runtime import light_function, tensors_on
 from video.clip import ClipRule
@@ -53,7 +53,12 @@ class EagerRuntime:
         if not part.heavy:
             return light_function(part.module, self.device)
         network = self.compile(part.module, part.examples[0], key=key)
-        return lambda rows: network(torch.as_tensor(rows)).detach()
+
+        def look(rows: Array) -> Array:
+            found = network(torch.as_tensor(rows))
+            return tuple(tensor.detach() for tensor in found) if isinstance(found, tuple) else found.detach()
+
+        return look
 
     def compile(self, module: nn.Module, example: Tensor, *, key: str) -> Callable[[Tensor], Tensor]:
         assert example.dtype == torch.uint8

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models.backbones.build import build_backbone
 from models.backbones.config import BackboneConfig, BackboneName, num_cells
-from models.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2, round_channels
+from models.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2, SameConv2d, round_channels
 from models.backbones.temporal_shift import temporal_shift
 
 NAMES: tuple[BackboneName, ...] = ("mobilenet_v2", "resnet18", "resnet34", "resnet50")
@@ -67,11 +67,64 @@ def test_rounding_never_loses_a_tenth_of_the_channels(width: float) -> None:
         {"name": "mobilenet_v2", "width_mult": 0.0},
         {"name": "mobilenet_v2", "stride_in_1x1": True},
         {"name": "resnet18", "stride_in_1x1": True},
+        {"name": "mobilenet_v2", "padding": "valid"},
+        {"name": "resnet18", "padding": "same"},
     ],
 )
 def test_a_backbone_that_does_not_exist_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"resnet50|mobilenet_v2|0, 4"):
+    with pytest.raises(ValueError, match=r"resnet50|mobilenet_v2|0, 4|symmetric"):
         BackboneConfig(**wrong)  # type: ignore[arg-type]
+
+
+# --- padding ---
+
+
+def test_padding_same_pads_as_tensorflow_does_right_and_below_alone() -> None:
+    torch.manual_seed(0)
+    same, symmetric = (SameConv2d(2, 3, 3, 2, 0, bias=False), torch.nn.Conv2d(2, 3, 3, 2, 1, bias=False))
+    symmetric.load_state_dict(same.state_dict())
+    images_NCHW = torch.rand(1, 2, 8, 12)
+    shifted_NCHW = torch.nn.functional.pad(images_NCHW, (0, 1, 0, 1))[:, :, 1:, 1:]
+    assert same(images_NCHW).shape == symmetric(images_NCHW).shape == (1, 3, 4, 6)
+    # A kernel centred on odd pixels of the one sees what a kernel centred on even ones sees of the shifted image.
+    assert torch.allclose(same(images_NCHW)[:, :, 1:, 1:], symmetric(shifted_NCHW)[:, :, 1:, 1:])
+    assert not torch.allclose(same(images_NCHW), symmetric(images_NCHW))
+
+
+def test_padding_changes_the_function_but_neither_names_nor_shapes() -> None:
+    torch.manual_seed(0)
+    symmetric = build_backbone(BackboneConfig("mobilenet_v2", width_mult=0.1)).eval()
+    same = build_backbone(BackboneConfig("mobilenet_v2", width_mult=0.1, padding="same")).eval()
+    same.load_state_dict(symmetric.state_dict())
+    images_NCHW = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        assert same(images_NCHW).shape == symmetric(images_NCHW).shape == (1, 1280, 2, 3)
+        assert not torch.allclose(same(images_NCHW), symmetric(images_NCHW), rtol=0.01)
+
+
+def test_padding_same_refuses_sides_that_do_not_halve_five_times() -> None:
+    config = BackboneConfig("mobilenet_v2", padding="same")
+    config.check_size((96, 128))
+    with pytest.raises(ValueError, match=r"\(96, 120\).*multiples of 32"):
+        config.check_size((96, 120))
+    BackboneConfig("mobilenet_v2").check_size((97, 121))
+
+
+def test_maps_of_layers_in_between_are_those_that_the_last_map_came_through() -> None:
+    torch.manual_seed(0)
+    network = MobileNetV2(0.1).eval()
+    images_NCHW = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        thirteenth, last = network.maps(images_NCHW, (13, 18))
+        assert torch.equal(last, network(images_NCHW))
+        assert torch.equal(network.features[18](run(network, thirteenth, range(14, 18))), last)
+    assert (thirteenth.shape[1], last.shape[1]) == (network.channels[13], network.channels[18])
+
+
+def run(network: MobileNetV2, maps: torch.Tensor, layers: range) -> torch.Tensor:
+    for layer in layers:
+        maps = network.features[layer](maps)
+    return maps
 
 
 # --- temporal shift ---

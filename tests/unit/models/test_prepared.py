@@ -34,7 +34,7 @@ def test_what_was_written_is_read_back() -> None:
 
 
 def test_other_weights_another_architecture_and_another_openvino_are_other_names(manifest: Manifest) -> None:
-    config = manifest.architecture.config | {"max_cubes": 2}
+    config = manifest.architecture.config | {"max_cubes": 1 + manifest.architecture.config["max_cubes"]}
     others = [
         manifest.model_copy(update={"weights_sha256": "0" * 64}),
         manifest.model_copy(update={"architecture": manifest.architecture.model_copy(update={"config": config})}),

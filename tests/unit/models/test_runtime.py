@@ -207,3 +207,13 @@ def test_a_heavy_part_takes_numpys_rows_whatever_the_runtime(runtime_and_toleran
     net = small_net()
     found = runtime.execute(Part(net, (rows(1),), heavy=True), key="small")(rows(3).numpy())
     assert relative_error(torch.as_tensor(runtime.arrays.to_numpy(found)), reference(net, rows(3))) < tolerance
+
+
+def test_rows_may_lie_in_memory_as_they_like(runtime: Runtime) -> None:
+    """They are copied where they do not lie as OpenVINO wants them, and the copy is kept until it has been read."""
+    function = runtime.execute(Part(small_net().eval(), (rows(1),), heavy=True), key="small")
+    plain = rows(64).numpy()
+    odd = np.ascontiguousarray(plain.transpose(3, 2, 1, 0)).transpose(3, 2, 1, 0)
+    assert not odd.flags.c_contiguous
+    for _ in range(3):
+        np.testing.assert_array_equal(np.asarray(function(odd)), np.asarray(function(plain)))

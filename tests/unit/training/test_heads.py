@@ -9,9 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from models.adafocus.config import Aggregation
+from models.adafocus.placed import PlacedAdaFocus
+from tests.unit.models.placed_cubes import PERSON
 from tests.unit.training.runs import MODEL, SAVING, clips, network, trainer
 from training.adafocus.heads import _sums_of
-from training.fit.heads import LOGIT_SCALE, RIDGE, fit_heads, ridge_regression
+from training.fit.feature_cache import FeatureCache
+from training.fit.heads import LOGIT_SCALE, RIDGE, _weights, fit_heads, ridge_regression
 from training.fit.networks import build
 from training.fit.recipe import Stage
 from training.fit.run import BEST, ModelPlan
@@ -144,3 +147,62 @@ def test_where_the_policy_alone_is_trained_the_heads_follow_it_in_closed_form(tm
     steps = "classifier.step_heads.weight_KCD"
     assert not torch.allclose(kept[steps], at_first.state_dict()[steps])
     torch.testing.assert_close(kept[steps], again.state_dict()[steps])
+
+
+# --- blocks of features, and features that are kept ---
+
+
+def test_blocks_weigh_alike_however_wide_they_are() -> None:
+    torch.manual_seed(0)
+    labels_R = torch.arange(40) % 2
+    useful_RF = labels_R[:, None] + 0.3 * torch.randn(40, 1)
+    noise_RF = torch.randn(40, 99)
+    rows_NRF = torch.cat((useful_RF, noise_RF), dim=1)[:, None]
+
+    def share_of_the_useful(blocks: tuple[int, ...]) -> float:
+        scale_F = _weights(blocks, rows_NRF)
+        assert float(scale_F.square().sum()) == pytest.approx(100)
+        weight_CF, _ = ridge_regression(rows_NRF[:, 0], labels_R, 2, 50.0, scale_F)
+        return float(weight_CF[0, 0].abs() / weight_CF[0].abs().sum())
+
+    assert share_of_the_useful((1, 99)) > 3 * share_of_the_useful((100,))
+
+
+def test_heads_of_placed_cubes_know_the_clips_that_they_were_fitted_on_and_kept_features_change_nothing(
+    tmp_path: Path,
+) -> None:
+    config = replace(PERSON, num_classes=MODEL.num_classes)
+    built = PlacedAdaFocus(config).eval()
+    clips_BTHWC, labels_B = clips(config, 16, seed=0)
+    some = list(zip(clips_BTHWC.split(4), labels_B.split(4), strict=True))
+    fit_heads(built, some, generator())
+    with torch.no_grad():
+        logits_BEC = built(clips_BTHWC).logits_BEC
+    assert (logits_BEC.argmax(dim=2) == labels_B[:, None]).all()
+    cache = FeatureCache(tmp_path, built, "fp32")
+    for _ in range(2):
+        fit_heads(built, some, generator(), cache=cache)
+        with torch.no_grad():
+            torch.testing.assert_close(built(clips_BTHWC).logits_BEC, logits_BEC, atol=1e-3, rtol=1e-3)
+        assert len(list(cache.folder.iterdir())) == 16
+
+
+def test_kept_features_are_used_again_and_never_those_of_other_encoders_or_precisions(tmp_path: Path) -> None:
+    built = PlacedAdaFocus(PERSON).eval()
+    clips_BTHWC, _ = clips(PERSON, 4, seed=0)
+    cache = FeatureCache(tmp_path, built, "fp32")
+    with torch.no_grad():
+        first = cache.features(built, clips_BTHWC, generator(), learned=False)
+    built.glance = built.focus = None  # type: ignore[assignment]  # nothing is looked at again
+    again = cache.features(built, clips_BTHWC, generator(), learned=False)
+    assert all(torch.equal(first[name], again[name]) for name in ("glance", "memory"))
+    other = PlacedAdaFocus(PERSON).eval()
+    assert FeatureCache(tmp_path, other, "fp32").folder != cache.folder
+    assert FeatureCache(tmp_path, other, "fp32").folder == FeatureCache(tmp_path, other, "fp32").folder
+    assert FeatureCache(tmp_path, other, "bf16").folder != FeatureCache(tmp_path, other, "fp32").folder
+    with torch.no_grad():
+        other.classifier.glance_head.weight.add_(1)
+    folder = FeatureCache(tmp_path, other, "fp32").folder
+    with torch.no_grad():
+        next(other.focus.parameters()).add_(1)
+    assert FeatureCache(tmp_path, other, "fp32").folder != folder

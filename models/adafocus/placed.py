@@ -1,0 +1,95 @@
+"""AdaFocusV3 whose cubes a rule places: two encoders of frames by themselves, key points, and heads on all of them.
+
+Knows no early exit, loss or optimiser; adaptive inference is `recognizer`'s. Where the policy is learned: `network`.
+
+Shape suffixes: B clips, T frames (of the clip, the glance or a cube), N = B * T, H rows, W columns, K cubes, E = K + 1
+exits, V numbers of a described frame, D features, J key points, M what is remembered of cubes, C classes (logits) or
+channels (pixels).
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.adafocus.config import AdaFocusConfig
+from models.adafocus.encoders import FrameEncoder
+from models.adafocus.network import AdaFocusV3, Exits, build_network, check_clips, split_rows
+from models.adafocus.placement import cut_windows, key_points, place_by_rule
+from models.adafocus.pose import KeyPoints, PoseHeads
+from models.adafocus.tube_classifier import TubeClassifier
+
+
+class PlacedAdaFocus(nn.Module):
+    """Raises ValueError for a configuration whose cubes are learned, and where glance and focus differ in features."""
+
+    def __init__(self, config: AdaFocusConfig) -> None:
+        super().__init__()
+        if config.placement == "learned":
+            raise ValueError("placement 'learned' has a policy: that is AdaFocusV3's network")
+        self.config = config
+        size = config.cube_size[1:]
+        self.glance = FrameEncoder(config, config.glance, config.frame_size, config.glance_size)
+        self.focus = FrameEncoder(config, config.focus, size, size)
+        if self.glance.num_features != self.focus.num_features:
+            raise ValueError(f"glance and focus differ: {config.glance} and {config.focus} must be the same network")
+        self.pose: PoseHeads | None = None
+        if config.key_points:
+            self.pose = PoseHeads(self.glance.backbone.channels)  # type: ignore[arg-type]
+        self.glance_points, self.focus_points = KeyPoints(config.glance_size), KeyPoints(size)
+        self.classifier = TubeClassifier(config, self.glance.num_features, self.glance.middle)
+
+    def forward(self, clips_BTHWC: Tensor) -> Exits:
+        """Every exit of every clip (uint8), as the recognizer answers. Gradients reach the encoders and the heads; key
+        points carry none."""
+        glance_BG, memories = self.remember(clips_BTHWC)
+        logits = [self.classifier.glance_logits(glance_BG)]
+        for step, memory_BM in enumerate(memories, 1):
+            logits.append(
+                self.classifier.logits_at(glance_BG, memory_BM, torch.tensor([step], device=memory_BM.device))
+            )
+        nothing = glance_BG.new_empty(len(clips_BTHWC), 0, self.config.num_classes)
+        return Exits(torch.stack(logits, dim=1), nothing, nothing[:, None], glance_BG.new_empty(len(clips_BTHWC), 0, 3))
+
+    def remember(self, clips_BTHWC: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """glance_BG, and memory_BM after each of the K cubes. ValueError for clips of another shape."""
+        config = self.config
+        check_clips(clips_BTHWC, config)
+        frames_NHWC = clips_BTHWC[:, list(config.glance_indices)].flatten(0, 1)
+        described_BTV = split_rows(
+            self.describe(frames_NHWC, self.glance, self.glance_points), config.num_glance_frames
+        )
+        glance_BG = self.classifier.remember_glance(described_BTV)
+        clips, points_BTJ3 = clips_BTHWC.cpu().numpy(), key_points(described_BTV.detach().cpu().numpy(), config)
+        cubes_BK = [place_by_rule(config, *pair) for pair in zip(clips, points_BTJ3, strict=True)]
+        memory_BM = self.classifier.no_memory(glance_BG)
+        memories = []
+        for step in range(config.max_cubes):
+            crops_NHWC = np.concatenate(
+                [
+                    cut_windows(clip_THWC, cubes_K[step], config.cube_size[1:])
+                    for clip_THWC, cubes_K in zip(clips, cubes_BK, strict=True)
+                ]
+            )
+            crops = torch.from_numpy(crops_NHWC).to(clips_BTHWC.device)
+            described_NV = self.describe(crops, self.focus, self.focus_points)
+            memory_BM = self.classifier.merge(memory_BM, split_rows(described_NV, config.cube_size[0]))
+            memories.append(memory_BM)
+        return glance_BG, memories
+
+    def describe(self, frames_NHWC: Tensor, encoder: FrameEncoder, points: KeyPoints) -> Tensor:
+        """described_NV."""
+        features_ND, maps = encoder.look(frames_NHWC)
+        if self.pose is None:
+            return features_ND
+        pose_NChw = self.pose(maps).detach()
+        described_NV: Tensor = points(features_ND, pose_NChw)
+        return described_NV
+
+
+def build_any(config: AdaFocusConfig, seed: int) -> AdaFocusV3 | PlacedAdaFocus:
+    """As `models.adafocus.network.build_network`, whatever places the cubes."""
+    if config.placement == "learned":
+        return build_network(config, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return PlacedAdaFocus(config).eval()

@@ -1,0 +1,143 @@
+"""Linear heads on all frames seen so far: those of the glance, and the windows that cubes show, whatever their order.
+
+Where cubes show frames by themselves, a cube has little to say about change; all cubes so far have more. So what is
+remembered are the frames: each head pools over those seen by then, in the order of time. Knows no pixels.
+
+A described frame is its features and, where the configuration has `key_points`, 17 times (y, x, score).
+
+Shape suffixes: B clips, T frames (of the glance, of a cube), S frames that all cubes show together, K steps, V numbers
+of a described frame, D features, J key points, P pairs of frames, G / M what is remembered of the glance / of the cubes
+(S * V), F what a head is given, C classes.
+"""
+
+from itertools import combinations, pairwise
+
+import torch
+from torch import Tensor, nn
+
+from models.adafocus.classifier import StepHeads
+from models.adafocus.config import NUM_KEY_POINTS, AdaFocusConfig
+
+_LEAST = 1e-6  # keeps the root's gradient finite where there is nothing
+_LEAST_SPREAD = 1e-3  # of key points, in sides of a window
+_FARTHEST = 4.0  # a key point from the middle of all, in their spreads: those that jump say nothing
+
+
+class TubeClassifier(nn.Module):
+    """`middle` of the features come first: they are a block of their own for `training.fit.heads`."""
+
+    frames_KS: Tensor
+    pairs_KP: Tensor
+    first_P: Tensor
+    second_P: Tensor
+
+    def __init__(self, config: AdaFocusConfig, num_features: int, middle: int) -> None:
+        super().__init__()
+        self.blocks = tuple(filter(None, (middle, num_features - middle)))
+        self.num_features = num_features
+        self.described = num_features + (3 * NUM_KEY_POINTS if config.key_points else 0)
+        self.per_step, self.glance_features = config.cube_size[0], config.glance_features
+        self.slots = self.per_step * config.max_cubes
+        self.memory_size = self.slots * self.described
+        self.dropout = nn.Dropout(config.dropout)
+        tables = _tables(config)
+        for name, table in zip(("frames_KS", "pairs_KP", "first_P", "second_P"), tables, strict=True):
+            self.register_buffer(name, table, persistent=False)
+        self.glance_blocks = tuple(3 * block for block in self.blocks)
+        self.glance_head = nn.Linear(sum(self.glance_blocks), config.num_classes)
+        self.step_blocks = self.glance_blocks
+        if config.key_points:
+            self.step_blocks += (self.slots * 3 * NUM_KEY_POINTS, 3 * 3 * NUM_KEY_POINTS)
+        if config.glance_features:
+            self.step_blocks += self.glance_blocks
+        self.step_heads = StepHeads(config.max_cubes, sum(self.step_blocks), config.num_classes)
+
+    def remember_glance(self, described_BTV: Tensor) -> Tensor:
+        """pooled_BG of the features alone: key points of a glance add nothing to those of cubes, and cost points."""
+        features_BTD = described_BTV[:, :, : self.num_features]
+        frames = features_BTD.shape[1]
+        weights_T = features_BTD.new_full((frames,), 1 / frames)
+        distance_BD = (features_BTD[:, 1:] - features_BTD[:, :-1]).abs().mean(dim=1)
+        return self._roots(*_mean_and_deviation(features_BTD, weights_T), distance_BD)
+
+    def glance_logits(self, glance_BG: Tensor) -> Tensor:
+        logits_BC: Tensor = self.glance_head(self.dropout(glance_BG))
+        return logits_BC
+
+    def no_memory(self, glance_BG: Tensor) -> Tensor:
+        """memory_BM of no cube."""
+        return torch.zeros_like(glance_BG[:, :1]).repeat(1, self.memory_size)
+
+    def merge(self, memory_BM: Tensor, described_BTV: Tensor) -> Tensor:
+        """The frames of one cube more come last; what leaves at the front is empty until all K are seen."""
+        new_BM = described_BTV.flatten(1)
+        return torch.cat((memory_BM[:, new_BM.shape[1] :], new_BM), dim=1)
+
+    def step_features(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
+        """features_BF that the head of `step`, of shape (1,), is given; all rows stand there."""
+        described_BSV = torch.unflatten(memory_BM, 1, (self.slots, self.described))
+        weights_S = self.frames_KS.index_select(0, step - 1).squeeze(0)
+        weights_P = self.pairs_KP.index_select(0, step - 1).squeeze(0)
+        features_BSD = described_BSV[:, :, : self.num_features]
+        given = [self._roots(*_mean_and_deviation(features_BSD, weights_S), self._distance(features_BSD, weights_P))]
+        if self.described > self.num_features:
+            points_BSQ = _normalised(described_BSV[:, :, self.num_features :], weights_S)
+            given += [
+                points_BSQ.flatten(1),
+                *_mean_and_deviation(points_BSQ, weights_S),
+                self._distance(points_BSQ, weights_P),
+            ]
+        return torch.cat([*given, glance_BG] if self.glance_features else given, dim=1)
+
+    def logits_at(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
+        """logits_BC after `step` cubes, whole, of shape (1,); all rows stand there."""
+        return self.step_heads.at(self.dropout(self.step_features(glance_BG, memory_BM, step)), step)
+
+    def _distance(self, values_BSV: Tensor, weights_P: Tensor) -> Tensor:
+        """Between frames that are neighbours in time among those seen."""
+        apart_BPV = (values_BSV[:, self.first_P] - values_BSV[:, self.second_P]).abs()
+        return (apart_BPV * weights_P[:, None]).sum(dim=1)
+
+    def _roots(self, mean_BD: Tensor, deviation_BD: Tensor, distance_BD: Tensor) -> Tensor:
+        """Of each block of features its three statistics side by side, as square roots (power normalisation)."""
+        parts = [torch.split(values_BD, list(self.blocks), dim=1) for values_BD in (mean_BD, deviation_BD, distance_BD)]
+        ordered = [block for blocks in zip(*parts, strict=True) for block in blocks]
+        values_BG = torch.cat(ordered, dim=1)
+        return values_BG / (values_BG.abs() + _LEAST).sqrt()  # keeps the sign: layer 13 is linear
+
+
+def _mean_and_deviation(values_BSV: Tensor, weights_S: Tensor) -> tuple[Tensor, Tensor]:
+    mean_BV = (values_BSV * weights_S[:, None]).sum(dim=1)
+    variance_BV = ((values_BSV - mean_BV[:, None]).square() * weights_S[:, None]).sum(dim=1)
+    return mean_BV, (variance_BV + _LEAST**2).sqrt()
+
+
+def _normalised(points_BSQ: Tensor, weights_S: Tensor) -> Tensor:
+    """Places relative to the middle of all key points of the frames seen, in their spread; frames not seen are zero."""
+    points_BSJ3 = torch.unflatten(points_BSQ, 2, (NUM_KEY_POINTS, 3))
+    weights_S11 = weights_S[:, None, None]
+    places_BSJ2 = points_BSJ3[..., :2]
+    middle_B2 = (places_BSJ2 * weights_S11).sum(dim=1).mean(dim=1)
+    away_BSJ2 = places_BSJ2 - middle_B2[:, None, None]
+    spread_B = (away_BSJ2.square() * weights_S11).sum(dim=1).mean(dim=(1, 2)).sqrt() + _LEAST_SPREAD
+    relative_BSJ2 = (away_BSJ2 / spread_B[:, None, None, None]).clamp(-_FARTHEST, _FARTHEST)
+    seen_S11 = (weights_S11 > 0).to(points_BSQ.dtype)
+    return (torch.cat((relative_BSJ2, points_BSJ3[..., 2:]), dim=3) * seen_S11).flatten(2)
+
+
+def _tables(config: AdaFocusConfig) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """frames_KS: the share of each slot after each step; pairs_KP: that of each pair of slots, neighbours in time among
+    those seen; first_P and second_P: which slots a pair is made of."""
+    per_step, steps = config.cube_size[0], config.max_cubes
+    slots = per_step * steps
+    pairs = list(combinations(range(slots), 2)) or [(0, 0)]
+    frames_KS, pairs_KP = torch.zeros(steps, slots), torch.zeros(steps, len(pairs))
+    for step in range(steps):
+        seen = [frame for frames in config.step_frames[: step + 1] for frame in frames]
+        first_slot = slots - len(seen)
+        frames_KS[step, first_slot:] = 1 / len(seen)
+        in_time = [first_slot + place for place in sorted(range(len(seen)), key=seen.__getitem__)]
+        for one, other in pairwise(in_time):
+            pairs_KP[step, pairs.index((min(one, other), max(one, other)))] = 1 / (len(seen) - 1)
+    first_P, second_P = torch.tensor(pairs).unbind(dim=1)
+    return frames_KS, pairs_KP, first_P, second_P
