@@ -1,10 +1,11 @@
 """Clips whose label hangs on a small thing, somewhere in a large frame, for a few frames: seeded, as many as one likes.
 
-Knows no network. The needle is a square that shows for three of eight frames. Its stripes, one pixel wide, run
+Knows no network. The needle is a square that shows for four of eight frames. Its stripes, one pixel wide, run
 across, down, or both ways: that is the label, and whoever shrinks the frame by two sees a plain grey square instead: so
 a glance can know where and when to look, but not what is there. In an easy clip the square is larger and its stripes
 broad enough for the glance. Some hard clips hold a decoy, too: a square that is plain at any size, so that one cube in
-two is wasted on it. A disc that is larger, brighter and faster draws whoever follows motion.
+two is wasted on it. A disc that is larger, faster, there in every frame, and whose pattern flickers at the contrast of
+the stripes, draws whoever follows motion.
 
 Shape suffixes: N clips, T frames, H rows, W columns, C colours.
 """
@@ -15,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLASSES = ("across", "down", "both")
-NUM_FRAMES, HEIGHT_PX, WIDTH_PX = 8, 192, 256
-NEEDLE_PX, EASY_PX, EASY_STRIPE_PX = 24, 40, 10
-SHOWN_FRAMES = 3
-DISC_RADIUS_PX = 18
-EASY_SHARE, DECOY_SHARE = 0.25, 0.4  # decoys: of the hard clips
-_GREY, _CONTRAST = 128, 90
-_TINT = np.array([28, 0, -28])  # of needle and decoy, so that neither is taken for the disc
+NUM_FRAMES, HEIGHT_PX, WIDTH_PX = 8, 256, 320
+NEEDLE_PX, EASY_PX, EASY_STRIPE_PX = 32, 48, 12
+SHOWN_FRAMES = 4
+DISC_RADIUS_PX, DISC_BLOCK_PX = 26, 4
+EASY_SHARE, DECOY_SHARE = 0.25, 0.25  # decoys: of the hard clips
+_GREY, _CONTRAST = 128, 75
+_TINT = np.array([48, 0, -48])  # of needle and decoy; no stripe leaves 0..255, so that their mean is the decoy's grey
+_DISC = np.array([(10, 30, 60), (130, 190, 250)], np.uint8)  # dark, bright
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +53,7 @@ def make_needles(count: int, seed: int) -> Needles:
         path = _Path.drawn(size_px, rng)
         if decoy[i]:
             other = _Path.drawn(size_px, rng)
-            while np.abs(other.centre_3[1:] - path.centre_3[1:]).max() < 64:
+            while np.abs(other.centre_3[1:] - path.centre_3[1:]).max() < 96:
                 other = _Path.drawn(size_px, rng)
             _draw_square(clips[i], other, np.full((size_px, size_px), _GREY))
         _draw_square(clips[i], path, _stripes(CLASSES[labels[i]], size_px, stripe_px))
@@ -111,11 +113,14 @@ def _draw_square(clip_THWC: NDArray[np.uint8], path: _Path, pattern_HW: NDArray[
 
 
 def _draw_disc(clip_THWC: NDArray[np.uint8], rng: np.random.Generator) -> None:
-    """Bright, quick, there all the time; it turns back at the edges."""
+    """Blocks of dark and bright, drawn anew in every frame; quick, there all the time; it turns back at the edges."""
     room = np.array([HEIGHT_PX, WIDTH_PX]) - 2 * DISC_RADIUS_PX
     angle, start = rng.uniform(0, 2 * np.pi), rng.uniform(0, 1, 2) * room
-    way = start + rng.uniform(8, 12) * np.array([np.sin(angle), np.cos(angle)]) * np.arange(NUM_FRAMES)[:, None]
+    way = start + rng.uniform(10, 14) * np.array([np.sin(angle), np.cos(angle)]) * np.arange(NUM_FRAMES)[:, None]
     folded = np.abs((way + room) % (2 * room) - room)  # a triangle wave
     rows, columns = np.ogrid[:HEIGHT_PX, :WIDTH_PX]
     for frame, (y, x) in zip(clip_THWC, folded + DISC_RADIUS_PX, strict=True):
-        frame[(rows - y) ** 2 + (columns - x) ** 2 < DISC_RADIUS_PX**2] = (90, 160, 235)
+        blocks = rng.integers(0, 2, size=(HEIGHT_PX // DISC_BLOCK_PX, WIDTH_PX // DISC_BLOCK_PX))
+        bright_HW = blocks.repeat(DISC_BLOCK_PX, axis=0).repeat(DISC_BLOCK_PX, axis=1)
+        inside_HW = (rows - y) ** 2 + (columns - x) ** 2 < DISC_RADIUS_PX**2
+        frame[inside_HW] = _DISC[bright_HW[inside_HW]]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fovea import AsyncClient, RecognitionOptions
+from fovea._calls import JSON, recognition
 from fovea.answers import RecognitionAnswer
 from service.api.recognitions.answers import recognition_answer
 from service.api.recognitions.options import Ceilings, parse_options
@@ -23,7 +24,8 @@ async def ask_here(options: RecognitionOptions) -> AsyncIterator[Ask]:
 
     settings = Settings.read()
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
-    parsed = parse_options([(name, str(value)) for name, value in options.items()], ceilings)
+    said = recognition(b"", options, accept=JSON).query  # as a client would send them
+    parsed = parse_options(said.items(), ceilings)
     async with open_pipeline(settings, Metrics()) as pipeline:
 
         async def ask(path: Path) -> RecognitionAnswer:
@@ -38,9 +40,9 @@ async def ask_here(options: RecognitionOptions) -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
-async def ask_server(url: str, options: RecognitionOptions) -> AsyncIterator[Ask]:
+async def ask_server(url: str, options: RecognitionOptions, api_key: str | None = None) -> AsyncIterator[Ask]:
     """Post videos to the service at `url`, which may ask to wait."""
-    async with AsyncClient(url) as client:
+    async with AsyncClient(url, api_key=api_key) as client:
 
         async def ask(path: Path) -> RecognitionAnswer:
             return await client.recognize(path, **options)

@@ -44,6 +44,9 @@ def calibrate(
         Path | None, typer.Option(help="Write what the calibration videos were answered there, for compare-exits.")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle that stands there.")] = False,
+    negatives: Annotated[
+        Path | None, typer.Option(help="A folder of own footage of none of the classes, for the open-set score.")
+    ] = None,
 ) -> None:
     """Make a bundle of a run: thresholds solved on the videos it held out, figures from the val split.
 
@@ -52,7 +55,7 @@ def calibrate(
     from training.bundling import Told, bundle_run
 
     if (run / "bundle.json").is_file():
-        _calibrate_bundle(run, data, out, cache, default_budget_gflops, threads, replace)
+        _calibrate_bundle(run, data, out, cache, default_budget_gflops, threads, replace, negatives)
         return
     if out is None:
         raise ValueError("--out is missing: the folder of the bundle that the run becomes")
@@ -66,7 +69,10 @@ def calibrate(
     }
     given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     told = Told(**given)
-    bundled = bundle_run(run, out, told=told, cache=cache.expanduser(), data=data, replace=replace, num_threads=threads)
+    bundled = bundle_run(
+        run, out, told=told, cache=cache.expanduser(), data=data, replace=replace, num_threads=threads,
+        negatives=negatives,
+    )  # fmt: skip
     if observations is not None:
         bundled.held_out.save(observations)
     _print_bundled(bundled)
@@ -80,6 +86,7 @@ def _calibrate_bundle(
     default_budget_gflops: float | None,
     threads: int | None,
     replace: bool,
+    negatives: Path | None,
 ) -> None:
     from dataclasses import replace as changed
 
@@ -91,9 +98,35 @@ def _calibrate_bundle(
     runtime = changed(REFERENCE, num_threads=threads)
     bundled = calibrate_bundle(
         bundle, data, cache=cache.expanduser(), out=out, default_budget_gflops=default_budget_gflops,
-        overwrite=replace, runtime=runtime,
+        overwrite=replace, runtime=runtime, negatives=negatives,
     )  # fmt: skip
     _print_bundled(bundled)
+
+
+@commands.command()
+def fit_open_set(
+    bundle: Annotated[Path, typer.Argument(help="The folder of a bundle that stands.")],
+    data: Annotated[Path, typer.Argument(help="The videos it was trained on; those of a val split are left out.")],
+    negatives: Annotated[
+        Path | None, typer.Option(help="A folder of footage of none of the classes; absent: synthetic footage alone.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Another folder for the bundle; absent: in its place.")] = None,
+    cache: Annotated[Path, typer.Option(help="Where decoded clips are kept.")] = CACHE,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all cores unless told.", min=1)] = None,
+    runtime: Annotated[
+        Literal["torch", "openvino"], typer.Option(help="What runs the glance; both in fp32.")
+    ] = "torch",
+    replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle that stands there.")] = False,
+) -> None:
+    """Teach a bundle to say that it does not know: fit its open-set score. Weights and thresholds stay."""
+    from models.runtime import RuntimeConfig
+    from training.open_set import add_open_set
+
+    config = RuntimeConfig(name=runtime, precision="fp32", num_threads=threads)
+    added = add_open_set(
+        bundle, data, cache=cache.expanduser(), negatives=negatives, out=out, overwrite=replace, runtime=config
+    )
+    stderr.print(f"{added.folder}: {added.digest}\nopen set: {dict(added.card)['Open set']}")
 
 
 @commands.command()
@@ -111,6 +144,9 @@ def evaluate(
         Literal["reference", "auto", "torch", "openvino"],
         typer.Option(help="reference: torch in fp32; the others in the precision that serves."),
     ] = "reference",
+    negatives: Annotated[
+        Path | None, typer.Option(help="The footage that fit-open-set was given: measure the open-set score, too.")
+    ] = None,
     cache: Annotated[Path, typer.Option(help="Where decoded clips are kept.")] = CACHE,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores unless told.", min=1)] = None,
 ) -> None:
@@ -133,8 +169,11 @@ def evaluate(
         random_draws=random_draws,
         num_pictures=pictures,
         runtime=config,
+        negatives=negatives,
     )
     _print_result(result)
+    if negatives is not None:
+        _print_open_set(out)
     stderr.print(f"written: {out}")
 
 
@@ -185,6 +224,7 @@ def _print_bundled(bundled: "Bundled") -> None:
     _print_table(table)
     if calibration.warning is not None:
         stderr.print(calibration.warning, style="yellow")
+    stderr.print(f"open set: {dict(bundle.card)['Open set']}")
     (flops, accuracy), measured = bundle.frontier[-1], bundle.manifest.measured
     assert measured is not None, "calibration measures"
     stderr.print(
@@ -218,6 +258,19 @@ def _print_result(result: "Result") -> None:
         )
     if not result.trained:
         stderr.print("untrained: its accuracies mean nothing", style="yellow")
+
+
+def _print_open_set(out: Path) -> None:
+    from training.judge.open_set_result import OPEN_SET_RESULT, read_open_set_result
+
+    found = read_open_set_result(out / OPEN_SET_RESULT)
+    stderr.print(f"open set: {found.kept:.1%} of {found.videos} clips get a label at threshold {found.threshold:.3f}")
+    table = Table("footage of none of the classes", "clips", "AUROC", "no label", "median in_domain", box=None)
+    for row in found.outside:
+        table.add_row(
+            row.name, str(row.videos), f"{row.auroc:.3f}", f"{row.abstained:.0%}", f"{row.median_in_domain:.3f}"
+        )
+    _print_table(table)
 
 
 def _print_table(table: Table) -> None:

@@ -16,13 +16,18 @@ Triple = tuple[float, float, float]
 
 @commands.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(help="The authors' .pyth, MMAction2's .pth, or a HuggingFace folder.")],
+    source: Annotated[
+        str, typer.Argument(help="A file (.pyth, .pth, .pth.tar, .pt, .safetensors), or a HuggingFace folder.")
+    ],
     labels: Annotated[Path, typer.Option(help="A label a line in the head's order; or JSON.")],
     out: Annotated[Path, typer.Option(help="The bundle's folder; its last part becomes the bundle's name.")],
     frames: Annotated[int | None, typer.Option(help="Another number of frames: times are resized.", min=1)] = None,
-    size: Annotated[int | None, typer.Option(help="Another side of a view in pixels.", min=1)] = None,
-    views: Annotated[Literal["1", "3"], typer.Option(help="Steps: the centre, or the two ends as well.")] = "3",
-    heads: Annotated[int | None, typer.Option(help="Attention heads, where they are not 64 wide.", min=1)] = None,
+    size: Annotated[int | None, typer.Option(help="Another side of a frame or view in pixels.", min=1)] = None,
+    views: Annotated[
+        Literal["1", "3"] | None, typer.Option(help="TimeSformer's steps: the centre, or the two ends as well; 3.")
+    ] = None,
+    heads: Annotated[int | None, typer.Option(help="TimeSformer's heads, where they are not 64 wide.", min=1)] = None,
+    cube: Annotated[int | None, typer.Option(help="Side in pixels of AdaFocus' cubes; 128.", min=1)] = None,
     stride: Annotated[
         int | None, typer.Option(help="Between sampled frames, at 30 a second; 0: the whole video.", min=0)
     ] = None,
@@ -33,14 +38,18 @@ def import_(
     licence: Annotated[str | None, typer.Option(help="Of the weights.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of a bundle that stands there.")] = False,
 ) -> None:
-    """Make a bundle of a TimeSformer that others trained; `fovea calibrate BUNDLE --data VIDEOS` gives it budgets."""
+    """Make a bundle of a TimeSformer, TSM, AdaFocusV2 or Uni-AdaFocus that others trained.
+
+    `fovea calibrate BUNDLE --data VIDEOS` gives it budgets.
+    """
     from training.importing import Asked, import_checkpoint
 
     asked = Asked(
         num_frames=frames,
         view_size=None if size is None else (size, size),
-        num_views=int(views),
+        num_views=None if views is None else int(views),
         num_heads=heads,
+        cube_px=cube,
         stride=stride,
         mean=mean,
         std=std,

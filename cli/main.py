@@ -20,12 +20,16 @@ from cli.demo.command import demo_camera
 from cli.evaluation import commands as evaluation_commands
 from cli.frames import commands as frames_commands
 from cli.importing import commands as importing_commands
+from cli.jobs import DEFAULT_SERVER, submit
+from cli.jobs import jobs as jobs_commands
+from cli.keys import keys as keys_commands
 from cli.streams import streams as streams_commands
+from cli.timeline import timeline
 from cli.training import commands as training_commands
 from fovea.errors import FoveaError
 
 if TYPE_CHECKING:
-    from fovea import RecognitionOptions
+    from fovea import JobOptions, RecognitionOptions
     from fovea.answers import RecognitionAnswer
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -40,7 +44,10 @@ cli.add_typer(evaluation_commands)
 cli.add_typer(importing_commands)
 cli.add_typer(frames_commands)
 cli.add_typer(streams_commands, name="streams")
+cli.add_typer(jobs_commands, name="jobs")
+cli.add_typer(keys_commands, name="keys")
 cli.command("demo-camera")(demo_camera)
+cli.command("timeline")(timeline)
 
 
 def _print_version(asked: bool) -> None:
@@ -97,13 +104,28 @@ def classify(
     max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each video.")] = None,
     deadline_ms: Annotated[int | None, typer.Option(help="Best answer within this time.")] = None,
     top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
+    min_score: Annotated[float | None, typer.Option(help="Labels below this score are not told.")] = None,
+    abstain: Annotated[
+        bool | None, typer.Option("--abstain/--no-abstain", help="Say so where it is not one of the things it knows.")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Tell this label, and no other; repeatable.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of tables.")] = False,
     server: Annotated[str | None, typer.Option(help="Ask this service, such as http://127.0.0.1:8000.")] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="FOVEA_API_KEY", show_envvar=True, help="The key of that service. Better in the variable."),
+    ] = None,
     render: Annotated[
         Path | None, typer.Option(help="Draw the answer into the video (.mp4) or a contact sheet (.png).")
     ] = None,
+    as_job: Annotated[
+        bool, typer.Option("--async", help="Do not wait: print the id of each job of the service (--server).")
+    ] = False,
+    webhook_url: Annotated[str | None, typer.Option(help="With --async: whom to tell once it is done.")] = None,
 ) -> None:
     """Recognise videos: in this process, or by a running service with --server."""
+    if webhook_url is not None and not as_job:
+        raise ValueError("--webhook-url tells of jobs, and this is none: add --async")
     if render is not None:
         from cli.render.output import check_output
 
@@ -117,16 +139,31 @@ def classify(
         "max_gflops": max_gflops,
         "deadline_ms": deadline_ms,
         "top_k": top_k,
+        "min_score": min_score,
+        "abstain": abstain,
+        "labels": label or None,
     }
+    if as_job:
+        if render is not None or as_json:
+            raise ValueError("--async does not wait for an answer: leave out --json and --render, see `fovea jobs`")
+        wanted = {name: value for name, value in (options | {"webhook_url": webhook_url}).items() if value is not None}
+        submit(files, cast("JobOptions", wanted), server or DEFAULT_SERVER, api_key)
+        return
     given = cast("RecognitionOptions", {name: value for name, value in options.items() if value is not None})
-    num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, drawing=render))
+    num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, api_key=api_key, drawing=render))
     if num_failed:
         stderr.print(f"{num_failed} of {len(files)} videos could not be recognised", style="red")
         raise typer.Exit(1)
 
 
 async def _classify(
-    files: list[Path], options: "RecognitionOptions", *, as_json: bool, server: str | None, drawing: Path | None
+    files: list[Path],
+    options: "RecognitionOptions",
+    *,
+    as_json: bool,
+    server: str | None,
+    api_key: str | None,
+    drawing: Path | None,
 ) -> int:
     """Ask for one video after the other, print each answer as it comes; the number of videos that failed."""
     from cli.asking import ask_here, ask_server
@@ -141,7 +178,7 @@ async def _classify(
         disable=len(files) == 1 or not stderr.is_terminal,
         transient=True,
     )
-    async with ask_server(server, options) if server is not None else ask_here(options) as ask:
+    async with ask_server(server, options, api_key) if server is not None else ask_here(options) as ask:
         with progress:
             for path in progress.track(files):
                 try:

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fovea.words import AbstainReason
+
 if TYPE_CHECKING:  # importing them for real would slow `fovea --help` down
     from fovea.answers import CubePlace, RecognitionAnswer
     from models.listing import Listing
@@ -18,7 +20,9 @@ def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
     """One video's answer, and the steps that led to it."""
     console = make_console()
     labels = ", ".join(f"{one.label} {one.score:.2f}" for one in answer.predictions)
-    console.print(Text.assemble("\n", (str(path), "bold"), f"  {labels}"))
+    console.print(Text.assemble("\n", (str(path), "bold"), f"  {told_verdict(answer)}{labels}"))
+    if answer.in_domain is not None:
+        console.print(f"in domain: {answer.in_domain:.3f}")
     if not answer.trained:
         console.print(f"{answer.model} is untrained: its labels mean nothing", style="yellow")
     if not answer.calibrated:
@@ -42,6 +46,16 @@ def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
         f"(budget {compute.budget_gflops:.4g}{ceiling}); ms: decode {timing.decode:.0f}, queue {timing.queue:.0f}, "
         f"inference {timing.inference:.0f}, total {timing.total:.0f}"
     )
+
+
+def told_verdict(answer: "RecognitionAnswer") -> str:
+    """Before the labels: nothing where there is an answer, else why there is none."""
+    match answer.reason:
+        case AbstainReason.NOT_KNOWN:
+            return "not one of the things I know; likeliest: "
+        case AbstainReason.BELOW_MIN_SCORE:
+            return "no label reaches min_score; "
+    return ""
 
 
 def _cube(cube: "CubePlace | None") -> str:

@@ -33,7 +33,9 @@ def train(
         "compact"
     ),
     baseline: Annotated[str | None, typer.Option(help="Train its full-frame baseline: tsn, tsm, tsn+, tsm+.")] = None,
-    glance_weights: Annotated[Path | None, typer.Option(help="ImageNet weights (safetensors) to start with.")] = None,
+    glance_weights: Annotated[
+        Path | None, typer.Option(help="Weights to start with (.safetensors, .pth, .pt): ImageNet's, a TSM's, ...")
+    ] = None,
     focus_weights: Annotated[Path | None, typer.Option(help="The same for the focus network.")] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="Start from this bundle's weights; the compact plan: from the one that ships.")
@@ -106,6 +108,12 @@ def _train_one(request: "TrainRequest", stop: Callable[[], bool], *, again: bool
         f"{run.data.num_training} videos to learn from, {len(run.data.held_out_files)} held out, "
         f"{len(run.labels)} classes; {ready.steps_per_epoch} steps an epoch"
     )
+    if run.recipe.heads_apart and run.recipe.stages and ready.halves is None and not again:
+        stderr.print(
+            "too few groups for two halves with every class in both: the heads that teach the policy have seen its "
+            "videos, and it may learn little; give every class videos of two groups (`subject`) or more",
+            style="yellow",
+        )
     num_epochs = sum(stage.epochs for stage in run.recipe.stages)
     with only_one(request.out), LiveProgress(stderr, num_epochs * ready.steps_per_epoch) as progress:
         try:

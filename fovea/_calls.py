@@ -1,10 +1,11 @@
 """What is asked of a service, as values: both clients send these. Knows no socket and no answer."""
 
 import os
+import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -13,15 +14,17 @@ from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
 from urllib.parse import quote
 
-from fovea.words import Clock, Decode, Emit
+from fovea.words import Clock, Decode, Emit, WebhookEvent
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+API_KEY_VARIABLE = "FOVEA_API_KEY"
+URL = re.compile(r"(https?|s3)://", re.I)
 UNNAMED = "video"  # what a video without a file name is called in the form
 
 VideoInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
-"""A path, the bytes themselves, or an open binary file."""
+"""A path, the bytes themselves, an open binary file, or a URL (https://..., s3://...) that the service fetches."""
 
 
 class RecognitionOptions(TypedDict, total=False):
@@ -33,6 +36,34 @@ class RecognitionOptions(TypedDict, total=False):
     max_gflops: float
     deadline_ms: int
     top_k: int
+    min_score: float
+    abstain: bool
+    labels: Sequence[str]
+
+
+class TimelineOptions(TypedDict, total=False):
+    """Options of a timeline, as the API names them; what is left out, the service decides."""
+
+    model: str
+    task: str
+    budget_gflops: float
+    budget_gflops_per_s: float
+    max_gflops: float
+    deadline_ms: int
+    top_k: int
+    window_s: float
+    stride_s: float
+    min_score: float
+    abstain: bool
+    merge: bool
+    decode: Decode | Literal["auto", "all", "keyframes"]
+
+
+class JobOptions(RecognitionOptions, total=False):
+    """Options of a recognition, and of the job that it becomes."""
+
+    webhook_url: str
+    webhook_events: str
 
 
 class StreamOptions(TypedDict, total=False):
@@ -49,6 +80,7 @@ class StreamOptions(TypedDict, total=False):
     stride_s: float
     top_k: int
     min_score: float
+    abstain: bool
     on: Emit | Literal["result", "change"]
     ttl_s: float
     decode: Decode | Literal["auto", "all", "keyframes"]
@@ -57,6 +89,8 @@ class StreamOptions(TypedDict, total=False):
     connect_timeout_s: float
     open_timeout_s: float
     stall_timeout_s: float
+    webhook_url: str
+    webhook_events: list[WebhookEvent] | list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +146,48 @@ def _readable(video: VideoInput | None) -> Iterator[dict[str, tuple[str, BinaryI
 
 def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) -> Call:
     """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
-    query = {name: str(value) for name, value in options.items() if value is not None}
+    query = {name: _written(value) for name, value in options.items() if value is not None}
+    if isinstance(video, str) and URL.match(video):
+        return Call("POST", "/v1/recognitions", accept, query, json={"url": video})
     return Call("POST", "/v1/recognitions", accept, query, video=video)
+
+
+def timeline(video: VideoInput, options: TimelineOptions) -> Call:
+    """`POST /v1/timelines`, for its events: the connection is never silent for long, however long the video is."""
+    query = {name: _written(value) for name, value in options.items() if value is not None}
+    return Call("POST", "/v1/timelines", EVENTS, query, video=video)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)
+
+
+def authorization(api_key: str | None) -> dict[str, str]:
+    """The header of a key, or of the one in the variable FOVEA_API_KEY; empty where there is none."""
+    key = os.environ.get(API_KEY_VARIABLE) if api_key is None else api_key
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+JOBS = "/v1/jobs"
+
+
+def job_path(job: str) -> str:
+    return f"{JOBS}/{quote(job, safe='')}"
+
+
+def job(video: VideoInput, options: JobOptions, key: str | None) -> Call:
+    """A recognition that becomes a job. The key is made here: sent again, it is the same job."""
+    query = {name: _written(value) for name, value in options.items() if value is not None}
+    headers = {"Prefer": "respond-async", "Idempotency-Key": key or secrets.token_urlsafe(24)}
+    return Call("POST", "/v1/recognitions", JSON, query, headers, video=video)
+
+
+def job_page(state: str | None, before: str | None) -> Call:
+    """`GET /v1/jobs`."""
+    query = {name: value for name, value in (("state", state), ("before", before)) if value is not None}
+    return Call("GET", JOBS, query=query)
 
 
 STREAMS = "/v1/streams"

@@ -4,9 +4,11 @@ The service fills them, the client reads them. Money is GFLOPs here (10^9 multip
 milliseconds or seconds as the names say.
 """
 
+from datetime import date
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from fovea.words import ExitReason
+from fovea.words import AbstainReason, ExitReason
 
 
 class Value(BaseModel):
@@ -135,7 +137,28 @@ class RecognitionAnswer(Value):
         default=True,
         description="false: its calibration clips cannot tell how sure it is; scores are a guess.",
     )
-    predictions: list[Prediction]
+    label: str | None = Field(
+        default=None,
+        description="The answer: the best of `predictions`. null where it abstains; then `reason` says why.",
+        examples=["tennis_serve"],
+    )
+    reason: AbstainReason | None = Field(
+        default=None,
+        description="Why `label` is null; absent where it is not. not_known: not one of the things the model knows; "
+        "below_min_score: the best score is below min_score.",
+        examples=["not_known"],
+        exclude_if=lambda reason: reason is None,
+    )
+    in_domain: float | None = Field(
+        default=None,
+        description="How likely the video shows something of the kind the model was trained on, in [0, 1], were both "
+        "as frequent. Absent: the model's bundle has no open-set score.",
+        examples=[0.97],
+        exclude_if=lambda in_domain: in_domain is None,
+    )
+    predictions: list[Prediction] = Field(
+        description="The likeliest labels whose score is at least min_score, also where the answer abstains."
+    )
     exit: Exit
     compute: Compute
     video: Video
@@ -186,6 +209,21 @@ class ModelSummary(Value):
     default_budget_gflops: float = Field(examples=[1.2])
 
 
+class OpenSet(Value):
+    """How well a model can say that it does not know."""
+
+    threshold: float = Field(description="An answer whose in_domain is below it abstains.", examples=[0.6])
+    auroc: float | None = Field(
+        description="How often a clip of the model's kind gets a higher in_domain than real footage of none of its "
+        "classes; null: not measured, only synthetic footage was given.",
+        examples=[0.99],
+    )
+    auroc_synthetic: float = Field(description="The same against synthetic footage.", examples=[0.999])
+    kept: float = Field(description="Share of clips of the model's kind that it does not abstain on.", examples=[0.95])
+    data: str = Field(description="What it was fitted on.")
+    measured_on: str = Field(description="What the figures were measured on.")
+
+
 class ModelDetail(ModelSummary):
     labels: list[str] = Field(examples=[["tennis_serve", "tennis_smash"]])
     step_gflops: list[float] = Field(description="The price of each step.", examples=[[0.44, 0.24]])
@@ -196,11 +234,37 @@ class ModelDetail(ModelSummary):
     num_frames: int = Field(description="Frames sampled from a video.", examples=[16])
     frontier: list[FrontierPoint] = Field(description="Measured; empty for an untrained model.")
     thresholds: Thresholds = Field(description="For `budget_gflops`, or the default budget.")
+    open_set: OpenSet | None = Field(
+        default=None, description="null: the bundle has no open-set score, and its answers no in_domain."
+    )
     card: dict[str, str] = Field(description="The model card, by heading.", examples=[{"Licence": "Apache-2.0"}])
 
 
 class ModelList(Value):
     models: list[ModelSummary]
+
+
+class RecognitionList(Value):
+    """What several videos of one request came to, in their order."""
+
+    recognitions: list[RecognitionAnswer | Problem]
+
+
+class KeyUsage(Value):
+    """What one key used of one model."""
+
+    key: str | None = Field(description="The key's name; null: without a key.", examples=["front-desk"])
+    model: str = Field(examples=["adafocus-v3-compact"])
+    requests: int = Field(description="Answers, windows of cameras among them.", examples=[120])
+    gflops: float = Field(description="Spent, also by requests that were left before their answer.", examples=[142.8])
+
+
+class UsageReport(Value):
+    """Data of `GET /v1/usage`; days are UTC's."""
+
+    first_day: date
+    last_day: date
+    usage: list[KeyUsage]
 
 
 class Liveness(Value):

@@ -5,10 +5,19 @@ FoveaError
 │   ├── InvalidOption         an option's value breaks its rule, or the option does not exist
 │   ├── UnknownModel          no bundle of that name (or none for that task)
 │   ├── UnknownStream         no stream of that id, or it is deleted
+│   ├── UnknownJob            no job of that id, or it was kept long enough
+│   ├── KeyReused             an Idempotency-Key came again with another request
 │   ├── BudgetTooSmall        less than the cheapest answer costs
+│   ├── UrlNotFetched         what the body names could not be had from there
 │   └── InvalidUpload         the body does not hold one video: empty, none, or two of them
 │       └── MalformedUpload   the body breaks the rules of its own format, or breaks off
+├── Conflict                  it cannot be done as things stand
+│   ├── JobFinished           a job that has ended cannot be cancelled
+│   └── KeyInUse              the first request with this Idempotency-Key is not answered yet
 ├── UnsupportedMediaType      the body is not something Fovea reads
+├── Unauthenticated           no key, or one that opens nothing
+├── MissingScope              a key that does not open this
+├── QuotaExceeded             a key has used up what it may in a minute or a day
 ├── UnknownHost               asked under a name that is not the service's
 ├── ForeignOrigin             a page of another site asked for a change
 ├── HeadersTooLarge           more, or longer, headers than are read
@@ -28,7 +37,9 @@ FoveaError
 │   ├── DeadlineBeforeGlance  the deadline passed before there was any answer to give
 │   └── OutOfMemory           what the model looks at does not fit the device's memory
 ├── RequestCancelled          the client left; nobody reads this
+├── JobAbandoned              a job was begun as often as it may be, and never ended
 ├── InferenceFailed           a bug or a broken device; the batch it hit is lost
+├── JobCancelled              clients only: the job that was waited for
 ├── ServerProblem             clients only: an answer that this version does not know
 └── ServiceLost               clients only: no answer, or half of one
 
@@ -99,6 +110,42 @@ class UnknownStream(InvalidRequest):
     )
 
 
+class UnknownJob(InvalidRequest):
+    slug = "unknown-job"
+    title = "No such job"
+    advice = (
+        "`GET /v1/jobs` lists the jobs there are. One that has ended is kept for as long as the setting "
+        "`FOVEA_JOB_RETENTION_S` says; ask for the answer again if it is gone."
+    )
+
+
+class KeyReused(InvalidRequest):
+    slug = "idempotency-key-reused"
+    title = "The idempotency key belongs to another request"
+    advice = (
+        "An `Idempotency-Key` names one request: same path, same options, same body. Make a new key (a UUID) for "
+        "everything else."
+    )
+
+
+class Conflict(FoveaError):
+    slug = "conflict"
+    title = "It cannot be done as things stand"
+    advice = "Read `detail`: it says what stands in the way, and what can be done."
+
+
+class JobFinished(Conflict):
+    slug = "job-finished"
+    title = "The job has ended"
+    advice = "What has ended cannot be cancelled. `GET` the job for its result; it is forgotten by itself."
+
+
+class KeyInUse(Conflict):
+    slug = "idempotency-key-in-use"
+    title = "The first request with this key is not answered yet"
+    advice = "Wait for `Retry-After` seconds and send the same request again: its answer will be the first one's."
+
+
 class BudgetTooSmall(InvalidRequest):
     slug = "budget-too-small"
     title = "The budget is below the cheapest answer"
@@ -113,6 +160,15 @@ class BudgetTooSmall(InvalidRequest):
             option=option,
             least_gflops=least_gflops,
         )
+
+
+class UrlNotFetched(InvalidRequest):
+    slug = "url-not-fetched"
+    title = "The video could not be fetched"
+    advice = (
+        "See whether the URL answers to whoever asks, at once and with the video itself; a presigned one may have "
+        "expired. Or send the video in the request."
+    )
 
 
 class InvalidUpload(InvalidRequest):
@@ -139,6 +195,30 @@ class UnsupportedMediaType(FoveaError):
     advice = (
         "Send `multipart/form-data` with a part named `video`, or the video itself as `video/*` or "
         "`application/octet-stream`."
+    )
+
+
+class Unauthenticated(FoveaError):
+    slug = "unauthenticated"
+    title = "A key is needed"
+    advice = (
+        "Send `Authorization: Bearer KEY`; the Python client takes `api_key`, the command line `--api-key`, and both "
+        "read `FOVEA_API_KEY`. Keys come from the operator, who makes them with `fovea keys add NAME`."
+    )
+
+
+class MissingScope(FoveaError):
+    slug = "missing-scope"
+    title = "The key does not open this"
+    advice = "Ask with another key, or have the operator add the scope that `scope` names to this one."
+
+
+class QuotaExceeded(FoveaError):
+    slug = "quota-exceeded"
+    title = "The key has used up a limit"
+    advice = (
+        "`limit` names it; after `Retry-After` seconds there is room again. `GET /v1/usage` tells what was used. A "
+        "smaller `max_gflops` needs less of the limits on GFLOPs."
     )
 
 
@@ -300,6 +380,15 @@ class RequestCancelled(FoveaError):
         return cls("the client left before the answer was complete")
 
 
+class JobAbandoned(FoveaError):
+    slug = "job-abandoned"
+    title = "The job was given up"
+    advice = (
+        "Each time that it was begun, the process that worked on it ended before it was done. The video may be the "
+        "reason: send it as a plain request to see what is wrong with it."
+    )
+
+
 class InferenceFailed(FoveaError):
     slug = "inference-failed"
     title = "Inference failed"
@@ -323,7 +412,14 @@ class ServiceLost(FoveaError):
     title = "The service did not answer"
 
 
-_CLIENTS_ONLY = (ServerProblem, ServiceLost)
+class JobCancelled(FoveaError):
+    """Waited for, and called off meanwhile: there is no answer."""
+
+    slug = "job-cancelled"
+    title = "The job was cancelled"
+
+
+_CLIENTS_ONLY = (JobCancelled, ServerProblem, ServiceLost)
 
 
 def every_kind() -> list[type[FoveaError]]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.answers import RecognitionAnswer, Value
-from fovea.words import MAX_GFLOPS, MAX_NAME, Clock, ClockUsed, Decode, Emit, ErrorClass, StreamState
+from fovea.words import MAX_GFLOPS, MAX_NAME, Clock, ClockUsed, Decode, Emit, ErrorClass, StreamState, WebhookEvent
 
 Transport = Literal["tcp", "udp"]
 
@@ -78,8 +78,9 @@ class NewStream(BaseModel):
     )
     top_k: int = Field(default=5, ge=1, description="How many labels a result tells at most.")
     min_score: float = Field(default=0.0, ge=0, le=1, description="Labels below this score are not told.")
+    abstain: bool = Field(default=True, description="As for recognitions.")
     on: Emit = Field(
-        default=Emit.RESULT, description="`change`: only results whose best label (of at least min_score) is another."
+        default=Emit.RESULT, description="`change`: only results whose `label` is another; none (null) counts as one."
     )
     ttl_s: float | None = Field(
         default=None, gt=0, description="Unsubscribe by itself after so many seconds without a read; absent: never."
@@ -111,6 +112,19 @@ class NewStream(BaseModel):
         description="Without a picture, before it counts as lost; absent: the service's. Longer than the camera's "
         "pictures are apart.",
         examples=[15.0],
+    )
+    webhook_url: str | None = Field(
+        default=None,
+        max_length=MAX_URL,
+        repr=False,
+        description="Where to post signed messages (Standard Webhooks), beside the events. It is told again without "
+        "path and query.",
+        examples=["https://receiver.example.org/hook"],
+    )
+    webhook_events: list[WebhookEvent] = Field(
+        default_factory=lambda: [WebhookEvent.RESULT, WebhookEvent.DONE],
+        min_length=1,
+        description="Which: result of each window that becomes an event, state of the camera, done once it is deleted.",
     )
 
 
@@ -192,6 +206,7 @@ class Stream(Value):
     grid_s: float = Field(description="Distance of a window's frames.", examples=[0.25])
     top_k: int = Field(examples=[5])
     min_score: float = Field(examples=[0.0])
+    abstain: bool = Field(default=True, description="As asked.")
     on: Emit
     decode: Decode = Field(description="As asked; `status.decode` is what is done.")
     transport: Transport
@@ -200,6 +215,10 @@ class Stream(Value):
     open_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[15.0])
     stall_timeout_s: float | None = Field(description="As asked; null: the service's.", examples=[None])
     ttl_s: float | None = Field(examples=[None])
+    webhook_url: str | None = Field(
+        default=None, description="Without path and query.", examples=["https://receiver.example.org:443/…"]
+    )
+    webhook_events: list[WebhookEvent] = Field(default_factory=list, examples=[["result", "done"]])
     created_at: datetime = Field(examples=[WHEN])
     expires_at: datetime | None = Field(description="Without a further read; null without ttl_s.", examples=[None])
     status: StreamStatus

@@ -21,6 +21,13 @@ class ExitReason(StrEnum):
     UNDECODED = "undecoded"  # the frames of the next step could not be decoded: the answer before it
 
 
+class AbstainReason(StrEnum):
+    """Why an answer has no label, in the order in which they are checked."""
+
+    NOT_KNOWN = "not_known"  # in_domain below the model's threshold: not one of the things it knows
+    BELOW_MIN_SCORE = "below_min_score"  # the best score is below min_score
+
+
 class StreamState(StrEnum):
     """What is being done about a camera at the moment."""
 
@@ -29,6 +36,36 @@ class StreamState(StrEnum):
     LIVE = "live"  # pictures arrive
     RECONNECTING = "reconnecting"  # lost, or not reached yet; `error` says why and when it is tried again
     DELETED = "deleted"  # unsubscribed, or its lease ran out; the last event of a stream
+
+
+class JobState(StrEnum):
+    """Where a job stands. The last three are final."""
+
+    QUEUED = "queued"  # accepted, and nobody works on it
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"  # `result` holds the answer
+    FAILED = "failed"  # `problem` says why
+    CANCELLED = "cancelled"  # by its client
+
+    @property
+    def is_final(self) -> bool:
+        return self in {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+
+
+class WebhookEvent(StrEnum):
+    """Of what a receiver is told."""
+
+    STATE = "state"  # a job is being worked on; a camera's state changed
+    RESULT = "result"  # a job's answer; a window's result
+    DONE = "done"  # a job has ended, however; a stream is deleted
+
+
+class DeliveryState(StrEnum):
+    """What became of a message to a receiver."""
+
+    PENDING = "pending"  # to be sent, or to be tried again
+    DELIVERED = "delivered"
+    DEAD = "dead"  # given up: refused, or tried as often as there are tries
 
 
 class Emit(StrEnum):

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.bundle_format import FORMAT, MANIFEST, WEIGHTS, BundleError, Description, Manifest
+from models.bundle_format import FORMAT, MANIFEST, OPEN_SET, WEIGHTS, BundleError, Description, Manifest, OpenSetFacts
 from models.calibration import Calibration, calibration_files, read_calibration
 from models.families import find_family
 from models.family import ModelConfig
 from models.listing import read_listing
+from models.open_set import OpenSetScore
+from models.open_set_file import open_set_file, read_open_set
 from models.prices import Prices, count_prices
 from models.thresholds import BudgetGrid
 from video.clip import ClipRule
@@ -36,6 +38,8 @@ class Bundle:
     calibration: Calibration
     paper_flops: int | None
     """To show beside the price: what the model's own paper would print, where it counts otherwise."""
+    open_set: OpenSetScore | None = None
+    """None: it cannot say that it does not know."""
 
     @property
     def name(self) -> str:
@@ -87,6 +91,20 @@ class Bundle:
         )
 
     @property
+    def below_majority(self) -> bool:
+        """Whether always saying the most frequent class of a video's source is right more often, out of fold."""
+        return self.calibration.below_majority
+
+    @property
+    def _told_majority(self) -> str | None:
+        share = self.calibration.majority_share
+        if share is None or not self.calibration.below_majority:
+            return None
+        return (
+            f"right less often than the most frequent class of each source ({share:.1%}): model `auto` never takes it"
+        )
+
+    @property
     def frontier(self) -> tuple[tuple[float, float], ...]:
         """Measured (mean FLOPs per video, accuracy) points, on data used neither for training nor for calibration."""
         spent_K = [sum(self.step_flops[: k + 1]) for k in range(len(self.step_flops))]
@@ -106,8 +124,12 @@ class Bundle:
             ("Intended use", facts.card.intended_use),
             ("Limits", facts.card.limits),
             ("Measured on", measured.data if measured else "nothing yet"),
-            ("Calibrated on", "; ".join(filter(None, (self.calibration.data, self.calibration.warning)))),
+            (
+                "Calibrated on",
+                "; ".join(filter(None, (self.calibration.data, self.calibration.warning, self._told_majority))),
+            ),
             ("Exit rule", self.calibration.told_exit_rule),
+            ("Open set", told_open_set(self.manifest.open_set)),
             ("Training data", origin.data),
             ("Recipe", f"{origin.recipe}; seed {origin.seed}; commit {origin.commit or 'none'}"),
             ("Licence", facts.licence),
@@ -128,7 +150,19 @@ class Bundle:
         calibration = read_calibration(folder, step_flops, config.num_classes, solved=solved)
         _check_budget(folder, manifest, calibration.grid.least_flops, step_flops)
         _check_measured(folder, manifest, len(step_flops))
-        return cls(folder, listing.digest, manifest, config, step_flops, calibration, prices.paper_flops)
+        open_set = read_open_set(folder, manifest.open_set, config.num_classes)
+        return cls(folder, listing.digest, manifest, config, step_flops, calibration, prices.paper_flops, open_set)
+
+
+def told_open_set(facts: OpenSetFacts | None) -> str:
+    """A sentence for the model card."""
+    if facts is None:
+        return "no score: any video gets one of the labels; fovea fit-open-set adds one"
+    real = "not measured on real footage" if facts.auroc is None else f"AUROC {facts.auroc:.3f} on real footage"
+    return (
+        f"fitted on {facts.data}; {real}, {facts.auroc_synthetic:.3f} on synthetic footage ({facts.measured_on}); "
+        f"threshold {facts.threshold:.3f}, which keeps {facts.kept:.0%} of in-domain clips"
+    )
 
 
 def write_bundle(
@@ -138,6 +172,7 @@ def write_bundle(
     calibration: Calibration,
     *,
     replace: bool = False,
+    open_set: OpenSetScore | None = None,
 ) -> Bundle:
     """Write `parent / description.name`. It appears complete and checked, or not at all.
 
@@ -150,11 +185,17 @@ def write_bundle(
     if folder.exists() and not replace:
         raise BundleError(folder, "folder", str(folder), "a bundle is not overwritten", "remove it or choose a name")
     weights_bytes = save({name: tensor.contiguous() for name, tensor in weights.items()})
-    manifest = Manifest(**dict(description), format=FORMAT, weights_sha256=hashlib.sha256(weights_bytes).hexdigest())
+    manifest = Manifest(
+        **{name: getattr(description, name) for name in Description.model_fields},
+        format=FORMAT,
+        weights_sha256=hashlib.sha256(weights_bytes).hexdigest(),
+        open_set=None if open_set is None else open_set.facts,
+    )
     files = {
         MANIFEST: (manifest.model_dump_json(indent=1) + "\n").encode(),
         WEIGHTS: weights_bytes,
         **calibration_files(calibration),
+        **({} if open_set is None else {OPEN_SET: open_set_file(open_set)}),
     }
     parent.mkdir(parents=True, exist_ok=True)
     # A dot folder beside its place: the rename stays on one file system, and available_models() looks past it.

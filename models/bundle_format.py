@@ -21,8 +21,9 @@ MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
 CALIBRATION = "calibration.json"
 CALIBRATION_SET = "calibration.safetensors"
+OPEN_SET = "open_set.safetensors"
 FILES = (MANIFEST, WEIGHTS, CALIBRATION, CALIBRATION_SET)
-"""Of a calibrated bundle; one whose `calibration` is none has no set."""
+"""Of a calibrated bundle; one whose `calibration` is none has no set, one with an open-set score has OPEN_SET, too."""
 
 
 class BundleError(ValueError):
@@ -98,6 +99,25 @@ class Measured(_Strict):
     points: tuple[MeasuredPoint, ...] = Field(min_length=1)
 
 
+class OpenSetFacts(_Strict):
+    """Of an open-set score (`models.open_set`): its scalars, and what it is worth. Arrays are in OPEN_SET."""
+
+    data: str = Field(min_length=1)
+    """What it was fitted on: the model's classes, and footage of none of them."""
+    measured_on: str = Field(min_length=1)
+    threshold: float = Field(gt=0, lt=1)
+    """Below it, a model says that it does not know."""
+    bias: float
+    slope: float
+    offset: float
+    auroc: float | None = Field(ge=0, le=1)
+    """Clips of the classes against real footage of none that it was not fitted on; None where none was given."""
+    auroc_synthetic: float = Field(ge=0, le=1)
+    """The same against synthetic footage; other variants of it than it was fitted on."""
+    kept: float = Field(ge=0, le=1)
+    """Share of in-domain clips, out of fold, that are at or above the threshold."""
+
+
 class Description(_Strict):
     """What whoever makes a bundle says about it."""
 
@@ -129,10 +149,14 @@ class Manifest(Description):
 
     format: Literal[1]
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    open_set: OpenSetFacts | None = None
+    """None: the bundle has no open-set score, as those made before there was one."""
 
     @property
     def files(self) -> tuple[str, ...]:
-        return FILES if self.calibration == "solved" else tuple(file for file in FILES if file != CALIBRATION_SET)
+        missing = () if self.calibration == "solved" else (CALIBRATION_SET,)
+        added = () if self.open_set is None else (OPEN_SET,)
+        return tuple(file for file in FILES if file not in missing) + added
 
 
 class SolvedBudget(_Strict):
@@ -153,6 +177,8 @@ class CalibrationFile(_Strict):
     exit_rule: Literal["entropy", "entropy_by_label"] = "entropy"
     label_offsets_nats: tuple[tuple[float, ...], ...] | None = None
     """Of the rule entropy_by_label (`models.exit_rules`): a row per step but the last, a number per label."""
+    majority_share: float | None = Field(default=None, ge=0, le=1)
+    """What the most frequent class of each video's source would get right of the set; older bundles have none."""
     grid: tuple[SolvedBudget, ...] = Field(min_length=1)
 
 

@@ -48,6 +48,15 @@ class Calibration:
     top_label_NK: NDArray[np.int32] | None = None
     offsets: LabelOffsets | None = None
     """By how much thresholds differ between labels; None: not at all (plain Eq. 7)."""
+    majority_share: float | None = None
+    """Share of the videos that are of their source's most frequent class; None where nobody noted it."""
+
+    @property
+    def below_majority(self) -> bool:
+        """Whether, on the set, always saying a source's most frequent class is right more often than the model."""
+        if self.majority_share is None or not len(self.correct_NK):
+            return False
+        return max(point.solution.accuracy for point in self.grid.points) < self.majority_share
 
     @property
     def exit_rule(self) -> ExitRule:
@@ -108,6 +117,7 @@ def calibration_files(calibration: Calibration) -> dict[str, bytes]:
         temperatures_K=calibration.temperatures_K,
         exit_rule=calibration.exit_rule,
         label_offsets_nats=None if calibration.offsets is None else calibration.offsets.nats,
+        majority_share=calibration.majority_share,
         grid=tuple(
             SolvedBudget(budget_flops=point.budget_flops, thresholds_nats=point.solution.thresholds_nats)
             for point in calibration.grid.points
@@ -140,7 +150,16 @@ def read_calibration(folder: Path, step_flops: Sequence[int], num_labels: int, *
             raise BundleError(folder, f"{CALIBRATION}.exit_rule", content.exit_rule, rule, _WAY_OUT)
         held_NK = offsets.less(entropy_NK, top_label_NK)
     grid = _read_grid(folder, content.grid, held_NK, correct_NK, step_flops)
-    return Calibration(content.data, content.temperatures_K, entropy_NK, correct_NK, grid, top_label_NK, offsets)
+    return Calibration(
+        content.data,
+        content.temperatures_K,
+        entropy_NK,
+        correct_NK,
+        grid,
+        top_label_NK,
+        offsets,
+        content.majority_share,
+    )
 
 
 def _read_none(folder: Path, content: CalibrationFile, step_flops: Sequence[int]) -> Calibration:

@@ -13,6 +13,7 @@ FAMILIES: dict[str, str] = {
     "adafocus_v3": "models.adafocus.family",
     "video_mobile_former": "models.mobile_former.family",
     "timesformer": "models.timesformer.family",
+    "tsm": "models.tsm.family",
 }
 """By the name that bundles have of it, the module that holds FAMILY."""
 

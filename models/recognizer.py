@@ -113,6 +113,15 @@ class ReusesFrames(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsFeatures(Protocol):
+    """A stated capability: what the glance saw as one vector, for an open-set score (`models.open_set`)."""
+
+    def glance_features(self, state: Any) -> NDArray[np.float32]:
+        """features_D of a state that `glance` gave; D is the same for every clip."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ahead:
     """A state that is ready for its next step, and the places in the clip that are looked at from there on."""

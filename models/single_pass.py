@@ -7,18 +7,23 @@ Shape suffixes: B clips, C classes.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.answers import answers, check_clip, check_rule
+from models.executed import Executed
 from models.recognizer import Cube, Frames
 from models.runtime.base import Array
 from video.clip import ClipRule
 
+if TYPE_CHECKING:  # a family's value holds what is made here
+    from models.family import ModelConfig
+
 Logits: TypeAlias = Callable[[Sequence[Frames]], Array]
-"""From at least one checked clip to logits_BC in fp32, without gradients: numpy's array or torch's tensor."""
+"""From at least one checked clip to logits_BC in fp32, without gradients: numpy's array or torch's tensor; or to
+(features_BD as numpy's array, logits_BC)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +34,8 @@ class SinglePassState:
     entropy_nats: float
     step: int = 0
     cube: Cube | None = None
+    features_D: NDArray[np.float32] | None = None
+    """What the logits were made of, where whoever makes them tells it."""
 
 
 class SinglePassRecognizer:
@@ -74,11 +81,45 @@ class SinglePassRecognizer:
             check_clip(clip_THWC, self._clip_size)
         if not clips_THWC:
             return []
-        found = answers(self._logits(clips_THWC), [self._temperature] * len(clips_THWC))
-        return [SinglePassState(probabilities_C, entropy_nats) for probabilities_C, entropy_nats in found]
+        looked = self._logits(clips_THWC)
+        features_BD, logits_BC = looked if isinstance(looked, tuple) else ([None] * len(clips_THWC), looked)
+        found = answers(logits_BC, [self._temperature] * len(clips_THWC))
+        return [
+            SinglePassState(probabilities_C, entropy_nats, features_D=features_D)
+            for features_D, (probabilities_C, entropy_nats) in zip(features_BD, found, strict=True)
+        ]
+
+    def glance_features(self, state: SinglePassState) -> NDArray[np.float32]:
+        """See `models.recognizer.TellsFeatures`. Raises ValueError where whoever makes the logits tells none."""
+        if state.features_D is None:
+            raise ValueError(f"a {self._title} tells no features of its glance, so that it has no open-set score")
+        return state.features_D
 
     def focus(self, states: Sequence[SinglePassState]) -> list[SinglePassState]:
         """Raises ValueError: the answer after the first step is the last."""
         if not states:
             return []
         raise ValueError(f"a state at step {states[0].step} has no step left: a {self._title} looks once")
+
+
+def encoder_and_classifier(
+    title: str, config: "ModelConfig", clip_rule: ClipRule, temperatures: Sequence[float], executed: Executed
+) -> SinglePassRecognizer:
+    """Of two parts: `encoder`, uint8 frames of whole clips to features, and `classifier`, in fp32, to logits.
+
+    Raises ValueError when the clip rule or the one temperature does not fit.
+    """
+    encoder, classifier = executed.functions["encoder"], executed.functions["classifier"]
+
+    def logits(clips_THWC: Sequence[Frames]) -> tuple[NDArray[np.float32], Array]:
+        features_BD: Array = encoder(np.concatenate(clips_THWC))
+        return executed.arrays.to_numpy(features_BD), classifier(features_BD)
+
+    return SinglePassRecognizer(
+        lambda: logits,
+        title=title,
+        clip_size=(config.num_frames, *config.frame_size),
+        clip_rule=clip_rule,
+        temperatures=temperatures,
+        step_flops=executed.prices.step_flops,
+    )

@@ -17,6 +17,7 @@ TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-[0-9
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 _trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
+_key: ContextVar[str | None] = ContextVar("key", default=None)
 
 
 @contextmanager
@@ -31,8 +32,19 @@ def told_of(request_id: str, traceparent: str | None) -> Iterator[None]:
         _trace_id.reset(trace)
 
 
+@contextmanager
+def asked_with(key: str) -> Iterator[None]:
+    """What is logged inside was asked for with the key of that name; the key itself is never told."""
+    before = _key.set(key)
+    try:
+        yield
+    finally:
+        _key.reset(before)
+
+
 class JsonLines(logging.Formatter):
-    """One object a line: time, level, logger, message; request and trace where there are any; the trace of an error."""
+    """One object a line: time, level, logger, message; request, trace and key's name where there are any; an error's
+    trace."""
 
     def format(self, record: logging.LogRecord) -> str:
         told = {
@@ -42,6 +54,7 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
             "request_id": _request_id.get(),
             "trace_id": _trace_id.get(),
+            "key": _key.get(),
             "error": self.formatException(record.exc_info) if record.exc_info else None,
         }
         return json.dumps({name: value for name, value in told.items() if value is not None}, ensure_ascii=False)

@@ -1,8 +1,8 @@
 """Every Prometheus collector, in one place. Knows what is counted, not how it comes about.
 
 Who tells: `api.accounting` finishes requests, `pipeline` tells of decoding and answers, `engine` of batches and FLOPs,
-`streams.watcher` of cameras, `api.http_metrics` of HTTP. Labels are bounded: model names are those loaded, never what a
-client wrote.
+`keys.usage` of who spent them, `streams.watcher` of cameras, `api.http_metrics` of HTTP. Labels are bounded: models
+are those loaded and keys those of the file, never what a client wrote.
 """
 
 from importlib.metadata import version
@@ -28,10 +28,14 @@ Outcome: TypeAlias = Literal["ok", "invalid", "rejected", "expired", "cancelled"
 """How a request ended: answered; refused as it stands (4xx); refused for now (429, 503); out of time before there was
 an answer; left by its client; failed by us (5xx)."""
 
+Kind: TypeAlias = Literal["recognition", "timeline"]
+
 NO_MODEL = "none"  # the model label of requests that ended before a model was settled
 
 # Wall-clock of whole requests and of decoding: 5 ms for a tiny cached clip up to a minute of a slow upload.
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+# A job's life: a tiny clip with nobody waiting up to a night of them.
+JOB_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600)
 # One batch on the device: 1 ms on a GPU up to 2.5 s for a full glance batch on a small CPU.
 DEVICE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 # From a compact model's glance (0.1 GFLOPs) to a fixed-cost giant's (600), about two buckets to a doubling at most.
@@ -116,6 +120,18 @@ class Metrics:
             ["model"],
             registry=registry,
         )
+        self.key_requests_total = Counter(
+            "fovea_key_requests_total",
+            "Answers, windows of cameras among them, by the name of the key; none: without one.",
+            ["key", "model"],
+            registry=registry,
+        )
+        self.key_flops_total = Counter(
+            "fovea_key_flops_total",
+            "Multiply-adds spent, by the name of the key that asked.",
+            ["key", "model"],
+            registry=registry,
+        )
         self.request_flops = Histogram(
             "fovea_request_flops",
             "Multiply-adds spent on one answer.",
@@ -134,6 +150,12 @@ class Metrics:
         )
         self.exits_total = Counter(
             "fovea_exits_total", "Answers, by why they stopped where they did.", ["model", "reason"], registry=registry
+        )
+        self.abstained_total = Counter(
+            "fovea_abstained_total",
+            "Answers without a label, by why: not_known (in_domain below the model's threshold) or below_min_score.",
+            ["model", "reason"],
+            registry=registry,
         )
         self.batch_size = Histogram(
             "fovea_batch_size", "Videos in one batch on the device.", ["kind"], registry=registry, buckets=BATCH
@@ -165,6 +187,36 @@ class Metrics:
             "fovea_reserved_flops",
             "Multiply-adds that admitted requests may still spend; at FOVEA_MAX_QUEUED_GFLOPS more are refused.",
             registry=registry,
+        )
+        self.timelines_running = Gauge(
+            "fovea_timelines_running",
+            "Timelines being uploaded or at work; at FOVEA_MAX_TIMELINES more are refused.",
+            registry=registry,
+        )
+        self.timeline_requests_total = Counter(
+            "fovea_timeline_requests_total",
+            "Timeline requests, by how they ended.",
+            ["model", "outcome"],
+            registry=registry,
+        )
+        self.timelines_total = Counter(
+            "fovea_timelines_total",
+            "Timelines that were answered, by how far they got: complete, deadline, broken or quota.",
+            ["ended"],
+            registry=registry,
+        )
+        self.timeline_video_seconds_total = Counter(
+            "fovea_timeline_video_seconds_total", "Seconds of video that timelines were made of.", registry=registry
+        )
+        self.timeline_windows_total = Counter(
+            "fovea_timeline_windows_total",
+            "Windows of timelines: looked at with all their frames (full), carried on because nothing had changed "
+            "(carried), seen by a scout alone (scouted), or not paid for (unpaid).",
+            ["look"],
+            registry=registry,
+        )
+        self.timeline_frames_decoded_total = Counter(
+            "fovea_timeline_frames_decoded_total", "Frames decoded for timelines.", registry=registry
         )
         self.state_up = Gauge(
             "fovea_state_up",
@@ -207,6 +259,29 @@ class Metrics:
             ["camera", "stream"],
             registry=registry,
         )
+        self.jobs = Gauge(
+            "fovea_jobs_kept", "Jobs that are kept, over all replicas, by state.", ["state"], registry=registry
+        )
+        self.job_queue_age_seconds = Gauge(
+            "fovea_job_queue_age_seconds",
+            "Age of the job that has waited longest for somebody to begin it; 0 where none waits.",
+            registry=registry,
+        )
+        self.jobs_total = Counter(
+            "fovea_jobs_total", "Jobs that this replica has ended, by how.", ["kind", "state"], registry=registry
+        )
+        self.job_seconds = Histogram(
+            "fovea_job_seconds",
+            "From the acceptance of a job to its end.",
+            registry=registry,
+            buckets=JOB_SECONDS,
+        )
+        self.webhook_deliveries_total = Counter(
+            "fovea_webhook_deliveries_total",
+            "Messages to receivers: delivered, failed and tried again later, or given up (dead).",
+            ["outcome"],
+            registry=registry,
+        )
         self.http_server_request_duration_seconds = Histogram(
             "http_server_request_duration_seconds",
             "Duration of HTTP requests, as OpenTelemetry's http.server.request.duration.",
@@ -232,9 +307,27 @@ class Metrics:
         self.budget_used_ratio.observe(spent_flops / plan.budget_flops)
         self.cubes_used.observe(sum(step.cube is not None for step in recognition.steps))
         self.exits_total.labels(model=plan.model, reason=recognition.exit_reason).inc()
+        if (why := recognition.verdict.reason) is not None:
+            self.abstained_total.labels(model=plan.model, reason=why).inc()
 
-    def finished(self, model: str, outcome: Outcome, seconds: float) -> None:
+    def timeline_ended(self, ended: str, video_s: float, frames_decoded: int, windows: dict[str, int]) -> None:
+        """A timeline is answered. `windows` by how they were looked at."""
+        self.timelines_total.labels(ended=ended).inc()
+        self.timeline_video_seconds_total.inc(video_s)
+        self.timeline_frames_decoded_total.inc(frames_decoded)
+        for look, count in windows.items():
+            self.timeline_windows_total.labels(look=look).inc(count)
+
+    def job_ended(self, kind: str, state: str, seconds: float) -> None:
+        """A job came to its end here, `seconds` after it was accepted. `kind` is one of those that are known."""
+        self.jobs_total.labels(kind=kind, state=state).inc()
+        self.job_seconds.observe(seconds)
+
+    def finished(self, model: str, outcome: Outcome, seconds: float, kind: Kind = "recognition") -> None:
         """A request came to its end, whichever it was; `model` is NO_MODEL where none was settled."""
+        if kind == "timeline":
+            self.timeline_requests_total.labels(model=model, outcome=outcome).inc()
+            return
         self.requests_total.labels(model=model, outcome=outcome).inc()
         self.request_duration_seconds.observe(seconds)
 

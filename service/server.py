@@ -35,11 +35,17 @@ class DrainingServer(uvicorn.Server):
         if self._app.state.pipeline is not None:
             self._app.state.pipeline.admission.draining = True
             self._app.state.supervisor.leave()  # cameras need not wait for uploads to finish
+            if self._app.state.desk is not None:
+                self._app.state.desk.leave()
         super().handle_exit(sig, frame)
 
 
 def make_server(settings: Settings, app: FastAPI | None = None, *, owns_process: bool = False) -> DrainingServer:
-    """A server for `settings` that has not started yet; `.run()` serves until a signal ends it."""
+    """A server for `settings` that has not started yet; `.run()` serves until a signal ends it.
+
+    Raises SettingsError where it would be open to strangers, KeyFileError where its keys cannot be read.
+    """
+    settings.check_access()
     app = app if app is not None else create_app(settings)
     config = uvicorn.Config(
         app,

@@ -3,9 +3,11 @@
 A variable is the field's name in capitals behind FOVEA_: `max_upload_bytes` is FOVEA_MAX_UPLOAD_BYTES.
 """
 
+import base64
 import difflib
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -19,8 +21,11 @@ from video.clip import VideoLimits
 
 log = logging.getLogger(__name__)
 
+MAX_FRAMES_PER_S = 120  # in the mean, of a video that is asked for its timeline
 PREFIX = "FOVEA_"
-NOT_SETTINGS = frozenset({"FOVEA_STRICT_TESTS", "FOVEA_SERVER"})  # read elsewhere: by the tests, by the client
+NOT_SETTINGS = frozenset(
+    {"FOVEA_STRICT_TESTS", "FOVEA_SERVER", "FOVEA_API_KEY"}
+)  # read elsewhere: by the tests, by the client
 RENAMED = {"FOVEA_MAX_QUEUED_REQUESTS": "FOVEA_MAX_DECODE_PLACES", "FOVEA_THREADS": "FOVEA_NUM_THREADS"}
 
 
@@ -37,6 +42,12 @@ class Settings(BaseSettings):
     """Address to listen on. 127.0.0.1 is this machine alone; 0.0.0.0 every interface (in a container)."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on. 8000; 0 takes any free one."""
+    api_keys_file: Path | None = None
+    """File of the keys that open the service, made by `fovea keys add`: /etc/fovea/keys.json. Read again when it
+    changes. None: no keys, which is refused where `host` is no loopback address, unless `open`."""
+    open: bool = False
+    """Whether everybody who reaches the service may use it though it listens beyond loopback: behind a proxy that asks
+    who comes, or in a network of friends."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Names that the service answers to, besides localhost, IP addresses and `host`: fovea.example.org; *: any."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
@@ -90,13 +101,39 @@ class Settings(BaseSettings):
     """Bytes of a request body. 256 MiB is about 7 minutes of 5 Mbit/s video."""
     upload_timeout_s: float = Field(default=120.0, gt=0)
     """Seconds from a request's start to its body's last byte. 256 MiB in 120 s needs 18 Mbit/s."""
+    max_files: int = Field(default=16, ge=1)
+    """Videos of one request. 16; all together they have max_upload_bytes at most."""
     min_upload_bytes_per_s: int = Field(default=4096, ge=0)
     """Mean rate that a body must keep after its first 10 s. 4096 is a 32 kbit/s line; 0: no bound."""
     spool_dir: Path = Field(default_factory=lambda: Path(tempfile.gettempdir()))
     """Where uploads lie while they are decoded: at most max_decode_places x max_upload_bytes, 16 GiB by default."""
 
+    url_http: bool = False
+    """Whether videos are fetched over plain http, too: {"url": "http://..."}. Anybody on the way could change them."""
+    url_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks that videos may be fetched from though they would be refused: private ones, 10.20.0.0/16."""
+    url_ports: Annotated[tuple[tuple[int, int], ...], NoDecode] = ((80, 80), (443, 443))
+    """Ports that videos may be fetched from, and ranges of them, separated by commas: 80,443,8000-8999."""
+    url_silence_s: float = Field(default=10.0, gt=0)
+    """Seconds that a server may take for a connection, or be silent. All of a fetch takes upload_timeout_s at most."""
+    url_ca_file: Path | None = None
+    """Certificate authorities (PEM) for https:// beside the system's."""
+    url_s3_buckets: Annotated[tuple[str, ...], NoDecode] = ()
+    """Buckets that s3://bucket/key is fetched from, separated by commas: videos,clips. Whoever may recognise may read
+    all that is in them. Where S3 is: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and the like."""
+
     max_duration_s: float = Field(default=600.0, gt=0)
     """Length of a video. 600 is ten minutes."""
+    max_timeline_s: float = Field(default=14_400.0, gt=0)
+    """Length of a video that is asked for its timeline. 14400 are four hours; at most 120 frames a second."""
+    max_timeline_bytes: int = Field(default=4 * 2**30, ge=1)
+    """Bytes of such a request's body, on disk in `spool_dir` until its end; it may take as much longer than
+    upload_timeout_s as it may be larger than max_upload_bytes. 4 GiB are four hours of 2.4 Mbit/s."""
+    max_timelines: int = Field(default=2, ge=1)
+    """Timelines at work or being uploaded; one more is 429. Each has a process of its own, of about 60 MiB."""
+    timeline_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the device that timelines get while uploads or cameras wait, too. 0.2: a fifth; camera_share divides the
+    rest."""
     max_frame_pixels: int = Field(default=3840 * 2160, ge=1)
     """Width x height of a video. 8294400 takes 4K and refuses 8K."""
     max_frames: int = Field(default=36_000, ge=1)
@@ -171,6 +208,40 @@ class Settings(BaseSettings):
     """Folder where one process without Redis keeps subscriptions, with cameras' passwords, and events: var/state. It
     outlives restarts and power cuts; one process a folder. 64 cameras' 1000 events of 2 KiB are 0.13 GiB."""
 
+    blobs_url: str | None = None
+    """Where uploads and large results of jobs lie: file:///shared/folder, or s3://bucket/prefix with the keys and the
+    endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. None: a folder in
+    `state_dir`; replicas that share a Redis need one that all of them reach, and take no jobs without."""
+    job_concurrency: int = Field(default=4, ge=1)
+    """Jobs that this replica does at a time. 4 keep two cores busy; each holds a place while it is decoded."""
+    job_lease_s: float = Field(default=10.0, gt=0)
+    """Seconds of silence after which another replica takes over a job. 10: it goes on within 20."""
+    job_max_attempts: int = Field(default=10, ge=1)
+    """Times that a job is begun; then it has failed. 10 bear 9 processes that were killed in the middle of it."""
+    job_retention_s: float = Field(default=86_400.0, gt=0)
+    """Seconds that an ended job, its result and its events can be asked for. 86400 is a day."""
+    max_jobs: int = Field(default=10_000, ge=1)
+    """Jobs that are kept, ended ones included, over all replicas; one more is 429. 10000 results of 3 KiB are 30 MiB,
+    and every replica reads them all three times a minute."""
+    idempotency_retention_s: float = Field(default=86_400.0, gt=0)
+    """Seconds that a request with an Idempotency-Key is answered as it was before. 86400 is a day."""
+    webhook_secret: SecretStr | None = None
+    """Secret by which messages to receivers are signed, as Standard Webhooks has it: whsec_ and 24 to 64 bytes in
+    base64. None: `webhook_url` is refused."""
+    webhook_http: bool = False
+    """Whether receivers may be told without TLS, at http://."""
+    webhook_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks that receivers may be in though they would be refused (loopback, private), separated by commas:
+    10.0.0.0/8."""
+    webhook_timeout_s: float = Field(default=10.0, gt=0)
+    """Seconds for a receiver to answer. 10; it should note the message and work on it later."""
+    webhook_attempts: int = Field(default=10, ge=1)
+    """Times that a message is tried; then it is dead. 10, with 5 s that double: given up after 43 minutes."""
+    webhook_backoff_s: float = Field(default=5.0, gt=0)
+    """Seconds from the first attempt to the second; each further wait is twice as long, an hour at most."""
+    webhook_concurrency: int = Field(default=16, ge=1)
+    """Messages that this replica sends at a time. 16: so many receivers may hang before others wait."""
+
     log_format: Literal["text", "json"] = "text"
     """How the log is written: lines for people, or one JSON object a line with request and trace ids."""
     sse_ping_s: float = Field(default=15.0, gt=0)
@@ -184,12 +255,40 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(path for path in value.split(os.pathsep) if path) if isinstance(value, str) else value
 
-    @field_validator("stream_allowed_networks", "allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("blobs_url", mode="after")
+    @classmethod
+    def _is_store(cls, value: str | None) -> str | None:
+        if value is not None and not (value.startswith("file:///") or re.match(r"s3://[^/?#]+", value)):
+            raise ValueError("must be file:///folder or s3://bucket/prefix")
+        return value
+
+    @field_validator("webhook_secret", mode="after")
+    @classmethod
+    def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _, prefix, text = value.get_secret_value().rpartition("whsec_")
+            try:
+                num_bytes = len(base64.b64decode(text + "==", validate=False))
+            except ValueError:
+                num_bytes = 0
+            if not prefix or not 24 <= num_bytes <= 64:
+                raise ValueError("must be whsec_ and 24 to 64 bytes in base64: echo whsec_$(openssl rand -base64 32)")
+        return value
+
+    @field_validator(
+        "stream_allowed_networks",
+        "url_allowed_networks",
+        "webhook_allowed_networks",
+        "url_s3_buckets",
+        "allowed_hosts",
+        "allowed_origins",
+        mode="before",
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("stream_ports", mode="before")
+    @field_validator("stream_ports", "url_ports", mode="before")
     @classmethod
     def _split_ports(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -197,7 +296,7 @@ class Settings(BaseSettings):
         ranges = [part.partition("-") for part in value.split(",") if part.strip()]
         return tuple((first, last if dash else first) for first, dash, last in ranges)
 
-    @field_validator("stream_ports", mode="after")
+    @field_validator("stream_ports", "url_ports", mode="after")
     @classmethod
     def _check_ports(cls, value: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
         for first, last in value:
@@ -214,7 +313,9 @@ class Settings(BaseSettings):
         except ValueError:  # a name
             return True
 
-    @field_validator("bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", mode="after")
+    @field_validator(
+        "bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", "api_keys_file", mode="after"
+    )
     @classmethod
     def _expand_home(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
         if isinstance(value, tuple):
@@ -228,6 +329,15 @@ class Settings(BaseSettings):
             raise ValueError("must be a folder that exists; make it, or leave the variable out to offer no clips")
         return value
 
+    def check_access(self) -> None:
+        """Raises SettingsError where strangers could use the service, and nobody has said that they may."""
+        if self.listens_beyond_loopback and self.api_keys_file is None and not self.open:
+            raise SettingsError(
+                f"FOVEA_HOST={self.host} lets others reach this service, and it has no keys: make one with `fovea keys "
+                "add NAME --file keys.json` and set FOVEA_API_KEYS_FILE=keys.json; or say FOVEA_OPEN=true, and "
+                "everybody who reaches it may do everything; or listen on 127.0.0.1"
+            )
+
     @property
     def max_queued_flops(self) -> int:
         return int(self.max_queued_gflops * 1e9)
@@ -235,6 +345,16 @@ class Settings(BaseSettings):
     @property
     def max_batch_flops(self) -> int:
         return int(self.max_batch_gflops * 1e9)
+
+    def timeline_limits(self) -> VideoLimits:
+        """The same for a video that is asked for its timeline."""
+        frames = int(MAX_FRAMES_PER_S * self.max_timeline_s)
+        return VideoLimits(duration_s=self.max_timeline_s, frame_pixels=self.max_frame_pixels, frames=frames)
+
+    @property
+    def timeline_upload_timeout_s(self) -> float:
+        """As long as its size allows at the rate that other uploads must keep."""
+        return self.upload_timeout_s * max(1.0, self.max_timeline_bytes / self.max_upload_bytes)
 
     def video_limits(self) -> VideoLimits:
         """What a video may cost at most before it is refused."""

@@ -50,6 +50,7 @@ TIERS = {
     "unit/models/test_timesformer_image_vit.py": "slow",
     "unit/models/test_timesformer_network.py": "slow",
     "unit/models/test_timesformer_recognizer.py": "slow",
+    "unit/models/test_tsm.py": "slow",
     "unit/render": "slow",
     "unit/test_architecture.py": "slow",
     "unit/test_doors.py": "slow",

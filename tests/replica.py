@@ -1,6 +1,6 @@
 """One replica of the service in a process of its own, serving the tiny recognizer, for tests that kill it.
 
-`python -m tests.replica PORT '{"redis_url": ...}' MODEL ...`
+`python -m tests.replica PORT '{"redis_url": ...}' MODEL ...`. Besides settings, `pause_s` is how long each batch takes.
 """
 
 import json
@@ -107,10 +107,13 @@ def main(port: str, settings: str, *models: str) -> None:
     from service.app import create_app  # noqa: PLC0415 - not for those that only start one
     from service.server import make_server  # noqa: PLC0415
     from service.settings import Settings  # noqa: PLC0415
-    from tests.tiny import tiny_model  # noqa: PLC0415
+    from tests.tiny import TinyRecognizer, tiny_model  # noqa: PLC0415
 
-    chosen = Settings(**{"port": int(port), "decode_children": 1} | json.loads(settings))
-    app = create_app(chosen, load=lambda _: [tiny_model(name=name) for name in models])
+    given = json.loads(settings)
+    pause_s = float(given.pop("pause_s", 0.0))
+    chosen = Settings(**{"port": int(port), "decode_children": 1} | given)
+    slow = TinyRecognizer(lambda _: time.sleep(pause_s))
+    app = create_app(chosen, load=lambda _: [tiny_model(slow, name=name) for name in models])
     make_server(chosen, app, owns_process=True).run()
 
 

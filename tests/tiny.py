@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.bundle_format import OpenSetFacts
+from models.open_set import OpenSetScore
 from models.recognizer import Ahead, Cube, Frames
 from video.clip import ClipRule
 
@@ -58,6 +60,9 @@ class TinyRecognizer:
     def focus(self, states: Sequence[TinyState]) -> list[TinyState]:
         self._note("focus", len(states))
         return [TinyState(state.step + 1, state.mean_C) for state in states]
+
+    def glance_features(self, state: TinyState) -> NDArray[np.float32]:
+        return state.mean_C
 
     def _note(self, kind: str, size: int) -> None:
         self.batches.append((kind, size))
@@ -126,6 +131,7 @@ def tiny_model(
     name: str = "tiny",
     thresholds: tuple[float, float] = (-1.0, -1.0),
     frontier: tuple[tuple[float, float], ...] = (),
+    open_set: OpenSetScore | None = None,
 ) -> Any:
     """A loaded model as `service.app` takes it. Thresholds of -1 are never met: at full budget all steps are taken.
 
@@ -150,6 +156,32 @@ def tiny_model(
         frontier=frontier,
         paper_flops=None,
         label_offsets_nats=(),
+        below_majority=False,
+        open_set=open_set,
         card=(("Limits", "knows three colours"),),
     )
     return SimpleNamespace(bundle=bundle, recognizer=recognizer if recognizer is not None else TinyRecognizer())
+
+
+def knows_red() -> OpenSetScore:
+    """Of a tiny model that was trained on red alone: in_domain is near 1 for red, near 0 for blue."""
+    mean_D, blue_D = np.float32([1, 0, 0]), np.float32([0, 0, 1])
+    facts = OpenSetFacts(
+        data="red",
+        measured_on="red and blue",
+        threshold=0.5,
+        bias=8.0,
+        slope=1.0,
+        offset=0.0,
+        auroc=1.0,
+        auroc_synthetic=1.0,
+        kept=1.0,
+    )
+    return OpenSetScore(
+        mean_D=mean_D,
+        basis_RD=np.float32([[0, 0, 1]]),
+        class_means_CR=np.zeros((3, 1), np.float32),
+        precision_RR=np.ones((1, 1), np.float32),
+        weight_D=-20 * blue_D,
+        facts=facts,
+    )

@@ -31,12 +31,13 @@ from training.families import find_training, training_of
 from training.fit.folds import fold_folder
 from training.fit.networks import build
 from training.fit.run import BEST, DONE, Run, read_run
-from training.judge.calibrate import calibrate, measure
+from training.judge.calibrate import calibrate, majority_share, measure
 from training.judge.crossfit import NUM_FOLDS
 from training.judge.exit_comparison import default_budget_flops
 from training.judge.observations import Observations
 from training.judge.observe import label_numbers, observe_dataset, readable
 from training.judge.statistics import calibration_error
+from training.open_set import fit_if_possible
 from video.clip import ClipRule
 
 REFERENCE = RuntimeConfig(name="torch", precision="fp32")
@@ -52,7 +53,7 @@ class Told:
     licence: str = "not stated"
     data_terms: str = "not stated"
     intended_use: str = "Recognising the listed labels in videos like those it was trained on."
-    limits: str = "Any video gets one of the listed labels, also one that shows none of them."
+    limits: str = "A video that shows none of the labels is often told, not always: read its open-set figures."
     default_budget_gflops: float | None = None
 
 
@@ -75,12 +76,14 @@ def bundle_run(
     data: Path | None = None,
     replace: bool = False,
     num_threads: int | None = None,
+    negatives: Path | None = None,
 ) -> Bundled:
     """Calibrate the best weights of the run and write them as the bundle `out`.
 
     On the videos that the run held out; where it cross-fitted, on all it trained on, each answered by the network
     of the fold that never saw its group.
     `data`: where the run's data lies now, if it has moved. Its val split, if there is one, gives the measured figures.
+    `negatives`: footage of none of the classes, for the open-set score; without it, synthetic footage alone.
     Raises ValueError for a run that cannot become a bundle; nothing is left behind then.
     """
     check_name(out, overwrite=replace)
@@ -119,7 +122,11 @@ def bundle_run(
     )
     before_K = calibration_errors(seen, [1.0] * num_exits)
     calibration = calibrate(
-        seen.log_probs_NKC, seen.labels_N, seen.step_flops_K, data=_calibration_data(seen, root, run)
+        seen.log_probs_NKC,
+        seen.labels_N,
+        seen.step_flops_K,
+        data=_calibration_data(seen, root, run),
+        majority_share=majority_share(seen.labels_N, seen.sources_N),
     )
     after_K = calibration_errors(seen, calibration.temperatures_K)
     validation = [sample for sample in dataset.samples if sample.split == "val"]
@@ -144,7 +151,16 @@ def bundle_run(
         measured=measure_fresh(seen, fresh, calibration, num_shared_groups(dataset, "val"), root),
     )
     weights = halved(network.state_dict())
-    bundle = write_bundle(out.parent, description, weights, calibration, replace=replace)
+    open_set = fit_if_possible(
+        family.make_recognizer(network, run.clip, [1.0] * num_exits, make_runtime(runtime)),
+        readable(dataset.subset(s for s in dataset.samples if s.split != "val"), store, run.clip),
+        run.labels,
+        store,
+        cache,
+        negatives,
+        root,
+    )
+    bundle = write_bundle(out.parent, description, weights, calibration, replace=replace, open_set=open_set)
     return Bundled(bundle, seen, before_K, after_K)
 
 
@@ -197,6 +213,8 @@ def describe_recipe(run: Run, *, finished: bool) -> str:
         if recipe.recompress_crf is not None:
             heads += f", on clips compressed once more (crf {recipe.recompress_crf}), too"
         stages = "; ".join(filter(None, (heads, stages)))
+        if recipe.heads_apart and recipe.stages:
+            stages += "; the policy taught by heads of other groups"
     if recipe.folds:
         stages += "; nothing held out"
     if recipe.training_frames is not None:

@@ -24,9 +24,10 @@ from training.bundling import (
 from training.data.dataset import Dataset, read_dataset
 from training.data.frames import FrameStore
 from training.data.groups import num_shared_groups
-from training.judge.calibrate import calibrate
+from training.judge.calibrate import calibrate, majority_share
 from training.judge.observations import Observations
 from training.judge.observe import observe_dataset, readable
+from training.open_set import fit_if_possible
 
 
 def calibrate_bundle(
@@ -38,6 +39,7 @@ def calibrate_bundle(
     default_budget_gflops: float | None = None,
     overwrite: bool = False,
     runtime: RuntimeConfig = REFERENCE,
+    negatives: Path | None = None,
 ) -> Bundled:
     """Solve thresholds on the videos at `data` but those of its val split, which give the measured figures.
 
@@ -71,7 +73,11 @@ def calibrate_bundle(
     to_solve = dataset.subset(sample for sample in dataset.samples if sample.split != "val")
     seen = observed(to_solve, "calibration")
     told = f"{describe_videos(seen, data)}, which whoever calibrated says were not trained on"
-    calibration = calibrate(seen.log_probs_NKC, seen.labels_N, seen.step_flops_K, data=told)
+    majority = majority_share(seen.labels_N, seen.sources_N)
+    calibration = calibrate(seen.log_probs_NKC, seen.labels_N, seen.step_flops_K, data=told, majority_share=majority)
+    open_set = fit_if_possible(
+        recognizer, readable(to_solve, store, rule), bundle.labels, store, cache, negatives, data
+    )
     validation = [sample for sample in dataset.samples if sample.split == "val"]
     fresh = observed(dataset.subset(validation), "val") if validation else None
     measured = measure_fresh(seen, fresh, calibration, num_shared_groups(dataset, "val"), data)
@@ -83,6 +89,13 @@ def calibrate_bundle(
         "default_budget_gflops": default_budget_gflops or usual_budget_flops(seen, calibration) / 1e9,
     }
     weights = load_file(folder / WEIGHTS)  # as they lie there, whatever their precision
-    written = write_bundle(target.parent, Description(**values), weights, calibration, replace=out is None or overwrite)
+    written = write_bundle(
+        target.parent,
+        Description(**values),
+        weights,
+        calibration,
+        replace=out is None or overwrite,
+        open_set=open_set,
+    )
     before_K, after_K = calibration_errors(seen, ones), calibration_errors(seen, calibration.temperatures_K)
     return Bundled(written, seen, before_K, after_K)

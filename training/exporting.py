@@ -73,7 +73,7 @@ class OnePass(nn.Module):
         super().__init__()
         self.network = network
         if isinstance(network, TimeSformer):
-            network.encoder = fold(network.encoder)
+            network.add_module("encoder", fold(network.encoder))
 
     def forward(self, clips_BTHWC: Tensor) -> Tensor:
         logits_BC: Tensor = self.network(clips_BTHWC)

@@ -12,13 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy._core.multiarray import scalar
 from safetensors import SafetensorError
 from torch import Tensor
 
-WRAPPED_IN = ("model_state", "state_dict", "model", "module")
-"""Under which name a pickled checkpoint keeps its tensors: the authors', MMAction2's, DataParallel's."""
+WRAPPED_IN = ("model_state", "model_state_dict", "state_dict", "model", "module")
+"""Under which name a pickled checkpoint keeps its tensors: the authors', MMAction2's, TSM's, DataParallel's."""
+NUMPY_NUMBERS: list[Any] = [
+    (scalar, "numpy.core.multiarray.scalar"),
+    (scalar, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
+]
+"""What a pickle may name beside torch's own: one number of numpy's, such as the best accuracy. It runs nothing."""
 HUGGINGFACE_CONFIG = "config.json"
 HUGGINGFACE_PREPROCESSOR = ("preprocessor_config.json", "video_preprocessor_config.json")
 HUGGINGFACE_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -81,7 +90,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _unpickled(path: Path) -> dict[str, Any]:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_NUMBERS):
             # of a pickle that torch did not write: whether it can be read is told below
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             content = torch.load(path, map_location="cpu", weights_only=True)

@@ -17,7 +17,7 @@ from models.adafocus.network import AdaFocusV3
 from models.adafocus.recognizer import AdaFocusRecognizer
 from models.answers import check_rule
 from models.backbones.config import num_cells
-from models.checkpoints import load_backbone
+from models.checkpoints import load_backbone, part_of
 from models.executing import execute
 from models.family import Head
 from models.runtime.base import Runtime
@@ -108,5 +108,5 @@ def heads(network: AdaFocusV3) -> Sequence[Head]:
 
 
 def load_part(part: Literal["glance", "focus"], network: AdaFocusV3, tensors: Mapping[str, Tensor]) -> None:
-    """An ImageNet checkpoint of the part's backbone, without its 1000-way head."""
-    load_backbone(getattr(network, part).backbone, tensors, drop_head=True)
+    """Another project's checkpoint of the part's backbone without its head, or of both networks: see `checkpoints`."""
+    load_backbone(getattr(network, part).backbone, part_of(part, tensors), drop_head=True)

@@ -115,6 +115,13 @@ class AdaFocusRecognizer:
             for row, (clip_THWC, (probabilities_C, entropy_nats)) in enumerate(zip(clips_THWC, found, strict=True))
         ]
 
+    def glance_features(self, state: AdaFocusState) -> NDArray[np.float32]:
+        """See `models.recognizer.TellsFeatures`: means of the glance's maps over its frames and their cells."""
+        if state.maps_TChw is None:
+            raise ValueError(f"a state at step {state.step} keeps no features of its glance; ask before the first cube")
+        features_D: NDArray[np.float32] = self._arrays.to_numpy(state.maps_TChw).mean(axis=(0, 2, 3))
+        return features_D
+
     def _glance_maps(self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None]) -> Array:
         """maps_BTChw of the glance's frames, computed for those that no memory holds."""
         indices = self._config.glance_indices

@@ -1,19 +1,10 @@
-"""Video Mobile-Former behind the recognizer protocol: the encoder, then the classifier in fp32.
-
-Knows what is computed in which order, not what executes it nor who asks. Loads no torch.
-
-Shape suffixes: B clips, C classes.
-"""
+"""Video Mobile-Former behind the recognizer protocol: one step. Loads no torch."""
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from models.executed import Executed
 from models.mobile_former.config import MobileFormerConfig
-from models.recognizer import Frames
-from models.runtime.base import Array
-from models.single_pass import SinglePassRecognizer
+from models.single_pass import SinglePassRecognizer, encoder_and_classifier
 from video.clip import ClipRule
 
 
@@ -21,17 +12,4 @@ def make_light_recognizer(
     config: MobileFormerConfig, clip_rule: ClipRule, temperatures: Sequence[float], executed: Executed
 ) -> SinglePassRecognizer:
     """Of the parts of `models.mobile_former.parts`. ValueError when the clip rule or the one temperature do not fit."""
-    encoder, classifier = executed.functions["encoder"], executed.functions["classifier"]
-
-    def logits(clips_THWC: Sequence[Frames]) -> Array:
-        logits_BC: Array = classifier(encoder(np.concatenate(clips_THWC)))
-        return logits_BC
-
-    return SinglePassRecognizer(
-        lambda: logits,
-        title="Video Mobile-Former",
-        clip_size=(config.num_frames, *config.frame_size),
-        clip_rule=clip_rule,
-        temperatures=temperatures,
-        step_flops=executed.prices.step_flops,
-    )
+    return encoder_and_classifier("Video Mobile-Former", config, clip_rule, temperatures, executed)

@@ -58,8 +58,13 @@ class TorchRuntime:
             if self.precision == "bf16" and isinstance(layer, nn.Conv2d | nn.Conv3d | nn.Linear):
                 layer.to(torch.bfloat16)  # autocast keeps cast weights only for training: it would cast at every call
 
+        # On a CPU a batch gains nothing where one row is a whole clip, and products of other sizes round otherwise.
+        alone = len(example) if one_by_one and self.device.type == "cpu" else None
+
         @torch.inference_mode()
         def run(rows: Tensor) -> Tensor:
+            if alone is not None and len(rows) > alone:
+                return torch.cat([run(part) for part in torch.split(rows, alone)])
             hold_torch_threads(self.num_threads)
             with (
                 torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),

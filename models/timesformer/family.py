@@ -1,30 +1,23 @@
-"""TimeSformer as one of the families. Knows no other."""
+"""TimeSformer as one of the families. Knows no other, and loads no torch before a network is wanted."""
 
-from collections.abc import Sequence
-
-from models.family import Family, Head
+from models.family import Family, Light, later
 from models.timesformer.config import VARIANTS, TimeSformerConfig
-from models.timesformer.costs import step_flops
-from models.timesformer.image_vit import start_from_image_vit
-from models.timesformer.network import TimeSformer, build_network
 from models.timesformer.recognizer import TimeSformerRecognizer
 
-
-def _heads(network: TimeSformer) -> Sequence[Head]:
-    """One for all views."""
-    classifier = network.classifier
-    return (Head(classifier, classifier.weight, classifier.bias),)
-
+_COSTS, _IMAGE_VIT, _NETWORK, _PARTS = (
+    f"models.timesformer.{name}" for name in ("costs", "image_vit", "network", "parts")
+)
 
 FAMILY = Family(
     name=TimeSformerConfig.family,
     title="TimeSformer",
     read_config=TimeSformerConfig.from_dict,
-    build_network=build_network,
-    step_flops=step_flops,
-    make_recognizer=TimeSformerRecognizer,
-    heads=_heads,
+    build_network=later(_NETWORK, "build_network"),
+    step_flops=later(_COSTS, "step_flops"),
+    make_recognizer=later(_PARTS, "make_recognizer"),
+    heads=later(_PARTS, "heads"),
     variants=VARIANTS,
     resize="three_crops",
-    loaders={"glance": start_from_image_vit},
+    loaders={"glance": later(_IMAGE_VIT, "start_from_image_vit")},
+    light=Light(later(_PARTS, "parts"), TimeSformerRecognizer),
 )

@@ -11,7 +11,7 @@ from math import isqrt
 import torch
 from torch import Tensor
 
-from models.checkpoints import CheckpointMismatch
+from models.checkpoints import CheckpointMismatch, check_finite
 from models.timesformer.config import Scheme, TimeSformerConfig
 from models.timesformer.embeddings import resize_positions, resize_times
 from models.timesformer.layouts import LAYOUTS, LEFT, LayoutName
@@ -36,6 +36,10 @@ class Found:
     config: TimeSformerConfig
     tensors: Mapping[str, Tensor]
     left: tuple[str, ...]
+
+
+def is_timesformer(tensors: Mapping[str, Tensor]) -> bool:
+    return any(WRAPPERS.sub("", name) == layout.mark for name in tensors for layout in LAYOUTS.values())
 
 
 def read_foreign(tensors: Mapping[str, Tensor], *, num_heads: int | None = None, num_views: int = 3) -> Found:
@@ -64,8 +68,7 @@ def read_foreign(tensors: Mapping[str, Tensor], *, num_heads: int | None = None,
     unexpected = named.keys() - set(theirs.values()) - set(left)
     if missing or unexpected or misshapen:
         raise CheckpointMismatch(missing, unexpected, misshapen)
-    if broken := sorted(name for name, tensor in found.items() if not torch.isfinite(tensor).all()):
-        raise ValueError(f"not finite: {', '.join(broken[:5])}; the file is damaged, fetch it again")
+    check_finite(found)
     return Found(layout, config, found, tuple(left))
 
 

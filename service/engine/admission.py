@@ -1,16 +1,20 @@
-"""Says yes or "not now" before anything costly happens. Knows counts, FLOPs, prices and measured rates; no clock.
+"""Says yes or "not now" before anything costly happens. Knows counts, FLOPs, prices and measured rates.
 
 Four things are bounded: videos that are being uploaded or decoded (places), requests that are not answered yet (each
 holds a clip), multiply-adds that admitted requests may still spend (FLOPs), and seconds of decoding that costly videos
 wait for, which hold half of the places at most. A request reserves the most it can spend; what it spends or leaves
-unspent is given back. Used from the event loop's thread only.
+unspent is given back. Each bound is shared between owners (`shares`): none holds so much that others find no room.
+Used from the event loop's thread only.
 """
 
 import math
+import time
 from collections.abc import Callable
 from types import TracebackType
 
 from fovea.errors import Draining, Overloaded
+from service.engine.lanes import ANYBODY, Owner
+from service.engine.shares import Shares
 from video.children.pace import Estimate
 from video.children.turns import num_costly_at_once
 from video.rate import Rate
@@ -29,6 +33,7 @@ class Admission:
         num_decoders: int,
         decode_rate: Rate,
         flop_rate: Rate,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.max_places = max_places
         self.max_requests = max_requests
@@ -42,25 +47,44 @@ class Admission:
         self.requests = 0  # admitted and not finished
         self.costly_s: dict[Ticket, float] = {}  # estimated seconds of decoding of those that wait apart, or decode
         self.draining = False
+        self.shares = Shares()
+        self._clock = clock
 
     @property
     def costly_decode_s(self) -> float:
         """Estimated seconds of decoding that costly videos have before them, all together."""
         return sum(self.costly_s.values())
 
-    def admit(self, flops: int) -> "Ticket":
+    def admit(
+        self, flops: int, owner: Owner = ANYBODY, on_spend: Callable[[int], None] = lambda flops: None
+    ) -> "Ticket":
         """Reserve a place and `flops`. Raises Overloaded with `retry_after_s`, or Draining.
 
         A request larger than the whole capacity is admitted when it would be alone: it could never be otherwise.
+        `on_spend` hears of every multiply-add that the request spends, also of a step that ends after its client left.
         """
         if self.draining:
             raise Draining.refused()
+        self.shares.ask(owner, self._clock())
         if self.places >= self.max_places:
             raise self._overloaded(f"all {self.max_places} places for videos to be decoded are taken")
         if self.requests >= self.max_requests:
             raise self._overloaded(f"{self.requests} requests are not answered yet, the most there may be")
+        held = self.shares.of(owner)
+        self._check_share(owner, held.places + 1, self.max_places, "places for videos to be decoded")
+        self._check_share(owner, held.requests + 1, self.max_requests, "requests that may wait for their answers")
         self.check_room(flops, promised_flops=self.flops)
-        return Ticket(self, flops)
+        if held.flops:
+            self._check_share(owner, held.flops + flops, self.max_flops, "multiply-adds that may be promised")
+        return Ticket(self, flops, owner, on_spend)
+
+    def _check_share(self, owner: Owner, wanted: int, total: int, what: str) -> None:
+        """Raises Overloaded where that is more than the owner's share."""
+        most = self.shares.most(owner, total, self._clock())
+        if most < total and wanted > most:
+            raise self._overloaded(
+                f"{owner.name or 'whoever asks without a key'} has its share of the {what}: {most:.3g} of {total:.3g}"
+            )
 
     def check_room(self, flops: int, *, promised_flops: int) -> None:
         """Raises Overloaded where a request of `flops` does not fit beside what is promised to others."""
@@ -70,14 +94,17 @@ class Admission:
                 f"this request may need {flops / 1e9:.3g}"
             )
 
-    def check_costly(self, estimate: Estimate) -> None:
+    def check_costly(self, estimate: Estimate, owner: Owner = ANYBODY) -> None:
         """Raises Overloaded, with the price, where a video does not fit beside the costly ones that are there.
 
         One larger than all of the room is taken when it would be alone.
         """
         if not self.costly_s:
             return
-        if len(self.costly_s) >= self.max_places // 2:
+        share = self.shares.most(owner, self.max_places // 2, self._clock())
+        if share < self.max_places // 2 and self.shares.of(owner).costly >= share:
+            why = f"{share} costly videos of {owner.name or 'others without a key'} hold a place already, its share"
+        elif len(self.costly_s) >= self.max_places // 2:
             why = f"{len(self.costly_s)} costly videos hold a place already, half of all {self.max_places}"
         elif self.costly_decode_s + estimate.seconds > self.max_costly_decode_s:
             waiting, most = f"{self.costly_decode_s:.3g} s", f"{self.max_costly_decode_s:g}"
@@ -107,20 +134,33 @@ class Admission:
 class Ticket:
     """One admitted request's reservation; a context manager that gives back whatever is still reserved."""
 
-    def __init__(self, admission: Admission, flops: int) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        flops: int,
+        owner: Owner = ANYBODY,
+        on_spend: Callable[[int], None] = lambda flops: None,
+    ) -> None:
+        self.owner = owner
         self._admission = admission
         self._flops = flops
+        self._on_spend = on_spend
+        self._held = admission.shares.of(owner)
         self._holds_place = True
         self._open = True
         self._on_place_free: Callable[[], None] = lambda: None
         admission.places += 1
         admission.flops += flops
         admission.requests += 1
+        self._held.places += 1
+        self._held.flops += flops
+        self._held.requests += 1
 
     def wait_apart(self, estimate: Estimate) -> None:
         """The video is costly to decode: it waits among its like. Raises Overloaded."""
-        self._admission.check_costly(estimate)
+        self._admission.check_costly(estimate, self.owner)
         self._admission.costly_s[self] = estimate.seconds
+        self._held.costly += 1
 
     def when_place_is_free(self, action: Callable[[], None]) -> None:
         """Have `action` called, once, when the place is given back: so that its upload lies on the disk no longer."""
@@ -128,7 +168,8 @@ class Ticket:
 
     def begun(self) -> None:
         """Frames of the video are decoded, and more of it may be: it waits for nothing, and keeps its place."""
-        self._admission.costly_s.pop(self, None)
+        if self._admission.costly_s.pop(self, None) is not None:
+            self._held.costly -= 1
 
     def decoded(self) -> None:
         """The video is decoded (or never will be): its place is free, and what it waited for."""
@@ -136,6 +177,7 @@ class Ticket:
         if self._holds_place:
             self._holds_place = False
             self._admission.places -= 1
+            self._held.places -= 1
             self._on_place_free()
 
     def reserve(self, flops: int) -> None:
@@ -144,24 +186,31 @@ class Ticket:
         others_flops = self._admission.flops - self._flops
         self._admission.check_room(flops, promised_flops=others_flops)
         self._admission.flops = others_flops + flops
+        self._held.flops += flops - self._flops
         self._flops = flops
 
     def spend(self, flops: int) -> None:
         """`flops` of the reservation are spent; they no longer stand between others and the device.
 
-        Nothing happens once it is closed: a step may end after its client left.
+        Once it is closed there is no reservation any more: a step may end after its client left.
         """
+        self._on_spend(flops)
         if not self._open:
             return
         assert flops <= self._flops, "a request spent more than it reserved"
+        self._release(flops)
+
+    def _release(self, flops: int) -> None:
         self._flops -= flops
+        self._held.flops -= flops
         self._admission.flops -= flops
 
     def close(self) -> None:
         if self._open:
             self.decoded()
-            self.spend(self._flops)
+            self._release(self._flops)
             self._admission.requests -= 1
+            self._held.requests -= 1
             self._open = False
 
     def __enter__(self) -> "Ticket":

@@ -4,13 +4,15 @@ Semantics (docs/ARCHITECTURE.md, "Budgets"): `budget_flops` is B of AdaFocusV3's
 videos through the thresholds; `max_flops` bounds this one video; both are settled here, before anything is spent.
 """
 
+import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fovea.errors import BudgetTooSmall, UnknownModel
+from fovea.errors import BudgetTooSmall, InvalidOption, UnknownModel
 from models.thresholds import GridPoint
 from service.engine.request import Plan
+from service.engine.verdict import Terms
 from video.clip import ClipRule
 
 AUTO = "auto"
@@ -22,6 +24,18 @@ class MeasuredPoint:
 
     mean_cost_flops: float
     accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSet:
+    """How well a model can say that it does not know: its threshold on in_domain, and figures to show."""
+
+    threshold: float
+    auroc: float | None
+    auroc_synthetic: float
+    kept: float
+    data: str
+    measured_on: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,8 @@ class Offer:
     calibrated: bool = True  # False: no thresholds were solved; all steps are taken
     scores_calibrated: bool = True  # False: nothing told how sure it may be
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()  # where thresholds differ between labels
+    below_majority: bool = False  # True: always saying its sources' most frequent class would be right more often
+    open_set: OpenSet | None = None  # None: it cannot say that it does not know
     glance_indices: tuple[int, ...] | None = None  # frames of the clip that step 0 looks at; None: all
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 
@@ -75,12 +91,16 @@ class RecognitionOptions:
     max_flops: int | None = None
     deadline_ms: int | None = None
     top_k: int = 5
+    min_score: float = 0.0
+    abstain: bool = True
+    labels: tuple[str, ...] = ()  # those that may be told; none: all
 
 
 def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -> Plan:
     """Settle which model answers and what it may spend.
 
-    Raises UnknownModel (names the known ones) and BudgetTooSmall (names the least price).
+    Raises UnknownModel (names the known ones), BudgetTooSmall (names the least price), InvalidOption for a label
+    that the model does not have.
     """
     if options.model == AUTO:
         budget_flops = _or_default(options, default)
@@ -93,6 +113,7 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -
     for name, flops in (("budget_gflops", options.budget_flops), ("max_gflops", options.max_flops)):
         if flops is not None and flops < offer.least_flops:
             raise _too_small(name, flops, (offer,))
+    _check_labels(options.labels, offer)
     return Plan(
         model=offer.name,
         step_flops=offer.step_flops,
@@ -103,7 +124,25 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -
         deadline_ms=options.deadline_ms,
         top_k=options.top_k,
         max_entropy_nats=math.log(len(offer.labels)),
+        terms=Terms(
+            min_score=options.min_score,
+            abstain=options.abstain,
+            known_from=None if offer.open_set is None else offer.open_set.threshold,
+            only=options.labels,
+        ),
     )
+
+
+def _check_labels(labels: tuple[str, ...], offer: Offer) -> None:
+    """Raises InvalidOption."""
+    for label in labels:
+        if label not in offer.labels:
+            close = difflib.get_close_matches(label, offer.labels, n=1)
+            meant = f"did you mean {close[0]!r}? " if close else ""
+            raise InvalidOption(
+                f"labels: {offer.name} has no label {label[:64]!r}; {meant}GET /v1/models/{offer.name} lists them",
+                option="labels",
+            )
 
 
 def _named(options: RecognitionOptions, offers: Sequence[Offer]) -> Offer:
@@ -125,11 +164,16 @@ def _or_default(options: RecognitionOptions, offer: Offer) -> int:
 def _cheapest_best(options: RecognitionOptions, budget_flops: int, offers: Sequence[Offer], default: Offer) -> Offer:
     """`model=auto`: the best measured accuracy at a cost of at most B, the cheaper on a tie; within one task only.
 
+    Never one that is right less often than the most frequent class of its sources, out of fold.
     Untrained bundles have no measured accuracy: one is taken only where it is the default and nothing better is there.
     """
     task = options.task if options.task is not None else default.task
-    candidates = [offer for offer in offers if offer.task == task and offer.trained and offer.calibrated]
-    if not candidates and default.task == task and default.calibrated:
+    candidates = [
+        offer
+        for offer in offers
+        if offer.task == task and offer.trained and offer.calibrated and not offer.below_majority
+    ]
+    if not candidates and default.task == task and default.calibrated and not default.below_majority:
         candidates = [default]
     if not candidates:
         tasks = ", ".join(sorted({offer.task for offer in offers}))
@@ -158,8 +202,16 @@ def _cheapest_best(options: RecognitionOptions, budget_flops: int, offers: Seque
 
 def _left_out(task: str, offers: Sequence[Offer]) -> str:
     """What `auto` passed by, and why."""
-    names = [offer.name for offer in offers if offer.task == task and not offer.calibrated]
-    return f"; not calibrated, so that `auto` takes none of them: {', '.join(names)}" if names else ""
+    of_task = [offer for offer in offers if offer.task == task]
+    told = ""
+    if names := [offer.name for offer in of_task if not offer.calibrated]:
+        told += f"; not calibrated, so that `auto` takes none of them: {', '.join(names)}"
+    if names := [offer.name for offer in of_task if offer.below_majority]:
+        told += (
+            "; right less often than the most frequent class, so that `auto` takes none of them: "
+            f"{', '.join(names)}; name one to be answered by it"
+        )
+    return told
 
 
 def below_all_steps(flops: int, offer: Offer) -> BudgetTooSmall:

@@ -20,7 +20,8 @@ from fovea.errors import (
     RequestCancelled,
 )
 from fovea.words import ExitReason
-from models.recognizer import Ahead, ChoosesFrames, Recognizer, ReusesFrames, State
+from models.open_set import OpenSetScore
+from models.recognizer import Ahead, ChoosesFrames, Recognizer, ReusesFrames, State, TellsFeatures
 from service.engine.request import FramesNeeded, Request, Step
 from service.engine.scheduler import Batch, Kind, Scheduler, exit_reason, is_late
 from service.metrics import Metrics
@@ -40,7 +41,7 @@ class _FramesCame:
 class Engine:
     """Runs the steps of all requests, batched across videos.
 
-    `recognizers` by model name. `flop_rate` is what the device was measured to do.
+    `recognizers` and `open_sets` by model name. `flop_rate` is what the device was measured to do.
     """
 
     def __init__(
@@ -49,10 +50,12 @@ class Engine:
         scheduler: Scheduler,
         metrics: Metrics,
         *,
+        open_sets: Mapping[str, OpenSetScore] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.flop_rate = Rate()
         self._recognizers = recognizers
+        self._open_sets = open_sets or {}
         self._scheduler = scheduler
         self._metrics = metrics
         self._clock = clock
@@ -159,6 +162,7 @@ class Engine:
             return
         try:
             states = self._run(batch)
+            self._note_in_domain(batch, states)
             steps = [_step_of(request, state) for request, state in zip(batch.requests, states, strict=True)]
         except Exception as error:  # the thread's edge: a broken batch must not end the loop
             log.exception("a %s batch of %d for %s failed", batch.kind, len(batch.requests), batch.model)
@@ -190,6 +194,14 @@ class Engine:
             self._metrics.requests_running.dec(len(batch.requests))
             self._metrics.requests_waiting.inc(len(batch.requests))
             self._metrics.batch_ran(batch.kind, len(batch.requests), took_s)
+
+    def _note_in_domain(self, batch: Batch, states: Sequence[State]) -> None:
+        """Some ten thousand multiply-adds a clip, where a glance takes a hundred million: timed, but not charged."""
+        score, recognizer = self._open_sets.get(batch.model), self._recognizers[batch.model]
+        if batch.kind is not Kind.GLANCE or score is None or not isinstance(recognizer, TellsFeatures):
+            return
+        for request, state in zip(batch.requests, states, strict=True):
+            request.in_domain = score.in_domain(recognizer.glance_features(state))
 
     def _postprocess(self, batch: Batch, states: Sequence[State], steps: Sequence[Step]) -> None:
         """Tell every request its new answer; who is sure, out of budget, late or at the end leaves, the rest go on."""

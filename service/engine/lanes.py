@@ -1,11 +1,28 @@
 """Kinds of work that share the device by weight, and whose turn it is among those that wait. Knows no request.
 
 Start-time fair queueing (Goyal, Vin and Cheng, 1996): of the lanes that wait, the one goes next that has been served
-the fewest multiply-adds for its weight. Who comes back after it had nothing to do starts level with the others.
+the fewest multiply-adds for its weight. Who comes back after it had nothing to do starts level with the others. It is
+done twice: first between the kinds of work, then, within the kind whose turn it is, between those who own the work.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose work it is. While several wait, each gets `weight` over the sum of their weights."""
+
+    name: str = ""  # empty: whoever asks without a key; they count as one
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ValueError(f"owner {self.name!r} has weight {self.weight}: it must be above 0, or it is never served")
+
+
+ANYBODY = Owner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,30 +31,63 @@ class Lane:
 
     name: str
     weight: float
+    owner: Owner = field(default=ANYBODY)
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
             raise ValueError(f"lane {self.name!r} has weight {self.weight}: it must be above 0, or it is never served")
 
 
-class Turns:
-    """What each lane was served so far, as multiply-adds over weight; what counts is the difference."""
+class Weighted(Hashable, Protocol):
+    @property
+    def weight(self) -> float: ...
+
+
+T = TypeVar("T", bound=Weighted)
+
+
+class FairOrder(Generic[T]):
+    """What each of several was served so far, as an amount over its weight; what counts is the difference."""
 
     def __init__(self) -> None:
-        self._served: dict[Lane, float] = {}
-        self._waited: frozenset[Lane] = frozenset()  # at the turn before
-        self._level = 0.0  # what the lane of the turn before had been served, when it was chosen
+        self._served: dict[T, float] = {}
+        self._waited: frozenset[T] = frozenset()  # at the turn before
+        self._level = 0.0  # what the one of the turn before had been served, when it was chosen
 
-    def next(self, waiting: Collection[Lane]) -> Lane:
+    def next(self, waiting: Collection[T]) -> T:
         """Whose turn it is; the first of equals. Raises ValueError where nobody waits."""
-        for lane in waiting:
-            if lane not in self._waited:  # no turns were saved up meanwhile
-                self._served[lane] = max(self._served.get(lane, 0.0), self._level)
-        chosen = min(waiting, key=lambda lane: self._served[lane])
+        for one in waiting:
+            if one not in self._waited:  # no turns were saved up meanwhile
+                self._served[one] = max(self._served.get(one, 0.0), self._level)
+        chosen = min(waiting, key=lambda one: self._served[one])
         self._waited = frozenset(waiting)
         self._level = self._served[chosen]
         return chosen
 
+    def serve(self, one: T, amount: float) -> None:
+        """`amount` is spent on it, in its own turn or in the room that another's left."""
+        self._served[one] = self._served.get(one, 0.0) + amount / one.weight
+
+
+class Turns:
+    """Whose turn the device is: a kind of work's, and within it an owner's."""
+
+    def __init__(self) -> None:
+        self._kinds: FairOrder[Lane] = FairOrder()
+        self._owners: dict[Lane, FairOrder[Owner]] = {}
+
+    def next(self, waiting: Collection[Lane]) -> Lane:
+        """Whose turn it is; the first of equals. Raises ValueError where nobody waits."""
+        kind = self._kinds.next({_kind(lane): None for lane in waiting})  # a set that keeps the order
+        owners = {lane.owner: None for lane in waiting if _kind(lane) == kind}
+        owner = self._owners.setdefault(kind, FairOrder()).next(owners)
+        return Lane(kind.name, kind.weight, owner)
+
     def serve(self, lane: Lane, flops: int) -> None:
         """`flops` are spent on `lane`, in its own turn or in the room that another's left."""
-        self._served[lane] = self._served.get(lane, 0.0) + flops / lane.weight
+        self._kinds.serve(_kind(lane), flops)
+        self._owners.setdefault(_kind(lane), FairOrder()).serve(lane.owner, flops)
+
+
+def _kind(lane: Lane) -> Lane:
+    return lane if lane.owner is ANYBODY else Lane(lane.name, lane.weight)

@@ -7,9 +7,9 @@ Where the model tells which frames a step looks at, those of the glance are deco
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ulid import ULID
@@ -20,9 +20,11 @@ from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer, RecognitionOptions, plan
 from service.engine.engine import Engine
-from service.engine.lanes import Lane
+from service.engine.gate import Gate
+from service.engine.lanes import ANYBODY, Lane, Owner
 from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition, Request, Step, Timing
 from service.metrics import Metrics
+from video.children.pace import Estimate
 from video.children.sandbox import Sandbox
 from video.clip import Clip, FirstLook, FurtherLook
 
@@ -35,6 +37,7 @@ class Lanes:
 
     uploads: Lane
     cameras: Lane
+    timelines: Lane
 
 
 @dataclass(slots=True)
@@ -76,6 +79,7 @@ class Pipeline:
         lanes: Lanes,
         sandbox: Sandbox,
         admission: Admission,
+        gate: Gate,
         metrics: Metrics,
         keyframe_tolerance: float | None = None,
     ) -> None:
@@ -85,8 +89,9 @@ class Pipeline:
         self.admission = admission
         self._offers = {offer.name: offer for offer in offers}
         self._engine = engine
-        self._lanes = lanes
+        self.lanes = lanes
         self._sandbox = sandbox
+        self._gate = gate
         self._metrics = metrics
         self._least_first_result_s: float | None = None  # the fastest glance seen, from the end of its upload
 
@@ -105,9 +110,12 @@ class Pipeline:
         """Settle the model and the budget. Raises UnknownModel, BudgetTooSmall."""
         return plan(options, self.catalogue, self.catalogue[0])
 
-    def admit(self, plan: Plan) -> Ticket:
-        """Reserve what the plan may need; before the upload is read. Raises Overloaded, Draining."""
-        return self.admission.admit(plan.most_flops)
+    def admit(self, plan: Plan, owner: Owner = ANYBODY, on_spend: Callable[[int], None] = lambda flops: None) -> Ticket:
+        """Reserve what the plan may need; before the upload is read. Raises Overloaded, Draining.
+
+        `owner`: whose share it takes, of places and of the device; `on_spend` hears what each step has cost.
+        """
+        return self.admission.admit(plan.most_flops, owner, on_spend)
 
     async def recognize(
         self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0
@@ -124,8 +132,7 @@ class Pipeline:
         clip = None
         try:
             async with asyncio.timeout(timeout_s):
-                rule = self._offers[plan.model].clip_rule
-                clip = await self._sandbox.decode(path, rule, self._first_look(plan), on_costly=ticket.wait_apart)
+                clip = await self._decode_in_turn(path, plan, ticket, self._first_look(plan))
         except TimeoutError as error:
             raise self._deadline_before_glance(plan) from error
         finally:
@@ -136,7 +143,23 @@ class Pipeline:
         decode_s = time.monotonic() - started_s
         self._metrics.decode_seconds.observe(decode_s)
         self._metrics.frames_decoded_total.labels(kind="glance").inc(clip.info.frames_decoded)
-        return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, self._lanes.uploads)
+        lane = replace(self.lanes.uploads, owner=ticket.owner)
+        return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, lane)
+
+    async def _decode_in_turn(
+        self, path: Path, plan: Plan, ticket: Ticket, look: FirstLook | FurtherLook | None
+    ) -> Clip:
+        """Owners take turns; a video that turns out to be costly steps aside, and waits among its like."""
+        leave = await self._gate.enter(ticket.owner)
+
+        def step_aside(estimate: Estimate) -> None:
+            leave.close()
+            ticket.wait_apart(estimate)
+
+        try:
+            return await self._sandbox.decode(path, self._offers[plan.model].clip_rule, look, on_costly=step_aside)
+        finally:
+            leave.close()
 
     def _first_look(self, plan: Plan) -> FirstLook | None:
         """The glance's frames; None, all of them, where every video goes on after it: one pass is cheaper than two."""
@@ -180,7 +203,7 @@ class Pipeline:
                 event, now_s = await events.get()
                 match event:
                     case Step():
-                        if event.step == 0 and decoded.lane == self._lanes.uploads:
+                        if event.step == 0 and decoded.lane.name == self.lanes.uploads.name:
                             self._note_first_result(now_s - decoded.started_s)
                         yield event
                     case ExitReason():
@@ -205,11 +228,11 @@ class Pipeline:
         assert decoded.path is not None
         assert decoded.ticket is not None
         started_s = time.monotonic()
-        rule, look = self._offers[decoded.plan.model].clip_rule, FurtherLook(needed.indices, needed.others)
+        look = FurtherLook(needed.indices, needed.others)
         failure: FoveaError | None = None
         try:
             async with asyncio.timeout_at(decoded.deadline_s):  # the loop's clock is the monotonic one
-                more = await self._sandbox.decode(decoded.path, rule, look, on_costly=decoded.ticket.wait_apart)
+                more = await self._decode_in_turn(decoded.path, decoded.plan, decoded.ticket, look)
             request.frames_decoded += more.info.frames_decoded
             self._metrics.frames_decoded_total.labels(kind="focus").inc(more.info.frames_decoded)
             decoded.clip = request.clip = decoded.clip.joined(more)
@@ -229,10 +252,16 @@ class Pipeline:
         decoded.ticket.begun()
         self._engine.frames_came(request, failure)
 
-    async def look(self, plan: Plan, clip: Clip, shared: Shared) -> Recognition:
-        """A camera's window to answer. `shared` says which frames the windows before it have shown already."""
+    async def look(
+        self, plan: Plan, clip: Clip, shared: Shared, owner: Owner = ANYBODY, *, lane: Lane | None = None
+    ) -> Recognition:
+        """A camera's window to answer, or another's whose `lane` it is.
+
+        `shared` says which frames the windows before it have shown already.
+        """
         started_s = time.monotonic()
-        decoded = Decoded(plan, None, None, clip, started_s, 0.0, 0.0, self._lanes.cameras, shared)
+        lane = replace(lane or self.lanes.cameras, owner=owner)
+        decoded = Decoded(plan, None, None, clip, started_s, 0.0, 0.0, lane, shared)
         async with aclosing(self.run(decoded)) as events:
             async for event in events:
                 if isinstance(event, Recognition):
@@ -264,6 +293,7 @@ class Pipeline:
                 total_s=decoded.upload_s + now_s - decoded.started_s,
                 decode_steps_s=(decoded.decode_s, *further.seconds),
             ),
+            in_domain=request.in_domain,
             failure=further.failure if reason is ExitReason.UNDECODED else None,
         )
 

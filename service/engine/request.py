@@ -15,6 +15,7 @@ from fovea.errors import FoveaError
 from fovea.words import ExitReason
 from models.recognizer import Cube, Shared
 from service.engine.lanes import Lane
+from service.engine.verdict import Terms, Verdict, judge
 from video.clip import Clip, VideoInfo
 
 
@@ -35,6 +36,7 @@ class Plan:
     top_k: int
     max_entropy_nats: float = math.inf  # ln of the number of labels: no answer is less sure
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()
+    terms: Terms = field(default_factory=Terms)  # when the answer has no label
 
     @property
     def always_goes_on(self) -> bool:
@@ -107,6 +109,7 @@ class Request:
     steps: list[Step] = field(default_factory=list)  # filled by the engine
     state: Any = None  # the recognizer's State, between two steps; filled by the engine
     inference_s: float = 0.0  # filled by the engine
+    in_domain: float | None = None  # of the glance's features; filled by the engine where the model has a score
     saved_flops: int = 0  # of the glance, because frames are shared; filled by the engine
     needed: frozenset[int] = frozenset()  # places in the clip that the next step looks at; filled by the engine
     frames_decoded: int = 0  # since the last step
@@ -140,7 +143,13 @@ class Recognition:
     exit_reason: ExitReason
     clip: Clip
     timing: Timing
+    in_domain: float | None = None  # None: the model has no open-set score
     failure: FoveaError | None = None  # why the frames of the next step are not there: UNDECODED
+
+    @property
+    def verdict(self) -> Verdict:
+        """The label, or why there is none."""
+        return judge(self.steps[-1].probabilities_C, self.labels, self.in_domain, self.plan.terms)
 
     @property
     def spent_flops(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fovea.words import ExitReason
+from fovea.words import AbstainReason, ExitReason
 from models.recognizer import Cube
 from service.engine.budget import Offer
 from service.engine.request import Recognition, Step, Timing
@@ -60,10 +60,13 @@ class Summary:
     steps: tuple[StepSummary, ...]
     video: VideoInfo
     timing: Timing
+    label: str | None = None
+    reason: AbstainReason | None = None  # why there is no label
+    in_domain: float | None = None  # None: the model has no open-set score
 
 
-def summarise(recognition: Recognition, offer: Offer, *, min_score: float = 0.0) -> Summary:
-    """`offer` is the model's. Labels below `min_score` are left out of `likeliest`."""
+def summarise(recognition: Recognition, offer: Offer) -> Summary:
+    """`offer` is the model's. Labels below the plan's `min_score` are left out of `likeliest`."""
     plan = recognition.plan
     likeliest = _likeliest(recognition.steps[-1].probabilities_C, offer.labels, plan.top_k)
     return Summary(
@@ -73,13 +76,16 @@ def summarise(recognition: Recognition, offer: Offer, *, min_score: float = 0.0)
         task=offer.task,
         trained=offer.trained,
         scores_calibrated=offer.scores_calibrated,
-        likeliest=tuple(scored for scored in likeliest if scored.probability >= min_score),
+        likeliest=tuple(scored for scored in likeliest if scored.probability >= plan.terms.min_score),
         exit_reason=recognition.exit_reason,
         budget_flops=plan.budget_flops,
         max_flops=plan.max_flops,
         steps=tuple(_step(step, recognition.clip, offer) for step in recognition.steps),
         video=recognition.video,
         timing=recognition.timing,
+        label=recognition.verdict.label,
+        reason=recognition.verdict.reason,
+        in_domain=recognition.in_domain,
     )
 
 

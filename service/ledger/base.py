@@ -6,12 +6,14 @@ reports and events say is text in their owner's own words.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from fovea.errors import FoveaError, Unavailable
+from service.ledger.counters import Counters
 
-Kind: TypeAlias = Literal["stream", "job"]
+Kind: TypeAlias = Literal["stream", "job", "cancel", "key", "webhook"]
 
 BEFORE_ALL = "0-0"  # smaller than every event's id
 EVENT_ID = re.compile(r"(\d{1,15})-(\d{1,15})")
@@ -143,6 +145,10 @@ class Book(Protocol):
         """Where it stands, as its holder has told last."""
         ...
 
+    async def reports(self, record_ids: Sequence[str]) -> dict[str, str]:
+        """Of several at once; those that nobody has told of are left out."""
+        ...
+
     async def events(self, record_id: str, after: str, *, wait_s: float = 0.0, limit: int = 100) -> list[Event]:
         """The first events after that id, waiting up to `wait_s` while there are none."""
         ...
@@ -176,6 +182,10 @@ class Ledger(Protocol):
 
     def book(self, kind: Kind, *, events_kept: int) -> Book:
         """`events_kept` of each record."""
+        ...
+
+    def counters(self) -> Counters:
+        """Numbers that only grow, by day."""
         ...
 
     async def close(self) -> None: ...

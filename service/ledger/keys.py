@@ -1,6 +1,7 @@
 """Every key that Fovea has in Redis. Values with passwords are marked."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from service.ledger.base import Kind
 
@@ -52,3 +53,8 @@ class Keys:
     def removed(self, record_id: str) -> str:
         """String: set for a while once the record is removed, so that its holder does not put it back."""
         return f"{PREFIX}{self.kind}:{record_id}:removed"
+
+
+def counters(day: date) -> str:
+    """Hash: what was counted on that day, by name; expires."""
+    return f"{PREFIX}counters:{day.isoformat()}"

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from service.ledger.base import (
@@ -20,6 +20,7 @@ from service.ledger.base import (
     id_key,
     id_text,
 )
+from service.ledger.counters import Counters, MemoryCounters
 from service.ledger.holds import Holds
 from service.ledger.waiting import Bells
 
@@ -105,6 +106,10 @@ class MemoryBook:
         page = self._page(record_id)
         return None if page is None else page.report
 
+    async def reports(self, record_ids: Sequence[str]) -> dict[str, str]:
+        told = {record_id: await self.report(record_id) for record_id in record_ids}
+        return {record_id: text for record_id, text in told.items() if text is not None}
+
     async def events(self, record_id: str, after: str, *, wait_s: float = 0.0, limit: int = 100) -> list[Event]:
         after_key = id_key(after)
 
@@ -159,12 +164,16 @@ class MemoryLedger:
         self._wall = wall
         self._clock = clock
         self._books: dict[Kind, MemoryBook] = {}
+        self._counters = MemoryCounters()
 
     async def open(self) -> None:
         await asyncio.sleep(0)
 
     def book(self, kind: Kind, *, events_kept: int) -> MemoryBook:
         return self._books.setdefault(kind, MemoryBook(events_kept, self._wall, Holds(self._clock)))
+
+    def counters(self) -> Counters:
+        return self._counters
 
     async def close(self) -> None:
         self._books.clear()

@@ -5,7 +5,8 @@ Every time that matters (leases, ids, reads) is Redis's own: replicas' clocks ne
 
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import date
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -14,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from fovea.errors import Unavailable
-from service.ledger import scripts
+from service.ledger import keys, scripts
 from service.ledger.base import (
     BEFORE_ALL,
     LAST_WORDS_S,
@@ -30,6 +31,7 @@ from service.ledger.base import (
     free,
     id_key,
 )
+from service.ledger.counters import KEPT_DAYS, Counters
 from service.ledger.keys import Keys
 
 # redis-py's replies are typed for every protocol and encoding at once: `Any` here, checked by what is made of them.
@@ -127,6 +129,13 @@ class RedisBook:
         async with _translated():
             return cast(str | None, await self._redis.reading.get(self._keys.report(record_id)))
 
+    async def reports(self, record_ids: Sequence[str]) -> dict[str, str]:
+        if not record_ids:
+            return {}
+        async with _translated():
+            texts = await self._redis.reading.mget([self._keys.report(record_id) for record_id in record_ids])
+        return {record_id: text for record_id, text in zip(record_ids, texts, strict=True) if text is not None}
+
     async def events(self, record_id: str, after: str, *, wait_s: float = 0.0, limit: int = 100) -> list[Event]:
         id_key(after)
         key, left_s = self._keys.events(record_id), wait_s
@@ -167,6 +176,20 @@ class RedisBook:
         await self._redis.run(scripts.LEAVE, [self._keys.replicas, self._keys.about], [replica])
 
 
+class RedisCounters:
+    def __init__(self, connections: _Connections) -> None:
+        self._redis = connections
+
+    async def add(self, day: date, amounts: Mapping[str, int]) -> None:
+        pairs = [one for pair in amounts.items() for one in pair]
+        await self._redis.run(scripts.COUNT, [keys.counters(day)], [KEPT_DAYS * 86_400, *pairs])
+
+    async def of(self, days: Sequence[date]) -> list[dict[str, int]]:
+        async with _translated():
+            found = [await self._redis.reading.hgetall(keys.counters(day)) for day in days]
+        return [{name: int(amount) for name, amount in one.items()} for one in found]
+
+
 class RedisLedger:
     """Raises LedgerRefused where `url` is none."""
 
@@ -200,6 +223,9 @@ class RedisLedger:
 
     def book(self, kind: Kind, *, events_kept: int) -> RedisBook:
         return RedisBook(self._connections, kind, events_kept)
+
+    def counters(self) -> Counters:
+        return RedisCounters(self._connections)
 
     async def close(self) -> None:
         await self._connections.close()

@@ -133,3 +133,12 @@ LEAVE = """
 redis.call('ZREM', KEYS[1], ARGV[1])
 return redis.call('HDEL', KEYS[2], ARGV[1])
 """  # replicas, about; replica
+
+COUNT = """
+local seconds = table.remove(ARGV, 1)
+for i = 1, #ARGV, 2 do
+    redis.call("HINCRBY", KEYS[1], ARGV[i], ARGV[i + 1])
+end
+redis.call("EXPIRE", KEYS[1], seconds)
+return #ARGV / 2
+"""

@@ -6,7 +6,7 @@ not: whoever held them is gone. Ids are made of wall-clock time, and rise though
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,8 +24,10 @@ from service.ledger.base import (
     id_key,
     id_text,
 )
+from service.ledger.counters import Counters
 from service.ledger.database import Database
 from service.ledger.holds import Holds
+from service.ledger.sqlite_counters import SqliteCounters
 from service.ledger.waiting import Bells
 
 FILE = "ledger.sqlite3"
@@ -143,6 +145,12 @@ class SqliteBook:
         kept: str | None = None if row is None else row[0]
         return self._reports.get(record_id, kept)
 
+    async def reports(self, record_ids: Sequence[str]) -> dict[str, str]:
+        query = "SELECT id, report FROM records WHERE kind = ? AND text IS NOT NULL AND report IS NOT NULL"
+        kept = dict(await self.database.run(lambda file: file.execute(query, (self.kind,)).fetchall()))
+        told = kept | self._reports
+        return {record_id: told[record_id] for record_id in record_ids if record_id in told}
+
     async def events(self, record_id: str, after: str, *, wait_s: float = 0.0, limit: int = 100) -> list[Event]:
         query = (
             "SELECT ms, seq, before, name, data FROM events WHERE kind = ? AND id = ? AND (ms, seq) > (?, ?) "
@@ -232,6 +240,9 @@ class SqliteLedger:
     def book(self, kind: Kind, *, events_kept: int) -> SqliteBook:
         made = SqliteBook(kind, events_kept, self._database, self._wall, Holds(self._clock))
         return self._books.setdefault(kind, made)
+
+    def counters(self) -> Counters:
+        return SqliteCounters(self._database)
 
     async def close(self) -> None:
         await self._database.close()

@@ -1,38 +1,18 @@
-"""A camera's URL: parsed, redacted, and its address held against the policy. Knows no camera and no libav.
+"""A camera's URL: parsed, redacted, and with an address in place of its name. Knows no camera and no libav."""
 
-Names are resolved here, once per connection, and the answer is what gets connected to: a name that resolves to another
-address a moment later (DNS rebinding) gains nothing.
-"""
-
-import ipaddress
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
 from fovea.errors import InvalidOption
-from fovea.words import ErrorClass
-from service.streams.names import Names
-from service.streams.networks import Address, Network, bare, is_own, is_private, why_special
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
-CAMERA_PORTS = ((322, 322), (554, 554), (1024, 65535))
-RESOLVE_S = 5.0
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 _SECRET_KEY = re.compile(
     r"(?:^|[_-])(?:user|usr|username|login|pass|passwd|password|pwd|psw|token|auth|key|secret)$", re.I
 )
 _SECRET_IN_PATH = re.compile(r"((?:user|pass\w*|pwd|psw|token|auth|secret)=)[^/&]*?(?=_\w+=|[/&]|$)", re.I)
-
-
-class AddressRefused(Exception):
-    """The name does not resolve, or to nothing that may be connected to."""
-
-    def __init__(self, error_class: ErrorClass, detail: str) -> None:
-        super().__init__(detail)
-        self.error_class = error_class
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,64 +70,6 @@ class CameraUrl:
     def whole(self) -> str:
         """What `parse` was given, near enough; with credentials."""
         return self.pinned(self.host)
-
-
-@dataclass(frozen=True, slots=True)
-class AddressPolicy:
-    """Which addresses and ports may be connected to.
-
-    Cameras live in private networks, so those are allowed where `private`. Special addresses (`networks.py`) and this
-    machine's own are refused unless in `allowed`.
-    """
-
-    allowed: Sequence[Network] = ()
-    ports: tuple[tuple[int, int], ...] = CAMERA_PORTS  # first and last of each range
-    private: bool = True  # without being in `allowed`
-    names: Names = field(default_factory=Names, repr=False)
-
-    def permits(self, address: Address) -> bool:
-        return self.objection(address) is None
-
-    def objection(self, address: Address) -> str | None:
-        """Why it is refused, as what it is; None where it is not."""
-        meant = bare(address)
-        if any(one in network for network in self.allowed for one in (address, meant)):
-            return None
-        if (reason := why_special(meant)) is not None:
-            return reason
-        if not self.private and is_private(meant):
-            return "a private network, which has to be named where the service listens beyond loopback"
-        return "this machine's own" if is_own(meant) else None
-
-    async def resolve(self, url: CameraUrl) -> str:
-        """The address to connect to. Raises AddressRefused."""
-        if not any(first <= url.port <= last for first, last in self.ports):
-            raise AddressRefused(
-                ErrorClass.ADDRESS,
-                f"port {url.port} is refused: cameras are looked for at {_listed(self.ports)}; FOVEA_STREAM_PORTS can "
-                "allow it",
-            )
-        try:
-            texts = await self.names.addresses(url.host, RESOLVE_S)
-        except TimeoutError:
-            raise AddressRefused(
-                ErrorClass.DNS, f"the name {url.host} does not resolve: nobody answered within {RESOLVE_S:g} s"
-            ) from None
-        except (OSError, UnicodeError):
-            raise AddressRefused(ErrorClass.DNS, f"the name {url.host} does not resolve") from None
-        addresses = [ipaddress.ip_address(text.partition("%")[0]) for text in texts]
-        objections = {str(address): self.objection(address) for address in addresses}
-        for address, objection in objections.items():
-            if objection is None:
-                return address
-        told = ", ".join(f"{address} ({objection})" for address, objection in sorted(objections.items()))
-        raise AddressRefused(
-            ErrorClass.ADDRESS, f"{url.host} is {told}, which is refused; FOVEA_STREAM_ALLOWED_NETWORKS can allow it"
-        )
-
-
-def _listed(ports: tuple[tuple[int, int], ...]) -> str:
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ports)
 
 
 def _encoded(userinfo: str) -> str:

@@ -24,7 +24,16 @@ class Sight:
 class Attention:
     """Of one camera. `mode` is what to decode."""
 
-    def __init__(self, asked: Decode, *, window_s: float, least_keyframes: int) -> None:
+    def __init__(
+        self,
+        asked: Decode,
+        *,
+        window_s: float,
+        least_keyframes: int,
+        quiet_windows: int = QUIET_WINDOWS,
+        max_quiet_windows: int = MAX_QUIET_WINDOWS,
+    ) -> None:
+        self._quiet_windows, self._max_quiet_windows = quiet_windows, max_quiet_windows
         self._asked = asked
         self._window_s = window_s
         self._least_keyframes = least_keyframes
@@ -32,7 +41,7 @@ class Attention:
         self._quiet = 0  # windows in a row
         self._usual_nats = 0.0  # mean entropy of those
         self._asleep = 0  # windows since full decoding sleeps
-        self._needed = QUIET_WINDOWS
+        self._needed = quiet_windows
         self.mode: Mode = "keyframes" if asked is Decode.KEYFRAMES else "all"
 
     def start_anew(self) -> None:
@@ -45,7 +54,7 @@ class Attention:
         """What to decode after this window."""
         self._count(sight)
         if self._asked is Decode.AUTO:
-            if self._quiet == 0 or not self._enough(keyframe_interval_s):
+            if self._quiet == 0 or not self.is_enough(keyframe_interval_s):
                 self._wake()
             elif self._quiet >= self._needed:
                 self.mode, self._asleep = "keyframes", self._asleep + 1
@@ -55,7 +64,7 @@ class Attention:
         """Keyframes that look different from full decoding would wake it again and again: each time, wait longer."""
         if self.mode == "keyframes":
             short = self._asleep < 2 * self._needed
-            self._needed = min(2 * self._needed, MAX_QUIET_WINDOWS) if short else QUIET_WINDOWS
+            self._needed = min(2 * self._needed, self._max_quiet_windows) if short else self._quiet_windows
         self.mode, self._asleep = "all", 0
 
     def _count(self, sight: Sight) -> None:
@@ -68,7 +77,8 @@ class Attention:
             self._quiet = 0
             return
         self._quiet += 1
-        self._usual_nats += (sight.entropy_nats - self._usual_nats) / min(self._quiet, 2 * QUIET_WINDOWS)
+        self._usual_nats += (sight.entropy_nats - self._usual_nats) / min(self._quiet, 2 * self._quiet_windows)
 
-    def _enough(self, keyframe_interval_s: float | None) -> bool:
+    def is_enough(self, keyframe_interval_s: float | None) -> bool:
+        """Whether keyframes that far apart tell enough of a window."""
         return keyframe_interval_s is not None and self._window_s >= self._least_keyframes * keyframe_interval_s

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from fovea.words import ErrorClass, StreamState
+from service.addresses.policy import AddressPolicy, AddressRefused
 from service.metrics import Metrics
-from service.streams.address import AddressPolicy, AddressRefused
 from service.streams.attention import Attention, Sight
 from service.streams.backoff import Backoff
 from service.streams.journal import Journal

@@ -5,8 +5,9 @@ Knows no camera and no engine.
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from typing import TypeAlias
 
 from fovea.errors import Unavailable
 from fovea.words import Mode, StreamState
@@ -15,11 +16,14 @@ from service.metrics import Metrics
 from service.streams import records
 from service.streams.status import Counts, Report, Result, Source, Status, Trouble
 
+Announce: TypeAlias = Callable[[str, Status | Result], Awaitable[None]]
+"""Tells the stream's receiver of an event, by its id. Raises Unavailable."""
+
 
 class Journal:
     """Of one stream, while this replica holds it. `last_id`: no event's id will be below it.
 
-    `name`: by which the camera has metrics of its own; None: it has none.
+    `name`: by which the camera has metrics of its own; None: it has none. `announce`: None where it has no receiver.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Journal:
         *,
         last_id: str | None = None,
         name: str | None = None,
+        announce: Announce | None = None,
     ) -> None:
         self.stream = stream
         self.token = token
@@ -41,6 +46,7 @@ class Journal:
         self._book = book
         self._metrics = metrics
         self._name = name
+        self._announce = announce
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
@@ -99,3 +105,6 @@ class Journal:
     async def _append(self, told: Status | Result, *, report: str | None = None) -> None:
         note = records.note_of(told)
         self.last_id = await self._book.append(self.stream, self.token, note, after=self.last_id, report=report)
+        if self._announce is not None:
+            with contextlib.suppress(Unavailable):  # followers have it; the receiver misses one
+                await self._announce(self.last_id, told)

@@ -10,12 +10,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fovea.errors import FoveaError, Unavailable
+from fovea.errors import FoveaError, InvalidOption, QuotaExceeded, Unauthenticated, Unavailable
 from fovea.words import Emit, ExitReason
 from models.recognizer import Shared
+from service.engine.lanes import Owner
 from service.engine.pipeline import Pipeline
 from service.engine.request import Plan, Recognition
 from service.engine.summary import summarise
+from service.keys.quota import Meter
+from service.keys.spending import Accounts
+from service.keys.usage import Usage
 from service.ledger.base import Fenced
 from service.metrics import Metrics
 from service.streams.attention import Sight
@@ -50,12 +54,15 @@ class Look:
         pool: Pool,
         journal: Journal,
         metrics: Metrics,
+        accounts: Accounts | None = None,
     ) -> None:
+        """`accounts`: where its owner's spending is charged; None: nowhere."""
         self._subscription = subscription
         self._pipeline = pipeline
         self._pool = pool
         self._journal = journal
         self._metrics = metrics
+        self._accounts = accounts or Accounts(Meter(), Usage(metrics))
         self._memory: dict[int, Any] = {}  # glance features of the latest window's frames; the engine's
         self._latest: asyncio.Queue[_Due] = asyncio.Queue(1)
         self._pace = Pace(subscription.stride_s)
@@ -73,7 +80,7 @@ class Look:
 
     async def run(self, attend: Callable[[Sight], Awaitable[None]]) -> None:
         """For ever. `attend` hears after every window what it says about the scene. Raises Fenced."""
-        self._pool.join(self._subscription.id, time.monotonic())
+        self._pool.join(self._subscription.id, time.monotonic(), self._owner())
         try:
             while True:
                 await asyncio.sleep(self._pace.wait_s(time.monotonic()))
@@ -83,6 +90,8 @@ class Look:
                     await self._look(due, attend)
                 except Fenced:
                     raise
+                except (QuotaExceeded, Unauthenticated, InvalidOption):  # its key's limits, or the key is no more
+                    self._drop("budget")
                 except Unavailable:  # the engine is ending, or the ledger is away
                     self._drop("unavailable")
                 except FoveaError as error:
@@ -90,6 +99,12 @@ class Look:
                     self._drop("error")
         finally:
             self._pool.leave(self._subscription.id)
+
+    def _owner(self) -> Owner:
+        try:
+            return self._accounts.spending_of(self._subscription.owner).owner
+        except Unauthenticated:
+            return Owner(self._subscription.owner)
 
     async def _look(self, due: _Due, attend: Callable[[Sight], Awaitable[None]]) -> None:
         plan = self._affordable()
@@ -101,7 +116,8 @@ class Look:
         await self._tell(due, recognition, reused)
         glance = recognition.steps[0]
         settled = len(recognition.steps) == 1 and recognition.exit_reason is not ExitReason.CEILING
-        await attend(Sight(_label(recognition, 0.0), glance.entropy_nats, settled))
+        best = int(recognition.steps[-1].probabilities_C.argmax())
+        await attend(Sight(recognition.labels[best], glance.entropy_nats, settled))
 
     def _affordable(self) -> Plan | None:
         """What was asked for, as far as there is credit; None where that is less than a glance."""
@@ -121,8 +137,14 @@ class Look:
                 counts.frames_decoded - self._before.frames_decoded,
                 self._pipeline.offer(self._subscription.model).clip_rule.num_crops,
             )
-            recognition = await self._pipeline.look(plan, clip, Shared(due.window.keys_T, self._memory))
-            spent_flops = recognition.spent_flops
+            with self._accounts.spending_of(self._subscription.owner) as spending:
+                spending.model = plan.model
+                await spending.reserve(plan.most_flops)
+                shared = Shared(due.window.keys_T, self._memory)
+                recognition = await self._pipeline.look(plan, clip, shared, spending.owner)
+                spent_flops = recognition.spent_flops
+                spending.spend(spent_flops)
+                spending.answered()
         finally:
             self._pool.settle(self._subscription.id, spent_flops)
         counts.results += 1
@@ -147,10 +169,10 @@ class Look:
             frames_decoded=counts.frames_decoded - before.frames_decoded,
             frames_dropped=counts.frames_dropped - before.frames_dropped,
             windows_dropped=counts.windows_dropped - before.windows_dropped,
-            recognition=summarise(recognition, offer, min_score=self._subscription.min_score),
+            recognition=summarise(recognition, offer),
         )
         self._before = replace(counts)
-        label = (_label(recognition, self._subscription.min_score),)
+        label = (recognition.verdict.label,)
         if self._subscription.on is Emit.RESULT or label != self._told_label:
             await self._journal.tell(result)
             self._told_label = label
@@ -158,10 +180,3 @@ class Look:
     def _drop(self, reason: str) -> None:
         self._journal.counts.windows_dropped += 1
         self._metrics.windows_dropped_total.labels(reason=reason).inc()
-
-
-def _label(recognition: Recognition, min_score: float) -> str | None:
-    """The likeliest, if it is likely enough."""
-    probabilities_C = recognition.steps[-1].probabilities_C
-    best = int(probabilities_C.argmax())
-    return recognition.labels[best] if probabilities_C[best] >= min_score else None

@@ -1,11 +1,14 @@
 """A budget of multiply-adds a second that cameras share: a token bucket each, quiet ones lend to busy ones.
 
-Pure arithmetic: it is told the time. Every camera earns the same share; what overflows its bucket goes into a common
-one, from which a camera may take once its own is empty. So the pool's rate holds over all cameras together, and no busy
-one takes a quiet one's share for longer than the common bucket lasts.
+Pure arithmetic: it is told the time. Owners share the rate by weight, an owner's cameras its part evenly; what
+overflows a bucket goes into a common one, from which a camera may take once its own is empty. So the pool's rate holds
+over all cameras together, and no busy one takes a quiet one's share for longer than the common bucket lasts.
 """
 
+from collections import Counter
 from dataclasses import dataclass
+
+from service.engine.lanes import ANYBODY, Owner
 
 BURST_S = 4.0  # of its share that a bucket holds
 
@@ -13,6 +16,7 @@ BURST_S = 4.0  # of its share that a bucket holds
 @dataclass(slots=True)
 class _Bucket:
     flops: float
+    owner: Owner
     lent: int = 0  # promised to a window that is being recognised
 
 
@@ -25,9 +29,9 @@ class Pool:
         self._common = 0.0
         self._filled_s: float | None = None
 
-    def join(self, camera: str, now_s: float) -> None:
+    def join(self, camera: str, now_s: float, owner: Owner = ANYBODY) -> None:
         self._fill(now_s)
-        self._buckets[camera] = _Bucket(0.0)
+        self._buckets[camera] = _Bucket(0.0, owner)
 
     def leave(self, camera: str) -> None:
         del self._buckets[camera]
@@ -68,8 +72,10 @@ class Pool:
         self._filled_s = now_s
         if self._rate is None or not self._buckets:
             return
-        share = self._rate / len(self._buckets)
+        num_cameras = Counter(bucket.owner for bucket in self._buckets.values())
+        weights = sum(owner.weight for owner in num_cameras)
         for bucket in self._buckets.values():
+            share = self._rate * bucket.owner.weight / weights / num_cameras[bucket.owner]
             bucket.flops += share * elapsed_s
             overflow = max(0.0, bucket.flops - share * BURST_S)
             bucket.flops -= overflow

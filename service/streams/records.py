@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from fovea.errors import InvalidOption
-from fovea.words import Clock, Decode, Emit
+from fovea.words import Clock, Decode, Emit, WebhookEvent
 from service.ledger.base import Event, Note, Record
 from service.streams.address import CameraUrl
 from service.streams.shares import Replica
 from service.streams.status import Report, Result, Status
 from service.streams.subscription import Subscription
+from service.webhooks.wanted import Webhook
 
 VERSION = 1
 
@@ -42,8 +43,14 @@ def subscription_of(record: Record) -> Subscription:
     said = _object(record.text)
     known = {name: said[name] for name in Subscription.__dataclass_fields__ if name in said}
     try:
-        made = {"url": CameraUrl.parse(said["url"]), "on": Emit(said["on"]), "decode": Decode(said["decode"])}
+        made: dict[str, Any] = {
+            "url": CameraUrl.parse(said["url"]),
+            "on": Emit(said["on"]),
+            "decode": Decode(said["decode"]),
+        }
         made["clock"] = Clock(said.get("clock", Clock.AUTO))
+        if (wanted := said.get("webhook")) is not None:
+            made["webhook"] = Webhook(wanted["url"], tuple(map(WebhookEvent, wanted["events"])))
         return Subscription(**known | made)
     except (InvalidOption, ValueError, KeyError, TypeError):
         raise OtherVersion(f"the subscription of {record.id} is of another version") from None

@@ -8,6 +8,7 @@ from typing import Literal
 from fovea.words import Clock, Decode, Emit
 from service.engine.budget import RecognitionOptions
 from service.streams.address import CameraUrl
+from service.webhooks.wanted import Webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,10 @@ class Subscription:
     connect_timeout_s: float | None = None  # None: the replica's, as the two below
     open_timeout_s: float | None = None
     stall_timeout_s: float | None = None
+    abstain: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)  # the client's own
+    webhook: Webhook | None = None
+    owner: str = ""  # the name of the key that subscribed it; empty: none
 
     @property
     def cell_s(self) -> Fraction:
@@ -48,7 +52,12 @@ class Subscription:
 
     def options(self) -> RecognitionOptions:
         return RecognitionOptions(
-            model=self.model, budget_flops=self.budget_flops, max_flops=self.max_flops, top_k=self.top_k
+            model=self.model,
+            budget_flops=self.budget_flops,
+            max_flops=self.max_flops,
+            top_k=self.top_k,
+            min_score=self.min_score,
+            abstain=self.abstain,
         )
 
 

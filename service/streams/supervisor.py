@@ -15,9 +15,9 @@ from ulid import ULID
 
 from fovea.errors import InvalidOption, Overloaded, Unavailable
 from fovea.words import StreamState
+from service.addresses.policy import AddressPolicy
 from service.ledger.base import REMOVED_S, Book, Fenced, Record
 from service.streams import records
-from service.streams.address import AddressPolicy
 from service.streams.holding import Holding
 from service.streams.shares import Replica, assign
 from service.streams.snapshot import Snapshot
@@ -113,12 +113,23 @@ class Supervisor:
     async def unsubscribe(self, stream: str) -> bool:
         """False where there is no such stream. Its followers are told."""
         last = Status(StreamState.DELETED, time.time(), None, 0, "all", None)
+        record = await self.book.record(stream)
         removed = await self.book.remove(stream, records.note_of(last))
         if removed:
+            await self._announce_end(record, last)
             log.info("stream %s: deleted", stream)
             self._deleted[stream] = time.monotonic()
             await self._end(stream)
         return removed
+
+    async def _announce_end(self, record: Record | None, last: Status) -> None:
+        announce = self._parts.announce
+        if announce is None or record is None:
+            return
+        with contextlib.suppress(records.OtherVersion, Unavailable):
+            subscription = records.subscription_of(record)
+            if subscription.webhook is not None:
+                await announce(subscription, "end", last)
 
     async def snapshot(self, stream: str) -> Snapshot | None:
         """The latest picture, whoever holds the stream; None where there is none. Raises Unavailable."""

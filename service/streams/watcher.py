@@ -8,9 +8,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from fovea.words import StreamState
 from service.engine.pipeline import Pipeline
+from service.keys.spending import Accounts
 from service.ledger.base import Book, Fenced
 from service.metrics import Metrics
 from service.streams.ingest import Ingest, Terms
@@ -18,7 +20,7 @@ from service.streams.journal import Journal
 from service.streams.look import Look
 from service.streams.pool import Pool
 from service.streams.sharing import Process
-from service.streams.status import Status
+from service.streams.status import Result, Status
 from service.streams.subscription import Subscription
 from video.camera.live import Picture
 
@@ -36,6 +38,8 @@ class Parts:
     terms: Terms
     start_process: Callable[[], Awaitable[Process]]
     camera_metrics: bool = False
+    announce: Callable[[Subscription, str, Status | Result], Awaitable[None]] | None = None  # to its receiver
+    accounts: Accounts | None = None  # where owners' spending is charged
 
 
 class Watcher:
@@ -48,13 +52,24 @@ class Watcher:
         self.subscription = subscription
         status = Status(StreamState.CONNECTING, time.time(), None, epoch, "all", None)
         name = (subscription.name or "") if parts.camera_metrics else None
-        self.journal = Journal(subscription.id, token, parts.book, parts.metrics, status, last_id=last_id, name=name)
+        announce = parts.announce if subscription.webhook is not None else None
+        self.journal = Journal(
+            subscription.id,
+            token,
+            parts.book,
+            parts.metrics,
+            status,
+            last_id=last_id,
+            name=name,
+            announce=None if announce is None else partial(announce, subscription),
+        )
         self._look = Look(
             subscription,
             pipeline=parts.pipeline,
             pool=parts.pool,
             journal=self.journal,
             metrics=parts.metrics,
+            accounts=parts.accounts,
         )
         self._ingest = Ingest(
             subscription,

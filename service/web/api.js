@@ -1,5 +1,6 @@
 // Asks the service this page came from. Paths are relative, so that it may live under any prefix.
 
+import { askForKey, keyHeaders } from "./key.js";
 import { events } from "./sse.js";
 
 /** A refusal in the service's own words (RFC 9457), or the connection's failure in ours. */
@@ -12,10 +13,10 @@ export class Problem extends Error {
 
 const lost = (detail) => new Problem({ title: "The service did not answer", detail });
 
-async function asked(path, init) {
+async function asked(path, init = {}) {
   let response;
   try {
-    response = await fetch(path, init);
+    response = await fetch(path, { ...init, headers: { ...init.headers, ...keyHeaders() } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw lost("The connection failed before an answer came. See whether the service is running, then try again.");
@@ -26,6 +27,9 @@ async function asked(path, init) {
     problem = await response.json();
   } catch {
     // not from the service itself: a proxy, perhaps
+  }
+  if (response.status === 401 && problem.type === "/problems/unauthenticated" && await askForKey(problem.detail)) {
+    return asked(path, init);
   }
   throw new Problem({
     title: problem.title ?? `Status ${response.status}`,

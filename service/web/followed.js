@@ -70,9 +70,12 @@ export class Followed {
     this.result = { frame_age_s, at: performance.now() };
     this.#showAge();
     const top = recognition.predictions[0];
-    const label = top ? `${top.label} ${percent(top.score)}` : "nothing sure enough";
-    if (top?.label !== this.label) this.say(label); // not every second anew
-    this.label = top?.label;
+    const unknown = recognition.reason === "not_known";
+    const told = unknown ? "Not one of the things I know" : top && `${top.label} ${percent(top.score)}`;
+    const label = told ?? "nothing sure enough";
+    const heard = unknown ? "unknown" : top?.label;
+    if (heard !== this.label) this.say(label); // not every second anew
+    this.label = heard;
     this.labels.replaceChildren(...recognition.predictions.map(({ label, score }) => {
       const bar = h("i");
       bar.style.width = `${score * 100}%`;

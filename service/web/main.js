@@ -1,6 +1,7 @@
 // Where the page starts, and which of its two views is shown.
 
 import { start as startCameras } from "./camera_view.js";
+import { forgetKey, hasKey } from "./key.js";
 import { start as startVideo } from "./video_view.js";
 
 const VIEWS = ["video", "cameras"];
@@ -15,6 +16,15 @@ function show() {
     else link.removeAttribute("aria-current");
   }
 }
+
+const forget = document.getElementById("forget-key");
+const showForget = () => { forget.hidden = !hasKey(); };
+forget.addEventListener("click", () => {
+  forgetKey();
+  location.reload();
+});
+addEventListener("fovea-key", showForget);
+showForget();
 
 await startVideo();
 if (await startCameras()) {

@@ -5,6 +5,12 @@ import { entropyChart, spending } from "./charts.js";
 import { h, percent, short } from "./dom.js";
 import { Player } from "./player.js";
 
+/** Why an answer has no label, in words. */
+const ABSTAINED = {
+  not_known: "Not one of the things I know.",
+  below_min_score: "No label is likely enough.",
+};
+
 const STOPPED = {
   budget: () => "As far as the thresholds of this budget go: they stop every video here.",
   confident: (run) =>
@@ -79,14 +85,19 @@ export class Run {
     this.player.learn(answer.video);
     const why = (STOPPED[answer.exit.reason] ?? (() => answer.exit.reason))(this);
     const share = percent(answer.compute.spent_gflops / this.model.full_gflops);
-    this.verdict.replaceChildren(h("strong", { class: "reason" }, answer.exit.reason), ` ${why} ${share} of the full price.`);
+    const unsure = ABSTAINED[answer.reason];
+    this.verdict.replaceChildren(
+      ...(unsure ? [h("strong", { class: "abstained" }, unsure), " Likeliest of what it knows are those above. "] : []),
+      h("strong", { class: "reason" }, answer.exit.reason),
+      ` ${why} ${share} of the full price.`,
+    );
     const { timing_ms: ms, video } = answer;
     this.times.textContent =
       `Answered in ${Math.round(ms.total)} ms (upload ${Math.round(ms.upload)}, decode ${Math.round(ms.decode)}, ` +
       `queue ${Math.round(ms.queue)}, inference ${Math.round(ms.inference)}) from ${video.frames_sampled} frames of ` +
       `${short(video.duration_s)} s ${video.codec}, ${video.width} × ${video.height}.`;
     this.#show();
-    return `${this.last.top.label}, ${percent(this.last.top.score)}. ${why} ` +
+    return `${unsure ? `${unsure} Likeliest: ` : ""}${this.last.top.label}, ${percent(this.last.top.score)}. ${why} ` +
       `Spent ${short(answer.compute.spent_gflops)} GFLOPs.`;
   }
 

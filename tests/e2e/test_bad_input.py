@@ -157,7 +157,7 @@ def test_a_form_field_is_as_strict_as_the_query(served: Served, red_video: bytes
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "application/json", "application/x-www-form-urlencoded", "image/png"]
+    "content_type", ["text/plain", "application/xml", "application/x-www-form-urlencoded", "image/png"]
 )
 def test_another_content_type(refused: Refused, content_type: str) -> None:
     refused(b"{}", 415, "unsupported-media-type", **{"Content-Type": content_type})

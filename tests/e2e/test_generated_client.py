@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.serving import Served
+from tests.serving import Served, serving
+from tests.tiny import Gate, TinyRecognizer
 
 PACKAGE = "fovea_client"  # the generator makes it of the document's title
 
@@ -18,6 +20,20 @@ PACKAGE = "fovea_client"  # the generator makes it of the document's title
 @pytest.fixture
 def generated(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The generated client, bound to the running service; its modules are forgotten afterwards."""
+    yield from generate(served, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def generated_for_a_slow_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Gate]]:
+    """The same, bound to one whose first cube waits for the gate."""
+    gate = Gate("focus")
+    with serving(TinyRecognizer(gate)) as served:
+        for client in generate(served, tmp_path, monkeypatch):
+            yield client, gate
+            gate.open()
+
+
+def generate(served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     document = tmp_path / "openapi.json"
     document.write_bytes(served.client.get("/openapi.json").content)
     command = [Path(sys.executable).with_name("openapi-python-client"), "generate"]
@@ -50,6 +66,40 @@ def test_it_recognises_a_video_and_reads_the_answer(generated: Any, red_video: b
     assert answer.compute.spent_gflops > 0
 
 
+def test_it_hands_in_a_job_reads_its_answer_and_cannot_cancel_it_afterwards(generated: Any, red_video: bytes) -> None:
+    models = import_module(f"{PACKAGE}.models")
+    file = import_module(f"{PACKAGE}.types").File(payload=io.BytesIO(red_video), file_name="red.mp4")
+    body = models.RecognizeV1RecognitionsPostFilesBody(video=file)
+    recognize = operation("recognitions.recognize_v1_recognitions_post")
+    job = recognize.sync(client=generated, body=body, prefer="respond-async", idempotency_key="generated-1")
+    assert isinstance(job, models.JobAnswer)
+    show = operation("jobs.show_job_v1_jobs_job_get")
+    give_up_s = time.monotonic() + 30
+    while (shown := show.sync(job.id, client=generated)).state != "succeeded":
+        assert time.monotonic() < give_up_s, shown
+        time.sleep(0.05)
+    assert isinstance(shown.result, models.RecognitionAnswer)
+    assert shown.result.predictions[0].label == "red"
+    refusal = operation("jobs.cancel_job_v1_jobs_job_delete").sync(job.id, client=generated)
+    assert isinstance(refusal, models.Problem)
+    assert (refusal.status, refusal.type_) == (409, "/problems/job-finished")
+    listed = operation("jobs.list_jobs_v1_jobs_get").sync(client=generated)
+    assert job.id in [one.id for one in listed.jobs]
+
+
+def test_it_cancels_a_job(generated_for_a_slow_one: tuple[Any, Gate], red_video: bytes) -> None:
+    generated, gate = generated_for_a_slow_one
+    models = import_module(f"{PACKAGE}.models")
+    file = import_module(f"{PACKAGE}.types").File(payload=io.BytesIO(red_video), file_name="red.mp4")
+    body = models.RecognizeV1RecognitionsPostFilesBody(video=file)
+    recognize = operation("recognitions.recognize_v1_recognitions_post")
+    job = recognize.sync(client=generated, body=body, prefer="respond-async")
+    assert gate.reached.wait(30)
+    cancelled = operation("jobs.cancel_job_v1_jobs_job_delete").sync(job.id, client=generated)
+    assert isinstance(cancelled, models.JobAnswer)
+    gate.open()
+
+
 def test_it_reads_a_refusal_as_a_problem(generated: Any, red_video: bytes) -> None:
     models = import_module(f"{PACKAGE}.models")
     file = import_module(f"{PACKAGE}.types").File(payload=io.BytesIO(red_video), file_name="red.mp4")
@@ -65,3 +115,14 @@ def test_it_lists_models_with_their_prices(generated: Any) -> None:
     listed = operation("models.list_models_v1_models_get").sync(client=generated)
     assert [model.name for model in listed.models] == ["tiny"]
     assert listed.models[0].least_gflops > 0
+
+
+def test_it_reads_a_timeline(generated: Any, red_video: bytes) -> None:
+    models = import_module(f"{PACKAGE}.models")
+    file = import_module(f"{PACKAGE}.types").File(payload=io.BytesIO(red_video), file_name="red.mp4")
+    body = models.TimelineV1TimelinesPostFilesBody(video=file)
+    timeline = operation("timelines.timeline_v1_timelines_post")
+    answer = timeline.sync(client=generated, body=body, min_score=0.5)
+    assert isinstance(answer, models.TimelineAnswer)
+    assert [segment.label for segment in answer.segments] == ["red"]
+    assert answer.end.reason == "complete"

@@ -56,12 +56,24 @@ def test_no_answer_is_undocumented_and_none_is_a_server_error(tmp_path: Path) ->
     with serving(max_upload_bytes=2**20, max_deadline_ms=60_000) as served:
         # A stream of events never ends, and a fuzzer reads to the end: tests/e2e/streams hold that one.
         endless = "/v1/streams/{stream}/events"
-        done = fuzz(served, tmp_path, "--max-examples", "40", "--exclude-path", endless)
+        apart = "/v1/timelines"  # each starts a process: fewer examples, below
+        done = fuzz(served, tmp_path, "--max-examples", "40", "--exclude-path", endless, "--exclude-path", apart)
         assert done.returncode == 0, done.stdout + done.stderr
         answered = served.client.get("/metrics").text
         assert served.metric("fovea_requests_total", model="tiny", outcome="ok") > 10, "real videos were among them"
         assert served.metric("fovea_requests_total", model="tiny", outcome="error") == 0
         assert 'http_response_status_code="500"' not in answered
+
+
+def test_no_answer_about_a_timeline_is_undocumented(tmp_path: Path) -> None:
+    with serving(max_timeline_bytes=2**20, max_deadline_ms=60_000) as served:
+        patience = ("--request-timeout", "60", "--max-examples", "5")
+        done = fuzz(served, tmp_path, *patience, "--include-path", "/v1/timelines")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert served.metric("fovea_timeline_requests_total", model="tiny", outcome="ok") > 3, (
+            "real ones were among them"
+        )
+        assert served.metric("fovea_timeline_requests_total", model="tiny", outcome="error") == 0
 
 
 def test_an_undocumented_answer_would_be_found(tmp_path: Path) -> None:
@@ -86,4 +98,8 @@ def test_every_refusal_is_a_problem_by_reference_and_every_success_has_a_type() 
                 elif status != "204":
                     assert answer["content"], (path, method, status)
             assert "421" in operation["responses"]
-            assert ("403" in operation["responses"]) == (method in {"post", "delete"})
+            needs_key = path not in {"/livez", "/readyz"}
+            assert ("401" in operation["responses"]) == needs_key
+            assert ("403" in operation["responses"]) == (needs_key or method in {"post", "delete"})
+            assert operation.get("security") == ([{"key": []}, {}] if needs_key else None)
+    assert schema["components"]["securitySchemes"]["key"]["scheme"] == "bearer"

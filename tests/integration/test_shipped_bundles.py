@@ -9,11 +9,12 @@ import pytest
 
 from models import available_models, load_model
 from models.bundle import Bundle
-from models.recognizer import Recognizer
+from models.recognizer import Recognizer, TellsFeatures
 from models.runtime import RuntimeConfig
 from tests.clips import moving_square, write_clip
 from tests.packing import packed
 from training.data.dataset import LIMITS
+from training.data.negatives import KINDS, Kind, make_negative, num_variants
 from video.file.decode import decode
 
 SHIPPED = sorted(available_models())
@@ -76,3 +77,15 @@ def test_real_recordings_and_their_small_copies_get_the_same_answers(name: str, 
     recognizer = load_model(name, runtime=EXACT).recognizer
     for original in originals:
         assert_alike(recognizer, original, tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_default_does_not_know_synthetic_footage(kind: Kind, tmp_path: Path) -> None:
+    """Of the last variant, which measures and was not fitted on."""
+    model = load_model("adafocus-v3-compact", runtime=EXACT)
+    footage = make_negative(tmp_path, kind, num_variants(kind) - 1).path
+    (state,) = model.recognizer.glance([decode(str(footage), model.recognizer.clip_rule, LIMITS).frames_THWC])
+    assert model.bundle.open_set is not None
+    assert isinstance(model.recognizer, TellsFeatures)
+    in_domain = model.bundle.open_set.in_domain(model.recognizer.glance_features(state))
+    assert in_domain < model.bundle.open_set.facts.threshold

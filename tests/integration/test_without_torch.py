@@ -9,14 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models.adafocus.config import tiny
 from models.bundle import Bundle
 from models.catalogue import SHIPPED
-from models.families import find_family
+from models.families import FAMILIES, find_family
+from models.family import ModelConfig
 from models.loading import load_model
 from models.runtime import RuntimeConfig
 from models.runtime.openvino_runtime import import_openvino
+from models.timesformer.config import tiny as tiny_timesformer
+from models.tsm.config import tiny as tiny_tsm
 from training.data.synthetic import LABELS
 from training.untrained import build_untrained
 
@@ -88,6 +92,44 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A TimeSformer of three views and a TSM."""
+    parent = tmp_path_factory.mktemp("others")
+    configs: dict[str, ModelConfig] = {
+        "timesformer": tiny_timesformer(len(LABELS)),
+        "timesformer-axial": tiny_timesformer(len(LABELS), "axial"),
+        "tsm": tiny_tsm(len(LABELS)),
+    }
+    for name, config in configs.items():
+        build_untrained(parent / name, config=config, num_clips=8)
+    return {name: parent / name for name in configs}
+
+
+def test_families_of_one_encoder_answer_without_torch_as_with_it(
+    others: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    cache = tmp_path_factory.mktemp("their-cache")
+    cold = answered(cache, *others.values())
+    alone = answered(cache, *others.values(), before=NO_TORCH)
+    assert alone.answers == cold.answers
+    assert alone.torch == []
+    for name, folder in others.items():
+        found = np.array(alone.answers[name]["probabilities"])
+        assert np.abs(found - at_every_step(folder)).max() < 1e-3
+
+
+def at_every_step(folder: Path) -> NDArray[np.float32]:
+    """What torch answers to the clip."""
+    model = load_model(folder, runtime=RuntimeConfig(name="torch", precision="fp32", num_threads=1))
+    rule = model.bundle.clip_rule
+    clip = np.random.default_rng(0).integers(0, 256, (rule.num_frames, rule.height_px, rule.width_px, 3), np.uint8)
+    states = model.recognizer.glance([clip])
+    while len(states) < len(model.recognizer.step_flops):
+        states += model.recognizer.focus(states[-1:])
+    return np.array([state.probabilities_C for state in states])
+
+
+@pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
@@ -121,15 +163,8 @@ def test_a_warm_start_converts_nothing_and_answers_to_the_bit_as_the_cold_one(co
 
 @pytest.mark.parametrize("name", ["tiny", *SHIPPED_NAMES])
 def test_answers_are_those_of_torch_at_every_step(name: str, bundle: Path, warm: Process) -> None:
-    folder = bundle if name == "tiny" else SHIPPED / name
-    model = load_model(folder, runtime=RuntimeConfig(name="torch", precision="fp32", num_threads=1))
-    rule = model.bundle.clip_rule
-    clip = np.random.default_rng(0).integers(0, 256, (rule.num_frames, rule.height_px, rule.width_px, 3), np.uint8)
-    states = model.recognizer.glance([clip])
-    while len(states) < len(model.recognizer.step_flops):
-        states += model.recognizer.focus(states[-1:])
     found = np.array(warm.answers[name]["probabilities"])
-    assert np.abs(found - np.array([state.probabilities_C for state in states])).max() < 1e-3
+    assert np.abs(found - at_every_step(bundle if name == "tiny" else SHIPPED / name)).max() < 1e-3
 
 
 @pytest.mark.parametrize("name", ["tiny", *SHIPPED_NAMES])
@@ -169,7 +204,7 @@ def test_a_bundle_that_is_not_sound_is_refused_by_the_child_in_its_own_words(bun
     assert "Traceback" not in done.stderr
 
 
-def test_every_family_of_ours_is_served_without_torch_but_those_that_say_so() -> None:
-    """TimeSformer and families of others may keep torch; these two may not lose this by accident."""
-    for name in ("adafocus_v3", "video_mobile_former"):
+def test_every_family_of_ours_is_served_without_torch() -> None:
+    """Families of others may keep torch; ours may not lose this by accident."""
+    for name in FAMILIES:
         assert find_family(name).light is not None

@@ -68,15 +68,16 @@ def test_every_import_contract_holds() -> None:
         ("models/recognizer.py", "service.metrics", "The floors"),
         ("service/app.py", "training.fit.recipe", "The floors"),
         ("service/engine/request.py", "service.engine.scheduler", "The service's imports point down"),
+        ("service/jobs/runner.py", "service.webhooks.outbox", "Jobs and their receivers"),
         ("models/thresholds.py", "fastapi", "Models know no service"),
         ("service/api/edge/parts.py", "torch", "All of the service but its wiring"),
         ("service/engine/engine.py", "models.loading", "All of the service but its wiring"),  # torch at second hand
         ("video/clip.py", "openvino", "All of the service but its wiring"),
-        ("service/metrics.py", "starlette", "Engine, streams and ledger know no HTTP"),
+        ("service/metrics.py", "starlette", "Engine, streams, jobs and ledger know no HTTP"),
         ("service/engine/pipeline.py", "service.ledger.redis_ledger", "HTTP knows no Redis"),
         ("video/clip.py", "pydantic", "Video is av and numpy only"),
         ("fovea/calls.py", "numpy", "fovea needs httpx"),
-        ("cli/terminal.py", "service.settings", "The commands for cameras"),
+        ("cli/terminal.py", "service.settings", "The commands for cameras and jobs"),
     ],
 )
 def test_a_breach_is_caught(copy_of_the_code: Path, module: str, forbidden_import: str, contract: str) -> None:

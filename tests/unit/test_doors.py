@@ -33,6 +33,8 @@ ROOMS = {
     "models.loading": (),
     "models.adafocus.family": (),
     "models.mobile_former.family": (),
+    "models.timesformer.family": (),
+    "models.tsm.family": (),
     "models.runtime.openvino_runtime": (),
     "service": (),
     "service.engine.scheduler": (),
@@ -104,6 +106,11 @@ CLOCK = Unknown(imported=("time", "datetime"))
 
 NOUNS = {
     "HTTP": HTTP,
+    "job": Unknown(imported=("service.jobs.job", "service.jobs.records", "service.jobs.runner", "service.jobs.desk")),
+    "queue": Unknown(imported=("service.jobs.local_queue", "service.jobs.redis_queue", "streaq")),
+    "socket": Unknown(imported=("socket", "httpcore", "httpx", "service.webhooks.sender")),
+    "message": Unknown(imported=("service.webhooks.message",)),
+    "policy": Unknown(imported=("service.addresses",)),
     "network": NETWORK,
     "network layer": NETWORK,
     "model": MODEL,

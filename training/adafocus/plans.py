@@ -6,9 +6,12 @@ from functools import partial
 
 from models.adafocus.config import clip_cubes, compact, frame_cubes
 from models.backbones.config import BackboneConfig
-from training.data.augment import MILD, SMALL_SET
+from training.data.augment import MILD, SMALL_SET, Augmentation
 from training.fit.plans import TrainPlan, cropped
 from training.fit.recipe import Rates, Recipe, Stage
+
+PAPER = Augmentation(scales=(1.0, 0.875, 0.75, 0.66), random_frames=True)
+"""AdaFocusV2's, which V3 takes over: multi-scale crops and a random frame of each segment, and no more."""
 
 
 def _compact(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(1, 16, 2))) -> TrainPlan:
@@ -41,6 +44,7 @@ def _compact(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(1, 
         warmup_epochs=0.5,
         random_depth=True,
         fitted_heads=True,
+        heads_apart=True,
         recompress_crf=28,
         average_decay=0.99,
         folds=5,
@@ -80,17 +84,25 @@ def _clip_cubes(num_classes: int) -> TrainPlan:
 
 
 def _paper_frame_cubes(num_classes: int) -> TrainPlan:
-    """The paper's model and V2's schedule for ActivityNet. Needs a GPU."""
+    """The paper's model; V2's schedule, mirror images and plain cross-entropy for ActivityNet. Needs a GPU."""
     model = frame_cubes(num_classes)
     recipe = Recipe((Stage(50, "both", lr=0.002),), batch_size=32, warmup_epochs=0, max_gradient_norm=None)
-    return TrainPlan(model, cropped(model, source_short_side_px=256), recipe, SMALL_SET)
+    return TrainPlan(model, cropped(model, source_short_side_px=256), recipe, replace(PAPER, flip=("*",)))
 
 
 def _paper_clip_cubes(num_classes: int) -> TrainPlan:
-    """The paper's model with temporal shift, in its two stages, rates of V2 for Something-Something. Needs a GPU."""
+    """The paper's model with temporal shift, in its two stages; V2's rates and plain cross-entropy for
+    Something-Something, whose labels tell left from right: nothing is mirrored. Needs a GPU."""
     model = clip_cubes(num_classes)
-    recipe = replace(_two_stages(50, 10), batch_size=32, rates=Rates(policy=0.01), weight_decay=5e-4, warmup_epochs=0.0)
-    return TrainPlan(model, cropped(model), recipe, SMALL_SET)
+    recipe = replace(
+        _two_stages(50, 10),
+        batch_size=32,
+        rates=Rates(policy=0.01),
+        weight_decay=5e-4,
+        warmup_epochs=0.0,
+        label_smoothing=0.0,
+    )
+    return TrainPlan(model, cropped(model, source_short_side_px=256), recipe, PAPER)
 
 
 def _two_stages(epochs: int, policy_epochs: int) -> Recipe:

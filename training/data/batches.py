@@ -6,9 +6,10 @@ Knows no network. Shape suffixes: B clips, T frames, H rows, W columns, C colour
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -102,6 +103,21 @@ class Batches:
         return pool[_shuffled(len(pool), self._seed, _ORDER, number, lap)[place]]
 
 
+class BatchMaker(Protocol):
+    def batch(self, step: int) -> Batch: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alternating:
+    """Batches of the one, and then of the other: every even one is of the first."""
+
+    first: BatchMaker
+    second: BatchMaker
+
+    def batch(self, step: int) -> Batch:
+        return (self.second if step % 2 else self.first).batch(step // 2)
+
+
 def mix_up(
     clips_BTHWC: NDArray[np.uint8], targets_BC: NDArray[np.float32], alpha: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -125,7 +141,7 @@ def mix_up(
 
 
 def prefetched(
-    batches: Batches, first_step: int, *, ahead: int = 2, num_threads: int = 1
+    batches: BatchMaker, first_step: int, *, ahead: int = 2, num_threads: int = 1
 ) -> Generator[Batch, None, None]:
     """`batches.batch(first_step)`, the next, and so on without end, up to `ahead` of them made in advance.
 

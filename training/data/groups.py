@@ -47,6 +47,15 @@ def fold_groups(dataset: Dataset, num_folds: int, seed: int) -> tuple[tuple[Data
     return tuple(folds)
 
 
+def halve_groups(dataset: Dataset, seed: int) -> tuple[Dataset, Dataset] | None:
+    """Two halves without a group in both, every class in each; None where the groups are too few for that."""
+    try:
+        (second, first), _ = fold_groups(dataset, 2, seed)
+    except DatasetError:
+        return None
+    return first, second
+
+
 def num_shared_groups(dataset: Dataset, split: str) -> int:
     """How many named groups of `split` occur in training too, which makes figures measured there too good."""
     of = {

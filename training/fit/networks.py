@@ -7,15 +7,14 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors.torch
-from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 
 from models.bundle import Bundle
 from models.bundle_format import WEIGHTS
 from models.loading import load_network
 from training.families import find_training, training_of
 from training.fit.run import ModelPlan, Start
+from training.foreign_files import read_foreign_file
 
 
 def build(plan: ModelPlan, seed: int = 0) -> nn.Module:
@@ -26,7 +25,10 @@ def build(plan: ModelPlan, seed: int = 0) -> nn.Module:
 
 
 def start_parts(network: nn.Module, files: Mapping[str, Path]) -> tuple[Start, ...]:
-    """Load other projects' weights (safetensors) into parts of the network, by name. ValueError where they misfit."""
+    """Load other projects' weights (.safetensors, .pth, .pt) into parts of the network, by name.
+
+    Raises ValueError where they misfit, and where a file cannot be read or holds code.
+    """
     family = training_of(network).family
     for part in files:
         if part not in family.loaders:
@@ -38,7 +40,7 @@ def start_parts(network: nn.Module, files: Mapping[str, Path]) -> tuple[Start, .
     starts = []
     for part in family.loaders:
         if part in files and has_part(network, part):
-            family.loaders[part](network, _read(files[part]))
+            family.loaders[part](network, read_foreign_file(str(files[part])).tensors)
             starts.append(Start(part, files[part].name, _sha256(files[part])))
     return tuple(starts)
 
@@ -66,13 +68,6 @@ def start_from_bundle(network: nn.Module, folder: Path) -> tuple[Start, ...]:
         raise ValueError(f"{folder} has other backbones: {len(missing)} tensors differ, such as {missing[0]}")
     network.load_state_dict({**mine, **taken})
     return (Start("all", f"{bundle.name}/{WEIGHTS}", bundle.manifest.weights_sha256),)
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{file} is no readable safetensors file: {error}") from error
 
 
 def _sha256(file: Path) -> str:

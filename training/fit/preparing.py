@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.data.batches import Batches, prefetched
+from training.data.batches import Alternating, Batches, prefetched
 from training.data.dataset import Dataset, read_dataset, relative
 from training.data.frames import FrameStore
-from training.data.groups import fold_groups, hold_out_groups
+from training.data.groups import fold_groups, halve_groups, hold_out_groups
 from training.families import training_of
+from training.fit.apart import Halves
 from training.fit.networks import build, has_part, start_from_bundle, start_parts
 from training.fit.plans import TrainPlan, find_plan
 from training.fit.precision import prepare
@@ -56,6 +57,8 @@ class Ready:
     held_out: Dataset
     """Empty where the run is on everything."""
     store: FrameStore
+    halves: tuple[Batches, Batches] | None = None
+    """Of the videos to learn from, where a policy is to be taught by heads that have not seen its clips."""
 
     def trainer(self, out: Path, report: Report | None = None) -> Trainer:
         return Trainer(
@@ -65,24 +68,32 @@ class Ready:
             held_out=partial(self._plain, self.held_out) if self.held_out.samples else None,
             steps_per_epoch=self.steps_per_epoch,
             out=out,
-            plain=self._for_heads,
+            plain=partial(self._for_heads, self.batches.dataset),
+            halves=self._plain_halves,
             report=report,
         )
 
     def _plain(self, dataset: Dataset, recompress_crf: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         return plain_batches(dataset, self.store, self.run.clip, self.run.recipe.batch_size, recompress_crf)
 
-    def _for_heads(self) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from self._plain(self.batches.dataset)
+    def _for_heads(self, dataset: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from self._plain(dataset)
         if self.run.recipe.recompress_crf is not None:
-            yield from self._plain(self.batches.dataset, self.run.recipe.recompress_crf)
+            yield from self._plain(dataset, self.run.recipe.recompress_crf)
+
+    @property
+    def _plain_halves(self) -> Halves | None:
+        if self.halves is None:
+            return None
+        first, second = self.halves
+        return partial(self._for_heads, first.dataset), partial(self._for_heads, second.dataset)
 
     @property
     def steps_per_epoch(self) -> int:
         return max(1, round(self.batches.steps_per_epoch / self.run.recipe.accumulation))
 
     def _batches_from(self, first: int) -> Generator[tuple[Tensor, Tensor], None, None]:
-        yield from prefetched(self.batches, first)
+        yield from prefetched(self.batches if self.halves is None else Alternating(*self.halves), first)
 
 
 def make_ready(request: TrainRequest, *, report: Callable[[int, int], None] = lambda done, total: None) -> Ready:
@@ -118,9 +129,20 @@ def make_ready(request: TrainRequest, *, report: Callable[[int, int], None] = la
         commit=code_commit(),
     )
     clip = replace(plan.clip, num_frames=recipe.training_frames or plan.clip.num_frames)
-    batches = Batches(learning, store, clip, augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced)
+
+    def batches(dataset: Dataset) -> Batches:
+        return Batches(dataset, store, clip, augmentation, recipe.batch_size, recipe.seed, balanced=recipe.balanced)
+
     prepare(network, recipe.precision, device)
-    return Ready(_settled(request.out, run), network, batches, held_out, store)
+    halves = halve_groups(learning, recipe.seed) if recipe.heads_apart and recipe.stages else None
+    return Ready(
+        run=_settled(request.out, run),
+        network=network,
+        batches=batches(learning),
+        held_out=held_out,
+        store=store,
+        halves=None if halves is None else (batches(halves[0]), batches(halves[1])),
+    )
 
 
 def num_folds(request: TrainRequest) -> int:

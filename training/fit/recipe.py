@@ -81,6 +81,9 @@ class Recipe:
     fitted_heads: bool = False
     """The heads' starting weights are computed in closed form from clips as inference sees them (`heads`), not drawn.
     In a stage that trains the policy and not the heads they are computed again before each score, on its cubes, too."""
+    heads_apart: bool = False
+    """In such a stage the heads that teach the policy are fitted without its clips: two halves of the groups, each
+    taught by the other's heads (`apart`). Heads know their own clips by heart and judge all places of them alike."""
     recompress_crf: int | None = None
     """Fitted heads are given every clip twice, as it is and after one more round of H.264 at this constant rate factor:
     videos come in many qualities, and differences of frames show it. None: as it is."""
@@ -131,6 +134,8 @@ class Recipe:
         _at_least(0, seed=self.seed, warmup_epochs=self.warmup_epochs, weight_decay=self.weight_decay)
         _at_least(0, auxiliary_weight=self.auxiliary_weight)
         _check_recompress(self)
+        if self.heads_apart and not self.fitted_heads:
+            raise ValueError("heads_apart is for fitted heads; set fitted_heads, or leave it out")
         _above_zero(max_gradient_norm=self.max_gradient_norm)
         _one_of(Optimizer, optimizer=self.optimizer)
         _one_of(Gradient, gradient=self.gradient)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from training.families import training_of
+from training.fit.apart import Halves, HeadsApart, teaches_apart
 from training.fit.averaging import WeightAverage
 from training.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint, save_weights
 from training.fit.epoch_log import EpochSums, write_metrics
@@ -78,6 +79,8 @@ class Trainer:
     out: Path
     plain: HeldOut | None = None
     """The videos to learn from, as inference sees them: what fitted heads are fitted to."""
+    halves: Halves | None = None
+    """The same in two halves, of which even and odd batches are; None: the heads that teach have seen every clip."""
     report: Report | None = None
     checkpoint_every_s: float = 300.0
     _ended: bool = False
@@ -91,6 +94,7 @@ class Trainer:
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _optimizer: torch.optim.Optimizer | None = None
     _average: WeightAverage | None = None
+    _apart: HeadsApart | None = None
 
     def train(self, *, stop: Callable[[], bool] = lambda: False) -> bool:
         """Go on from OUT/last.ckpt, or begin. True at the end of the run; False where `stop()` said so, all saved."""
@@ -153,14 +157,16 @@ class Trainer:
             number = self._total_steps * recipe.accumulation + part
             clips_BTHWC, targets_BC = (tensor.to(self._device) for tensor in next(batches))
             generator = _seeded(recipe.seed, number)
-            found = training_of(self.network).losses(
-                self.network, clips_BTHWC, targets_BC, recipe, stage.crops, step=self._total_steps, generator=generator
-            )
-            if not math.isfinite(value := found.total.item()):
-                raise FloatingPointError(
-                    f"the loss of batch {number} is {value}; lower the learning rate ({lr:g}) or train in fp32"
-                )
-            (found.total / recipe.accumulation).backward()  # type: ignore[no-untyped-call]
+            with self._apart.for_batch(number) if self._apart else contextlib.nullcontext():
+                found = training_of(self.network).losses(
+                    self.network, clips_BTHWC, targets_BC, recipe, stage.crops, step=self._total_steps,
+                    generator=generator,
+                )  # fmt: skip
+                if not math.isfinite(value := found.total.item()):
+                    raise FloatingPointError(
+                        f"the loss of batch {number} is {value}; lower the learning rate ({lr:g}) or train in fp32"
+                    )
+                (found.total / recipe.accumulation).backward()  # type: ignore[no-untyped-call]
             num_clips += len(clips_BTHWC)
             self._sums.add(value, found.exits_E.tolist())
         if recipe.max_gradient_norm is not None:
@@ -252,6 +258,9 @@ class Trainer:
 
     def _fresh_optimizer(self) -> torch.optim.Optimizer:
         stage = self.recipe.stages[self._stage]
+        self._apart = None
+        if self.halves is not None and teaches_apart(self.recipe, stage):  # also where a run goes on: they follow
+            self._apart = HeadsApart(self.network, self.halves, lambda: _seeded(self.recipe.seed, 0))
         set_modes(self.network, stage, self.recipe)
         return make_optimizer(self.network, self.recipe, stage)
 

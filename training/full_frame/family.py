@@ -10,7 +10,7 @@ from typing import Literal, NoReturn
 import torch
 from torch import Tensor, nn
 
-from models.checkpoints import load_backbone
+from models.checkpoints import load_backbone, part_of
 from models.family import Family, Head
 from training.adafocus.losses import of_exits
 from training.adafocus.plans import describe_stage
@@ -67,7 +67,7 @@ def _heads(network: FullFrame) -> list[Head]:
 
 
 def _load(part: Literal["glance", "focus"], network: FullFrame, tensors: Mapping[str, Tensor]) -> None:
-    load_backbone(getattr(network, part).backbone, tensors, drop_head=True)
+    load_backbone(getattr(network, part).backbone, part_of(part, tensors), drop_head=True)
 
 
 def _no_baseline(model: FullFrameConfig, name: str) -> NoReturn:

@@ -59,6 +59,7 @@ def calibrate(
     temperatures_K: Sequence[float] | None = None,
     num_budgets: int = NUM_BUDGETS,
     exit_rule: ExitRule = "entropy_by_label",
+    majority_share: float | None = None,
 ) -> Calibration:
     """Temperature per exit (fitted unless given), then a grid of solved budgets for the exit rule.
 
@@ -89,7 +90,14 @@ def calibrate(
         worth_NK=smoothed_correctness(entropy_NK, correct_NK),
         offset_NK=None if offsets is None else offsets.of_videos(top_label_NK),
     )
-    return Calibration(data, tuple(temperatures_K), entropy_NK, correct_NK, grid, top_label_NK, offsets)
+    return Calibration(data, tuple(temperatures_K), entropy_NK, correct_NK, grid, top_label_NK, offsets, majority_share)
+
+
+def majority_share(labels_N: NDArray[np.integer], sources_N: Sequence[str]) -> float:
+    """How many videos one would get right who knows their source, and always says its most frequent class."""
+    sources = np.asarray(sources_N)
+    right = sum(np.unique(labels_N[sources == source], return_counts=True)[1].max() for source in set(sources_N))
+    return float(right / len(labels_N))
 
 
 def measure(

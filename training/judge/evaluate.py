@@ -34,10 +34,12 @@ from training.families import find_training
 from training.fit.run import DONE, RUN, read_run
 from training.judge.observations import Observations
 from training.judge.observe import observe_dataset, readable
+from training.judge.open_set_result import write_open_set_result
 from training.judge.pictures import choose, draw_looks, look
 from training.judge.plots import check_can_draw, draw_result
 from training.judge.results import Coordinates, Result, step_name, write_result
 from training.judge.scoring import Origin, score
+from training.open_set import evaluate_open_set
 from video.clip import ClipRule
 
 OBSERVATIONS = "observations.npz"
@@ -74,6 +76,7 @@ def evaluate(
     random_draws: int = 1,
     num_pictures: int = 3,
     runtime: RuntimeConfig | None = None,
+    negatives: Path | None = None,
 ) -> Result:
     """Evaluate the bundle or baseline run in `folder` on `split` of `data`, and write `out`.
 
@@ -132,6 +135,10 @@ def evaluate(
         offsets=subject.offsets,
     )
     write_result(out, result)
+    if negatives is not None and subject.bundle is not None:
+        told = f"{described_data}, {split}"
+        open_set = evaluate_open_set(subject.recognizer, subject.bundle, dataset, store, cache, negatives, told)
+        write_open_set_result(out, open_set)
     draw_result(result, out)
     _draw_pictures(subject, seen, dataset, store, out / "pictures", num_pictures)
     return result

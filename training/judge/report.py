@@ -12,6 +12,7 @@ from pathlib import Path
 from training.judge.crossfit import TOLERANCE
 from training.judge.exit_comparison import COMPARISONS, ExitComparison, read_comparisons
 from training.judge.exit_page import exits_section
+from training.judge.open_set_result import OPEN_SET_RESULT, OpenSetResult, open_set_section, read_open_set_result
 from training.judge.results import (
     POOLED,
     RESULT,
@@ -71,13 +72,16 @@ def write_report(results_folder: Path, page: Path) -> list[str]:
     """Write `page`; the planned experiments that were not run. Raises ValueError for a file that is no result."""
     results = {path.parent.name: read_result(path) for path in sorted(results_folder.glob(f"*/{RESULT}"))}
     exits = [each for path in sorted(results_folder.glob(f"*/{COMPARISONS}")) for each in read_comparisons(path)]
-    text = render(results, exits)
+    open_sets = [read_open_set_result(path) for path in sorted(results_folder.glob(f"*/{OPEN_SET_RESULT}"))]
+    text = render(results, exits, open_sets)
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(text, encoding="utf-8")
     return [planned.name for planned in PLAN if planned.name not in results]
 
 
-def render(results: Mapping[str, Result], exits: Sequence[ExitComparison] = ()) -> str:
+def render(
+    results: Mapping[str, Result], exits: Sequence[ExitComparison] = (), open_sets: Sequence[OpenSetResult] = ()
+) -> str:
     """The page as Markdown."""
     main = results.get(MAIN.name)
     sections = [
@@ -88,6 +92,7 @@ def render(results: Mapping[str, Result], exits: Sequence[ExitComparison] = ()) 
         "## d. Seeds\n" + _seeds(results),
         "## e. Table 5 in small, exploratory\n" + _ablations(main, results),
         "## Do exits pay?\n" + exits_section(exits),
+        "## When it does not know\n" + open_set_section(open_sets),
         "## Where it comes from\n" + _origins(results),
         "## Not run\n" + _missing(results),
     ]

@@ -1,4 +1,4 @@
-"""A body that is a form (multipart/form-data): fields, and one part named `video` among them. Knows no option.
+"""A body that is a form (multipart/form-data): fields, and parts named `video` among them. Knows no option.
 
 The parser pushes what it finds into a queue, which is read one event at a time.
 """
@@ -74,12 +74,18 @@ class MultipartUpload:
             yield chunk
 
     async def later_fields(self) -> list[tuple[str, str]]:
+        fields, follows = await self.until_next_video()
+        if follows:
+            raise InvalidUpload(f"the form has more than one part named {VIDEO!r}; send one video per request")
+        return fields
+
+    async def until_next_video(self) -> tuple[list[tuple[str, str]], bool]:
         fields: list[tuple[str, str]] = []
         while (part := await self._next_part()) is not None:
             if part.name == VIDEO:
-                raise InvalidUpload(f"the form has more than one part named {VIDEO!r}; send one video per request")
+                return fields, True
             fields.append(await self._read_field(part))
-        return fields
+        return fields, False
 
     async def _read_field(self, part: Part) -> tuple[str, str]:
         if part.filename is not None:

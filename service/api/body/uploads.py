@@ -1,4 +1,7 @@
-"""An upload by its content type: the video itself, or a form that holds it. Knows no option and no file."""
+"""An upload by its content type: the video, a form that holds it, or JSON that says where it is.
+
+Knows no option and no file.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -8,6 +11,7 @@ from python_multipart.multipart import parse_options_header
 
 from fovea.errors import MalformedUpload, UnsupportedMediaType
 from service.api.body.body import Body
+from service.api.body.by_url import MAX_BODY_BYTES, UrlUpload
 from service.api.body.multipart import VIDEO, MultipartUpload
 
 
@@ -23,7 +27,11 @@ class Upload(Protocol):
         ...
 
     async def later_fields(self) -> list[tuple[str, str]]:
-        """The form fields after the video, to the end of the body."""
+        """The form fields after the video, to the end of the body. Raises InvalidUpload where another video follows."""
+        ...
+
+    async def until_next_video(self) -> tuple[list[tuple[str, str]], bool]:
+        """The form fields after the video, and whether another one follows: then `video` gives that."""
         ...
 
 
@@ -43,6 +51,9 @@ class RawUpload:
     async def later_fields(self) -> list[tuple[str, str]]:
         return []
 
+    async def until_next_video(self) -> tuple[list[tuple[str, str]], bool]:
+        return [], False
+
 
 def open_upload(request: Request, *, max_bytes: int, timeout_s: float, min_bytes_per_s: int = 0) -> Upload:
     """The upload of a request, by its content type; nothing is read yet.
@@ -56,9 +67,13 @@ def open_upload(request: Request, *, max_bytes: int, timeout_s: float, min_bytes
         if not parameters.get(b"boundary"):
             raise MalformedUpload("Content-Type: multipart/form-data comes without a boundary; let your client set it")
         return MultipartUpload(body, parameters[b"boundary"])
+    if kind == b"application/json":
+        small = Body(request, max_bytes=MAX_BODY_BYTES, timeout_s=timeout_s, min_bytes_per_s=min_bytes_per_s)
+        return UrlUpload(small, request.app.state.fetcher)
     if kind.startswith(b"video/") or kind == b"application/octet-stream":
         return RawUpload(body)
     raise UnsupportedMediaType(
         f"Content-Type {declared!r} is not read here; send multipart/form-data with a part named {VIDEO!r}, "
-        "or the video itself as video/* or application/octet-stream"
+        "the video itself as video/* or application/octet-stream, or JSON that says where it is: "
+        '{"url": "https://host/path"}'
     )

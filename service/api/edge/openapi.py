@@ -5,9 +5,19 @@ from typing import Any
 from fastapi import FastAPI
 
 from fovea.answers import Problem
+from service.api.edge.keyed import is_open
 
 EVERYWHERE = {"421": "Asked under a name that is not the service's.", "431": "The headers are too large."}
-WHERE_IT_CHANGES_SOMETHING = {"403": "A page of another site asked."}
+WHERE_A_KEY_IS_NEEDED = {"401": "No key, or one that opens nothing.", "403": "The key does not open this."}
+WHERE_IT_CHANGES_SOMETHING = {
+    "403": "A page of another site asked, or the key does not open this.",
+    "429": "No room, or a limit of the key is used up.",
+}
+KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key of the service, where it has keys (`FOVEA_API_KEYS_FILE`); without them none is needed.",
+}
 CHANGING = ("post", "put", "patch", "delete")
 
 
@@ -27,11 +37,17 @@ def completed(schema: dict[str, Any]) -> dict[str, Any]:
     schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
     for name in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(name, None)
-    for operations in schema["paths"].values():
+    schema["components"]["securitySchemes"] = {"key": KEY}
+    for path, operations in schema["paths"].items():
         for method, operation in operations.items():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):
                 del operation["responses"]["422"]  # FastAPI's own, of parameters that are any text
-            refusals = EVERYWHERE | (WHERE_IT_CHANGES_SOMETHING if method in CHANGING else {})
+            refusals = EVERYWHERE
+            if not is_open(path):
+                operation["security"] = [{"key": []}, {}]  # the second: a service without keys
+                refusals = refusals | WHERE_A_KEY_IS_NEEDED
+            if method in CHANGING:
+                refusals = refusals | WHERE_IT_CHANGES_SOMETHING
             for status, meaning in refusals.items():
                 operation["responses"].setdefault(status, problem_response(meaning))
     return schema

@@ -19,8 +19,14 @@ class Answer:
 ANSWERS: dict[type[FoveaError], Answer] = {
     errors.InvalidRequest: Answer(422, "invalid"),
     errors.UnknownStream: Answer(404, "invalid"),
+    errors.UnknownJob: Answer(404, "invalid"),
+    errors.Conflict: Answer(409, "invalid"),
+    errors.JobAbandoned: Answer(422, "invalid"),  # of a job alone; most likely the video is the reason
     errors.MalformedUpload: Answer(400, "invalid"),
     errors.UnsupportedMediaType: Answer(415, "invalid"),
+    errors.Unauthenticated: Answer(401, "invalid"),
+    errors.MissingScope: Answer(403, "invalid"),
+    errors.QuotaExceeded: Answer(429, "rejected"),
     errors.UnknownHost: Answer(421, "invalid"),
     errors.ForeignOrigin: Answer(403, "invalid"),
     errors.HeadersTooLarge: Answer(431, "invalid"),

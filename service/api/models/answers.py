@@ -1,6 +1,8 @@
 """Turns an offer into the API's JSON. Knows both sides, and no HTTP."""
 
-from fovea.answers import FrontierPoint, ModelDetail, ModelSummary, Thresholds
+from dataclasses import asdict
+
+from fovea.answers import FrontierPoint, ModelDetail, ModelSummary, OpenSet, Thresholds
 from service.engine.budget import Offer
 
 
@@ -34,5 +36,6 @@ def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDeta
             mean_gflops=point.solution.mean_cost_flops / 1e9,
             accuracy=point.solution.accuracy if offer.calibrated else None,
         ),
+        open_set=None if offer.open_set is None else OpenSet(**asdict(offer.open_set)),
         card=dict(offer.card),
     )

@@ -1,4 +1,4 @@
-"""Counts how each recognition request ended, and writes its one line in the log. Knows no HTTP and no video."""
+"""Counts how each request that recognises ended, and writes its one line in the log. Knows no HTTP and no video."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from types import TracebackType
 from fovea.errors import FoveaError
 from service.api.edge.statuses import answer_to
 from service.engine.request import Recognition
-from service.metrics import NO_MODEL, Metrics, Outcome
+from service.metrics import NO_MODEL, Kind, Metrics, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -19,24 +19,40 @@ class Account:
     Until told otherwise a request counts as cancelled: nobody got an answer.
     """
 
-    def __init__(self, metrics: Metrics, request_id: str, client: str) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        request_id: str,
+        client: str,
+        key: str | None = None,
+        kind: Kind = "recognition",
+    ) -> None:
+        self._kind: Kind = kind
         self.model = NO_MODEL  # filled by the route, once a plan names one
         self._metrics = metrics
         self._request_id = request_id
         self._client = client  # its address
+        self._key = key  # the name of the key that it came with
         self._outcome: Outcome = "cancelled"
         self._story = "the client left"
         self._started_s = time.monotonic()
 
+    def told(self, story: str) -> None:
+        """Whoever asked has the answer; `story` is for the log."""
+        self._outcome, self._story = "ok", story
+
     def answered(self, recognition: Recognition) -> None:
         timing = recognition.timing
-        self._outcome = "ok"
-        self._story = (
+        self.told(
             f"id={recognition.id} steps={len(recognition.steps)} exit={recognition.exit_reason} "
             f"spent_gflops={recognition.spent_flops / 1e9:g} upload_ms={timing.upload_s * 1e3:.0f} "
             f"decode_ms={timing.decode_s * 1e3:.0f} queue_ms={timing.queue_s * 1e3:.0f} "
             f"inference_ms={timing.inference_s * 1e3:.0f}"
         )
+
+    def replayed(self) -> None:
+        """The answer of the first request with this key was given again; nothing was spent."""
+        self._outcome, self._story = "ok", "answered before, by its Idempotency-Key"
 
     def failed(self, error: BaseException) -> None:
         if isinstance(error, FoveaError):
@@ -53,11 +69,13 @@ class Account:
         if error is not None:
             self.failed(error)
         seconds = time.monotonic() - self._started_s
-        self._metrics.finished(self.model, self._outcome, seconds)
+        self._metrics.finished(self.model, self._outcome, seconds, self._kind)
         log.info(
-            "recognition request=%s client=%s model=%s outcome=%s total_ms=%.0f %s",
+            "%s request=%s client=%s%s model=%s outcome=%s total_ms=%.0f %s",
+            self._kind,
             self._request_id,
             self._client,
+            "" if self._key is None else f" key={self._key}",
             self.model,
             self._outcome,
             seconds * 1e3,

@@ -22,7 +22,8 @@ from fovea.answers import (
 )
 from models.recognizer import Cube
 from service.engine.budget import Offer
-from service.engine.request import Recognition, Step
+from service.engine.request import Plan, Recognition, Step
+from service.engine.verdict import Terms
 from video.clip import Clip
 
 
@@ -35,7 +36,10 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
         task=offer.task,
         trained=offer.trained,
         calibrated=offer.scores_calibrated,
-        predictions=predictions(last.probabilities_C, offer.labels, plan.top_k),
+        label=recognition.verdict.label,
+        reason=recognition.verdict.reason,
+        in_domain=None if recognition.in_domain is None else round(recognition.in_domain, 6),
+        predictions=predictions(last.probabilities_C, offer.labels, plan.top_k, plan.terms),
         exit=Exit(
             reason=recognition.exit_reason,
             step=last.step,
@@ -71,18 +75,25 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
     )
 
 
-def step_event(step: Step, spent_flops: int, clip: Clip, offer: Offer, top_k: int) -> StepEvent:
+def step_event(step: Step, spent_flops: int, clip: Clip, offer: Offer, plan: Plan) -> StepEvent:
     return StepEvent(
         **dict(_step_taken(step, clip, offer)),
         spent_gflops=spent_flops / 1e9,
-        predictions=predictions(step.probabilities_C, offer.labels, top_k),
+        predictions=predictions(step.probabilities_C, offer.labels, plan.top_k, plan.terms),
     )
 
 
-def predictions(probabilities_C: NDArray[np.float32], labels: Sequence[str], top_k: int) -> list[Prediction]:
-    """The likeliest labels, likeliest first; of equals, the one that comes first in the list."""
-    order = np.argsort(-probabilities_C, kind="stable")[:top_k]
-    return [Prediction(label=labels[i], score=round(float(probabilities_C[i]), 6)) for i in order]
+def predictions(
+    probabilities_C: NDArray[np.float32], labels: Sequence[str], top_k: int, terms: Terms | None = None
+) -> list[Prediction]:
+    """The likeliest labels that `terms` let be told, likeliest first; of equals, the first in the list."""
+    terms = terms or Terms()
+    ranked = sorted(terms.told(labels), key=lambda place: -probabilities_C[place])
+    return [
+        Prediction(label=labels[i], score=round(float(probabilities_C[i]), 6))
+        for i in ranked[:top_k]
+        if probabilities_C[i] >= terms.min_score
+    ]
 
 
 def _step_taken(step: Step, clip: Clip, offer: Offer) -> StepTaken:

@@ -13,12 +13,13 @@ from service.api.operation.accounting import Account
 from service.api.recognitions.answers import recognition_answer, step_event
 from service.engine.pipeline import Decoded, Pipeline
 from service.engine.request import Step
+from service.keys.spending import Spending
 
 log = logging.getLogger(__name__)
 
 
 async def events(
-    pipeline: Pipeline, decoded: Decoded, account: Account, request_id: str
+    pipeline: Pipeline, decoded: Decoded, account: Account, spending: Spending, request_id: str
 ) -> AsyncIterator[ServerSentEvent]:
     """`step` for every step, then `result`; or `problem`, last. The id is the step's number."""
     plan, offer = decoded.plan, pipeline.offer(decoded.plan.model)
@@ -28,9 +29,10 @@ async def events(
             async for item in items:
                 if isinstance(item, Step):
                     spent_flops, step = spent_flops + item.flops, item.step
-                    yield _event("step", step, step_event(item, spent_flops, decoded.clip, offer, plan.top_k))
+                    yield _event("step", step, step_event(item, spent_flops, decoded.clip, offer, plan))
                 else:
                     account.answered(item)
+                    spending.answered()
                     yield _event("result", step, recognition_answer(item, offer))
     except Exception as error:  # the answer has begun: what goes wrong now is an event of its own
         account.failed(error)

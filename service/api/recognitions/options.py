@@ -49,6 +49,22 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
         5000,
     ),
     "top_k": ({"type": "integer", "minimum": 1, "default": 5}, "How many labels to give.", 5),
+    "min_score": (
+        {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
+        "Labels below this score are not told; where none is left, `label` is null.",
+        0.3,
+    ),
+    "abstain": (
+        {"type": "boolean", "default": True},
+        "Whether `label` is null where in_domain is below the model's threshold: a video that shows nothing the model "
+        "knows. `predictions` hold the likeliest labels all the same.",
+        True,
+    ),
+    "labels": (
+        {"type": "string"},
+        "Labels that may be given, separated by commas; absent: all. Scores stay what they are among all labels.",
+        None,
+    ),
 }
 
 
@@ -68,6 +84,9 @@ def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> Recog
         "max_flops": flops_option("max_gflops", values),
         "deadline_ms": _count("deadline_ms", values, ceilings.deadline_ms),
         "top_k": _count("top_k", values, ceilings.top_k),
+        "min_score": _share("min_score", values),
+        "abstain": _switch("abstain", values),
+        "labels": _labels("labels", values),
     }
     return RecognitionOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
@@ -93,11 +112,40 @@ def _count(name: str, values: Mapping[str, str], most: int) -> int | None:
     return int(number)
 
 
+def _share(name: str, values: Mapping[str, str]) -> float | None:
+    text = values.get(name)
+    if text is None:
+        return None
+    number = _decimal(text)
+    if number is None or not number.is_finite() or not 0 <= number <= 1:
+        raise _broken(name, text, "must be a number from 0 to 1, such as 0.3")
+    return float(number)
+
+
+def _switch(name: str, values: Mapping[str, str]) -> bool | None:
+    text = values.get(name)
+    if text is None:
+        return None
+    if text not in ("true", "false"):
+        raise _broken(name, text, "must be true or false")
+    return text == "true"
+
+
 def _name(name: str, values: Mapping[str, str]) -> str | None:
     text = values.get(name)
     if text is not None and not (0 < len(text) <= MAX_NAME and text.isprintable()):
         raise _broken(name, text, f"must be a name of 1 to {MAX_NAME} printable characters, or be left out")
     return text
+
+
+def _labels(name: str, values: Mapping[str, str]) -> tuple[str, ...] | None:
+    text = values.get(name)
+    if text is None:
+        return None
+    labels = tuple(dict.fromkeys(label.strip() for label in text.split(",")))
+    if not all(0 < len(label) <= MAX_NAME and label.isprintable() for label in labels):
+        raise _broken(name, text, "must be labels separated by commas, such as tennis_serve,tennis_smash")
+    return labels
 
 
 def _decimal(text: str) -> Decimal | None:

@@ -3,33 +3,42 @@
 Everything that can be refused is refused before the video is read: options, budget, room.
 """
 
-import asyncio
-from collections.abc import Coroutine
 from contextlib import ExitStack, aclosing
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from fovea.answers import RecognitionAnswer
-from fovea.errors import RequestCancelled
+from fovea.answers import RecognitionAnswer, RecognitionList
 from service.api.body.multipart import VIDEO
-from service.api.body.spool import drop, save, spooled
+from service.api.body.spool import drop
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
+from service.api.edge.idempotency import KEY_PARAMETER, fingerprint_of, once, refuse_key
 from service.api.edge.negotiation import preferred
-from service.api.edge.parts import client_of, metrics_of, pipeline_of, request_id_of, settings_of
+from service.api.edge.parts import (
+    client_of,
+    key_of,
+    metrics_of,
+    pipeline_of,
+    request_id_of,
+    settings_of,
+    spending_of,
+    tell_standings,
+)
 from service.api.edge.problems import refusals
+from service.api.jobs.accepting import ACCEPTED, JOB_PARAMETERS, accepted, wants_job
+from service.api.jobs.bodies import RECOGNITION
 from service.api.operation.accounting import Account
 from service.api.recognitions.answers import recognition_answer
 from service.api.recognitions.events import events
 from service.api.recognitions.options import OPTIONS, Ceilings, parse_options
+from service.api.recognitions.several import recognize_several
+from service.api.recognitions.spooling import spool_all, unless_client_leaves
 from service.engine.pipeline import Decoded, Pipeline
 from service.engine.request import Recognition
 
 JSON = "application/json"
-T = TypeVar("T")
-
 router = APIRouter(tags=["recognitions"])
 
 _FORM = {
@@ -38,18 +47,37 @@ _FORM = {
     # Options may be fields, too; described twice, what is made of this description would send two values of each.
     "properties": {VIDEO: {"type": "string", "format": "binary", "description": "The file."}},
 }
+_URL = {
+    "type": "object",
+    "required": ["url"],
+    "properties": {
+        "url": {
+            "type": "string",
+            "description": "Where the video is: https://, or s3://bucket/key where the operator has named the bucket. "
+            "The service fetches it. Options may stand beside it.",
+            "examples": ["https://example.org/clip.mp4"],
+        }
+    },
+}
 _RAW = {"schema": {"type": "string", "format": "binary"}}
 _OPENAPI: dict[str, Any] = {
     "parameters": [
         {"name": name, "in": "query", "schema": schema, "description": text}
         | ({} if example is None else {"example": example})
         for name, (schema, text, example) in OPTIONS.items()
-    ],
+    ]
+    + JOB_PARAMETERS
+    + [KEY_PARAMETER],
     "requestBody": {
         "required": True,
         "description": "A form with the file, or the video itself. In a form, each option of the query may be a field "
         "instead; those before the file are checked before it is read.",
-        "content": {"multipart/form-data": {"schema": _FORM}, "video/*": _RAW, "application/octet-stream": _RAW},
+        "content": {
+            "multipart/form-data": {"schema": _FORM},
+            "application/json": {"schema": _URL},
+            "video/*": _RAW,
+            "application/octet-stream": _RAW,
+        },
     },
 }
 
@@ -61,7 +89,7 @@ _EVENTS_EXAMPLE = (
 
 @router.post(
     "/v1/recognitions",
-    response_model=RecognitionAnswer,
+    response_model=RecognitionAnswer | RecognitionList,
     summary="Recognise what happens in a video",
     openapi_extra=_OPENAPI,
     responses={
@@ -69,10 +97,12 @@ _EVENTS_EXAMPLE = (
             "description": "The recognition; as text/event-stream a `step` per step, then `result` or `problem`.",
             "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}, "example": _EVENTS_EXAMPLE}},
         },
+        **ACCEPTED,
         **refusals(
             s400="The body is malformed or incomplete.",
             s406="Neither application/json nor text/event-stream is acceptable.",
             s408="The body took too long.",
+            s409="The first request with this Idempotency-Key is not answered yet.",
             s413="The body is too large.",
             s415="The body is of another type.",
             s422="An option, the budget or the video cannot be.",
@@ -85,14 +115,31 @@ _EVENTS_EXAMPLE = (
 async def recognize(request: Request) -> Response:
     """Post a video as the form part `video`, or as the whole body; options in the query or as form fields.
 
-    With `Accept: text/event-stream` each step arrives as it is taken.
+    With `Accept: text/event-stream` each step arrives as it is taken. With `Prefer: respond-async` the answer is a job,
+    to be asked for later. A form with several parts `video` is answered by
+    a list, `recognitions`, in their order: each an answer, or the problem that there was with that video.
     """
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
-    with ExitStack() as held:
-        account = held.enter_context(Account(metrics_of(request), request_id, client_of(request)))
-        media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
+    if wants_job(request):
         pipeline = pipeline_of(request)
+        return await accepted(
+            request,
+            RECOGNITION,
+            lambda given: pipeline.plan(parse_options(given, ceilings)),
+            max_bytes=settings.max_upload_bytes,
+            timeout_s=settings.upload_timeout_s,
+        )
+    with ExitStack() as held:
+        key = key_of(request)
+        told_key = None if key is None else key.name
+        new_account = partial(Account, metrics_of(request), request_id, client_of(request), told_key)
+        account = held.enter_context(new_account())
+        media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
+        if media_type == sse.MEDIA_TYPE:
+            refuse_key(request)
+        pipeline = pipeline_of(request)
+        spending = held.enter_context(spending_of(request))
         query = request.query_params.multi_items()
         parse_options(query, ceilings)  # before a byte of the body is read
         upload = open_upload(
@@ -103,23 +150,44 @@ async def recognize(request: Request) -> Response:
         )
         given = [*query, *await upload.fields()]
         plan = pipeline.plan(parse_options(given, ceilings))
-        account.model = plan.model
-        ticket = held.enter_context(pipeline.admit(plan))
-        path = held.enter_context(spooled(settings.spool_dir))  # until the answer: a clip may lack frames till then
-        ticket.when_place_is_free(partial(drop, path))
-        upload_s = await save(upload.video(), path)
-        if later := await upload.later_fields():
+        account.model = spending.model = plan.model
+        await spending.reserve(plan.most_flops)
+        tell_standings(request, spending)
+        ticket = held.enter_context(pipeline.admit(plan, spending.owner, spending.spend))
+        most = settings.max_files if media_type == JSON else 1
+        videos, later = await spool_all(request, upload, held, settings.spool_dir, most)
+        if later:
             plan = pipeline.plan(parse_options([*given, *later], ceilings))
-            account.model = plan.model
+            account.model = spending.model = plan.model
+            await spending.reserve(plan.most_flops)
             ticket.reserve(plan.most_flops)
-        decoded = await unless_client_leaves(request, pipeline.decode(path, plan, ticket, upload_s))
-        if media_type == sse.MEDIA_TYPE:
-            told = events(pipeline, decoded, account, request_id)
-            return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
-        recognition = await unless_client_leaves(request, _last(pipeline, decoded))
-        account.answered(recognition)
-        answer = recognition_answer(recognition, pipeline.offer(plan.model))
-        return Response(answer.model_dump_json(), media_type=JSON)
+        asked_for = await fingerprint_of(request, [*given, *later], *(video.path for video in videos))
+        async with once(request, asked_for) as answer:
+            if answer.kept is not None:
+                account.replayed()
+                return answer.kept
+            if len(videos) > 1:
+                asked = recognize_several(pipeline, videos, plan, (account, ticket), spending, new_account, request_id)
+                answers = await unless_client_leaves(request, asked)
+                await spending.settle()
+                tell_standings(request, spending)
+                return await answer.keep(Response(answers.model_dump_json(), media_type=JSON))
+            ticket.when_place_is_free(
+                partial(drop, videos[0].path)
+            )  # it stays till the answer: frames may lack till then
+            decoded = await unless_client_leaves(
+                request, pipeline.decode(videos[0].path, plan, ticket, videos[0].upload_s)
+            )
+            if media_type == sse.MEDIA_TYPE:
+                told = events(pipeline, decoded, account, spending, request_id)
+                return sse.EventStream(told, held.pop_all(), ping_s=settings.sse_ping_s)
+            recognition = await unless_client_leaves(request, _last(pipeline, decoded))
+            account.answered(recognition)
+            spending.answered()
+            await spending.settle()
+            tell_standings(request, spending)
+            said = recognition_answer(recognition, pipeline.offer(plan.model)).model_dump_json()
+            return await answer.keep(Response(said, media_type=JSON))
 
 
 async def _last(pipeline: Pipeline, decoded: Decoded) -> Recognition:
@@ -128,26 +196,3 @@ async def _last(pipeline: Pipeline, decoded: Decoded) -> Recognition:
             if isinstance(item, Recognition):
                 return item
     raise AssertionError("the pipeline ended without an answer")
-
-
-async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`; cancel it when the client closes the connection. Raises RequestCancelled then.
-
-    The request's body must have been read to its end.
-    """
-    task = asyncio.create_task(work)
-    leaving = asyncio.create_task(_disconnected(request))
-    try:
-        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise RequestCancelled.before_answer()
-        return task.result()
-    finally:
-        task.cancel()
-        leaving.cancel()
-        await asyncio.gather(task, leaving, return_exceptions=True)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

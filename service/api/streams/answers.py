@@ -8,6 +8,7 @@ from fovea.words import Decode, StreamState
 from service.engine.summary import Place, Scored, StepSummary, Summary
 from service.streams.status import Counts, Report, Result, Source, Status, Trouble
 from service.streams.subscription import Subscription
+from service.webhooks.target import shown
 
 
 def stream_answer(
@@ -16,7 +17,7 @@ def stream_answer(
     """`report` is None where no replica has taken the stream up. `now_s` is wall-clock."""
     waiting = Report(Status(StreamState.WAITING, subscription.created_s, None, 0, "all", None), Counts())
     told = report or waiting
-    ttl_s = subscription.ttl_s
+    ttl_s, webhook = subscription.ttl_s, subscription.webhook
     return schemas.Stream(
         id=subscription.id,
         name=subscription.name,
@@ -31,6 +32,7 @@ def stream_answer(
         grid_s=round(float(subscription.cell_s), 6),
         top_k=subscription.top_k,
         min_score=subscription.min_score,
+        abstain=subscription.abstain,
         on=subscription.on,
         decode=subscription.decode,
         transport=subscription.transport,
@@ -39,6 +41,8 @@ def stream_answer(
         open_timeout_s=subscription.open_timeout_s,
         stall_timeout_s=subscription.stall_timeout_s,
         ttl_s=ttl_s,
+        webhook_url=None if webhook is None else shown(webhook.url),
+        webhook_events=[] if webhook is None else list(webhook.events),
         created_at=_when(subscription.created_s),
         expires_at=None if ttl_s is None else _when(now_s + ttl_s - unread_s),
         status=status_answer(told.status),
@@ -122,6 +126,9 @@ def _recognition(kept: Summary) -> api.RecognitionAnswer:
         task=kept.task,
         trained=kept.trained,
         calibrated=kept.scores_calibrated,
+        label=kept.label,
+        reason=kept.reason,
+        in_domain=None if kept.in_domain is None else round(kept.in_domain, 6),
         predictions=[_prediction(scored) for scored in kept.likeliest],
         exit=api.Exit(reason=kept.exit_reason, step=last.step, entropy_nats=round(last.entropy_nats, 6)),
         compute=api.Compute(

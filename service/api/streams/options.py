@@ -9,12 +9,14 @@ from ulid import ULID
 from fovea.errors import InvalidOption
 from fovea.stream_answers import NewStream
 from fovea.words import ErrorClass
+from service.addresses.policy import AddressPolicy, AddressRefused
 from service.api.recognitions.options import flops_option
 from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
 from service.settings import Settings
-from service.streams.address import AddressPolicy, AddressRefused, CameraUrl
+from service.streams.address import CameraUrl
 from service.streams.subscription import Subscription, stride_cells
+from service.webhooks.wanted import Webhook
 
 LEAST_CELL_S = 0.01  # a hundred pictures a second; no camera sends more
 
@@ -28,8 +30,13 @@ def parse_new_stream(body: bytes) -> NewStream:
         raise InvalidOption(f"{'; '.join(told)}; the options are: {', '.join(NewStream.model_fields)}") from None
 
 
-async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, policy: AddressPolicy) -> Subscription:
-    """Everything settled and checked. Raises InvalidOption, UnknownModel, BudgetTooSmall."""
+async def settle(
+    asked: NewStream, pipeline: Pipeline, settings: Settings, policy: AddressPolicy, owner: str = ""
+) -> Subscription:
+    """Everything settled and checked. Raises InvalidOption, UnknownModel, BudgetTooSmall.
+
+    `owner`: the name of the key that asks.
+    """
     url = CameraUrl.parse(asked.url)
     plan = pipeline.plan(
         RecognitionOptions(
@@ -56,6 +63,7 @@ async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, polic
         stride_cells=stride_cells(asked.stride_s, asked.window_s, num_frames),
         top_k=asked.top_k,
         min_score=asked.min_score,
+        abstain=asked.abstain,
         on=asked.on,
         ttl_s=asked.ttl_s,
         decode=asked.decode,
@@ -67,6 +75,8 @@ async def settle(asked: NewStream, pipeline: Pipeline, settings: Settings, polic
         created_s=time.time(),
         name=asked.name,
         labels=asked.labels,
+        webhook=None if asked.webhook_url is None else Webhook(asked.webhook_url, tuple(asked.webhook_events)),
+        owner=owner,
     )
 
 

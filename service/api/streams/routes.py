@@ -11,13 +11,17 @@ from fovea.errors import Draining, InvalidOption, Unavailable, UnknownStream
 from fovea.stream_answers import NewStream, Stream, StreamList
 from service.api.body.body import Body
 from service.api.edge import sse
+from service.api.edge.idempotency import KEY_PARAMETER, fingerprint_of, once
 from service.api.edge.negotiation import check_json
-from service.api.edge.parts import pipeline_of, settings_of, supervisor_of
+from service.api.edge.parts import accounts_of, key_of, pipeline_of, settings_of, supervisor_of
 from service.api.edge.problems import refusals
+from service.api.jobs.accepting import check_receiver
 from service.api.streams.answers import stream_answer
 from service.api.streams.events import Following, follow
 from service.api.streams.options import parse_new_stream, settle
+from service.keys.key import Scope
 from service.streams import records
+from service.streams.room import check_room
 from service.streams.status import Report
 from service.streams.subscription import Subscription
 from service.streams.supervisor import Supervisor
@@ -29,7 +33,10 @@ router = APIRouter(tags=["streams"])
 
 _NEW_STREAM = NewStream.model_json_schema(ref_template="#/components/schemas/{model}")
 _NEW_STREAM.pop("$defs")  # its enums stand among the components anyway, for the answers
-_BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {JSON: {"schema": _NEW_STREAM}}}}
+_BODY: dict[str, Any] = {
+    "parameters": [KEY_PARAMETER],
+    "requestBody": {"required": True, "content": {JSON: {"schema": _NEW_STREAM}}},
+}
 _LAST_ID: dict[str, Any] = {
     "parameters": [
         {
@@ -54,6 +61,7 @@ _EVENTS_EXAMPLE = (
     openapi_extra=_BODY,
     responses=refusals(
         s408="The body took too long.",
+        s409="The first request with this Idempotency-Key is not answered yet.",
         s413="The body is too large.",
         s415="The body is not said to be JSON.",
         s422="An option, the budget or the URL cannot be.",
@@ -61,7 +69,7 @@ _EVENTS_EXAMPLE = (
         s503="Loading, or the shared state is away.",
     ),
 )
-async def subscribe(request: Request, response: Response) -> Stream:
+async def subscribe(request: Request) -> Response:
     """Nothing is waited for: whether the camera can be reached is told by its state, and by `/events`."""
     settings, pipeline, supervisor = settings_of(request), pipeline_of(request), supervisor_of(request)
     if pipeline.admission.draining:
@@ -73,25 +81,38 @@ async def subscribe(request: Request, response: Response) -> Stream:
     text = b""
     while chunk := await body.read():
         text += chunk
-    asked = await settle(parse_new_stream(text), pipeline, settings, supervisor.policy)
-    subscription = await supervisor.subscribe(asked)
-    response.headers["Location"] = f"/v1/streams/{subscription.id}"
-    return await _answer(supervisor, subscription)
+    key = key_of(request)
+    owner = "" if key is None else key.name
+    new = parse_new_stream(text)
+    async with once(request, await fingerprint_of(request, [], new.model_dump_json().encode())) as answer:
+        if answer.kept is not None:
+            return answer.kept
+        if new.webhook_url is not None:
+            await check_receiver(request, new.webhook_url)
+        if new.id is None:
+            new = new.model_copy(update={"id": f"str_{answer.turn.ulid}"})
+        asked = await settle(new, pipeline, settings, supervisor.policy, owner)
+        if key is not None:
+            readable, _ = await _subscribed(supervisor)
+            check_room(readable, asked, accounts_of(request).owners(Scope.STREAMS), settings.max_streams)
+        subscription = await supervisor.subscribe(asked)
+        said = (await _answer(supervisor, subscription)).model_dump_json()
+        headers = {"Location": f"/v1/streams/{subscription.id}"}
+        return await answer.keep(Response(said, 201, headers, JSON))
 
 
 @router.get(
     "/v1/streams", summary="The subscribed cameras", responses=refusals(s503="Loading, or the shared state is away.")
 )
 async def list_streams(request: Request) -> StreamList:
-    """Those that another version has subscribed, and that this one cannot read, are named in `unreadable`."""
+    """Those that another version has subscribed, and that this one cannot read, are named in `unreadable`.
+
+    A key sees the cameras that were subscribed with it; one with the scope `admin` sees all.
+    """
     supervisor = supervisor_of(request)
-    readable, unreadable = [], []
-    for record in await supervisor.book.records():
-        try:
-            readable.append(records.subscription_of(record))
-        except records.OtherVersion:
-            unreadable.append(record.id)
-    streams = await asyncio.gather(*(_answer(supervisor, subscription) for subscription in readable))
+    readable, unreadable = await _subscribed(supervisor)
+    seen = [subscription for subscription in readable if _may_see(request, subscription)]
+    streams = await asyncio.gather(*(_answer(supervisor, subscription) for subscription in seen))
     return StreamList(streams=list(streams), unreadable=unreadable)
 
 
@@ -102,7 +123,7 @@ async def list_streams(request: Request) -> StreamList:
 )
 async def show_stream(request: Request, stream: str) -> Stream:
     supervisor = supervisor_of(request)
-    subscription = await _subscription(supervisor, stream)
+    subscription = await _subscription(request, supervisor, stream)
     await supervisor.book.read(stream)
     return await _answer(supervisor, subscription)
 
@@ -119,7 +140,7 @@ async def show_stream(request: Request, stream: str) -> Stream:
 async def show_picture(request: Request, stream: str) -> Response:
     """In the camera's proportions, and as large as the model sees it. `Last-Modified` says when it was taken."""
     supervisor = supervisor_of(request)
-    await _subscription(supervisor, stream)
+    await _subscription(request, supervisor, stream)
     await supervisor.book.read(stream)
     snapshot = await supervisor.snapshot(stream)
     if snapshot is None:
@@ -135,7 +156,10 @@ async def show_picture(request: Request, stream: str) -> Response:
     responses=refusals(s404="No such stream.", s503="Loading, or the shared state is away."),
 )
 async def unsubscribe(request: Request, stream: str) -> None:
-    if not await supervisor_of(request).unsubscribe(stream):
+    supervisor = supervisor_of(request)
+    if key_of(request) is not None:
+        await _subscription(request, supervisor, stream)
+    if not await supervisor.unsubscribe(stream):
         raise _unknown(stream)
 
 
@@ -160,7 +184,7 @@ async def unsubscribe(request: Request, stream: str) -> None:
 )
 async def events(request: Request, stream: str) -> Response:
     supervisor, settings = supervisor_of(request), settings_of(request)
-    await _subscription(supervisor, stream)
+    await _subscription(request, supervisor, stream)
     last_id = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
     following: Following = request.app.state.following
     held = following.join(most=settings.max_stream_followers)
@@ -189,19 +213,38 @@ def _readable(report: str | None) -> Report | None:
         return None
 
 
-async def _subscription(supervisor: Supervisor, stream: str) -> Subscription:
-    """Raises UnknownStream; Unavailable where another version has subscribed it."""
+async def _subscribed(supervisor: Supervisor) -> tuple[list[Subscription], list[str]]:
+    """All of them, and the ids of those that another version has subscribed."""
+    readable, unreadable = [], []
+    for record in await supervisor.book.records():
+        try:
+            readable.append(records.subscription_of(record))
+        except records.OtherVersion:
+            unreadable.append(record.id)
+    return readable, unreadable
+
+
+def _may_see(request: Request, subscription: Subscription) -> bool:
+    key = key_of(request)
+    return key is None or key.opens(Scope.ADMIN) or subscription.owner == key.name
+
+
+async def _subscription(request: Request, supervisor: Supervisor, stream: str) -> Subscription:
+    """Raises UnknownStream, also where it is another key's; Unavailable where another version has subscribed it."""
     record = await supervisor.book.record(stream)
     if record is None:
         raise _unknown(stream)
     try:
-        return records.subscription_of(record)
+        subscription = records.subscription_of(record)
     except records.OtherVersion:
         raise Unavailable(
             f"stream {stream} was subscribed by another version of Fovea, and this one cannot read it; ask a replica "
             "of that version, or delete it and subscribe to the camera again",
             retry_after_s=10,
         ) from None
+    if not _may_see(request, subscription):
+        raise _unknown(stream)
+    return subscription
 
 
 def _unknown(stream: str) -> UnknownStream:

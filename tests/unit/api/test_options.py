@@ -26,8 +26,9 @@ def test_no_option_means_the_defaults() -> None:
 
 def test_every_option_is_taken() -> None:
     assert parsed(
-        model="tiny", task="colours", budget_gflops="1.2", max_gflops="2", deadline_ms="5000", top_k="3"
-    ) == RecognitionOptions("tiny", "colours", 1_200_000_000, 2_000_000_000, 5000, 3)
+        model="tiny", task="colours", budget_gflops="1.2", max_gflops="2", deadline_ms="5000", top_k="3",
+        min_score="0.25", abstain="false",
+    ) == RecognitionOptions("tiny", "colours", 1_200_000_000, 2_000_000_000, 5000, 3, 0.25, abstain=False)  # fmt: skip
 
 
 def test_scientific_notation_is_a_number_too() -> None:
@@ -59,6 +60,12 @@ def test_what_is_no_sensible_number_of_gflops_is_refused(name: str, text: str) -
 def test_what_is_no_sensible_count_is_refused(name: str, text: str) -> None:
     with pytest.raises(InvalidOption, match=rf"{name}=.*must be a whole number from 1 to"):
         parsed(**{name: text})
+
+
+@pytest.mark.parametrize("text", ["-0.1", "1.0001", "nan", "inf", *ODD[:6]])
+def test_what_is_no_share_is_no_min_score(text: str) -> None:
+    with pytest.raises(InvalidOption, match=r"min_score=.*must be a number from 0 to 1"):
+        parsed(min_score=text)
 
 
 def test_the_server_s_ceilings_hold() -> None:

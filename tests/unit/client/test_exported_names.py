@@ -15,7 +15,23 @@ from pydantic import BaseModel
 import fovea
 from fovea import errors
 
-ASKED_WITH = {"AsyncClient", "AsyncStreams", "Client", "RecognitionOptions", "StreamOptions", "Streams", "VideoInput"}
+ASKED_WITH = {
+    "AsyncClient",
+    "AsyncJob",
+    "AsyncJobs",
+    "AsyncStreams",
+    "Client",
+    "Job",
+    "JobList",
+    "JobOptions",
+    "JobStateEvent",
+    "Jobs",
+    "RecognitionOptions",
+    "StreamOptions",
+    "Streams",
+    "TimelineOptions",
+    "VideoInput",
+}
 
 
 def public_methods(owner: type) -> Iterator[Callable[..., Any]]:
@@ -37,7 +53,7 @@ def types_in(annotation: Any) -> Iterator[type]:
 
 def answered() -> set[str]:
     """The names of all that a client's methods give back."""
-    owners = (fovea.Client, fovea.AsyncClient, fovea.Streams, fovea.AsyncStreams)
+    owners = (fovea.Client, fovea.AsyncClient, fovea.Streams, fovea.AsyncStreams, fovea.Job, fovea.AsyncJob)
     hints = [get_type_hints(method).get("return") for owner in owners for method in public_methods(owner)]
     return {kind.__name__ for hint in hints for kind in types_in(hint)}
 

@@ -149,6 +149,18 @@ class TestAModelThatIsNotCalibrated:
             plan(RecognitionOptions(), [self.RAW], self.RAW)
 
 
+class TestAModelThatIsRightLessOftenThanTheMostFrequentClass:
+    POOR = replace(an_offer("poor", points=((100, 0.9),)), below_majority=True)
+
+    def test_is_never_taken_by_auto_whatever_was_measured_of_it_elsewhere(self):
+        assert plan(RecognitionOptions(budget_flops=1000), [self.POOR, FIXED], self.POOR).model == "fixed"
+        with pytest.raises(UnknownModel, match=r"less often than the most frequent class.*: poor; name one"):
+            plan(RecognitionOptions(), [self.POOR], self.POOR)
+
+    def test_answers_who_names_it(self):
+        assert plan(RecognitionOptions(model="poor"), [self.POOR, FIXED], FIXED).model == "poor"
+
+
 @pytest.mark.parametrize(
     ("thresholds", "offsets", "max_flops", "goes_on"),
     [

@@ -35,6 +35,16 @@ async def test_an_id_is_used_once(book: Book) -> None:
     assert await book.add(Record("a", "third"), 1) == "removed"
 
 
+async def test_reports_of_several_come_at_once_and_those_of_nobody_are_left_out(book: Book, held: str) -> None:
+    await book.append("a", held, result(), report="told with an event")
+    assert await book.add(Record("b", ""), 10) == "added"
+    assert await book.add(Record("c", ""), 10) == "added"
+    assert await book.take("c", "token-2", LEASE_S)
+    assert await book.keep(Record("c", ""), "token-2", LEASE_S, "told with a renewal") == "kept"
+    assert await book.reports(["a", "b", "c", "d"]) == {"a": "told with an event", "c": "told with a renewal"}
+    assert await book.reports([]) == {}
+
+
 async def test_kinds_know_nothing_of_each_other(ledger: Ledger) -> None:
     streams, jobs = (ledger.book(kind, events_kept=KEPT) for kind in ("stream", "job"))
     assert await streams.add(Record("a", "a stream"), 1) == "added"

@@ -12,11 +12,16 @@ from models.families import FAMILIES, find_family
 from models.family import ModelConfig, config_of
 from models.mobile_former.config import tiny as tiny_former
 from models.single_pass import SinglePassRecognizer
+from models.tsm.config import tiny as tiny_tsm
 from training.families import TRAININGS, find_training, training_of
 from training.untrained import variants
 from video.clip import ClipRule
 
-TINY: dict[str, ModelConfig] = {"adafocus_v3": tiny_adafocus(), "video_mobile_former": tiny_former()}
+TINY: dict[str, ModelConfig] = {
+    "adafocus_v3": tiny_adafocus(),
+    "video_mobile_former": tiny_former(),
+    "tsm": tiny_tsm(),
+}
 
 
 EVERY_VARIANT = {name: variant(7) for family in FAMILIES for name, variant in find_family(family).variants.items()}

@@ -10,10 +10,12 @@ import torch
 
 from models.recognizer import Frames
 from models.runtime import Runtime, RuntimeConfig, make_runtime
+from models.runtime.torch_runtime import tensors_on
 from models.timesformer.config import TimeSformerConfig, tiny
 from models.timesformer.costs import step_flops
 from models.timesformer.folding import fold
 from models.timesformer.network import TimeSformer, build_network
+from models.timesformer.parts import make_recognizer
 from models.timesformer.recognizer import TimeSformerRecognizer, TimeSformerState
 from tests.timesformers import randomise
 from video.clip import ClipRule
@@ -57,7 +59,7 @@ def runtime(kind: tuple[str, str] = ("torch", "fp32")) -> Runtime:
 
 @cache
 def recognizer(kind: tuple[str, str] = ("torch", "fp32")) -> TimeSformerRecognizer:
-    return TimeSformerRecognizer(lively(), RULE, [1.0, 1.0, 1.0], runtime(kind))
+    return make_recognizer(lively(), RULE, [1.0, 1.0, 1.0], runtime(kind))
 
 
 def run(kind: tuple[str, str] = ("torch", "fp32"), count: int = 4) -> list[list[TimeSformerState]]:
@@ -104,7 +106,7 @@ def test_of_one_view_the_glance_is_all() -> None:
     network = build_network(config, seed=0)
     randomise(network, seed=2)
     rule = ClipRule(TINY.num_frames, *config.frame_size, "center_crop")
-    alone = TimeSformerRecognizer(network, rule, [1.0], runtime())
+    alone = make_recognizer(network, rule, [1.0], runtime())
     centres = [clip_THWC[:, :, 32:64] for clip_THWC in clips()]
     np.testing.assert_allclose(probabilities(alone.glance(centres)), probabilities(run()[0]), atol=1e-5)
     with pytest.raises(ValueError, match="no step left"):
@@ -140,7 +142,7 @@ def test_company_does_not_change_an_answer(kind: tuple[str, str]) -> None:
 
 
 def test_entropy_is_that_of_the_tempered_probabilities_of_each_step() -> None:
-    warm = TimeSformerRecognizer(lively(), RULE, [1.0, 2.0, 3.0], runtime())
+    warm = make_recognizer(lively(), RULE, [1.0, 2.0, 3.0], runtime())
     states, cold = warm.glance(clips()), run()
     for step in range(3):
         wanted = probabilities(cold[step]).astype(np.float64) ** (1 / (step + 1))
@@ -154,7 +156,7 @@ def test_entropy_is_that_of_the_tempered_probabilities_of_each_step() -> None:
 
 def test_later_changes_of_the_network_are_not_seen() -> None:
     network = build_network(TINY, seed=0)
-    built = TimeSformerRecognizer(network, RULE, [1.0] * 3, runtime())
+    built = make_recognizer(network, RULE, [1.0] * 3, runtime())
     before = probabilities(built.glance(clips()))
     for parameter in network.parameters():
         parameter.data.zero_()
@@ -165,12 +167,13 @@ class Exhausted:
     """A runtime whose device has no room left, in each allocator's own words."""
 
     name, precision, device = "torch", "fp32", torch.device("cpu")
+    arrays = tensors_on(device)
 
     def __init__(self, error: RuntimeError) -> None:
         self.error = error
 
-    def compile(self, *_: object, **__: object) -> object:
-        def run(_: torch.Tensor) -> torch.Tensor:
+    def execute(self, *_: object, **__: object) -> object:
+        def run(_: np.ndarray) -> torch.Tensor:
             raise self.error
 
         return run
@@ -186,10 +189,10 @@ class Exhausted:
     ids=["cuda", "cpu", "openvino"],
 )
 def test_without_memory_the_error_says_what_was_asked_and_the_way_out(error: RuntimeError) -> None:
-    starved = TimeSformerRecognizer(lively("joint"), RULE, [1.0] * 3, Exhausted(error))  # type: ignore[arg-type]
+    starved = make_recognizer(lively("joint"), RULE, [1.0] * 3, Exhausted(error))  # type: ignore[arg-type]
     with pytest.raises(MemoryError, match="2 views of 4 frames of 32 x 32 with joint attention do not fit the memory"):
         starved.glance(clips(2))
-    broken = TimeSformerRecognizer(lively(), RULE, [1.0] * 3, Exhausted(RuntimeError("a bug")))  # type: ignore[arg-type]
+    broken = make_recognizer(lively(), RULE, [1.0] * 3, Exhausted(RuntimeError("a bug")))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="a bug"):
         broken.glance(clips(2))
 
@@ -205,7 +208,7 @@ def test_without_memory_the_error_says_what_was_asked_and_the_way_out(error: Run
 )
 def test_what_does_not_fit_the_network_is_refused(rule: ClipRule, temperatures: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        TimeSformerRecognizer(lively(), rule, temperatures, runtime())
+        make_recognizer(lively(), rule, temperatures, runtime())
 
 
 def test_a_clip_that_breaks_the_rule_is_an_error_that_says_both_shapes() -> None:

@@ -7,13 +7,14 @@ from ipaddress import ip_network
 from typing import Any
 
 from fovea.words import Decode, Emit, ErrorClass, ExitReason, StreamState
+from service.addresses.policy import AddressPolicy
 from service.engine.request import Timing
 from service.engine.summary import Place, Scored, StepSummary, Summary
 from service.ledger.base import Book
 from service.ledger.memory import MemoryLedger
 from service.metrics import Metrics
 from service.streams import records
-from service.streams.address import AddressPolicy, CameraUrl
+from service.streams.address import CameraUrl
 from service.streams.ingest import Terms
 from service.streams.journal import Journal
 from service.streams.status import Result, Source, Status, Trouble

@@ -4,12 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from models.open_set import OpenSetScore
 from service.app import open_pipeline
+from service.keys.file import change_keys
+from service.keys.quota import Meter
+from service.keys.ring import KeyRing
+from service.keys.spending import Accounts
+from service.keys.usage import Usage
 from service.ledger.base import BEFORE_ALL, Book
 from service.metrics import Metrics
 from service.settings import Settings
@@ -19,7 +26,8 @@ from service.streams.look import Look
 from service.streams.pool import Pool
 from service.streams.status import Result
 from service.streams.windows import Window
-from tests.tiny import COSTS, Gate, TinyRecognizer, tiny_model
+from tests.keys import key_file
+from tests.tiny import COSTS, Gate, TinyRecognizer, knows_red, tiny_model
 from video.camera.live import Picture
 
 from .making import SOURCE, STREAM, TOKEN, a_book, a_journal, a_subscription, until
@@ -57,7 +65,12 @@ class Looking:
 
 @asynccontextmanager
 async def looking(
-    recognizer: TinyRecognizer | None = None, *, flops_per_s: float | None = None, **subscription: Any
+    recognizer: TinyRecognizer | None = None,
+    *,
+    flops_per_s: float | None = None,
+    open_set: OpenSetScore | None = None,
+    ring: KeyRing | None = None,
+    **subscription: Any,
 ) -> AsyncIterator[Looking]:
     metrics, book, sights = Metrics(), await a_book(), []
     settings = Settings(decode_children=1)
@@ -65,11 +78,16 @@ async def looking(
     async def attend(sight: Sight) -> None:
         sights.append(sight)
 
-    async with open_pipeline(settings, metrics, lambda _: [tiny_model(recognizer)]) as pipeline:
+    async with open_pipeline(settings, metrics, lambda _: [tiny_model(recognizer, open_set=open_set)]) as pipeline:
         journal = a_journal(book, metrics)
         await journal.begin_epoch(SOURCE)
         look = Look(
-            a_subscription(**subscription), pipeline=pipeline, pool=Pool(flops_per_s), journal=journal, metrics=metrics
+            a_subscription(**subscription),
+            pipeline=pipeline,
+            pool=Pool(flops_per_s),
+            journal=journal,
+            metrics=metrics,
+            accounts=Accounts(Meter(), Usage(metrics), ring),
         )
         task = asyncio.create_task(look.run(attend))
         try:
@@ -132,6 +150,24 @@ async def test_labels_that_are_too_unlikely_are_not_told() -> None:
         assert [scored.label for scored in result.recognition.likeliest] == ["red"]
 
 
+async def test_what_the_model_does_not_know_has_no_label_and_on_change_that_is_a_change() -> None:
+    async with looking(on="change", open_set=knows_red()) as camera:
+        for number, colour in enumerate((RED, BLUE, BLUE, RED)):
+            camera.look.offer(a_window(number, colour), "h264")
+            await until(lambda number=number: len(camera.sights) > number)
+        told = [one.recognition for one in await camera.results(3)]
+        assert [one.label for one in told] == ["red", None, "red"]
+        assert [one.reason for one in told] == [None, "not_known", None]
+        assert all(one.in_domain is not None for one in told)
+
+
+async def test_a_subscription_that_shall_not_abstain_has_a_label_for_every_window() -> None:
+    async with looking(open_set=knows_red(), abstain=False) as camera:
+        camera.look.offer(a_window(0, BLUE), "h264")
+        (result,) = await camera.results(1)
+        assert (result.recognition.label, result.recognition.reason) == ("blue", None)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_a_window_that_fails_is_left_out_and_the_next_one_is_looked_at() -> None:
     def fail_once(kind: str) -> None:
@@ -156,3 +192,29 @@ async def test_results_are_dropped_and_counted_while_the_ledger_takes_none() -> 
         camera.look.offer(a_window(1), "h264")
         (result,) = await camera.results(1)
         assert result.windows_dropped == 1
+
+
+async def test_windows_are_charged_to_the_key_that_subscribed_until_its_limit_is_used_up(tmp_path: Path) -> None:
+    """Of 0.4 GFLOPs, two windows of 0.18 have room; the third would need as much."""
+    key_file(tmp_path / "keys.json", yard={"scopes": ["streams"], "limits": {"gflops_per_day": 0.4}})
+    async with looking(ring=KeyRing(tmp_path / "keys.json"), owner="yard") as camera:
+        for number in range(2):
+            camera.look.offer(a_window(number), "h264")
+            await camera.results(number + 1)
+        camera.look.offer(a_window(2), "h264")
+        await until(lambda: camera.dropped("budget") == 1)
+        sample = camera.metrics.registry.get_sample_value
+        assert sample("fovea_key_flops_total", {"key": "yard", "model": "tiny"}) == 2 * FULL
+        assert sample("fovea_key_requests_total", {"key": "yard", "model": "tiny"}) == 2
+
+
+async def test_a_camera_stands_still_while_its_key_is_revoked(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    key_file(file, yard={"scopes": ["streams"]})
+    async with looking(ring=KeyRing(file), owner="yard") as camera:
+        change_keys(file, lambda kept: [key.model_copy(update={"revoked": True}) for key in kept])
+        camera.look.offer(a_window(0), "h264")
+        await until(lambda: camera.dropped("budget") == 1)
+        change_keys(file, lambda kept: [key.model_copy(update={"revoked": False}) for key in kept])
+        camera.look.offer(a_window(1), "h264")
+        assert len(await camera.results(1)) == 1

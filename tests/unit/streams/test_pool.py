@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.engine.lanes import Owner
 from service.streams.pool import BURST_S, Pool
 
 GLANCE, FULL = 400, 1000
@@ -87,3 +88,17 @@ def test_a_share_smaller_than_a_glance_still_gives_windows_from_time_to_time(num
                 served.add(name)
                 shared.settle(name, GLANCE)
     assert served == set(names)
+
+
+def test_owners_share_the_rate_by_weight_and_an_owners_cameras_its_part() -> None:
+    """A greedy owner's four cameras get together what a modest one's single camera gets."""
+    shared = Pool(2000.0)
+    for name in ("g1", "g2", "g3", "g4"):
+        shared.join(name, 0.0, Owner("greedy"))
+    shared.join("m", 0.0, Owner("modest"))
+    assert shared.borrow("m", 1, 10_000, 1.0) == 1000
+    assert [shared.borrow(name, 1, 10_000, 1.0) for name in ("g1", "g2", "g3", "g4")] == [250] * 4
+    weighted = Pool(2000.0)
+    weighted.join("a", 0.0, Owner("a", 3.0))
+    weighted.join("b", 0.0, Owner("b"))
+    assert (weighted.borrow("a", 1, 10_000, 1.0), weighted.borrow("b", 1, 10_000, 1.0)) == (1500, 500)

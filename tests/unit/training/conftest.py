@@ -12,3 +12,11 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_negatives() -> Iterator[None]:
+    """Two variants of each kind of synthetic footage: one to fit on, one to measure on."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("training.data.negatives.num_variants", lambda kind: 2)
+        yield

@@ -173,7 +173,7 @@ def test_a_hub_id_is_refused_with_the_way_to_fetch_it(labels: Path, tmp_path: Pa
 
 def test_wrong_and_partial_files_are_refused_with_the_list(labels: Path, tmp_path: Path) -> None:
     torch.save({"state_dict": {"conv1.weight": torch.zeros(1)}}, tmp_path / "resnet.pth")
-    refused(tmp_path / "resnet.pth", labels, tmp_path, "no layout of TimeSformer that is known here")
+    refused(tmp_path / "resnet.pth", labels, tmp_path, "no layout that is known here")
     tensors = under_their_names(network(), "official")
     del tensors["blocks.1.mlp.fc2.bias"]
     torch.save({"model": tensors}, tmp_path / "partial.pth")

@@ -214,7 +214,7 @@ def test_weights_that_do_not_fit_or_are_none_are_refused_and_nothing_is_written(
     safetensors.torch.save_file({"features.0.0.weight": torch.zeros(1)}, weights)
     with pytest.raises(ValueError, match="does not fit"):
         ready(data, cache, tmp_path / "run", weights={"focus": weights})
-    with pytest.raises(ValueError, match="no readable safetensors"):
+    with pytest.raises(ValueError, match="is no file and no folder here"):
         ready(data, cache, tmp_path / "run", weights={"focus": tmp_path / "absent.safetensors"})
     assert not (tmp_path / "run").exists()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.streams.names import QUICK_THREADS, SLOW_THREADS, Names, system_lookup
+from service.addresses.names import QUICK_THREADS, SLOW_THREADS, Names, system_lookup
 
 
 class Servers:

@@ -1,0 +1,109 @@
+"""`fovea jobs list | get | wait | cancel`, and `fovea classify --async`: jobs of a running service. Knows no service.
+
+The client is imported by the commands, so that `fovea --help` is quick.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Column, Table
+
+from cli.terminal import make_console, print_recognition
+from fovea.words import JobState
+
+if TYPE_CHECKING:
+    from fovea import JobAnswer, JobOptions
+
+jobs = typer.Typer(no_args_is_help=True, help="Jobs of a running service: recognitions that nobody waits for.")
+
+Server = Annotated[str, typer.Option(envvar="FOVEA_SERVER", help="The service, such as http://127.0.0.1:8000.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line, instead of a table.")]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(envvar="FOVEA_API_KEY", show_envvar=True, help="The service's key. Better in the variable."),
+]
+JobId = Annotated[str, typer.Argument(help="The id that `fovea classify --async` printed.")]
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+
+
+@jobs.command("list")
+def list_jobs(
+    server: Server = DEFAULT_SERVER,
+    api_key: ApiKey = None,
+    state: Annotated[JobState | None, typer.Option(help="Those of this state alone.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The jobs, the latest first."""
+    from fovea import Client
+
+    with Client(server, api_key=api_key) as client:
+        found = [job.answer for job in client.jobs(state)]
+    if as_json:
+        for one in found:
+            typer.echo(one.model_dump_json(exclude={"result", "problem"}))
+        return
+    columns = (Column("job", no_wrap=True), "kind", "state", "progress", "attempts", "created")
+    table = Table(*columns, box=None, pad_edge=False)
+    for one in found:
+        created = f"{one.created_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(one.id, one.kind, one.state, f"{one.progress:.0%}", str(one.attempts), created)
+    make_console().print(table)
+
+
+@jobs.command()
+def get(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None, as_json: AsJson = False) -> None:
+    """Where a job stands, and its answer."""
+    from fovea import Client
+
+    with Client(server, api_key=api_key) as client:
+        _tell(client.job(job).answer, as_json=as_json)
+
+
+@jobs.command()
+def wait(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None, as_json: AsJson = False) -> None:
+    """Wait until a job has ended; its answer."""
+    from fovea import Client
+
+    with Client(server, api_key=api_key) as client:
+        waited = client.job(job)
+        waited.wait()
+        _tell(waited.answer, as_json=as_json)
+
+
+@jobs.command()
+def cancel(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) -> None:
+    """End a job at its next step."""
+    from fovea import Client
+
+    with Client(server, api_key=api_key) as client:
+        typer.echo(client.job(job).cancel().state)
+
+
+def submit(files: Sequence[Path], options: "JobOptions", server: str, api_key: str | None) -> None:
+    """Hand videos in, and print the id of each one's job."""
+    from fovea import Client
+
+    with Client(server, api_key=api_key) as client:
+        for path in files:
+            typer.echo(client.submit(path, **options).id)
+
+
+def _tell(answer: "JobAnswer", *, as_json: bool) -> None:
+    from fovea import RecognitionAnswer
+
+    if as_json:
+        typer.echo(answer.model_dump_json())
+        return
+    console = make_console()
+    console.print(f"{answer.id}: {answer.state}, {answer.progress:.0%}, begun {answer.attempts} times")
+    if answer.problem is not None:
+        console.print(answer.problem.detail, style="red")
+    for one in answer.deliveries:
+        console.print(f"{one.event} to its receiver: {one.state} after {one.attempts} attempts {one.error or ''}")
+    if isinstance(answer.result, RecognitionAnswer):
+        print_recognition(Path(answer.id), answer.result)
+    elif answer.result is not None:
+        typer.echo(answer.result.model_dump_json())

@@ -1,0 +1,1 @@
+"""Which addresses may be connected to, and what names resolve to: for whatever connects at a stranger's word."""

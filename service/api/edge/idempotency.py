@@ -1,0 +1,103 @@
+"""`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a request that is sent twice is answered once.
+
+A request is the same where path, options and body are; a form is compared by what it holds, since its boundary differs
+each time. Knows no route.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request, Response
+
+from fovea.errors import InvalidOption
+from service.api.edge.parts import key_of, once_of
+from service.jobs.once import Turn
+
+HEADER = "Idempotency-Key"
+MAX_KEY = 255
+KEPT_HEADERS = ("content-type", "location", "preference-applied")
+REPLAYED = "Idempotency-Replayed"
+
+
+KEY_PARAMETER: dict[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[\\x21-\\x7e]+$"},
+    "description": "A UUID, say. The same request with the same key is answered once: the first answer comes again, "
+    "with `Idempotency-Replayed: true`. Another request with it is refused.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """`kept`: the answer to give; None: make one, and give what `keep` returns."""
+
+    turn: Turn
+    kept: Response | None
+
+    async def keep(self, response: Response) -> Response:
+        if response.status_code < 300:  # what was refused may be put right, and sent again
+            await self.turn.keep(_packed(response))
+        return response
+
+
+@contextlib.asynccontextmanager
+async def once(request: Request, fingerprint: str) -> AsyncIterator[Once]:
+    """Without the header every request is a first one. Raises KeyReused, KeyInUse, InvalidOption, Unavailable."""
+    key = request.headers.get(HEADER)
+    if key is None:
+        yield Once(Turn(), None)
+        return
+    if not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable() and " " not in key):
+        raise InvalidOption(
+            f"{HEADER}: must be 1 to {MAX_KEY} printable ASCII characters without blanks; use a UUID", option=HEADER
+        )
+    asker = key_of(request)
+    scope = f"{'' if asker is None else asker.name} {request.method} {request.url.path}"
+    async with once_of(request).turn(scope, key, fingerprint) as turn:
+        yield Once(turn, None if turn.kept is None else _unpacked(turn.kept))
+
+
+async def fingerprint_of(request: Request, options: Iterable[tuple[str, str]], *bodies: Path | bytes) -> str:
+    """Of what a request asks for; nothing is read where it has no key."""
+    return await asyncio.to_thread(_fingerprint, options, bodies) if HEADER in request.headers else ""
+
+
+def refuse_key(request: Request) -> None:
+    """For answers that are told bit by bit. Raises InvalidOption where there is a key."""
+    if HEADER in request.headers:
+        raise InvalidOption(
+            f"{HEADER}: what is told step by step cannot be told again; accept application/json, or send "
+            "`Prefer: respond-async` and follow the job's events",
+            option=HEADER,
+        )
+
+
+def _fingerprint(options: Iterable[tuple[str, str]], bodies: Iterable[Path | bytes]) -> str:
+    digest = hashlib.sha256(json.dumps(sorted(set(options))).encode())
+    for body in bodies:
+        if isinstance(body, bytes):
+            digest.update(hashlib.sha256(body).digest())
+        else:
+            with body.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _packed(response: Response) -> str:
+    headers = {name: value for name, value in response.headers.items() if name in KEPT_HEADERS}
+    body = base64.b64encode(bytes(response.body)).decode()
+    return json.dumps({"status": response.status_code, "headers": headers, "body": body})
+
+
+def _unpacked(kept: str) -> Response:
+    said = json.loads(kept)
+    headers = said["headers"] | {REPLAYED: "true"}
+    return Response(base64.b64decode(said["body"]), said["status"], headers)

@@ -1,0 +1,1 @@
+"""`/v1/jobs`, and requests that become one."""

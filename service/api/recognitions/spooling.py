@@ -1,0 +1,66 @@
+"""All the videos of a request, brought to files: as they are sent, or fetched. Knows no option and no model."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from fovea.errors import InvalidUpload, RequestCancelled
+from service.api.body.by_url import UrlUpload
+from service.api.body.multipart import VIDEO
+from service.api.body.spool import save, spooled
+from service.api.body.uploads import Upload
+from service.api.recognitions.several import Spooled
+
+T = TypeVar("T")
+
+
+async def spool_all(
+    request: Request, upload: Upload, spool: ExitStack, folder: Path, most: int
+) -> tuple[list[Spooled], list[tuple[str, str]]]:
+    """The videos, `most` of them at most, and the fields that came after the first. They are gone with `spool`.
+
+    Raises InvalidUpload, Unavailable, and what reading a body raises.
+    """
+    videos: list[Spooled] = []
+    later: list[tuple[str, str]] = []
+    follows = True
+    while follows:
+        if len(videos) == most:
+            raise InvalidUpload(
+                f"the form has more than {most} parts named {VIDEO!r}; send the rest in a request of its own"
+                + (", or ask for application/json: events are told of one video" if most == 1 else "")
+            )
+        path = spool.enter_context(spooled(folder))
+        saving = save(upload.video(), path)
+        is_fetched = isinstance(upload, UrlUpload)  # all of the body is read: only then can the end be listened for
+        videos.append(Spooled(path, await (unless_client_leaves(request, saving) if is_fetched else saving)))
+        fields, follows = await upload.until_next_video()
+        later += fields
+    return videos, later
+
+
+async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`; cancel it when the client closes the connection. Raises RequestCancelled then.
+
+    The request's body must have been read to its end.
+    """
+    task = asyncio.create_task(work)
+    leaving = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise RequestCancelled.before_answer()
+        return task.result()
+    finally:
+        task.cancel()
+        leaving.cancel()
+        await asyncio.gather(task, leaving, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

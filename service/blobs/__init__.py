@@ -1,0 +1,1 @@
+"""Files that outlive a request: uploads that wait, and large results."""

@@ -1,0 +1,1 @@
+"""Videos that are somewhere else: fetched by the service, at its own conditions."""

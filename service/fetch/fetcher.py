@@ -1,0 +1,61 @@
+"""A video by its URL, at the service's conditions. Knows no request and no video."""
+
+import logging
+import ssl
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fovea.errors import InvalidOption
+from service.addresses.policy import AddressPolicy
+from service.fetch.objects import fetch_object
+from service.fetch.source import S3Source, parse_source
+from service.fetch.web import FetchLimits, fetch_web
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """`http`: whether plain http is fetched, too; `buckets`: of S3, none unless named."""
+
+    policy: AddressPolicy
+    limits: FetchLimits
+    http: bool = False
+    buckets: Collection[str] = ()
+    ca_file: Path | None = None
+    _contexts: list[ssl.SSLContext] = field(default_factory=list, repr=False)
+
+    def check(self, url: str) -> None:
+        """What can be said before anything is asked. Raises InvalidOption."""
+        source = parse_source(url)
+        if not isinstance(source, S3Source) and source.scheme == "http" and not self.http:
+            raise InvalidOption(
+                "url: plain http is not fetched here, anybody on the way could change the video; use https, or have "
+                "the operator set FOVEA_URL_HTTP=true",
+                option="url",
+            )
+
+    async def fetch(self, url: str) -> AsyncGenerator[bytes, None]:
+        """The bytes. Raises InvalidOption, UrlNotFetched, UploadTooLarge."""
+        self.check(url)
+        source = parse_source(url)
+        log.info("fetching %s", source)
+        if isinstance(source, S3Source):
+            limits = self.limits
+            pieces = fetch_object(source, self.buckets, max_bytes=limits.max_bytes, timeout_s=limits.timeout_s)
+        else:
+            pieces = fetch_web(source, self.policy, self.limits, self._context())
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+
+    def _context(self) -> ssl.SSLContext:
+        """Made once: reading the system's authorities takes its time."""
+        if not self._contexts:
+            context = ssl.create_default_context()
+            if self.ca_file is not None:
+                context.load_verify_locations(self.ca_file)
+            self._contexts.append(context)
+        return self._contexts[0]

@@ -1,0 +1,193 @@
+"""Looks at one window of a long video after the other, as closely as it is worth. Knows no HTTP.
+
+A scout goes first: a glance at keyframes alone, of which each is decoded and glanced at once. Where it sees what it saw
+before, the window says what the one before said. Where something changes, the file is sought: the window's own frames
+are decoded, and the model looks as closely as the budget allows.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fovea.words import Decode
+from models.recognizer import Shared
+from service.engine.pipeline import Pipeline
+from service.engine.request import Plan, Recognition
+from service.keys.spending import Spending
+from service.streams.attention import Attention, Sight
+from service.streams.windows import Window
+from service.timelines.plan import TimelinePlan, WindowGrid
+from service.timelines.purse import Purse
+from service.timelines.reel import Reel
+from service.timelines.values import Looks, Sighting
+from video.children.timeline_process import TimelineProcess
+from video.file.cells import FileFacts
+
+QUIET_WINDOWS = 2  # in a row, before full decoding sleeps: a file can be sought, so nothing is lost by waking late
+LEAST_KEYFRAMES = 1  # in a window: what lasts as long as a window is not passed by
+
+MAX_AHEAD_WINDOWS = 4  # that keyframes are read ahead
+
+
+@dataclass(slots=True)
+class _View:
+    """What was seen last in one mode, and the features of its frames."""
+
+    memory: dict[int, Any] = field(default_factory=dict)
+    keys_T: tuple[int, ...] = ()
+    recognition: Recognition | None = None
+
+
+class Looker:
+    """At one video. `looks` and `size_px` tell what was done and seen so far."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        process: TimelineProcess,
+        plan: TimelinePlan,
+        grid: WindowGrid,
+        facts: FileFacts,
+        spending: Callable[[], Spending],
+    ) -> None:
+        """`spending`: on whose account the next look is."""
+        self._spending = spending
+        self._pipeline, self._plan, self._grid, self._facts = pipeline, plan, grid, facts
+        self._rate = _rate(plan, facts)
+        self.purse = Purse(self._rate)
+        self._scout_plan = pipeline.plan(
+            replace(
+                plan.options.each,
+                model=plan.look.model,
+                task=None,
+                max_flops=plan.look.step_flops[0],
+                budget_flops=None,
+                deadline_ms=None,
+            )
+        )
+        decode = plan.options.decode
+        self._attention = Attention(
+            decode,
+            window_s=grid.window_s,
+            least_keyframes=LEAST_KEYFRAMES,
+            quiet_windows=QUIET_WINDOWS,
+            max_quiet_windows=QUIET_WINDOWS,
+        )
+        self._scouts = decode is Decode.AUTO and self._attention.is_enough(facts.keyframe_interval_s)
+        self._keyframes_alone = decode is Decode.KEYFRAMES
+        self._reel = Reel(process, grid.cell_s, grid.num_frames, cells_ahead=_cells_ahead(grid, facts))
+        self._scouted, self._closer = _View(), _View()
+        self._latest: Recognition | None = None  # what the latest window said
+        self.looks = Looks()
+        self.size_px = 0, 0  # as displayed
+
+    async def look(self, number: int) -> Sighting:
+        """At window `number`; they go forward. Raises VideoError kin, Unavailable."""
+        first = self._grid.first_cell(number)
+        self.purse.reach(min(self._facts.duration_s, float((first + self._grid.num_frames) * self._grid.cell_s)))
+        spent_before = self.purse.spent_flops
+        scouted = await self._scout(first) if self._scouts else None
+        if scouted is not None and self._is_quiet(scouted) and self._latest is not None:
+            self._note("carried")
+        else:
+            close = await self._look_closely(first)
+            self._latest = close or scouted
+            self._note("full" if close is not None else "scouted" if scouted is not None else "unpaid")
+        return self._sighting(number, self.purse.spent_flops - spent_before)
+
+    async def _scout(self, first: int) -> Recognition | None:
+        """What a glance at keyframes says; None where it cannot be paid for."""
+        window = await self._reel.scout(first, self._grid.num_cells)
+        return None if window is None else await self._recognise(window, self._scout_plan, self._scouted)
+
+    async def _look_closely(self, first: int) -> Recognition | None:
+        reel = self._reel
+        window = await (reel.scout(first, self._grid.num_cells) if self._keyframes_alone else reel.look(first))
+        if window is None:
+            return None
+        return await self._recognise(window, self._plan.look, self._closer)
+
+    def _is_quiet(self, scouted: Recognition) -> bool:
+        """Whether the scene goes on as it was: one label, or none that is likely enough, and a steady entropy."""
+        sight = Sight(scouted.verdict.label, scouted.steps[0].entropy_nats, settled=True)
+        return self._attention.note(sight, self._facts.keyframe_interval_s) == "keyframes"
+
+    async def _recognise(self, window: Window, plan: Plan, view: _View) -> Recognition | None:
+        """None where there is no credit. A window of the same pictures as the one before says the same."""
+        newest = window.pictures_T[-1]
+        self.size_px = newest.width_px, newest.height_px
+        if view.recognition is not None and view.keys_T == window.keys_T:
+            return view.recognition
+        affordable = self._affordable(plan)
+        if affordable is None:
+            return None
+        clip = window.clip(self._facts.codec, 0, self._pipeline.offer(plan.model).clip_rule.num_crops)
+        shared = Shared(window.keys_T, view.memory)
+        with self._spending() as spending:
+            spending.model = affordable.model
+            await spending.reserve(affordable.most_flops)
+            lane = self._pipeline.lanes.timelines
+            recognition = await self._pipeline.look(affordable, clip, shared, spending.owner, lane=lane)
+            spending.spend(recognition.spent_flops)
+        self.purse.spend(recognition.spent_flops)
+        view.keys_T, view.recognition = window.keys_T, recognition
+        return recognition
+
+    def _affordable(self, plan: Plan) -> Plan | None:
+        """The plan as far as there is credit; a close look leaves enough for the next scout."""
+        least_flops = plan.step_flops[0]
+        if self._rate is None:
+            return plan
+        is_scout = plan is self._scout_plan
+        kept_flops = 0 if is_scout or not self._scouts else least_flops
+        if is_scout:
+            return None if self.purse.grant(least_flops, least_flops) is None else plan
+        offer = self._pipeline.offer(plan.model)
+        most_flops = offer.full_flops if plan.max_flops is None else plan.max_flops
+        granted = self.purse.grant(least_flops, most_flops, kept_flops=kept_flops)
+        if granted is None:
+            return None
+        budget_flops = min(granted, max(plan.budget_flops, int(self._rate * self._grid.stride_s)))
+        each = replace(self._plan.options.each, model=plan.model, task=None, deadline_ms=None, max_flops=granted)
+        if not offer.calibrated:
+            return self._pipeline.plan(each)
+        return self._pipeline.plan(replace(each, budget_flops=budget_flops))
+
+    def _sighting(self, number: int, spent_flops: int) -> Sighting:
+        last = self._grid.num_windows - 1
+        start_s = 0.0 if number == 0 else (self._middle_s(number - 1) + self._middle_s(number)) / 2
+        is_last = number == last
+        end_s = self._facts.duration_s if is_last else (self._middle_s(number) + self._middle_s(number + 1)) / 2
+        latest = self._latest
+        return Sighting(
+            start_s=start_s,
+            end_s=max(start_s, end_s),
+            probabilities_C=None if latest is None else latest.steps[-1].probabilities_C,
+            entropy_nats=0.0 if latest is None else latest.steps[-1].entropy_nats,
+            spent_flops=spent_flops,
+            label=None if latest is None else latest.verdict.label,
+        )
+
+    def _middle_s(self, number: int) -> float:
+        return float((self._grid.first_cell(number) + self._grid.num_frames / 2) * self._grid.cell_s)
+
+    def _note(self, how: str) -> None:
+        """`how`: the name of a count of `Looks`."""
+        self.looks = replace(self.looks, windows=self.looks.windows + 1, **{how: getattr(self.looks, how) + 1})
+
+
+def _cells_ahead(grid: WindowGrid, facts: FileFacts) -> int:
+    """As far as the next keyframe usually is."""
+    interval_s = facts.keyframe_interval_s or 0.0
+    return min(MAX_AHEAD_WINDOWS * grid.num_frames, math.ceil(1.5 * interval_s / float(grid.cell_s)) + 1)
+
+
+def _rate(plan: TimelinePlan, facts: FileFacts) -> float | None:
+    options = plan.options
+    rates = []
+    if options.budget_flops_per_s is not None:
+        rates.append(float(options.budget_flops_per_s))
+    if options.budget_flops is not None:
+        rates.append(options.budget_flops / facts.duration_s)
+    return min(rates, default=None)

@@ -1,0 +1,1 @@
+"""Tells receivers what happened: signed, with retries, behind an address policy."""

@@ -1,0 +1,1 @@
+"""Timelines, part by part."""
