@@ -55,6 +55,7 @@ def test_an_answer_accounts_for_every_flop(served: Served, red_video: bytes) -> 
         "clock_breaks": 0,
     }
     timing = body["timing_ms"]
+    assert sum(timing.pop("decode_steps")) == pytest.approx(timing["decode"], abs=0.01)
     assert all(value >= 0 for value in timing.values())
     assert timing["total"] >= timing["decode"] + timing["inference"]
 
