@@ -50,5 +50,5 @@ clean: ## Remove all that the other targets made: .venv, var, caches
 $(VENV)/.runtime: pyproject.toml fovea/pyproject.toml requirements.lock
 	@scripts/install.sh
 
-$(VENV)/.dev: pyproject.toml fovea/pyproject.toml requirements-dev.lock
+$(VENV)/.dev: pyproject.toml fovea/pyproject.toml requirements-dev.lock requirements-moto.lock
 	@scripts/install.sh dev

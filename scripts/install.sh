@@ -38,5 +38,12 @@ install --require-hashes --requirement "requirements${extra:+-$extra}.lock"
 install --no-build-isolation ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} \
     --editable ./fovea --editable ".[${extra:-torch}]"
 
+if [ "$extra" = dev ]; then
+    say "Installing a server of S3's interface beside it, for the tests ..."
+    "$venv/bin/python" -m venv "$venv/moto"
+    "$venv/moto/bin/python" -m pip install --quiet --disable-pip-version-check \
+        --require-hashes --requirement requirements-moto.lock
+fi
+
 touch "$venv/.runtime"
 if [ "$extra" = dev ]; then touch "$venv/.dev"; fi

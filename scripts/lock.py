@@ -36,9 +36,16 @@ class Lock:
     torch: bool = True
     versions_of: str | None = None
     """Takes the versions that this lock, written before, has."""
+    alone: tuple[str, ...] = ()
+    """Holds these and what they need, and nothing of ours: a tool of the tests with an environment of its own."""
 
 
-LOCKS = (Lock(EVERYTHING), Lock(SERVING, torch=False, versions_of=EVERYTHING), Lock("requirements-dev.lock", dev=True))
+LOCKS = (
+    Lock(EVERYTHING),
+    Lock(SERVING, torch=False, versions_of=EVERYTHING),
+    Lock("requirements-dev.lock", dev=True),
+    Lock("requirements-moto.lock", alone=("moto[server]>=5.2.5",)),  # it wants older packages than we do
+)
 
 
 def name_of(requirement: str) -> str:
@@ -47,6 +54,8 @@ def name_of(requirement: str) -> str:
 
 def requirements(lock: Lock) -> list[str]:
     """What pyproject.toml and fovea/pyproject.toml ask for, and what the build and perhaps torch need."""
+    if lock.alone:
+        return list(lock.alone)
     service, client = (_project(ROOT / name) for name in ("pyproject.toml", "fovea/pyproject.toml"))
     extras = service["optional-dependencies"].values() if lock.dev else ()
     asked = [*service["dependencies"], *client["dependencies"], *(one for extra in extras for one in extra)]

@@ -1,11 +1,11 @@
 """A real S3-compatible server for tests, moto's, in a process of its own. Knows nothing of Fovea.
 
-`uv tool install 'moto[server]==5.2.5'` brings it, beside our packages: it wants older ones than we do.
+scripts/install.sh puts it into an environment of its own, `moto` in ours: it wants older packages than we do.
 """
 
-import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,9 +46,8 @@ class S3Server:
 
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
-    program = shutil.which("moto_server") or shutil.which("moto_server", path=str(Path.home() / ".local" / "bin"))
-    require(program is not None, "moto_server (uv tool install 'moto[server]==5.2.5')")
-    assert program is not None
+    program = Path(sys.prefix) / "moto" / "bin" / "moto_server"
+    require(program.exists(), "moto_server (make .venv/.dev)")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     command = [program, "--host", "127.0.0.1", "--port", str(port)]
