@@ -23,12 +23,10 @@ async def fetch_object(
             f"url: the bucket {source.bucket!r} is not read here; the operator can add it to FOVEA_URL_S3_BUCKETS",
             option="url",
         )
-    try:
-        import obstore  # noqa: PLC0415 - an extra, and slow to load
-        from obstore.exceptions import BaseError  # noqa: PLC0415
-        from obstore.store import S3Store  # noqa: PLC0415
-    except ImportError:
-        raise UrlNotFetched("s3:// needs the package obstore: have the operator install fovea-server[s3]") from None
+    import obstore  # noqa: PLC0415 - slow to load
+    from obstore.exceptions import BaseError  # noqa: PLC0415
+    from obstore.store import S3Store  # noqa: PLC0415
+
     retries: Any = {"max_retries": 2}
     deadline_s = asyncio.get_running_loop().time() + timeout_s
     try:
