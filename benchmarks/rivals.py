@@ -175,15 +175,20 @@ def main() -> None:
     arguments = parser.parse_args()
     cores = multiprocessing.cpu_count()
     if arguments.which == "plain":
-        app = service(ThreadPoolExecutor(cores), answerer(plainly, RuntimeConfig("torch", "fp32")))
+        pool: Executor = ThreadPoolExecutor(cores)
+        app = service(pool, answerer(plainly, RuntimeConfig("torch", "fp32")))
     elif arguments.which == "pipeline":
-        app = service(ThreadPoolExecutor(1), pipeline_answerer())  # a pipeline is not made for threads
+        pool = ThreadPoolExecutor(1)  # a pipeline is not made for threads
+        app = service(pool, pipeline_answerer())
     else:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(cores, mp_context=context, initializer=_start_expert)
-        list(pool.map(abs, range(cores)))
+        list(pool.map(abs, range(cores)))  # started
         app = service(pool, _answer_expertly)
-    uvicorn.run(app, port=arguments.port, log_level="warning")
+    try:
+        uvicorn.run(app, port=arguments.port, log_level="warning")
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 if __name__ == "__main__":
