@@ -19,12 +19,12 @@ from pathlib import Path
 import av
 import psutil
 
-from service.app import open_pipeline
 from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
 from service.engine.request import Recognition
 from service.metrics import Metrics
 from service.settings import Settings
+from service.wiring.recognising import open_pipeline
 from tests.clips import noise, write_clip
 from training.data.dataset import read_dataset
 

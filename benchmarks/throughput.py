@@ -22,12 +22,12 @@ from pathlib import Path
 import httpx
 import psutil
 
-from service.app import open_pipeline
 from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
 from service.engine.request import Recognition
 from service.metrics import Metrics
 from service.settings import Settings
+from service.wiring.recognising import open_pipeline
 from tests.clips import noise, write_clip
 
 Ask = Callable[[Path], Awaitable[dict[str, float]]]  # one video to its time split in ms

@@ -32,11 +32,11 @@ from numpy.typing import NDArray
 from fovea.timeline_answers import Segment, TimelineAnswer
 from fovea.words import Decode
 from service.api.timelines.telling import last
-from service.app import make_timelines, open_pipeline
 from service.engine.budget import RecognitionOptions
 from service.metrics import Metrics
 from service.settings import Settings
 from service.timelines.plan import TimelineOptions
+from service.wiring.recognising import make_timelines, open_pipeline
 from tests.clips import noise
 
 FPS, SIZE = 15, (400, 320)

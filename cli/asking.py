@@ -20,7 +20,7 @@ Ask: TypeAlias = Callable[[Path], Awaitable[RecognitionAnswer]]
 @asynccontextmanager
 async def ask_here(options: RecognitionOptions) -> AsyncIterator[Ask]:
     """Load the models into this process and ask them. Settings come from the environment, as for the service."""
-    from service.app import open_pipeline  # brings torch, which asking a server does not need
+    from service.wiring.recognising import open_pipeline  # brings torch, which asking a server does not need
 
     settings = Settings.read()
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)

@@ -131,9 +131,9 @@ async def _told_here(file: Path, options: "TimelineOptions") -> "AsyncGenerator[
     from service.api.recognitions.options import Ceilings
     from service.api.timelines.options import parse_timeline_options
     from service.api.timelines.telling import tell
-    from service.app import make_timelines, open_pipeline
     from service.metrics import Metrics
     from service.settings import Settings
+    from service.wiring.recognising import make_timelines, open_pipeline
 
     settings, metrics = Settings.read(), Metrics()
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)

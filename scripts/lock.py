@@ -26,7 +26,7 @@ OURS = {"fovea", "fovea-server"}  # installed from this folder
 NOT_LOCKED = {"torch"}
 FOR_TORCH = ["filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions"]
 TO_BUILD = ["setuptools>=80"]  # what makes this folder a package, without fetching anything else
-EVERYTHING, SERVING = "requirements.lock", "requirements-serve.lock"
+EVERYTHING, SERVING, DEV = "requirements.lock", "requirements-serve.lock", "requirements-dev.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Lock:
 
 
 LOCKS = (
-    Lock(EVERYTHING),
-    Lock(SERVING, torch=False, versions_of=EVERYTHING),
-    Lock("requirements-dev.lock", dev=True),
+    Lock(DEV, dev=True),
+    Lock(EVERYTHING, versions_of=DEV),
+    Lock(SERVING, torch=False, versions_of=DEV),
     Lock("requirements-moto.lock", alone=("moto[server]>=5.2.5",)),  # it wants older packages than we do
 )
 
@@ -76,7 +76,16 @@ def main(arguments: list[str]) -> None:
             wanted.flush()
             command = [uv, "pip", "compile", wanted.name, "--output-file", ROOT / lock.file, "--universal"]
             command += ["--constraint", ROOT / lock.versions_of] if lock.versions_of else []
-            options = ["--python-version", "3.11", "--generate-hashes", "--no-annotate", "--no-header", "--quiet"]
+            options = [
+                "--python-version",
+                "3.11",
+                "--fork-strategy",
+                "fewest",
+                "--generate-hashes",
+                "--no-annotate",
+                "--no-header",
+                "--quiet",
+            ]
             subprocess.run([*command, *options, *arguments], check=True)
         print(f"written: {lock.file}")
 

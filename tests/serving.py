@@ -13,9 +13,10 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from service.app import Loader, create_app
+from service.app import create_app
 from service.server import DrainingServer, make_server
 from service.settings import Settings
+from service.wiring.recognising import Loader
 
 from .tiny import TinyRecognizer, tiny_model
 

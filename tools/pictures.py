@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.async_api import Browser, Page, expect
 
-from service.app import load_models
 from service.settings import Settings
+from service.wiring.recognising import load_models
 from tests.browser import PATIENCE_MS, chromium
 from tests.clips import write_clip
 from tests.serving import serving

@@ -10,7 +10,7 @@ from models.adafocus.config import tiny as tiny_adafocus
 from models.bundle import Bundle
 from models.bundle_format import MANIFEST
 from models.mobile_former.config import tiny
-from service.app import load_models
+from service.wiring.recognising import load_models
 from tests.clips import cached_clip, solid
 from tests.serving import Served, serving
 from training.data.synthetic import LABELS

@@ -18,7 +18,7 @@ from models.runtime.openvino_runtime import import_openvino
 from models.timesformer.config import TimeSformerConfig, tiny
 from models.timesformer.foreign import under_their_names
 from models.timesformer.network import TimeSformer, build_network
-from service.app import load_models
+from service.wiring.recognising import load_models
 from tests.clips import cached_clip, moving_square, noise
 from tests.conftest import require
 from tests.serving import Served, serving

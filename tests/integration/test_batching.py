@@ -17,12 +17,12 @@ import pytest
 from models import Model, load_model
 from models.adafocus.config import tiny
 from models.runtime import RuntimeConfig
-from service.app import open_pipeline
 from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
 from service.engine.request import Recognition
 from service.metrics import Metrics
 from service.settings import Settings
+from service.wiring.recognising import open_pipeline
 from tests.clips import noise, write_clip
 from training.data.synthetic import LABELS
 from training.untrained import build_untrained

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from models.adafocus.config import tiny
-from service.app import load_models
 from service.settings import Settings
+from service.wiring.recognising import load_models
 from training.data.synthetic import LABELS
 from training.untrained import build_untrained
 

@@ -3,11 +3,11 @@
 import asyncio
 import time
 
-from service.app import open_pipeline
 from service.engine.budget import RecognitionOptions
 from service.engine.request import Recognition, Step
 from service.metrics import Metrics
 from service.settings import Settings
+from service.wiring.recognising import open_pipeline
 from tests.clips import cached_clip
 from tests.tiny import tiny_model
 

@@ -11,7 +11,7 @@ from cli.main import cli
 from models import BundleError
 from models.bundle import Bundle
 from models.families import FAMILIES
-from service.app import load_models
+from service.wiring.recognising import load_models
 from tests.clips import solid, write_clip
 from tests.serving import serving
 from tests.toy_family.family import ToyConfig

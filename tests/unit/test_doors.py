@@ -155,7 +155,7 @@ NOUNS = {
     "nothing of how an answer came about": Unknown(imported=("service", "models.loading")),
     "nothing of contact sheets": Unknown(imported=("cli.render.sheet",)),
     "nothing of films": Unknown(imported=("cli.render.film",)),
-    "nothing else of the wiring": Unknown(imported=("service.app", "service.server")),
+    "nothing else of the wiring": Unknown(imported=("service.app", "service.wiring", "service.server")),
     "nothing else": Unknown(imported=("service", "models", "video", "fastapi", "starlette")),
 }
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from models.open_set import OpenSetScore
-from service.app import open_pipeline
 from service.keys.file import change_keys
 from service.keys.quota import Meter
 from service.keys.ring import KeyRing
@@ -26,6 +25,7 @@ from service.streams.look import Look
 from service.streams.pool import Pool
 from service.streams.status import Result
 from service.streams.windows import Window
+from service.wiring.recognising import open_pipeline
 from tests.keys import key_file
 from tests.tiny import COSTS, Gate, TinyRecognizer, knows_red, tiny_model
 from video.camera.live import Picture
