@@ -133,7 +133,7 @@ def tiny_model(
     frontier: tuple[tuple[float, float], ...] = (),
     open_set: OpenSetScore | None = None,
 ) -> Any:
-    """A loaded model as `service.wiring.recognising` takes it. Thresholds of -1 are never met: at full budget all steps are taken.
+    """A loaded model as the service takes it. Thresholds of -1 are never met: at full budget all steps are taken.
 
     `frontier`: (mean FLOPs, accuracy); with it the model counts as trained.
     """
