@@ -36,7 +36,6 @@ from service.wiring.recognising import Loader, load_models, make_timelines, open
 from service.wiring.watching import open_streams
 from service.wiring.working import make_fetcher, open_jobs, open_outbox
 
-
 log = logging.getLogger(__name__)
 
 
