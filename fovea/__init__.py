@@ -181,6 +181,7 @@ if TYPE_CHECKING:
         KeyInUse,
         KeyReused,
         MalformedUpload,
+        MissingScope,
         NotAcceptable,
         NotReady,
         NoVideoStream,
