@@ -225,6 +225,15 @@ def test_there_are_no_more_jobs_than_the_limit(gated: Served, red_video: bytes) 
     assert int(answer.headers["Retry-After"]) > 0
 
 
+def test_a_job_that_had_no_room_may_be_sent_again_with_its_key(gated: Served, red_video: bytes) -> None:
+    submitted(gated.client, red_video)
+    gated.app.state.desk._max_jobs = 1
+    key = {"Idempotency-Key": "again"}
+    assert [hand_in(gated.client, red_video, **key).status_code for _ in range(2)] == [429, 429]
+    gated.app.state.desk._max_jobs = 2
+    assert hand_in(gated.client, red_video, **key).status_code == 202
+
+
 def test_a_large_result_lies_in_the_blob_store_and_is_told_all_the_same(
     served: Served, red_video: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
