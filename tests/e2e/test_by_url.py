@@ -101,7 +101,7 @@ def test_ports_that_are_not_the_webs_are_refused() -> None:
 
 @pytest.mark.parametrize("location", [
     "http://169.254.169.254/latest", "http://10.0.0.5/x", "file:///etc/passwd", "s3://videos/x", "//[fe80::1]/x",
-    "ftp://127.0.0.1/x", "http://127.0.0.1:0/",
+    "ftp://127.0.0.1/x", "http://127.0.0.1:0/", "http://[x/",
 ])  # fmt: skip
 def test_a_redirect_to_a_refused_address_is_refused(fetching: Served, web: WebServer, location: str) -> None:
     web.pages["/away"] = said("302 Found", Location=location)
