@@ -131,6 +131,7 @@ class Looker:
             recognition = await self._pipeline.look(
                 affordable, clip, shared, spending.owner, lane=lane, on_spend=spending.spend
             )
+            await spending.settle()  # the next window reserves from what is left
         self.purse.spend(recognition.spent_flops)
         view.keys_T, view.recognition = window.keys_T, recognition
         return recognition
