@@ -227,7 +227,8 @@ def test_a_client_that_leaves_ends_the_work_and_its_process(busy_film: Path) -> 
             content=busy_film.read_bytes(),
             headers=MP4 | {"Accept": "text/event-stream"},
         ) as response:
-            next(response.iter_lines())
+            lines = response.iter_lines()  # httpx closes the connection with its iterator
+            next(lines)
             assert readers()
         served.wait_for_metric(0, "fovea_timelines_running")
         give_up_s = time.monotonic() + 10
