@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 QUICK_THREADS, SLOW_THREADS = 32, 32
+MAX_SLOW = 1024  # names that are remembered as slow; whoever asks makes them up
 
 Lookup = Callable[[str], list[str]]
 
@@ -29,7 +30,7 @@ class Names:
     def __init__(self, lookup: Lookup = system_lookup) -> None:
         self._lookup = lookup
         self._running: dict[str, asyncio.Future[list[str]]] = {}
-        self._slow: set[str] = set()
+        self._slow: dict[str, None] = {}  # in the order in which they came
         self._quick_places = asyncio.Semaphore(QUICK_THREADS)
         self._slow_places = asyncio.Semaphore(SLOW_THREADS)
 
@@ -43,7 +44,9 @@ class Names:
                     await self._start(name)
                 return await asyncio.shield(running)
         except TimeoutError:
-            self._slow.add(name)
+            self._slow[name] = None
+            if len(self._slow) > MAX_SLOW:
+                del self._slow[next(iter(self._slow))]
             raise
 
     async def _start(self, name: str) -> None:
@@ -63,7 +66,7 @@ class Names:
                 running.set_exception(error)
                 running.exception()  # read, should nobody wait for it any more
             else:
-                self._slow.discard(name)
+                self._slow.pop(name, None)
                 running.set_result(addresses or [])
 
         def look() -> None:

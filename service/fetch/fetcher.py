@@ -4,7 +4,7 @@ import logging
 import ssl
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fovea.errors import InvalidOption
@@ -26,6 +26,10 @@ class Fetcher:
     buckets: Collection[str] = ()
     ca_file: Path | None = None
     _contexts: list[ssl.SSLContext] = field(default_factory=list, repr=False)
+
+    def within(self, *, max_bytes: int, timeout_s: float) -> "Fetcher":
+        """The same, for a request that may take more, or less."""
+        return replace(self, limits=replace(self.limits, max_bytes=max_bytes, timeout_s=timeout_s))
 
     def check(self, url: str) -> None:
         """What can be said before anything is asked. Raises InvalidOption."""

@@ -47,7 +47,10 @@ class WebSource:
         Credentials go along within one origin alone, and never from https to http.
         """
         host = f"[{self.host}]" if ":" in self.host else self.host
-        leads_to = parse_source(urljoin(f"{self.scheme}://{host}:{self.port}{self.target}", location))
+        try:
+            leads_to = parse_source(urljoin(f"{self.scheme}://{host}:{self.port}{self.target}", location))
+        except ValueError:
+            raise _invalid("it redirects to what is no address") from None
         if not isinstance(leads_to, WebSource):
             raise _invalid("it redirects away from HTTP")
         if self.scheme == "https" and leads_to.scheme == "http":

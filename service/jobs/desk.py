@@ -96,7 +96,8 @@ class Desk:
         """
         adding = await self.book.add(records.job_record(job), self._max_jobs)
         if adding == "full":
-            await self._undo(job)
+            with contextlib.suppress(Unavailable):
+                await self.blobs.delete(job.blob)
             raise Overloaded(
                 f"{self._max_jobs} jobs are kept already, the most there may be; try again later, or raise "
                 "FOVEA_MAX_JOBS",
@@ -161,12 +162,6 @@ class Desk:
             else:
                 await self._parts.runner.end(hold, known.job, replace(standing, state=JobState.CANCELLED))
         return await self.job(job_id)
-
-    async def _undo(self, job: Job) -> None:
-        with contextlib.suppress(Unavailable):
-            await self.book.remove(job.id)
-        with contextlib.suppress(Unavailable):
-            await self.blobs.delete(job.blob)
 
     def _known(self, record: Record, report: str | None) -> Known:
         try:

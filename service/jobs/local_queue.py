@@ -10,6 +10,8 @@ from service.jobs.queue import TryLater, WorkOn
 
 log = logging.getLogger(__name__)
 
+LEAST_S = 0.05  # before an item comes again: nobody else takes it, and the loop has other things to do
+
 
 class LocalQueue:
     """In the order in which items came; `concurrency` at a time."""
@@ -59,7 +61,7 @@ class LocalQueue:
             try:
                 await work(item)
             except TryLater as later:
-                self._enter(item, later.delay_s)
+                self._enter(item, max(LEAST_S, later.delay_s))
                 continue
             except Exception:  # the task's edge: one item's bug is not the others'
                 log.exception("working on %s failed", item)

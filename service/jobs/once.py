@@ -95,6 +95,7 @@ class Once:
             )
         keeping = asyncio.create_task(_keep(made.hold))
         try:
+            made.kept = await self._book.report(record.id)  # told a moment before it was taken
             yield made
         finally:
             keeping.cancel()

@@ -146,7 +146,10 @@ class Runner:
             del self._running[job.id]
             doing.cancel()
             await asyncio.wait([doing])
-        await self.end(hold, job, ended)
+        try:
+            await self.end(hold, job, ended)
+        except _NotNow as error:
+            raise await self._handed_back(attempt, str(error), AWAY_S) from None
 
     async def _watched(self, attempt: "_Attempt", doing: "asyncio.Task[Standing]", bell: asyncio.Event) -> Standing:
         """How the job ended. Raises Lost, TryLater."""
@@ -190,12 +193,16 @@ class Runner:
         return TryLater(why, delay_s=delay_s)
 
     async def end(self, hold: Hold, job: Job, standing: Standing) -> None:
-        """The last word, told at one stroke. Raises Lost where another has had it, Unavailable."""
+        """The last word, told at one stroke. Raises Lost where another has had it, Unavailable, and _NotNow where a
+        large result has no place at the moment."""
         ended = replace(standing, finished_s=time.time(), progress=1.0 if standing.result else standing.progress)
         said = ended.result or ended.problem or ""
         if len(said) > LARGE_BYTES:
             said, key = "", f"results/{job.id}-{ended.attempts}"
-            await self._parts.blobs.put(key, (ended.result or "").encode())
+            try:
+                await self._parts.blobs.put(key, (ended.result or "").encode())
+            except Unavailable as error:
+                raise _NotNow(error.detail) from None
             ended = replace(ended, result=None, result_blob=key)
         await hold.tell(Note(LAST[ended.state], said), records.standing_text(ended), patience_s=LAST_WORD_S)
         self._parts.metrics.job_ended(job.kind, ended.state, time.time() - job.created_s)
@@ -212,7 +219,7 @@ class Runner:
 
 
 class _NotNow(Exception):
-    """Nothing is wrong with the job: its upload cannot be had at the moment."""
+    """Nothing is wrong with the job: its upload cannot be had, or its result not be kept, at the moment."""
 
 
 class _Attempt:

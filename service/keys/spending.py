@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from types import TracebackType
+from typing import Any, TypeVar
 
 from fovea.errors import Unauthenticated
 from service.engine.lanes import ANYBODY, Owner
@@ -13,6 +15,8 @@ from service.keys.usage import Usage
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class Accounts:
     """Where spending is charged and counted."""
@@ -21,7 +25,7 @@ class Accounts:
         self.meter = meter
         self.usage = usage
         self._ring = ring
-        self._settling: set[asyncio.Task[None]] = set()
+        self._settling: set[asyncio.Task[Any]] = set()
 
     def spending(self, key: Key | None) -> "Spending":
         """Of one request; `key` None: nobody's, which is counted, and not limited."""
@@ -45,9 +49,14 @@ class Accounts:
 
     def later(self, charge: Charge, spent: int) -> None:
         """Settle it beside what goes on."""
-        task = asyncio.create_task(self.meter.settle(charge, spent))
+        self.beside(self.meter.settle(charge, spent))
+
+    def beside(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Done to its end, also where whoever waits for it is cancelled: half a charge is nobody's."""
+        task = asyncio.create_task(work)
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
+        return task
 
     async def close(self) -> None:
         await asyncio.gather(*self._settling, return_exceptions=True)
@@ -80,10 +89,16 @@ class Spending:
         """The most it can spend; again, where that is known better. Raises QuotaExceeded, InvalidOption."""
         if self._key is None:
             return
+        accounts = self._accounts
         if self._charge is not None:
-            await self._accounts.meter.settle(self._charge, 0)
-            self._charge = None
-        self._charge = await self._accounts.meter.charge(self._key, "flops", flops)
+            before, self._charge = self._charge, None
+            await asyncio.shield(accounts.beside(accounts.meter.settle(before, 0)))
+        charging = accounts.beside(accounts.meter.charge(self._key, "flops", flops))
+        try:
+            self._charge = await asyncio.shield(charging)
+        except asyncio.CancelledError:
+            charging.add_done_callback(self._give_back)
+            raise
 
     def spend(self, flops: int) -> None:
         self.spent_flops += flops
@@ -97,7 +112,12 @@ class Spending:
     async def settle(self) -> None:
         """What it has spent is all: from now on `standings` say so."""
         if self._charge is not None:
-            await self._accounts.meter.settle(self._charge, self.spent_flops)
+            await asyncio.shield(self._accounts.beside(self._accounts.meter.settle(self._charge, self.spent_flops)))
+
+    def _give_back(self, charging: "asyncio.Task[Charge]") -> None:
+        """Whoever asked for it had left before it was taken."""
+        if not charging.cancelled() and charging.exception() is None:
+            self._accounts.later(charging.result(), 0)
 
     def close(self) -> None:
         if not self._closed:

@@ -20,6 +20,7 @@ from fovea.errors import (
     DeadlineBeforeGlance,
     Draining,
     FoveaError,
+    InvalidOption,
     Overloaded,
     QuotaExceeded,
     Unauthenticated,
@@ -206,7 +207,7 @@ class _Tale:
         except VideoError as error:
             self._end("broken", error.detail, error)
             return None
-        except (QuotaExceeded, Unauthenticated) as error:
+        except (QuotaExceeded, Unauthenticated, InvalidOption) as error:  # the last: dearer than the limit altogether
             self._end("quota", error.detail, error)
             return None
         self._done_s = sighting.end_s

@@ -52,6 +52,7 @@ class Outbox:
         self._backoff_s = backoff_s
         self._tasks: list[asyncio.Task[None]] = []
         self._is_full = False  # as the log knows
+        self._nudged = asyncio.Event()  # there is something that the queue has to be given
 
     def start(self) -> None:
         self._queue.start(self.work)
@@ -67,8 +68,11 @@ class Outbox:
         """It is sent, whatever becomes of this process; once, however often it is posted. Raises Unavailable."""
         match await self._book.add(message_record(message), MAX_MESSAGES):
             case "added" | "there":
-                await self._queue.put(message.id)
                 self._is_full = False
+                try:
+                    await self._queue.put(message.id)
+                except Unavailable:  # it is in the ledger: as soon as the queue is back it is put in
+                    self._nudged.set()
             case "full":
                 self._metrics.webhook_deliveries_total.labels(outcome="dead").inc()
                 if not self._is_full:
@@ -138,7 +142,11 @@ class Outbox:
     async def _look_after(self) -> None:
         pause_s = 0.0
         while True:
-            await asyncio.sleep(pause_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._nudged.wait()
+                    await asyncio.sleep(min(pause_s, AGAIN_S))
+            self._nudged.clear()
             try:
                 await self._sweep()
                 pause_s = SWEEP_S * random.uniform(0.8, 1.2)

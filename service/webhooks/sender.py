@@ -4,6 +4,7 @@ Redirects are not followed: a receiver that has moved is told of by its owner, a
 """
 
 import asyncio
+import logging
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,8 +13,11 @@ from email.utils import parsedate_to_datetime
 import httpx
 from standardwebhooks import Webhook
 
+from fovea.errors import InvalidOption
 from service.webhooks.message import Message
 from service.webhooks.target import TargetPolicy, TargetRefused, TargetUnknown
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells of every request, with the token in its URL
 
 GONE = 410
 REDIRECTS = range(300, 400)
@@ -45,11 +49,11 @@ class Sender:
         try:
             target = self.policy.parse(message.url)  # settings may have changed since it was accepted
             address = await self.policy.resolve(target)
+            url = httpx.URL(message.url)
         except TargetUnknown as error:
             return Attempt(error=str(error))
-        except TargetRefused as error:
+        except (TargetRefused, InvalidOption, httpx.InvalidURL, UnicodeError) as error:
             return Attempt(error=str(error), final=True)
-        url = httpx.URL(message.url)
         host = f"[{target.host}]" if ":" in target.host else target.host
         authority = host if url.port is None else f"{host}:{url.port}"
         headers = {

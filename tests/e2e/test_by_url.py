@@ -101,7 +101,7 @@ def test_ports_that_are_not_the_webs_are_refused() -> None:
 
 @pytest.mark.parametrize("location", [
     "http://169.254.169.254/latest", "http://10.0.0.5/x", "file:///etc/passwd", "s3://videos/x", "//[fe80::1]/x",
-    "ftp://127.0.0.1/x", "http://127.0.0.1:0/",
+    "ftp://127.0.0.1/x", "http://127.0.0.1:0/", "http://[x/",
 ])  # fmt: skip
 def test_a_redirect_to_a_refused_address_is_refused(fetching: Served, web: WebServer, location: str) -> None:
     web.pages["/away"] = said("302 Found", Location=location)
@@ -235,6 +235,27 @@ def test_a_client_that_leaves_ends_the_fetch(fetching: Served, web: WebServer) -
     with pytest.raises(httpx.ReadTimeout):
         fetching.client.post("/v1/recognitions", json={"url": web.url("/slow")}, timeout=0.5)
     fetching.wait_for_metric(0, "fovea_decode_places_used")
+
+
+def test_a_timelines_video_is_fetched_within_the_limits_of_timelines(web: WebServer, red_video: bytes) -> None:
+    with serving(
+        url_http=True, url_allowed_networks=LOOPBACK, url_ports=ANY_PORT, max_upload_bytes=len(red_video) - 1
+    ) as served:
+        assert ask(served, web.url("/red.mp4")).status_code == 413
+        answer = served.client.post("/v1/timelines", json={"url": web.url("/red.mp4")})
+        assert (answer.status_code, answer.json()["segments"][0]["label"]) == (200, "red"), answer.text
+
+
+def test_a_client_that_leaves_gives_its_timelines_place_back_while_the_video_is_fetched(web: WebServer) -> None:
+    web.pages["/slow"] = trickling
+    with serving(
+        url_http=True, url_allowed_networks=LOOPBACK, url_ports=ANY_PORT, upload_timeout_s=600.0,
+        min_upload_bytes_per_s=1,
+    ) as served:  # fmt: skip
+        with pytest.raises(httpx.ReadTimeout):
+            served.client.post("/v1/timelines", json={"url": web.url("/slow")}, timeout=1.0)
+        served.wait_for_metric(1, "fovea_timeline_requests_total", model="tiny", outcome="cancelled")
+        assert served.metric("fovea_timelines_running") == 0
 
 
 def test_https_is_believed_with_a_certificate_of_a_known_authority_alone(tmp_path: Path, red_video: bytes) -> None:

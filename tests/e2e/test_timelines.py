@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fovea import AsyncClient, Client, Overloaded, Segment, TimelineAnswer, TimelineProgress, VideoUnreadable
 from tests.clips import moving_square, solid, write_clip
+from tests.keys import key_file
 from tests.serving import Served, serving
 from tests.tiny import Gate, TinyRecognizer
 
@@ -226,7 +227,8 @@ def test_a_client_that_leaves_ends_the_work_and_its_process(busy_film: Path) -> 
             content=busy_film.read_bytes(),
             headers=MP4 | {"Accept": "text/event-stream"},
         ) as response:
-            next(response.iter_lines())
+            lines = response.iter_lines()  # httpx closes the connection with its iterator
+            next(lines)
             assert readers()
         served.wait_for_metric(0, "fovea_timelines_running")
         give_up_s = time.monotonic() + 10
@@ -258,3 +260,30 @@ def test_a_process_that_is_killed_costs_its_timeline_alone(film: Path) -> None:
         assert (status, body["type"]) == (503, "/problems/unavailable")
         assert "was killed" in body["detail"]
         assert post(served, film.read_bytes(), "?window_s=2&stride_s=0.5")[0] == 200
+
+
+def test_a_step_is_charged_when_it_is_taken_not_with_its_window(red_video: bytes) -> None:
+    """A client that leaves in the middle of a window has spent its steps all the same."""
+    gate = Gate("focus")
+    with serving(TinyRecognizer(gate)) as served, ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(post, served, red_video, "?decode=all")
+        try:
+            assert gate.reached.wait(30)
+            served.wait_for_metric(1e8, "fovea_key_flops_total", key="", model="tiny")
+        finally:
+            gate.open()
+        status, body = asked.result(30)
+        assert status == 200
+        spent_flops = body["compute"]["spent_gflops"] * 1e9
+        served.wait_for_metric(round(spent_flops), "fovea_key_flops_total", key="", model="tiny")
+
+
+def test_a_window_dearer_than_its_keys_limit_ends_the_timeline_with_what_was_found(tmp_path: Path, film: Path) -> None:
+    secrets = key_file(tmp_path / "keys.json", desk={"limits": {"gflops_per_day": 0.15}})
+    with serving(api_keys_file=tmp_path / "keys.json") as served:
+        query = "?decode=all&window_s=2&stride_s=20&budget_gflops_per_s=0.06"  # the second could pay for 0.18
+        status, body = post(served, film.read_bytes(), query, Authorization=f"Bearer {secrets['desk']}")
+    assert status == 200, body
+    assert body["end"]["reason"] == "quota"
+    assert "0.15 GFLOPs" in body["end"]["detail"]
+    assert body["segments"][0]["label"] == "red"

@@ -13,6 +13,7 @@ from fovea.errors import MalformedUpload, UnsupportedMediaType
 from service.api.body.body import Body
 from service.api.body.by_url import MAX_BODY_BYTES, UrlUpload
 from service.api.body.multipart import VIDEO, MultipartUpload
+from service.fetch.fetcher import Fetcher
 
 
 class Upload(Protocol):
@@ -69,7 +70,8 @@ def open_upload(request: Request, *, max_bytes: int, timeout_s: float, min_bytes
         return MultipartUpload(body, parameters[b"boundary"])
     if kind == b"application/json":
         small = Body(request, max_bytes=MAX_BODY_BYTES, timeout_s=timeout_s, min_bytes_per_s=min_bytes_per_s)
-        return UrlUpload(small, request.app.state.fetcher)
+        fetcher: Fetcher = request.app.state.fetcher
+        return UrlUpload(small, fetcher.within(max_bytes=max_bytes, timeout_s=timeout_s))
     if kind.startswith(b"video/") or kind == b"application/octet-stream":
         return RawUpload(body)
     raise UnsupportedMediaType(

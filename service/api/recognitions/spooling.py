@@ -35,12 +35,18 @@ async def spool_all(
                 + (", or ask for application/json: events are told of one video" if most == 1 else "")
             )
         path = spool.enter_context(spooled(folder))
-        saving = save(upload.video(), path)
-        is_fetched = isinstance(upload, UrlUpload)  # all of the body is read: only then can the end be listened for
-        videos.append(Spooled(path, await (unless_client_leaves(request, saving) if is_fetched else saving)))
+        videos.append(Spooled(path, await save_unless_client_leaves(request, upload, path)))
         fields, follows = await upload.until_next_video()
         later += fields
     return videos, later
+
+
+async def save_unless_client_leaves(request: Request, upload: Upload, path: Path) -> float:
+    """The seconds it took. Raises what `save` does, and RequestCancelled."""
+    saving = save(upload.video(), path)
+    if isinstance(upload, UrlUpload):  # all of the body is read: only then can the end be listened for
+        return await unless_client_leaves(request, saving)
+    return await saving
 
 
 async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:

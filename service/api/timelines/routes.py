@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from fovea.timeline_answers import TimelineAnswer
 from service.api.body.multipart import VIDEO
-from service.api.body.spool import save, spooled
+from service.api.body.spool import spooled
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
 from service.api.edge.negotiation import preferred
@@ -29,7 +29,7 @@ from service.api.jobs.accepting import ACCEPTED, accepted, wants_job
 from service.api.jobs.bodies import TIMELINE
 from service.api.operation.accounting import Account
 from service.api.recognitions.options import Ceilings
-from service.api.recognitions.spooling import unless_client_leaves
+from service.api.recognitions.spooling import save_unless_client_leaves, unless_client_leaves
 from service.api.timelines.events import events, story_of
 from service.api.timelines.options import OPTIONS, parse_timeline_options
 from service.api.timelines.telling import Told, last, tell
@@ -127,7 +127,7 @@ async def timeline(request: Request) -> Response:
         account.model = plan.look.model
         held.enter_context(timelines.admitted())
         path = held.enter_context(spooled(settings.spool_dir))
-        upload_s = await save(upload.video(), path)
+        upload_s = await save_unless_client_leaves(request, upload, path)
         if later := await upload.later_fields():
             plan = timelines.settle(parse_timeline_options([*given, *later], ceilings))
             account.model = plan.look.model

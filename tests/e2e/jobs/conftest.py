@@ -12,9 +12,16 @@ SECRET = "whsec_" + "c2VjcmV0" * 4  # 24 bytes
 
 
 @pytest.fixture(scope="package")
-def redis() -> Iterator[RedisServer]:
+def shared_redis() -> Iterator[RedisServer]:
     with redis_server() as running:
         yield running
+
+
+@pytest.fixture
+def redis(shared_redis: RedisServer) -> RedisServer:
+    """It runs, also where a test before failed while it was stopped."""
+    shared_redis.set_right()
+    return shared_redis
 
 
 @pytest.fixture(params=["embedded", pytest.param("redis", marks=pytest.mark.redis)])

@@ -2,11 +2,14 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from fovea.errors import Unavailable
+from service.blobs.store import Blobs
 from tests.serving import Served, serving
 from tests.tiny import Gate, TinyRecognizer
 
@@ -225,6 +228,15 @@ def test_there_are_no_more_jobs_than_the_limit(gated: Served, red_video: bytes) 
     assert int(answer.headers["Retry-After"]) > 0
 
 
+def test_a_job_that_had_no_room_may_be_sent_again_with_its_key(gated: Served, red_video: bytes) -> None:
+    submitted(gated.client, red_video)
+    gated.app.state.desk._max_jobs = 1
+    key = {"Idempotency-Key": "again"}
+    assert [hand_in(gated.client, red_video, **key).status_code for _ in range(2)] == [429, 429]
+    gated.app.state.desk._max_jobs = 2
+    assert hand_in(gated.client, red_video, **key).status_code == 202
+
+
 def test_a_large_result_lies_in_the_blob_store_and_is_told_all_the_same(
     served: Served, red_video: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,3 +245,23 @@ def test_a_large_result_lies_in_the_blob_store_and_is_told_all_the_same(
     job = ended(served.client, path)
     assert job["result"]["predictions"][0]["label"] == "red"
     assert events(served.client.get(f"{path}/events").text)[-1] == ("result", job["result"])
+
+
+def test_a_large_result_that_has_no_place_for_a_while_is_no_attempt_that_counts(
+    red_video: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.jobs.runner.LARGE_BYTES", 100)
+    monkeypatch.setattr("service.jobs.runner.AWAY_S", 0.1)
+    put, refused = Blobs.put, 0
+
+    async def full_for_a_while(blobs: Blobs, key: str, content: Path | bytes) -> None:
+        nonlocal refused
+        if key.startswith("results/") and refused < 3:
+            refused += 1
+            raise Unavailable("the store for files that wait cannot be used")
+        await put(blobs, key, content)
+
+    monkeypatch.setattr(Blobs, "put", full_for_a_while)
+    with serving(job_max_attempts=2, job_lease_s=30.0) as served:  # nobody waits for a lease to run out
+        job = ended(served.client, submitted(served.client, red_video))
+    assert (job["state"], job["attempts"], refused) == ("succeeded", 1, 3)

@@ -85,3 +85,12 @@ async def test_an_address_needs_no_lookup(servers: Servers) -> None:
 
 async def test_the_system_knows_the_loopback() -> None:
     assert set(await Names(system_lookup).addresses("localhost", 30.0)) <= {"127.0.0.1", "::1"}
+
+
+async def test_only_so_many_slow_names_are_remembered(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks makes names up, without end."""
+    monkeypatch.setattr("service.addresses.names.MAX_SLOW", 4)
+    names = Names(servers.lookup)
+    for number in range(9):
+        await looked_up_in_vain(names, f"dead{number}")
+    assert list(names._slow) == ["dead5", "dead6", "dead7", "dead8"]

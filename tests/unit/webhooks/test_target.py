@@ -1,6 +1,7 @@
 """Whom messages may be sent to, and that they are: a name is looked up once, and certificates are by that name."""
 
 import asyncio
+import logging
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -77,3 +78,20 @@ def test_plain_http_is_allowed_by_a_setting_alone() -> None:
     with pytest.raises(InvalidOption, match="FOVEA_WEBHOOK_HTTP"):
         TargetPolicy().parse("http://receiver.example/")
     assert TargetPolicy(http=True).parse("http://receiver.example/").port == 80
+
+
+async def test_nothing_that_is_logged_of_an_attempt_holds_the_token_of_the_url(
+    receiver: Receiver, certificate: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = receiver.url.split(":")[2].split("/")[0]
+    with caplog.at_level(logging.INFO):
+        message = Message("m1", f"https://receiver.example:{port}/hook?token=se-cret", "{}", 0.0)
+        assert (await sender(certificate, []).send(message)).status == 204
+    assert "se-cret" not in caplog.text
+
+
+async def test_a_url_that_is_not_allowed_any_more_is_given_up_with_the_rule() -> None:
+    policy = TargetPolicy([ip_network("127.0.0.0/8")])
+    attempt = await Sender(policy, SECRET, timeout_s=5.0).send(Message("m1", "http://127.0.0.1/hook", "{}", 0.0))
+    assert attempt.final
+    assert "FOVEA_WEBHOOK_HTTP=true" in (attempt.error or "")
