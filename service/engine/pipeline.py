@@ -183,6 +183,9 @@ class Pipeline:
 
         def note(event: EngineEvent, now_s: float) -> None:
             if isinstance(event, FramesNeeded):  # at once, not when read: clients may read slowly
+                if request.cancelled:  # its client left in between: its file may be gone, and nobody wants frames
+                    self._engine.frames_came(request)
+                    return
                 further.task = loop.create_task(self._decode_more(decoded, request, event, further))
                 return
             if decoded.ticket is None:
@@ -245,11 +248,12 @@ class Pipeline:
         except Exception as error:  # the task's edge: whoever waits must hear of it
             log.exception("more frames of a video could not be decoded")
             failure = InferenceFailed(f"decoding more frames failed: {error}")
+        finally:  # cancelled, too: the ticket may be closed already, and would count as costly for ever
+            decoded.ticket.begun()
         further.failure = failure
         took_s = time.monotonic() - started_s
         further.seconds.append(took_s)
         self._metrics.further_decode_seconds.observe(took_s)
-        decoded.ticket.begun()
         self._engine.frames_came(request, failure)
 
     async def look(
