@@ -53,6 +53,7 @@ class Decoded:
     decode_s: float
     lane: Lane
     shared: Shared | None = None
+    on_spend: Callable[[int], None] = lambda flops: None  # where no ticket is, which has one of its own
 
     @property
     def deadline_s(self) -> float | None:
@@ -188,11 +189,9 @@ class Pipeline:
                     return
                 further.task = loop.create_task(self._decode_more(decoded, request, event, further))
                 return
-            if decoded.ticket is None:
-                pass
-            elif isinstance(event, Step):  # given back when spent, too
-                decoded.ticket.spend(event.flops)
-            else:
+            if isinstance(event, Step):  # given back when spent, too
+                (decoded.on_spend if decoded.ticket is None else decoded.ticket.spend)(event.flops)
+            elif decoded.ticket is not None:
                 decoded.ticket.close()
             events.put_nowait((event, now_s))
 
@@ -257,15 +256,23 @@ class Pipeline:
         self._engine.frames_came(request, failure)
 
     async def look(
-        self, plan: Plan, clip: Clip, shared: Shared, owner: Owner = ANYBODY, *, lane: Lane | None = None
+        self,
+        plan: Plan,
+        clip: Clip,
+        shared: Shared,
+        owner: Owner = ANYBODY,
+        *,
+        lane: Lane | None = None,
+        on_spend: Callable[[int], None] = lambda flops: None,
     ) -> Recognition:
         """A camera's window to answer, or another's whose `lane` it is.
 
-        `shared` says which frames the windows before it have shown already.
+        `shared` says which frames the windows before it have shown already; `on_spend` hears what each step has cost,
+        also of one that ends after nobody waits any more.
         """
         started_s = time.monotonic()
         lane = replace(lane or self.lanes.cameras, owner=owner)
-        decoded = Decoded(plan, None, None, clip, started_s, 0.0, 0.0, lane, shared)
+        decoded = Decoded(plan, None, None, clip, started_s, 0.0, 0.0, lane, shared, on_spend)
         async with aclosing(self.run(decoded)) as events:
             async for event in events:
                 if isinstance(event, Recognition):

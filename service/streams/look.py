@@ -141,9 +141,8 @@ class Look:
                 spending.model = plan.model
                 await spending.reserve(plan.most_flops)
                 shared = Shared(due.window.keys_T, self._memory)
-                recognition = await self._pipeline.look(plan, clip, shared, spending.owner)
+                recognition = await self._pipeline.look(plan, clip, shared, spending.owner, on_spend=spending.spend)
                 spent_flops = recognition.spent_flops
-                spending.spend(spent_flops)
                 spending.answered()
         finally:
             self._pool.settle(self._subscription.id, spent_flops)

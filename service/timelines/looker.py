@@ -128,8 +128,9 @@ class Looker:
             spending.model = affordable.model
             await spending.reserve(affordable.most_flops)
             lane = self._pipeline.lanes.timelines
-            recognition = await self._pipeline.look(affordable, clip, shared, spending.owner, lane=lane)
-            spending.spend(recognition.spent_flops)
+            recognition = await self._pipeline.look(
+                affordable, clip, shared, spending.owner, lane=lane, on_spend=spending.spend
+            )
         self.purse.spend(recognition.spent_flops)
         view.keys_T, view.recognition = window.keys_T, recognition
         return recognition

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fovea.errors import Draining, FoveaError
+from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer
 from service.engine.gate import Gate
@@ -18,7 +19,7 @@ from service.engine.lanes import ANYBODY
 from service.engine.pipeline import Decoded, Lanes, Pipeline
 from service.engine.request import FramesNeeded, Request
 from service.metrics import Metrics
-from tests.unit.engine.making import CAMERAS, COSTS, UPLOADS, a_clip, a_plan
+from tests.unit.engine.making import CAMERAS, COSTS, CUBE, GLANCE, UPLOADS, a_clip, a_plan, a_step
 from video.children.pace import Estimate
 from video.clip import Clip, ClipRule, DecodePrice
 from video.rate import Rate
@@ -111,3 +112,19 @@ async def test_a_video_that_is_found_costly_as_its_request_ends_is_not_counted_f
     assert bench.admission.costly_s == {}
     assert (bench.admission.places, bench.admission.requests) == (0, 0)
     assert bench.admission.shares.of(ANYBODY).costly == 0
+
+
+async def test_a_step_of_a_look_that_was_broken_off_is_charged_all_the_same() -> None:
+    bench, spent = Bench(), list[int]()
+    looking = asyncio.ensure_future(bench.pipeline.look(a_plan(), a_clip(), Shared((0, 1), {}), on_spend=spent.append))
+    await asyncio.sleep(0)
+    (request,) = bench.hand.requests
+    request.emit(a_step(0, GLANCE))
+    await asyncio.sleep(0.01)
+    assert spent == [GLANCE]
+    looking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    request.emit(a_step(1, CUBE))  # it was on the device
+    await asyncio.sleep(0.01)
+    assert spent == [GLANCE, CUBE]
