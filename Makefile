@@ -16,7 +16,7 @@ run: $(VENV)/.runtime ## Serve on this machine; sets up what it needs first
 
 test: $(VENV)/.dev ## Run every test (ARGS="-k budget" for some); sets up what it needs first
 	@scripts/system-packages.sh
-	$(PY) -m pytest $(ARGS)
+	@PY=$(PY) scripts/test.sh $(ARGS)
 
 fast: $(VENV)/.dev ## Run the tests that need no browser, camera, Redis or training: under a minute
 	$(PY) -m pytest tests/unit -m "not slow and not redis and not camera and not browser" $(ARGS)

@@ -21,7 +21,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "dark": {"color_scheme": "dark"},
     "phone": {"viewport": PHONE, "color_scheme": "light"},
 }
-MAX_BYTES = 60_000
+MAX_BYTES = 90_000
 
 
 @pytest.fixture(scope="module")
