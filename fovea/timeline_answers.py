@@ -41,7 +41,9 @@ class TimelinePoint(Value):
 
     time_s: float = Field(description="The middle of what it stands for.", examples=[13.0])
     label: str | None = Field(examples=["tennis_serve"])
-    score: float = Field(description="Of the likeliest label, also where it is below min_score.", examples=[0.91])
+    score: float = Field(
+        description="Of the likeliest label that may be told, also where it is below min_score.", examples=[0.91]
+    )
     entropy_nats: float | None = Field(examples=[0.35])
     spent_gflops: float = Field(description="Up to there.", examples=[44.0])
 

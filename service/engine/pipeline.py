@@ -53,7 +53,7 @@ class Decoded:
     decode_s: float
     lane: Lane
     shared: Shared | None = None
-    on_spend: Callable[[int], None] | None = None  # where there is no ticket, it hears what each step has cost
+    on_spend: Callable[[int], None] = lambda flops: None  # where no ticket is, which has one of its own
 
     @property
     def deadline_s(self) -> float | None:
@@ -184,14 +184,14 @@ class Pipeline:
 
         def note(event: EngineEvent, now_s: float) -> None:
             if isinstance(event, FramesNeeded):  # at once, not when read: clients may read slowly
+                if request.cancelled:  # its client left in between: its file may be gone, and nobody wants frames
+                    self._engine.frames_came(request)
+                    return
                 further.task = loop.create_task(self._decode_more(decoded, request, event, further))
                 return
-            if decoded.ticket is None:
-                if isinstance(event, Step) and decoded.on_spend is not None:
-                    decoded.on_spend(event.flops)
-            elif isinstance(event, Step):  # given back when spent, too
-                decoded.ticket.spend(event.flops)
-            else:
+            if isinstance(event, Step):  # given back when spent, too
+                (decoded.on_spend if decoded.ticket is None else decoded.ticket.spend)(event.flops)
+            elif decoded.ticket is not None:
                 decoded.ticket.close()
             events.put_nowait((event, now_s))
 
@@ -247,11 +247,12 @@ class Pipeline:
         except Exception as error:  # the task's edge: whoever waits must hear of it
             log.exception("more frames of a video could not be decoded")
             failure = InferenceFailed(f"decoding more frames failed: {error}")
+        finally:  # cancelled, too: the ticket may be closed already, and would count as costly for ever
+            decoded.ticket.begun()
         further.failure = failure
         took_s = time.monotonic() - started_s
         further.seconds.append(took_s)
         self._metrics.further_decode_seconds.observe(took_s)
-        decoded.ticket.begun()
         self._engine.frames_came(request, failure)
 
     async def look(
@@ -262,12 +263,12 @@ class Pipeline:
         owner: Owner = ANYBODY,
         *,
         lane: Lane | None = None,
-        on_spend: Callable[[int], None] | None = None,
+        on_spend: Callable[[int], None] = lambda flops: None,
     ) -> Recognition:
         """A camera's window to answer, or another's whose `lane` it is.
 
-        `shared` says which frames the windows before it have shown already. `on_spend` hears what each step has cost,
-        also where the look fails or is cancelled after it.
+        `shared` says which frames the windows before it have shown already; `on_spend` hears what each step has cost,
+        also of one that ends after nobody waits any more.
         """
         started_s = time.monotonic()
         lane = replace(lane or self.lanes.cameras, owner=owner)

@@ -110,10 +110,11 @@ def place(cube: Cube, clip: Clip) -> Place:
 
     Letterbox bars are no part of the source: what reaches into them is cut off.
     """
-    _, height, width, _ = clip.frames_THWC.shape
-    frames = slice(cube.t, cube.t + cube.num_frames)
-    x_T, y_T, w_T, h_T = clip.view_TB[frames].astype(np.float64).T
-    left, right = (x_T + w_T * cube.x / width).min(), (x_T + w_T * (cube.x + cube.width_px) / width).max()
+    height = clip.frames_THWC.shape[1]
+    view_TB, first, width = clip.view_at(cube.x)
+    frames, column = slice(cube.t, cube.t + cube.num_frames), cube.x - first
+    x_T, y_T, w_T, h_T = view_TB[frames].astype(np.float64).T
+    left, right = (x_T + w_T * column / width).min(), (x_T + w_T * (column + cube.width_px) / width).max()
     top, bottom = (y_T + h_T * cube.y / height).min(), (y_T + h_T * (cube.y + cube.height_px) / height).max()
     x, right, y, bottom = (round(float(np.clip(side, 0, 1)), 6) for side in (left, right, top, bottom))
     pts_s = clip.pts_s[frames]

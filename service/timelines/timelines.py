@@ -184,6 +184,7 @@ class _Tale:
         self._process, self._plan, self._grid, self._facts = process, plan, grid, facts
         self._looker = Looker(pipeline, process, plan, grid, facts, spending)
         self.joiner = Joiner(len(pipeline.offer(plan.look.model).labels), merge=plan.options.merge)
+        self._told = plan.look.terms.told(pipeline.offer(plan.look.model).labels)
         self._curve = Curve()
         self._done_s = 0.0
         self._began_s = time.monotonic()
@@ -225,7 +226,7 @@ class _Tale:
         return Point(
             time_s=(sighting.start_s + sighting.end_s) / 2,
             label=sighting.label,
-            score=0.0 if known is None else float(known.max()),
+            score=0.0 if known is None else float(known[self._told].max()),
             entropy_nats=None if known is None else sighting.entropy_nats,
             spent_gflops=self._looker.purse.spent_flops / 1e9,
         )

@@ -53,7 +53,7 @@ class Point:
 
     time_s: float  # its middle
     label: str | None
-    score: float  # of the likeliest label, whether it is likely enough or not
+    score: float  # of the likeliest label that may be told, whether it is likely enough or not
     entropy_nats: float | None
     spent_gflops: float  # up to there
 

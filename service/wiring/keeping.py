@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 from service.jobs.once import Once
 from service.keys.quota import Meter
@@ -15,9 +14,6 @@ from service.ledger.redis_ledger import RedisLedger
 from service.ledger.sqlite import SqliteLedger
 from service.metrics import Metrics
 from service.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from service.addresses.policy import AddressPolicy
 from service.api.streams import telling as stream_telling
@@ -21,9 +20,6 @@ from service.webhooks.outbox import Outbox
 from video.camera.live import Patience
 from video.children.camera_process import CameraProcess
 from video.children.capacity import num_cores
-
-if TYPE_CHECKING:
-    pass
 
 CAMERAS_PER_CORE = 16  # decision 0009 carried 14 with every frame decoded, 48 of quiet scenes
 

@@ -104,6 +104,14 @@ def test_a_window_that_scores_too_little_has_no_label(served: Served, film: Path
     assert body["segments"][0]["predictions"] == []
 
 
+def test_the_curve_scores_the_label_that_it_tells_where_others_may_not_be_told(served: Served, film: Path) -> None:
+    _, body = post(served, film.read_bytes(), "?window_s=2&stride_s=1&labels=green")
+    assert {one["label"] for one in body["curve"]} == {"green"}
+    by_time = {one["time_s"]: one["score"] for one in body["curve"]}
+    assert max(score for time_s, score in by_time.items() if time_s < 9) < 0.4, "these windows show red"
+    assert max(score for time_s, score in by_time.items() if 14 < time_s < 18) > 0.6
+
+
 def test_without_merging_every_window_is_told(served: Served, film: Path) -> None:
     _, body = post(served, film.read_bytes(), "?window_s=4&stride_s=4&merge=false")
     assert len(body["segments"]) == body["compute"]["windows"]["count"] == 10

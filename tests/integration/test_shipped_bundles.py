@@ -90,3 +90,16 @@ def test_the_default_does_not_know_synthetic_footage(kind: Kind, tmp_path: Path)
     assert isinstance(model.recognizer, TellsFeatures)
     in_domain = model.bundle.open_set.in_domain(model.recognizer.glance_features(state))
     assert in_domain < model.bundle.open_set.facts.threshold
+
+
+def test_the_default_is_the_model_whose_results_are_told() -> None:
+    """Weights, calibration and measured points of two candidates were mixed once: each by itself looks well."""
+    bundle = Bundle.read(available_models()["adafocus-v3-compact"])
+    results = (Path(__file__).parents[2] / "docs" / "RESULTS.md").read_text()
+    (row,) = (line for line in results.splitlines() if line.startswith("| compact | adafocus-v3-compact |"))
+    assert bundle.manifest.provenance.commit is not None
+    assert bundle.manifest.provenance.commit in row
+    assert f"default budget, {bundle.default_budget_flops / 1e9:.3g} GFLOPs" in results
+    (told,) = (line for line in results.splitlines() if line.startswith("| compact | 1.8 |"))
+    top1 = float(told.split("|")[4].split()[0]) / 100
+    assert bundle.frontier[-1][1] == pytest.approx(top1, abs=0.015), "but for the precision it was measured in"

@@ -25,7 +25,8 @@ FPS = 8
 NUM_FRAMES = 24  # three seconds: a glance looks at eight or so of them
 SIZES = ((320, 240), (426, 240), (240, 320))  # 4:3, 16:9, upright
 
-# Sources of libavfilter, each with the filters behind it: "source=options,filter=options".
+# Sources of libavfilter, each with the filters behind it: "source=options,filter=options". Those that begin at random
+# are given a seed: from another start the same triangles are other footage.
 _BLACK = ("color=c=black", "color=c=0x101010", "color=c=black,noise=alls=6:allf=t", "color=c=0x000020")
 _PATTERNS = (
     "testsrc",
@@ -43,15 +44,15 @@ _NOISE = (
     "nullsrc,geq=lum='random(1)*255':cb='random(2)*255':cr='random(3)*255'",
     "nullsrc,geq=lum='random(1)*255':cb=128:cr=128",
     "color=c=0x404040,noise=alls=60:allf=t",
-    "perlin",
+    "perlin=random_mode=seed:random_seed=1",
 )
 _FRACTALS = (
     "mandelbrot=maxiter=400:end_scale=0.01:end_pts=30",
     "mandelbrot=maxiter=400:start_scale=0.5:end_scale=0.001:end_pts=40:start_x=-0.7436:start_y=-0.1318",
     "mandelbrot=maxiter=400:inner=mincol:end_scale=0.02:end_pts=30:start_x=-1.25:start_y=-0.02",
-    "sierpinski=type=carpet",
+    "sierpinski=type=carpet:seed=1",
     "mandelbrot=maxiter=400:start_scale=0.05:end_scale=0.0003:end_pts=60:start_x=-0.1011:start_y=-0.9563",
-    "sierpinski=type=triangle",
+    "sierpinski=type=triangle:seed=1",
 )
 _NUM_SCREENS = 6
 _SOURCES: dict[str, tuple[str, ...]] = {

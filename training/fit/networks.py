@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
+from models.backbones.config import BackboneConfig
 from models.bundle import Bundle
 from models.bundle_format import WEIGHTS
 from models.loading import load_network
@@ -67,6 +68,13 @@ def start_from_bundle(network: nn.Module, folder: Path) -> tuple[Start, ...]:
     encoders = {name for name in mine if name.startswith(training.backbones)}
     if missing := sorted(encoders - taken.keys()):
         raise ValueError(f"{folder} has other backbones: {len(missing)} tensors differ, such as {missing[0]}")
+    for part in PARTS:  # tensors of one shape may still be of a network that strides or pads otherwise
+        ours, its = (getattr(config, part, None) for config in (getattr(network, "config", None), bundle.config))
+        if isinstance(ours, BackboneConfig) and isinstance(its, BackboneConfig) and ours != its:
+            raise ValueError(
+                f"{folder} has another {part} network: {its}, but the plan's is {ours}; start it from weights of that "
+                f"kind (--{part}-weights), or take a plan of the bundle's kind"
+            )
     network.load_state_dict({**mine, **taken})
     return (Start("all", f"{bundle.name}/{WEIGHTS}", bundle.manifest.weights_sha256),)
 

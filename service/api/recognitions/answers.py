@@ -1,6 +1,6 @@
 """Turns the service's nouns into the API's JSON. Knows both sides, and no HTTP.
 
-Shape suffixes: C classes, T frames, B box sides (x, y, w, h).
+Shape suffix: C classes.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ from fovea.answers import (
 from models.recognizer import Cube
 from service.engine.budget import Offer
 from service.engine.request import Plan, Recognition, Step
+from service.engine.summary import place
 from service.engine.verdict import Terms
 from video.clip import Clip
 
@@ -50,7 +51,7 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
             budget_gflops=plan.budget_flops / 1e9,
             max_gflops=None if plan.max_flops is None else plan.max_flops / 1e9,
             spent_gflops=recognition.spent_flops / 1e9,
-            steps=[_step_taken(step, recognition.clip, offer) for step in recognition.steps],
+            steps=[_step_taken(step, recognition.clip, offer, plan) for step in recognition.steps],
         ),
         video=Video(
             duration_s=round(video.duration_s, 3),
@@ -77,7 +78,7 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
 
 def step_event(step: Step, spent_flops: int, clip: Clip, offer: Offer, plan: Plan) -> StepEvent:
     return StepEvent(
-        **dict(_step_taken(step, clip, offer)),
+        **dict(_step_taken(step, clip, offer, plan)),
         spent_gflops=spent_flops / 1e9,
         predictions=predictions(step.probabilities_C, offer.labels, plan.top_k, plan.terms),
     )
@@ -96,35 +97,24 @@ def predictions(
     ]
 
 
-def _step_taken(step: Step, clip: Clip, offer: Offer) -> StepTaken:
+def _step_taken(step: Step, clip: Clip, offer: Offer, plan: Plan) -> StepTaken:
     return StepTaken(
         step=step.step,
         kind="glance" if step.cube is None else "cube",
         gflops=step.flops / 1e9,
         entropy_nats=round(step.entropy_nats, 6),
         frames_decoded=step.frames_decoded,
-        top=predictions(step.probabilities_C, offer.labels, 1)[0],
+        top=predictions(step.probabilities_C, offer.labels, 1, Terms(only=plan.terms.only))[0],
         cube=None if step.cube is None else cube_place(step.cube, clip),
     )
 
 
 def cube_place(cube: Cube, clip: Clip) -> CubePlace:
-    """Where the cube lies in the source: its times, and the smallest box that holds it in all of its frames.
-
-    Frames show different regions only where the resolution changes in mid-stream. Letterbox bars are no part of the
-    source: what reaches into them is cut off.
-    """
-    height = clip.frames_THWC.shape[1]
-    view_TB, first, width = clip.view_at(cube.x)
-    frames, column = slice(cube.t, cube.t + cube.num_frames), cube.x - first
-    x_T, y_T, w_T, h_T = view_TB[frames].astype(np.float64).T
-    left, right = (x_T + w_T * column / width).min(), (x_T + w_T * (column + cube.width_px) / width).max()
-    top, bottom = (y_T + h_T * cube.y / height).min(), (y_T + h_T * (cube.y + cube.height_px) / height).max()
-    x, right, y, bottom = (round(float(np.clip(side, 0, 1)), 6) for side in (left, right, top, bottom))
-    pts_s = clip.pts_s[frames]
+    """Where the cube lies in the source: its times, and the smallest box that holds it in all of its frames."""
+    where = place(cube, clip)
     return CubePlace(
-        pts_s=(round(pts_s[0], 3), round(pts_s[-1], 3)),
-        box=Box(x=x, y=y, w=round(right - x, 6), h=round(bottom - y, 6)),
+        pts_s=(round(where.first_pts_s, 3), round(where.last_pts_s, 3)),
+        box=Box(x=where.x, y=where.y, w=where.w, h=where.h),
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from models.recognizer import Cube
 from service.api.recognitions.answers import cube_place
+from service.engine.summary import place
 from tests.clips import cached_clip, moving_square, noise
 from video.children.file_wire import answer, payload_bytes, read_answer, read_request, request
 from video.clip import Clip, ClipRule, VideoLimits
@@ -62,6 +63,8 @@ def test_each_crop_tells_where_it_lies_in_the_source(
     for number, wanted in enumerate(boxes):
         box = cube_place(Cube(0, 0, 96 * number, 2, 96, 96), clip).box
         np.testing.assert_allclose((box.x, box.y, box.w, box.h), wanted, atol=1e-5)
+        kept = place(Cube(0, 0, 96 * number, 2, 96, 96), clip)  # what a camera's answers are made of
+        assert (kept.x, kept.y, kept.w, kept.h) == (box.x, box.y, box.w, box.h)
 
 
 def test_the_rule_and_the_crops_survive_the_way_through_a_child() -> None:

@@ -1,5 +1,7 @@
 """Nouns as JSON: labels in order, cubes on the source frame, never NaN."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,11 @@ from pydantic import ValidationError
 
 from fovea.answers import Box, Prediction, StepTaken
 from models.recognizer import Cube
-from service.api.recognitions.answers import cube_place, predictions
+from service.api.recognitions.answers import cube_place, predictions, step_event
+from service.engine.request import Step
+from service.engine.verdict import Terms
+from tests.unit.engine.making import a_plan
+from tests.unit.engine.test_budget import an_offer
 from video.clip import Clip, VideoInfo
 
 INFO = VideoInfo(2.0, 640, 480, "h264", 4, 4)
@@ -79,3 +85,11 @@ def test_nan_never_becomes_json() -> None:
 def test_a_glance_has_no_cube_member() -> None:
     step = StepTaken(step=0, kind="glance", gflops=1, entropy_nats=1, top=Prediction(label="a", score=1))
     assert "cube" not in step.model_dump_json()
+
+
+def test_a_step_tells_no_label_that_was_not_asked_for() -> None:
+    plan = replace(a_plan(), terms=Terms(only=("b",), min_score=0.9))
+    step = Step(0, 100, 0.5, np.float32([0.8, 0.2]), None)
+    event = step_event(step, 100, a_clip((0, 0, 1, 1)), an_offer("m"), plan)
+    assert event.top == Prediction(label="b", score=0.2), "a step has a likeliest label, however unlikely"
+    assert event.predictions == []

@@ -107,6 +107,17 @@ def test_synthetic_footage_is_a_video_like_any_other_and_the_same_each_time(kind
     assert moves or kind in ("black", "screen")
 
 
+def test_footage_that_begins_at_random_begins_alike_each_time(tmp_path: Path) -> None:
+    rule = ClipRule(num_frames=4, height_px=32, width_px=48, resize="stretch")
+    limits = VideoLimits(duration_s=10, frame_pixels=10**6, frames=1000)
+    for kind, variant in (("noise", 5), ("fractal", 3), ("fractal", 5)):
+        first, again = (
+            decode(str(make_negative(tmp_path / place, kind, variant).path), rule, limits).frames_THWC  # type: ignore[arg-type]
+            for place in ("a", "b")
+        )
+        assert np.abs(first.astype(int) - again).mean() < 1, "but for what an encoder's threads change"
+
+
 def test_footage_that_lies_there_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.data.negatives.num_variants", lambda kind: 1)
     made = make_negatives(tmp_path)

@@ -1,0 +1,22 @@
+"""A network that starts from a bundle: of another number of labels, but of the same backbones."""
+
+import pytest
+
+from models import available_models
+from models.adafocus.placed import build_any
+from training.fit.networks import start_from_bundle
+from training.fit.plans import find_plan
+
+SHIPPED = available_models()["adafocus-v3-compact"]
+
+
+def test_plans_of_the_bundle_s_networks_start_from_the_one_that_ships() -> None:
+    for plan in ("compact", "compact-centre"):
+        (start,) = start_from_bundle(build_any(find_plan(plan, 3).model, seed=0), SHIPPED)
+        assert start.part == "all"
+
+
+def test_weights_of_a_network_that_pads_otherwise_are_refused_though_their_shapes_fit() -> None:
+    network = build_any(find_plan("compact-learned", 3).model, seed=0)
+    with pytest.raises(ValueError, match=r"another glance network: .*padding='same'.* \(--glance-weights\)"):
+        start_from_bundle(network, SHIPPED)
