@@ -165,11 +165,24 @@ def test_the_openapi_document_shows_options_bodies_examples_and_refusals(served:
         "max_gflops",
         "deadline_ms",
         "top_k",
+        "min_score",
+        "abstain",
+        "labels",
+        "Prefer",
+        "webhook_url",
+        "webhook_events",
+        "Idempotency-Key",
     ]
-    assert set(post["requestBody"]["content"]) == {"multipart/form-data", "video/*", "application/octet-stream"}
+    assert set(post["requestBody"]["content"]) == {
+        "multipart/form-data",
+        "application/json",
+        "video/*",
+        "application/octet-stream",
+    }
     assert {"200", "400", "406", "408", "413", "415", "422", "429", "500", "503"} <= set(post["responses"])
     assert set(post["responses"]["429"]["content"]) == {"application/problem+json"}
-    assert set(document["paths"]["/v1/models/{name}"]["get"]["responses"]) == {"200", "404", "421", "422", "431", "503"}
+    read = set(document["paths"]["/v1/models/{name}"]["get"]["responses"])
+    assert read == {"200", "401", "403", "404", "421", "422", "431", "503"}
     assert {"application/json", "text/event-stream"} == set(post["responses"]["200"]["content"])
     assert document["components"]["schemas"]["RecognitionAnswer"]["properties"]["id"]["examples"]
     assert httpx.get(f"{served.url}/docs", trust_env=False).status_code == 200
