@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -219,16 +220,15 @@ def test_a_request_that_alone_exceeds_the_queue_is_admitted_where_it_is_alone(bu
 def test_a_view_that_does_not_fit_the_memory_is_a_clear_error_and_the_service_goes_on(bundles: Path) -> None:
     model = load_model(bundles / OFFICIAL, runtime=RuntimeConfig(name="torch", precision="fp32", num_threads=1))
     recognizer = model.recognizer
-    run, failures = recognizer._run_encoder, [1]
+    run, failures = recognizer._encoder, [1]
 
-    def first_without_memory(views_NHWC: torch.Tensor) -> torch.Tensor:
+    def first_without_memory(views_NHWC: Any) -> Any:
         if failures:
             failures.pop()
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory")
-        found: torch.Tensor = run(views_NHWC)
-        return found
+        return run(views_NHWC)
 
-    recognizer._run_encoder = first_without_memory
+    recognizer._encoder = first_without_memory
     with serving(load=lambda _: [model], default_model=OFFICIAL) as service:
         refused = service.post(video().read_bytes(), f"?model={OFFICIAL}")
         assert (refused.status_code, refused.json()["type"]) == (503, "/problems/out-of-memory")
