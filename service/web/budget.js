@@ -24,7 +24,8 @@ export class Budget {
     const calibrated = this.model.thresholds.accuracy !== null;
     this.slider.min = calibrated ? this.model.least_gflops : this.model.full_gflops;
     this.slider.max = this.model.full_gflops;
-    this.#set(String(this.model.default_budget_gflops));
+    // Rounded up, so that it buys what the default does.
+    this.#set(String(Math.ceil(this.model.default_budget_gflops * 1000 - 1e-6) / 1000));
   }
 
   get text() {
