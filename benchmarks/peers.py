@@ -147,7 +147,8 @@ async def lap(entrant: Entrant, videos: Sequence[Path]) -> Lap:
                 answer = await client.post(
                     entrant.url, content=path.read_bytes(), headers={"Content-Type": "application/octet-stream"}
                 )
-                answer.raise_for_status()
+                if answer.is_error:
+                    raise RuntimeError(f"{entrant.name}: {path.name}: {answer.text}")
                 times_s[number] = time.perf_counter() - began_s
                 body = answer.json()
                 labels[number] = body.get("label") or body["predictions"][0]["label"]
