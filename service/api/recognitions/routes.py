@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from fovea.answers import RecognitionAnswer, RecognitionList
-from service.api.body.multipart import VIDEO
+from service.api.body.described import FORM, RAW, parameters
 from service.api.body.spool import drop
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
@@ -41,12 +41,6 @@ from service.engine.request import Recognition
 JSON = "application/json"
 router = APIRouter(tags=["recognitions"])
 
-_FORM = {
-    "type": "object",
-    "required": [VIDEO],
-    # Options may be fields, too; described twice, what is made of this description would send two values of each.
-    "properties": {VIDEO: {"type": "string", "format": "binary", "description": "The file."}},
-}
 _URL = {
     "type": "object",
     "required": ["url"],
@@ -59,24 +53,17 @@ _URL = {
         }
     },
 }
-_RAW = {"schema": {"type": "string", "format": "binary"}}
 _OPENAPI: dict[str, Any] = {
-    "parameters": [
-        {"name": name, "in": "query", "schema": schema, "description": text}
-        | ({} if example is None else {"example": example})
-        for name, (schema, text, example) in OPTIONS.items()
-    ]
-    + JOB_PARAMETERS
-    + [KEY_PARAMETER],
+    "parameters": parameters(OPTIONS) + JOB_PARAMETERS + [KEY_PARAMETER],
     "requestBody": {
         "required": True,
         "description": "A form with the file, or the video itself. In a form, each option of the query may be a field "
         "instead; those before the file are checked before it is read.",
         "content": {
-            "multipart/form-data": {"schema": _FORM},
+            "multipart/form-data": {"schema": FORM},
             "application/json": {"schema": _URL},
-            "video/*": _RAW,
-            "application/octet-stream": _RAW,
+            "video/*": RAW,
+            "application/octet-stream": RAW,
         },
     },
 }

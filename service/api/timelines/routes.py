@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from fovea.timeline_answers import TimelineAnswer
-from service.api.body.multipart import VIDEO
+from service.api.body.described import FORM, RAW, parameters
 from service.api.body.spool import spooled
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
@@ -38,23 +38,13 @@ JSON = "application/json"
 
 router = APIRouter(tags=["timelines"])
 
-_FORM = {
-    "type": "object",
-    "required": [VIDEO],
-    "properties": {VIDEO: {"type": "string", "format": "binary", "description": "The file."}},
-}
-_RAW = {"schema": {"type": "string", "format": "binary"}}
 _OPENAPI: dict[str, Any] = {
-    "parameters": [
-        {"name": name, "in": "query", "schema": schema, "description": text}
-        | ({} if example is None else {"example": example})
-        for name, (schema, text, example) in OPTIONS.items()
-    ],
+    "parameters": parameters(OPTIONS),
     "requestBody": {
         "required": True,
         "description": "As of a recognition: a form with the file, or the video itself. In a form, each option of the "
         "query may be a field instead.",
-        "content": {"multipart/form-data": {"schema": _FORM}, "video/*": _RAW, "application/octet-stream": _RAW},
+        "content": {"multipart/form-data": {"schema": FORM}, "video/*": RAW, "application/octet-stream": RAW},
     },
 }
 _EVENTS_EXAMPLE = (
