@@ -106,8 +106,8 @@ def run(seed: int, encoders: Encoders, sizes: Sizes, card: Card, say: Callable[[
     for gradient, clips, part in (
         ("deep", "other clips", teach), ("deep", "the heads' clips", heads), ("pixel", "other clips", teach),
     ):  # fmt: skip
-        found = direction(network, part, gradient, sizes.judged, seed)  # type: ignore[arg-type]
-        card.directions.append(Direction(seed, gradient, clips, *found))  # type: ignore[arg-type]
+        found = direction(network, part, gradient, sizes.judged, seed)
+        card.directions.append(Direction(seed, gradient, clips, *found))
         say(str(card.directions[-1]))
     taught = {
         "other clips": CellLogits.of(network, encoders, teach),
@@ -116,7 +116,7 @@ def run(seed: int, encoders: Encoders, sizes: Sizes, card: Card, say: Callable[[
     shapes = (torch.tensor((NUM_FRAMES, HEIGHT_PX, WIDTH_PX)), torch.tensor(network.config.cube_size))
     for clips, cells in taught.items():
         found = towards_needle(cells, *shapes, seed)
-        card.directions.append(Direction(seed, "deep, whole frames", clips, *found))  # type: ignore[arg-type]
+        card.directions.append(Direction(seed, "deep, whole frames", clips, *found))
         say(str(card.directions[-1]))
     policies = learned_policies(network, *taught.values(), sizes, seed, say)
     ways: dict[str, Tensor] = {
@@ -168,7 +168,7 @@ def learned_policies(
     ):
         torch.manual_seed(seed)
         policy: nn.Module = kind(network.config, network.glance.num_features)
-        teaching(policy)  # type: ignore[no-untyped-call]
+        teaching(policy)
         policies[name] = policy.eval()
         say(f"{name}: taught")
     return policies

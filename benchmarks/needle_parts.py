@@ -60,7 +60,7 @@ def needle_network(seed: int) -> AdaFocusV3:
     assert isinstance(shipped, AdaFocusV3)
     for part in ("glance", "focus"):
         getattr(network, part).load_state_dict(getattr(shipped, part).state_dict(), strict=False)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     return network.eval()

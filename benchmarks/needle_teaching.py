@@ -34,7 +34,7 @@ def follow_on_policy(policy: nn.Module, taught: CellLogits, steps: int, seed: in
         positions_BK3.register_hook(lambda slope: _clipped(slope, slope.abs().mean(dim=(0, 1))))
         loss = taught.running_losses(rows, positions_BK3).sum()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     policy.eval()
 
@@ -60,7 +60,7 @@ def follow_everywhere(policy: HeatMapPolicy, taught: CellLogits, seed: int) -> N
             position_BP3 = (warm_BP @ near_P3P).unflatten(1, (-1, 3)) / (warm_BP @ near_PP)[..., None]
             loss = -(towards_NP3[rows] * position_BP3).sum(dim=2).mean()
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
     _set(policy, weight_D.detach())
 
