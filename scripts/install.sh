@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the virtual environment when there is none and installs Fovea with locked packages: install.sh [dev]
-# PYTHON names the interpreter; TORCH_INDEX_URL adds an index to find torch in (README: "The CPU build of torch").
+# PYTHON names the interpreter; TORCH_INDEX_URL adds an index to find torch in (docs/quickstart.md: "The CPU build of torch").
 # Every package has its version and its hash in requirements*.lock. torch alone has a version only (pyproject.toml): its CPU
 # and its CUDA build have different hashes, and different needs.
 set -eu
