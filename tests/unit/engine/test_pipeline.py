@@ -42,7 +42,7 @@ class ByHand:
     def frames_came(self, request: Request, failure: FoveaError | None = None) -> None:
         self.came.append(request)
 
-    async def decode(self, path: Path, rule: ClipRule, look: Any, *, on_costly: Any) -> Clip:
+    async def decode(self, path: Path, rule: ClipRule, look: Any, *, on_costly: Any, on_scan: Any) -> Clip:
         self.decodes += 1
         await self.is_found_costly.wait()
         on_costly(ESTIMATE)
