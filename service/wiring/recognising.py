@@ -162,6 +162,7 @@ def _offer(model: "Model") -> Offer:
         digest=bundle.digest,
         task=bundle.task,
         labels=bundle.labels,
+        label_texts=bundle.label_texts,
         trained=bundle.trained,
         calibrated=bundle.calibrated,
         clip_rule=bundle.clip_rule,
