@@ -63,8 +63,8 @@ class Offer:
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()  # where thresholds differ between labels
     below_majority: bool = False  # True: always saying its sources' most frequent class would be right more often
     open_set: OpenSet | None = None  # None: it cannot say that it does not know
-    glance_indices: tuple[int, ...] | None = None  # frames of the clip that step 0 looks at; None: all
     label_texts: Mapping[str, LabelText] = field(default_factory=dict)  # names for people, where there are some
+    step_indices: tuple[tuple[int, ...], ...] | None = None  # frames of the clip that each step may look at; None: all
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 
     def text_of(self, label: str) -> LabelText:

@@ -130,14 +130,14 @@ class Pipeline:
         """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded."""
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
-        clip = None
+        clip, look = None, self._first_look(plan)
         try:
             async with asyncio.timeout(timeout_s):
-                clip = await self._decode_in_turn(path, plan, ticket, self._first_look(plan))
+                clip = await self._decode_in_turn(path, plan, ticket, look)
         except TimeoutError as error:
             raise self._deadline_before_glance(plan) from error
         finally:
-            if clip is None or not clip.inexact:
+            if clip is None or _is_done(clip, look):
                 ticket.decoded()
             else:
                 ticket.begun()
@@ -163,16 +163,22 @@ class Pipeline:
             leave.close()
 
     def _first_look(self, plan: Plan) -> FirstLook | None:
-        """The glance's frames; None, all of them, where every video goes on after it: one pass is cheaper than two."""
-        indices = self._offers[plan.model].glance_indices
-        if indices is None or self._keyframe_tolerance is None or plan.always_goes_on:
+        """The glance's frames, later those of the steps that the plan can take; None: all frames of the clip.
+
+        Where every video goes on after its glance, all at once: one pass is cheaper than two.
+        """
+        steps = self._offers[plan.model].step_indices
+        if steps is None:
             return None
-        return FirstLook(indices, self._keyframe_tolerance)
+        later = tuple(sorted(set().union(*steps[1 : plan.most_steps])))
+        if self._keyframe_tolerance is None or plan.always_goes_on:
+            return FirstLook(tuple(sorted({*steps[0], *later})), 0.0, ())
+        return FirstLook(steps[0], self._keyframe_tolerance, later)
 
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
 
-        The video's file must stay until then, unless the clip is whole.
+        The video's file must stay until then, unless nothing more of it may be wanted.
         """
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[tuple[EngineEvent, float]] = asyncio.Queue()  # with the time at which each happened
@@ -327,3 +333,10 @@ class Pipeline:
             deadline_ms=plan.deadline_ms,
             least_ms=None if least_s is None else round(least_s * 1000),
         )
+
+
+def _is_done(clip: Clip, look: FirstLook | None) -> bool:
+    """Whether no frame that this look or a later one may want is missing."""
+    if look is None or look.later is None:
+        return not clip.inexact
+    return clip.inexact.isdisjoint({*look.indices, *look.later})

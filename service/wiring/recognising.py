@@ -171,7 +171,7 @@ def _offer(model: "Model") -> Offer:
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
-        glance_indices=model.recognizer.glance_indices if isinstance(model.recognizer, ChoosesFrames) else None,
+        step_indices=model.recognizer.step_indices if isinstance(model.recognizer, ChoosesFrames) else None,
         label_offsets_nats=bundle.label_offsets_nats,
         below_majority=bundle.below_majority,
         open_set=None if bundle.open_set is None else _open_set(bundle.open_set.facts),
