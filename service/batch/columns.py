@@ -1,4 +1,4 @@
-"""The rows' columns, read off their model: as Arrow's types for Parquet, as dotted names for CSV. Knows no row.
+"""The rows' columns, read off their model: as Arrow's types for Parquet, as dotted names for CSV.
 
 New fields of the API's answer are columns without anybody writing them down here.
 """

@@ -1,7 +1,7 @@
 """What a run knows beside its result: which inputs there are, and the rows of those that are answered. An SQLite file.
 
 A row is there whole or not at all, once for each input, whenever the process is killed: the file's transactions see to
-that. Knows no video and no file format of results.
+that. Knows no video and no file of results.
 """
 
 import json
