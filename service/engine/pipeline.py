@@ -5,11 +5,13 @@ Where the model tells which frames a step looks at, those of the glance are deco
 """
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from ulid import ULID
@@ -24,6 +26,7 @@ from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY, Lane, Owner
 from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition, Request, Step, Timing
 from service.metrics import Metrics
+from service.tracing.tracing import Tracing, Untraced
 from video.children.pace import Estimate
 from video.children.sandbox import Sandbox
 from video.clip import Clip, FirstLook, FurtherLook
@@ -66,6 +69,7 @@ class _Further:
 
     task: "asyncio.Task[None] | None" = None  # the latest
     seconds: list[float] = field(default_factory=list)
+    came_s: float = 0.0  # monotonic: when the latest came
     failure: FoveaError | None = None
 
 
@@ -83,6 +87,7 @@ class Pipeline:
         gate: Gate,
         metrics: Metrics,
         keyframe_tolerance: float | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once."""
         self._keyframe_tolerance = keyframe_tolerance
@@ -94,6 +99,7 @@ class Pipeline:
         self._sandbox = sandbox
         self._gate = gate
         self._metrics = metrics
+        self._tracing = tracing or Untraced()
         self._least_first_result_s: float | None = None  # the fastest glance seen, from the end of its upload
 
     @property
@@ -142,7 +148,7 @@ class Pipeline:
             else:
                 ticket.begun()
         decode_s = time.monotonic() - started_s
-        self._metrics.decode_seconds.observe(decode_s)
+        self._metrics.decode_seconds.observe(decode_s, self._tracing.exemplar())
         self._metrics.frames_decoded_total.labels(kind="glance").inc(clip.info.frames_decoded)
         lane = replace(self.lanes.uploads, owner=ticket.owner)
         return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, lane)
@@ -151,14 +157,23 @@ class Pipeline:
         self, path: Path, plan: Plan, ticket: Ticket, look: FirstLook | FurtherLook | None
     ) -> Clip:
         """Owners take turns; a video that turns out to be costly steps aside, and waits among its like."""
+        asked_s = time.monotonic()
         leave = await self._gate.enter(ticket.owner)
+        self._tracing.record("queue", asked_s, time.monotonic(), waits_for="decoding")
 
         def step_aside(estimate: Estimate) -> None:
             leave.close()
             ticket.wait_apart(estimate)
 
         try:
-            return await self._sandbox.decode(path, self._offers[plan.model].clip_rule, look, on_costly=step_aside)
+            with self._tracing.span("decode", model=plan.model):
+                return await self._sandbox.decode(
+                    path,
+                    self._offers[plan.model].clip_rule,
+                    look,
+                    on_costly=step_aside,
+                    on_scan=partial(self._tracing.record, "scan"),
+                )
         finally:
             leave.close()
 
@@ -183,6 +198,7 @@ class Pipeline:
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[tuple[EngineEvent, float]] = asyncio.Queue()  # with the time at which each happened
         further = _Further()
+        context = contextvars.copy_context()  # the engine's thread has another
 
         def emit(event: EngineEvent) -> None:  # called in the engine's thread
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
@@ -193,7 +209,7 @@ class Pipeline:
                 if request.cancelled:  # its client left in between: its file may be gone, and nobody wants frames
                     self._engine.frames_came(request)
                     return
-                further.task = loop.create_task(self._decode_more(decoded, request, event, further))
+                further.task = loop.create_task(self._decode_more(decoded, request, event, further), context=context)
                 return
             if isinstance(event, Step):  # given back when spent, too
                 (decoded.on_spend if decoded.ticket is None else decoded.ticket.spend)(event.flops)
@@ -204,7 +220,7 @@ class Pipeline:
         request = Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.lane, decoded.shared)
         if decoded.path is not None:
             request.frames_decoded = decoded.clip.info.frames_decoded
-        submitted_s = time.monotonic()
+        submitted_s = free_s = time.monotonic()
         self._engine.submit(request)
         try:
             while True:
@@ -213,10 +229,13 @@ class Pipeline:
                     case Step():
                         if event.step == 0 and decoded.lane.name == self.lanes.uploads.name:
                             self._note_first_result(now_s - decoded.started_s)
+                        self._trace(request, event, max(free_s, further.came_s), now_s)
+                        free_s = now_s
                         yield event
                     case ExitReason():
                         recognition = self._answer(decoded, request, event, further, submitted_s, now_s)
-                        self._metrics.recognized(recognition)
+                        self._metrics.recognized(recognition, self._tracing.exemplar())
+                        self._tell(recognition)
                         yield recognition
                         return
                     case DeadlineBeforeGlance():
@@ -256,7 +275,8 @@ class Pipeline:
         finally:  # cancelled, too: the ticket may be closed already, and would count as costly for ever
             decoded.ticket.begun()
         further.failure = failure
-        took_s = time.monotonic() - started_s
+        further.came_s = time.monotonic()
+        took_s = further.came_s - started_s
         further.seconds.append(took_s)
         self._metrics.further_decode_seconds.observe(took_s)
         self._engine.frames_came(request, failure)
@@ -279,11 +299,38 @@ class Pipeline:
         started_s = time.monotonic()
         lane = replace(lane or self.lanes.cameras, owner=owner)
         decoded = Decoded(plan, None, None, clip, started_s, 0.0, 0.0, lane, shared, on_spend)
-        async with aclosing(self.run(decoded)) as events:
-            async for event in events:
-                if isinstance(event, Recognition):
-                    return event
+        parent = "" if lane.name == self.lanes.cameras.name else None  # a camera's windows are nobody's request
+        with self._tracing.span("window", parent=parent, lane=lane.name):
+            async with aclosing(self.run(decoded)) as events:
+                async for event in events:
+                    if isinstance(event, Recognition):
+                        return event
         raise AssertionError("the pipeline ended without an answer")
+
+    def _trace(self, request: Request, step: Step, free_s: float, ended_s: float) -> None:
+        """A step that was taken, and the wait before it."""
+        self._tracing.record("queue", free_s, max(free_s, step.began_s), waits_for="device")
+        self._tracing.record(
+            "glance" if step.cube is None else "cube",
+            step.began_s,
+            ended_s,
+            model=request.plan.model,
+            step=step.step,
+            gflops=step.flops / 1e9,
+            budget_gflops=request.plan.budget_flops / 1e9,
+            spent_gflops=sum(one.flops for one in request.steps[: step.step + 1]) / 1e9,
+            entropy_nats=step.entropy_nats,
+        )
+
+    def _tell(self, recognition: Recognition) -> None:
+        self._tracing.tell(
+            recognition=recognition.id,
+            model=recognition.plan.model,
+            budget_gflops=recognition.plan.budget_flops / 1e9,
+            spent_gflops=recognition.spent_flops / 1e9,
+            steps=len(recognition.steps),
+            exit_reason=str(recognition.exit_reason),
+        )
 
     def _answer(
         self,
@@ -315,7 +362,7 @@ class Pipeline:
         )
 
     def _note_first_result(self, seconds: float) -> None:
-        self._metrics.time_to_first_result_seconds.observe(seconds)
+        self._metrics.time_to_first_result_seconds.observe(seconds, self._tracing.exemplar())
         if self._least_first_result_s is None or seconds < self._least_first_result_s:
             self._least_first_result_s = seconds
 

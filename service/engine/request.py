@@ -79,6 +79,7 @@ class Step:
     probabilities_C: NDArray[np.float32]
     cube: Cube | None
     frames_decoded: int = 0  # for this step: all that came since the one before
+    began_s: float = 0.0  # monotonic: when its batch did
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ class Request:
     steps: list[Step] = field(default_factory=list)  # filled by the engine
     state: Any = None  # the recognizer's State, between two steps; filled by the engine
     inference_s: float = 0.0  # filled by the engine
+    batch_began_s: float = 0.0  # of its latest batch; filled by the engine
     in_domain: float | None = None  # of the glance's features; filled by the engine where the model has a score
     saved_flops: int = 0  # of the glance, because frames are shared; filled by the engine
     needed: frozenset[int] = frozenset()  # places in the clip that the next step looks at; filled by the engine

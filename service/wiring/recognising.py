@@ -18,6 +18,7 @@ from service.keys.spending import Accounts
 from service.metrics import Metrics
 from service.settings import Settings
 from service.timelines.timelines import Timelines, TimelineTerms
+from service.tracing.tracing import Tracing
 from video.children.capacity import num_children
 from video.children.sandbox import Sandbox
 from video.children.timeline_process import TimelineProcess
@@ -30,7 +31,9 @@ Loader = Callable[[Settings], Sequence["Model"]]
 
 
 @contextlib.asynccontextmanager
-async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
+async def open_pipeline(
+    settings: Settings, metrics: Metrics, load: Loader | None = None, tracing: Tracing | None = None
+) -> AsyncIterator[Pipeline]:
     """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
     num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
     sandbox = Sandbox(
@@ -77,6 +80,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             gate=Gate(num_decoders),
             metrics=metrics,
             keyframe_tolerance=settings.keyframe_tolerance if settings.decode_on_demand else None,
+            tracing=tracing,
         )
     finally:
         admission.draining = True

@@ -17,6 +17,7 @@ from fovea.errors import Draining, FoveaError
 from service.api.edge.problems import response_to
 from service.logs import told_of
 from service.metrics import Metrics
+from service.tracing.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +28,10 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS
 class HttpMetrics:
     """ASGI middleware. Sets `request.state.request_id`, taken from X-Request-ID where that is well-formed."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing) -> None:
         self.app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,7 +56,8 @@ class HttpMetrics:
             await send(message)
 
         telling = ExitStack()
-        telling.enter_context(told_of(request_id, headers.get("traceparent")))
+        telling.enter_context(told_of(request_id, self._tracing.traceparent(headers.get("traceparent"))))
+        self._tracing.tell(request=request_id)
         try:
             await self.app(scope, receive, noting_send)
         except asyncio.CancelledError:  # the server cancels requests in one case: the time to drain is over
@@ -72,4 +75,4 @@ class HttpMetrics:
                 http_request_method=scope["method"] if scope["method"] in METHODS else "_OTHER",
                 http_route=getattr(scope.get("route"), "path", ""),
                 http_response_status_code="" if status is None else str(status),
-            ).observe((time.monotonic() if ended_s is None else ended_s) - started_s)
+            ).observe((time.monotonic() if ended_s is None else ended_s) - started_s, self._tracing.exemplar())
