@@ -102,13 +102,13 @@ class RecognitionOptions:
     model: str = AUTO
     task: str | None = None
     budget_flops: int | None = None
-    min_budget_flops: int | None = None  # what is granted at least under load; None: a glance
     max_flops: int | None = None
     deadline_ms: int | None = None
     top_k: int = 5
     min_score: float = 0.0
     abstain: bool = True
     labels: tuple[str, ...] = ()  # those that may be told; none: all
+    min_budget_flops: int | None = None  # what is granted at least under load; None: a glance
 
 
 def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer, *, pressure: float = 0.0) -> Plan:
