@@ -1,6 +1,6 @@
 """What admitted requests wait for, in seconds: of decoding and of the device, at the rates that were measured.
 
-Knows no owner and no bound. Used from the event loop's thread only.
+Whose it is, and how much may wait, is for `admission`. Knows no HTTP. Used from the event loop's thread only.
 """
 
 import time
