@@ -88,8 +88,11 @@ class Pipeline:
         metrics: Metrics,
         keyframe_tolerance: float | None = None,
         tracing: Tracing | None = None,
+        gives_way: bool = True,
     ) -> None:
-        """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once."""
+        """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once. `gives_way`: whether
+        budgets fall under load."""
+        self._gives_way = gives_way
         self._keyframe_tolerance = keyframe_tolerance
         self.catalogue = tuple(offers)
         self.admission = admission
@@ -113,16 +116,20 @@ class Pipeline:
             raise UnknownModel.not_loaded(name, sorted(self._offers))
         return self._offers[name]
 
-    def plan(self, options: RecognitionOptions) -> Plan:
-        """Settle the model and the budget. Raises UnknownModel, BudgetTooSmall."""
-        return plan(options, self.catalogue, self.catalogue[0])
+    def plan(self, options: RecognitionOptions, *, gives_way: bool = False) -> Plan:
+        """Settle the model and the budget. Raises UnknownModel, BudgetTooSmall, InvalidOption.
+
+        `gives_way`: somebody waits for the answer, so that under load a smaller budget is better than none.
+        """
+        pressure = self.admission.pressure() if gives_way and self._gives_way else 0.0
+        return plan(options, self.catalogue, self.catalogue[0], pressure=pressure)
 
     def admit(self, plan: Plan, owner: Owner = ANYBODY, on_spend: Callable[[int], None] = lambda flops: None) -> Ticket:
         """Reserve what the plan may need; before the upload is read. Raises Overloaded, Draining.
 
         `owner`: whose share it takes, of places and of the device; `on_spend` hears what each step has cost.
         """
-        return self.admission.admit(plan.most_flops, owner, on_spend)
+        return self.admission.admit(plan.most_flops, owner, on_spend, expected_flops=plan.expected_flops)
 
     async def recognize(
         self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0
@@ -137,6 +144,7 @@ class Pipeline:
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
         clip, look = None, self._first_look(plan)
+        ticket.decodes()
         try:
             async with asyncio.timeout(timeout_s):
                 clip = await self._decode_in_turn(path, plan, ticket, look)
@@ -256,6 +264,7 @@ class Pipeline:
         assert decoded.ticket is not None
         started_s = time.monotonic()
         look = FurtherLook(needed.indices, needed.others)
+        decoded.ticket.decodes()
         failure: FoveaError | None = None
         try:
             async with asyncio.timeout_at(decoded.deadline_s):  # the loop's clock is the monotonic one

@@ -38,6 +38,17 @@ class Plan:
     max_entropy_nats: float = math.inf  # ln of the number of labels: no answer is less sure
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()
     terms: Terms = field(default_factory=Terms)  # when the answer has no label
+    granted_flops: int | None = None  # what the thresholds were solved for, where load left less than B; None: B
+    mean_flops: int | None = None  # what calibration videos cost with these thresholds; None: not known
+
+    @property
+    def budget_granted_flops(self) -> int:
+        return self.budget_flops if self.granted_flops is None else self.granted_flops
+
+    @property
+    def expected_flops(self) -> int:
+        """What the request is expected to spend."""
+        return self.most_flops if self.mean_flops is None else min(self.mean_flops, self.most_flops)
 
     @property
     def always_goes_on(self) -> bool:
