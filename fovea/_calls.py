@@ -34,6 +34,7 @@ class RecognitionOptions(TypedDict, total=False):
     model: str
     task: str
     budget_gflops: float
+    min_budget_gflops: float
     max_gflops: float
     deadline_ms: int
     top_k: int

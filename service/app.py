@@ -17,6 +17,7 @@ from service.api.edge import openapi, problems
 from service.api.edge.guard import Guard
 from service.api.edge.heads import Heads
 from service.api.edge.keyed import Keyed
+from service.api.edge.load import LOAD_HEADER
 from service.api.jobs import routes as job_routes
 from service.api.models import routes as model_routes
 from service.api.operation import health, http_metrics
@@ -26,13 +27,14 @@ from service.api.streams import routes as stream_routes
 from service.api.streams.events import Following
 from service.api.timelines import routes as timeline_routes
 from service.api.usage import routes as usage_routes
+from service.engine.pipeline import Pipeline
 from service.keys.ring import KeyRing
 from service.ledger.base import LedgerRefused
 from service.metrics import Metrics
 from service.settings import Settings
 from service.tracing.tracing import Tracing
 from service.webhooks.target import TargetPolicy
-from service.wiring.keeping import open_accounts, open_ledger, open_once
+from service.wiring.keeping import open_accounts, open_ledger, open_once, open_peers
 from service.wiring.recognising import Loader, load_models, make_timelines, open_pipeline
 from service.wiring.tracing import make_tracing
 from service.wiring.watching import open_streams
@@ -92,6 +94,7 @@ def create_app(settings: Settings, *, load: Loader | None = None, tracing: Traci
             expose_headers=[
                 "X-Request-ID",
                 "Retry-After",
+                LOAD_HEADER,
                 "Location",
                 "Preference-Applied",
                 "RateLimit",
@@ -99,7 +102,7 @@ def create_app(settings: Settings, *, load: Loader | None = None, tracing: Traci
             ],
         )
     app.add_middleware(Guard, hosts=(settings.host, *settings.allowed_hosts), origins=settings.allowed_origins)
-    app.add_middleware(http_metrics.HttpMetrics, metrics=metrics, tracing=tracing)
+    app.add_middleware(http_metrics.HttpMetrics, metrics=metrics, tracing=tracing, load=lambda: _load_of(app))
     problems.install(app)
     for part in (
         recognition_routes,
@@ -117,6 +120,11 @@ def create_app(settings: Settings, *, load: Loader | None = None, tracing: Traci
     return app
 
 
+def _load_of(app: FastAPI) -> float | None:
+    pipeline: Pipeline | None = app.state.pipeline
+    return None if pipeline is None else pipeline.admission.load
+
+
 async def _open(
     app: FastAPI,
     stack: contextlib.AsyncExitStack,
@@ -132,6 +140,7 @@ async def _open(
         accounts = await stack.enter_async_context(open_accounts(settings, metrics, ledger, ring))
         app.state.accounts = accounts
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load, app.state.tracing))
+        await stack.enter_async_context(open_peers(settings, ledger, pipeline.admission))
         app.state.once = await stack.enter_async_context(open_once(settings, ledger))
         outbox = open_outbox(settings, metrics, ledger, app.state.targets, app.state.tracing)
         app.state.outbox = await stack.enter_async_context(outbox)

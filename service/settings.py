@@ -140,8 +140,15 @@ class Settings(BaseSettings):
     """Frames of a video. 36000 are ten minutes at 60 per second."""
 
     max_decode_places: int = Field(default=64, ge=1)
-    """Videos being uploaded, waiting to be decoded or decoding, or that may need more frames; one more is 429. 64 at
-    20 ms are 1.3 s."""
+    """Videos being uploaded, waiting to be decoded or decoding, or that may need more frames; one more is 429. Bounds
+    the disk: 64 uploads of 256 MiB. What they wait for is bounded by max_wait_s."""
+    max_wait_s: float = Field(default=5.0, gt=0)
+    """Seconds that whoever comes now would wait for decoders and device, at the speed measured so far; more is 429. 5
+    are half of a usual client's patience. A key of less priority than another that asks is refused sooner, from half of
+    it on."""
+    degrade: bool = True
+    """Whether budgets fall before requests are refused: from a quarter of what may wait, to the least that a request
+    allows at three quarters. `compute.budget_granted_gflops` tells. false: who is admitted gets what was asked for."""
     max_requests: int = Field(default=256, ge=1)
     """Requests admitted and not answered yet; one more is 429. Each holds a clip: 256 of 16 frames at 160 x 160 are
     0.3 GiB."""

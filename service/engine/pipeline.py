@@ -88,8 +88,11 @@ class Pipeline:
         metrics: Metrics,
         keyframe_tolerance: float | None = None,
         tracing: Tracing | None = None,
+        gives_way: bool = True,
     ) -> None:
-        """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once."""
+        """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once. `gives_way`: whether
+        budgets fall under load."""
+        self._gives_way = gives_way
         self._keyframe_tolerance = keyframe_tolerance
         self.catalogue = tuple(offers)
         self.admission = admission
@@ -113,16 +116,20 @@ class Pipeline:
             raise UnknownModel.not_loaded(name, sorted(self._offers))
         return self._offers[name]
 
-    def plan(self, options: RecognitionOptions) -> Plan:
-        """Settle the model and the budget. Raises UnknownModel, BudgetTooSmall."""
-        return plan(options, self.catalogue, self.catalogue[0])
+    def plan(self, options: RecognitionOptions, *, gives_way: bool = False) -> Plan:
+        """Settle the model and the budget. Raises UnknownModel, BudgetTooSmall, InvalidOption.
+
+        `gives_way`: somebody waits for the answer, so that under load a smaller budget is better than none.
+        """
+        pressure = self.admission.pressure() if gives_way and self._gives_way else 0.0
+        return plan(options, self.catalogue, self.catalogue[0], pressure=pressure)
 
     def admit(self, plan: Plan, owner: Owner = ANYBODY, on_spend: Callable[[int], None] = lambda flops: None) -> Ticket:
         """Reserve what the plan may need; before the upload is read. Raises Overloaded, Draining.
 
         `owner`: whose share it takes, of places and of the device; `on_spend` hears what each step has cost.
         """
-        return self.admission.admit(plan.most_flops, owner, on_spend)
+        return self.admission.admit(plan.most_flops, owner, on_spend, expected_flops=plan.expected_flops)
 
     async def recognize(
         self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0
@@ -136,14 +143,15 @@ class Pipeline:
         """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded."""
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
-        clip = None
+        clip, look = None, self._first_look(plan)
+        ticket.decodes()
         try:
             async with asyncio.timeout(timeout_s):
-                clip = await self._decode_in_turn(path, plan, ticket, self._first_look(plan))
+                clip = await self._decode_in_turn(path, plan, ticket, look)
         except TimeoutError as error:
             raise self._deadline_before_glance(plan) from error
         finally:
-            if clip is None or not clip.inexact:
+            if clip is None or _is_done(clip, look):
                 ticket.decoded()
             else:
                 ticket.begun()
@@ -178,16 +186,22 @@ class Pipeline:
             leave.close()
 
     def _first_look(self, plan: Plan) -> FirstLook | None:
-        """The glance's frames; None, all of them, where every video goes on after it: one pass is cheaper than two."""
-        indices = self._offers[plan.model].glance_indices
-        if indices is None or self._keyframe_tolerance is None or plan.always_goes_on:
+        """The glance's frames, later those of the steps that the plan can take; None: all frames of the clip.
+
+        Where every video goes on after its glance, all at once: one pass is cheaper than two.
+        """
+        steps = self._offers[plan.model].step_indices
+        if steps is None:
             return None
-        return FirstLook(indices, self._keyframe_tolerance)
+        later = tuple(sorted(set().union(*steps[1 : plan.most_steps])))
+        if self._keyframe_tolerance is None or plan.always_goes_on:
+            return FirstLook(tuple(sorted({*steps[0], *later})), 0.0, ())
+        return FirstLook(steps[0], self._keyframe_tolerance, later)
 
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
 
-        The video's file must stay until then, unless the clip is whole.
+        The video's file must stay until then, unless nothing more of it may be wanted.
         """
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[tuple[EngineEvent, float]] = asyncio.Queue()  # with the time at which each happened
@@ -250,6 +264,7 @@ class Pipeline:
         assert decoded.ticket is not None
         started_s = time.monotonic()
         look = FurtherLook(needed.indices, needed.others)
+        decoded.ticket.decodes()
         failure: FoveaError | None = None
         try:
             async with asyncio.timeout_at(decoded.deadline_s):  # the loop's clock is the monotonic one
@@ -374,3 +389,10 @@ class Pipeline:
             deadline_ms=plan.deadline_ms,
             least_ms=None if least_s is None else round(least_s * 1000),
         )
+
+
+def _is_done(clip: Clip, look: FirstLook | None) -> bool:
+    """Whether no frame that this look or a later one may want is missing."""
+    if look is None or look.later is None:
+        return not clip.inexact
+    return clip.inexact.isdisjoint({*look.indices, *look.later})

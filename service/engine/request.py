@@ -6,6 +6,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -37,6 +38,17 @@ class Plan:
     max_entropy_nats: float = math.inf  # ln of the number of labels: no answer is less sure
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()
     terms: Terms = field(default_factory=Terms)  # when the answer has no label
+    granted_flops: int | None = None  # what the thresholds were solved for, where load left less than B; None: B
+    mean_flops: int | None = None  # what calibration videos cost with these thresholds; None: not known
+
+    @property
+    def budget_granted_flops(self) -> int:
+        return self.budget_flops if self.granted_flops is None else self.granted_flops
+
+    @property
+    def expected_flops(self) -> int:
+        """What the request is expected to spend."""
+        return self.most_flops if self.mean_flops is None else min(self.mean_flops, self.most_flops)
 
     @property
     def always_goes_on(self) -> bool:
@@ -45,6 +57,17 @@ class Plan:
             return False
         offsets_nats = self.label_offsets_nats[0] if self.label_offsets_nats else ()
         return self.thresholds_nats[0] + max(offsets_nats, default=0.0) < 0
+
+    def stops_every_video(self, step: int) -> bool:
+        """Whether no answer is so unsure that this step is not the last. Not asked of the last, which has no eta."""
+        offsets_nats = self.label_offsets_nats[step] if self.label_offsets_nats else ()
+        return self.thresholds_nats[step] + min(offsets_nats, default=0.0) >= self.max_entropy_nats
+
+    @property
+    def most_steps(self) -> int:
+        """How many steps this request can take: as many as its ceiling pays for, up to one that stops every video."""
+        affordable = sum(total <= self.most_flops for total in accumulate(self.step_flops))
+        return next((step + 1 for step in range(affordable - 1) if self.stops_every_video(step)), affordable)
 
     @property
     def most_flops(self) -> int:

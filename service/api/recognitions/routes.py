@@ -130,8 +130,8 @@ async def recognize(request: Request) -> Response:
             refuse_key(request)
         pipeline = pipeline_of(request)
         spending = held.enter_context(spending_of(request))
-        query = request.query_params.multi_items()
-        parse_options(query, ceilings)  # before a byte of the body is read
+        query = _early_options(request, ceilings)
+        pipeline.admission.check_open(spending.owner)
         upload = open_upload(
             request,
             max_bytes=settings.max_upload_bytes,
@@ -139,7 +139,7 @@ async def recognize(request: Request) -> Response:
             min_bytes_per_s=settings.min_upload_bytes_per_s,
         )
         given = [*query, *await upload.fields()]
-        plan = pipeline.plan(parse_options(given, ceilings))
+        plan = pipeline.plan(parse_options(given, ceilings), gives_way=True)
         account.model = spending.model = plan.model
         await spending.reserve(plan.most_flops)
         tell_standings(request, spending)
@@ -147,10 +147,10 @@ async def recognize(request: Request) -> Response:
         most = settings.max_files if media_type == JSON else 1
         videos, later = await spool_all(request, upload, held, settings.spool_dir, most)
         if later:
-            plan = pipeline.plan(parse_options([*given, *later], ceilings))
+            plan = pipeline.plan(parse_options([*given, *later], ceilings), gives_way=True)
             account.model = spending.model = plan.model
             await spending.reserve(plan.most_flops)
-            ticket.reserve(plan.most_flops)
+            ticket.reserve(plan.most_flops, expected_flops=plan.expected_flops)
         asked_for = await fingerprint_of(request, [*given, *later], *(video.path for video in videos))
         async with once(request, asked_for) as answer:
             if answer.kept is not None:
@@ -178,6 +178,13 @@ async def recognize(request: Request) -> Response:
             tell_standings(request, spending)
             said = recognition_answer(recognition, pipeline.offer(plan.model)).model_dump_json()
             return await answer.keep(Response(said, media_type=JSON))
+
+
+def _early_options(request: Request, ceilings: Ceilings) -> list[tuple[str, str]]:
+    """Those of the query, found sound before a byte of the body is read. Raises InvalidOption."""
+    query = request.query_params.multi_items()
+    parse_options(query, ceilings)
+    return query
 
 
 async def _last(pipeline: Pipeline, decoded: Decoded) -> Recognition:
