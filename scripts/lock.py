@@ -5,7 +5,7 @@ Run by `make lock` after a change of dependencies: what is locked stays, what is
 Linux, macOS, x86 and ARM.
 
 `requirements.lock` is what `make run` installs; `requirements-serve.lock` is what an image without torch holds, at the
-same versions; `requirements-dev.lock` adds what the tests need.
+same versions, both with what traces need; `requirements-dev.lock` adds what the tests need.
 
 torch is left out: its builds (CPU, CUDA) differ in what they need and in their hashes. pyproject.toml pins its version;
 what it needs beside NVIDIA's packages is locked here. Knows pyproject files and uv, and no package index:
@@ -33,6 +33,7 @@ EVERYTHING, SERVING, DEV = "requirements.lock", "requirements-serve.lock", "requ
 class Lock:
     file: str
     dev: bool = False
+    extras: tuple[str, ...] = ()
     torch: bool = True
     versions_of: str | None = None
     """Takes the versions that this lock, written before, has."""
@@ -42,8 +43,8 @@ class Lock:
 
 LOCKS = (
     Lock(DEV, dev=True),
-    Lock(EVERYTHING, versions_of=DEV),
-    Lock(SERVING, torch=False, versions_of=DEV),
+    Lock(EVERYTHING, extras=("otel",), versions_of=DEV),
+    Lock(SERVING, extras=("otel",), torch=False, versions_of=DEV),
     Lock("requirements-moto.lock", alone=("moto[server]>=5.2.5",)),  # it wants older packages than we do
 )
 
@@ -57,7 +58,8 @@ def requirements(lock: Lock) -> list[str]:
     if lock.alone:
         return list(lock.alone)
     service, client = (_project(ROOT / name) for name in ("pyproject.toml", "fovea/pyproject.toml"))
-    extras = service["optional-dependencies"].values() if lock.dev else ()
+    optional = service["optional-dependencies"]
+    extras = optional.values() if lock.dev else [optional[name] for name in lock.extras]
     asked = [*service["dependencies"], *client["dependencies"], *(one for extra in extras for one in extra)]
     asked = [one for one in asked if name_of(one) not in OURS | NOT_LOCKED]
     return sorted({*asked, *(FOR_TORCH if lock.torch else ()), *TO_BUILD})
