@@ -41,8 +41,10 @@ def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
     console.print(table)
     compute, timing = answer.compute, answer.timing_ms
     ceiling = "" if compute.max_gflops is None else f", ceiling {compute.max_gflops:.4g}"
+    held = answer.cached or compute.resumed_from_step is not None
+    before = f", of {compute.total_gflops:.4g}; the rest was paid before" if held else ""
     console.print(
-        f"{answer.exit.reason} after step {answer.exit.step}: spent {compute.spent_gflops:.4g} GFLOPs "
+        f"{answer.exit.reason} after step {answer.exit.step}: spent {compute.spent_gflops:.4g} GFLOPs{before} "
         f"(budget {compute.budget_gflops:.4g}{ceiling}); ms: decode {timing.decode:.0f}, queue {timing.queue:.0f}, "
         f"inference {timing.inference:.0f}, total {timing.total:.0f}"
     )

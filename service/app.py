@@ -31,7 +31,7 @@ from service.ledger.base import LedgerRefused
 from service.metrics import Metrics
 from service.settings import Settings
 from service.webhooks.target import TargetPolicy
-from service.wiring.keeping import open_accounts, open_ledger, open_once
+from service.wiring.keeping import open_accounts, open_ledger, open_once, open_results
 from service.wiring.recognising import Loader, load_models, make_timelines, open_pipeline
 from service.wiring.watching import open_streams
 from service.wiring.working import make_fetcher, open_jobs, open_outbox
@@ -122,7 +122,8 @@ async def _open(
         ledger = await stack.enter_async_context(open_ledger(settings))
         accounts = await stack.enter_async_context(open_accounts(settings, metrics, ledger, ring))
         app.state.accounts = accounts
-        pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
+        results = await stack.enter_async_context(open_results(settings, metrics))
+        pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load, results))
         app.state.once = await stack.enter_async_context(open_once(settings, ledger))
         app.state.outbox = await stack.enter_async_context(open_outbox(settings, metrics, ledger, app.state.targets))
         streams = open_streams(settings, metrics, pipeline, ledger, accounts, app.state.outbox)

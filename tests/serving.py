@@ -60,7 +60,7 @@ def serving(
     **settings: Any,
 ) -> Iterator[Served]:
     """Serve the tiny recognizer, or `models`; `settings` override those of tests (one decoding child, a state of its
-    own that is forgotten).
+    own that is forgotten, no answers held: each is computed).
 
     `before_load`: the model does not load before that; `load_error`: it never does. `ready=False`: do not wait for it.
     `load` takes the place of all that.
@@ -74,7 +74,13 @@ def serving(
 
     with ExitStack() as stack:
         state_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="fovea-state-"))
-        usual = {"decode_children": 1, "decode_timeout_s": 20.0, "drain_timeout_s": 5.0, "state_dir": state_dir}
+        usual = {
+            "decode_children": 1,
+            "decode_timeout_s": 20.0,
+            "drain_timeout_s": 5.0,
+            "state_dir": state_dir,
+            "result_cache_bytes": 0,
+        }
         chosen = Settings(**usual | settings)
         app = create_app(chosen, load=load or load_tiny)
         server = make_server(chosen, app)

@@ -14,7 +14,14 @@ from pathlib import Path
 
 from ulid import ULID
 
-from fovea.errors import DeadlineBeforeGlance, DecodeCrashed, FoveaError, InferenceFailed, UnknownModel
+from fovea.errors import (
+    DeadlineBeforeGlance,
+    DecodeCrashed,
+    FoveaError,
+    InferenceFailed,
+    RequestCancelled,
+    UnknownModel,
+)
 from fovea.words import ExitReason
 from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
@@ -24,9 +31,12 @@ from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY, Lane, Owner
 from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition, Request, Step, Timing
 from service.metrics import Metrics
+from service.results.held import HeldSteps
+from service.results.paused import Paused
+from service.results.results import Found, Results
 from video.children.pace import Estimate
 from video.children.sandbox import Sandbox
-from video.clip import Clip, FirstLook, FurtherLook
+from video.clip import Clip, FirstLook, FurtherLook, VideoInfo
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +64,8 @@ class Decoded:
     lane: Lane
     shared: Shared | None = None
     on_spend: Callable[[int], None] = lambda flops: None  # where no ticket is, which has one of its own
+    key: str | None = None  # under which its steps are kept for others; None: they are not
+    found: Found | None = None  # steps that an earlier request has paid for
 
     @property
     def deadline_s(self) -> float | None:
@@ -61,12 +73,29 @@ class Decoded:
 
 
 @dataclass(slots=True)
-class _Further:
-    """What was decoded of one video after its glance."""
+class _Run:
+    """One video while the engine has it."""
 
-    task: "asyncio.Task[None] | None" = None  # the latest
-    seconds: list[float] = field(default_factory=list)
-    failure: FoveaError | None = None
+    decoded: Decoded
+    request: Request
+    events: asyncio.Queue[tuple[EngineEvent, float]] = field(default_factory=asyncio.Queue)  # and when each happened
+    infos: list[VideoInfo] = field(default_factory=list)  # of the video, after each step
+    further: "asyncio.Task[None] | None" = None  # the latest that decodes more of it
+    further_s: list[float] = field(default_factory=list)  # that each of them took
+    failure: FoveaError | None = None  # of the latest
+
+    def begin(self) -> None:
+        """At the first step, or behind those that are held."""
+        decoded, request = self.decoded, self.request
+        request.shared, request.keeps_state = decoded.shared, decoded.key is not None
+        paused = None if decoded.found is None else decoded.found.paused
+        if paused is not None:
+            request.steps, request.state, request.in_domain = [*paused.held.steps], paused.state, paused.held.in_domain
+            self.infos += paused.held.infos
+            for step in paused.held.steps:
+                self.events.put_nowait((step, decoded.started_s))
+        elif decoded.path is not None:
+            request.frames_decoded = decoded.clip.info.frames_decoded
 
 
 class Pipeline:
@@ -83,9 +112,14 @@ class Pipeline:
         gate: Gate,
         metrics: Metrics,
         keyframe_tolerance: float | None = None,
+        results: Results | None = None,
     ) -> None:
-        """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once."""
+        """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once.
+
+        `results`: where steps are kept for whoever asks again; None: nowhere.
+        """
         self._keyframe_tolerance = keyframe_tolerance
+        self._results = results
         self.catalogue = tuple(offers)
         self.admission = admission
         self._offers = {offer.name: offer for offer in offers}
@@ -119,21 +153,32 @@ class Pipeline:
         return self.admission.admit(plan.most_flops, owner, on_spend)
 
     async def recognize(
-        self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0
+        self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0, *, no_store: bool = False
     ) -> AsyncGenerator[Step | Recognition, None]:
         """Every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
-        async with aclosing(self.run(await self.decode(path, plan, ticket, upload_s))) as events:
+        decoded = await self.decode(path, plan, ticket, upload_s, no_store=no_store)
+        async with aclosing(self.run(decoded)) as events:
             async for event in events:
                 yield event
 
-    async def decode(self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0) -> Decoded:
-        """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded."""
+    async def decode(
+        self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0, *, no_store: bool = False
+    ) -> Decoded:
+        """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded.
+
+        Nothing is decoded where steps are held of which one will do, or from which to go on; `no_store`: they are
+        neither looked for nor kept.
+        """
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
-        clip = None
+        clip = key = found = None
         try:
             async with asyncio.timeout(timeout_s):
-                clip = await self._decode_in_turn(path, plan, ticket, self._first_look(plan))
+                look = self._first_look(plan)
+                if self._results is not None and not no_store:
+                    key = await self._key(self._results, path, plan, ticket.owner, look)
+                    found = await self._results.find(key, plan)
+                clip = _clip_of(found) if found else await self._decode_in_turn(path, plan, ticket, look)
         except TimeoutError as error:
             raise self._deadline_before_glance(plan) from error
         finally:
@@ -141,11 +186,18 @@ class Pipeline:
                 ticket.decoded()
             else:
                 ticket.begun()
-        decode_s = time.monotonic() - started_s
-        self._metrics.decode_seconds.observe(decode_s)
-        self._metrics.frames_decoded_total.labels(kind="glance").inc(clip.info.frames_decoded)
+        decode_s = 0.0
+        if found is None:
+            decode_s = time.monotonic() - started_s
+            self._metrics.decode_seconds.observe(decode_s)
+            self._metrics.frames_decoded_total.labels(kind="glance").inc(clip.info.frames_decoded)
         lane = replace(self.lanes.uploads, owner=ticket.owner)
-        return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, lane)
+        return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, lane, key=key, found=found)
+
+    async def _key(self, results: Results, path: Path, plan: Plan, owner: Owner, look: FirstLook | None) -> str:
+        """Keyframes that may stand in for a glance's frames change what it says; when frames are decoded does not."""
+        offer = self._offers[plan.model]
+        return await results.key(path, owner.name, offer, 0.0 if look is None else look.tolerance)
 
     async def _decode_in_turn(
         self, path: Path, plan: Plan, ticket: Ticket, look: FirstLook | FurtherLook | None
@@ -172,44 +224,34 @@ class Pipeline:
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
 
-        The video's file must stay until then, unless the clip is whole.
+        Steps that are held come first. The video's file must stay until then, unless the clip is whole.
         """
+        found = decoded.found
+        if found is not None and found.reason is not None:
+            for step in found.held.steps:
+                yield step
+            yield self._held_answer(decoded, found.held, found.reason)
+            return
         loop = asyncio.get_running_loop()
-        events: asyncio.Queue[tuple[EngineEvent, float]] = asyncio.Queue()  # with the time at which each happened
-        further = _Further()
 
         def emit(event: EngineEvent) -> None:  # called in the engine's thread
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-                loop.call_soon_threadsafe(note, event, time.monotonic())
+                loop.call_soon_threadsafe(self._note, going, event, time.monotonic())
 
-        def note(event: EngineEvent, now_s: float) -> None:
-            if isinstance(event, FramesNeeded):  # at once, not when read: clients may read slowly
-                if request.cancelled:  # its client left in between: its file may be gone, and nobody wants frames
-                    self._engine.frames_came(request)
-                    return
-                further.task = loop.create_task(self._decode_more(decoded, request, event, further))
-                return
-            if isinstance(event, Step):  # given back when spent, too
-                (decoded.on_spend if decoded.ticket is None else decoded.ticket.spend)(event.flops)
-            elif decoded.ticket is not None:
-                decoded.ticket.close()
-            events.put_nowait((event, now_s))
-
-        request = Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.lane, decoded.shared)
-        if decoded.path is not None:
-            request.frames_decoded = decoded.clip.info.frames_decoded
-        submitted_s = time.monotonic()
+        going = _Run(decoded, Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.lane))
+        going.begin()
+        request, submitted_s = going.request, time.monotonic()
         self._engine.submit(request)
         try:
             while True:
-                event, now_s = await events.get()
+                event, now_s = await going.events.get()
                 match event:
                     case Step():
-                        if event.step == 0 and decoded.lane.name == self.lanes.uploads.name:
+                        if event.step == 0 and not event.held and decoded.lane.name == self.lanes.uploads.name:
                             self._note_first_result(now_s - decoded.started_s)
                         yield event
                     case ExitReason():
-                        recognition = self._answer(decoded, request, event, further, submitted_s, now_s)
+                        recognition = self._answer(going, event, submitted_s, now_s)
                         self._metrics.recognized(recognition)
                         yield recognition
                         return
@@ -221,12 +263,68 @@ class Pipeline:
                         raise error
         finally:
             request.cancelled = True
-            if further.task is not None:
-                further.task.cancel()
+            if going.further is not None:
+                going.further.cancel()
                 self._engine.frames_came(request)  # it waits for nothing any more
 
-    async def _decode_more(self, decoded: Decoded, request: Request, needed: FramesNeeded, further: "_Further") -> None:
+    def _note(self, going: "_Run", event: EngineEvent, now_s: float) -> None:
+        """What the engine has told, at once, not when it is read: clients may read slowly."""
+        decoded, request = going.decoded, going.request
+        if isinstance(event, FramesNeeded):
+            if request.cancelled:  # its client left in between: its file may be gone, and nobody wants frames
+                self._engine.frames_came(request)
+                return
+            going.further = asyncio.get_running_loop().create_task(self._decode_more(going, event))
+            return
+        if isinstance(event, Step):  # given back when spent, too
+            going.infos.append(decoded.clip.info)
+            (decoded.on_spend if decoded.ticket is None else decoded.ticket.spend)(event.flops)
+        else:
+            self._keep(going, event)
+            if decoded.ticket is not None:
+                decoded.ticket.close()
+        going.events.put_nowait((event, now_s))
+
+    def _keep(self, going: "_Run", end: EngineEvent) -> None:
+        """Its steps are paid for, also where its client left or its time was up: others may stop or go on there."""
+        decoded, request = going.decoded, going.request
+        failed = isinstance(end, FoveaError) and not isinstance(end, RequestCancelled)
+        if self._results is None or decoded.key is None or not request.steps or failed:
+            return
+        if decoded.found is not None and len(decoded.found.held.steps) == len(request.steps):
+            held = decoded.found.held
+        else:
+            held = HeldSteps.of(request.steps, going.infos, request.clip, request.in_domain)
+        goes_on = len(request.steps) < len(request.plan.step_flops)
+        self._results.keep(decoded.key, held, Paused(held, request.state, request.clip) if goes_on else None)
+        request.state = None
+
+    def _held_answer(self, decoded: Decoded, held: HeldSteps, reason: ExitReason) -> Recognition:
+        """No step was taken for it."""
+        if decoded.ticket is not None:
+            decoded.ticket.close()
+        recognition = Recognition(
+            id=f"rec_{ULID()}",
+            plan=decoded.plan,
+            labels=self._offers[decoded.plan.model].labels,
+            steps=held.steps,
+            exit_reason=reason,
+            clip=decoded.clip,
+            timing=Timing(
+                upload_s=decoded.upload_s,
+                decode_s=0.0,
+                queue_s=0.0,
+                inference_s=0.0,
+                total_s=decoded.upload_s + time.monotonic() - decoded.started_s,
+            ),
+            in_domain=held.in_domain,
+        )
+        self._metrics.recognized(recognition)
+        return recognition
+
+    async def _decode_more(self, going: "_Run", needed: FramesNeeded) -> None:
         """Join the frames that a request waits for to its clip, or tell what failed: it goes on in either case."""
+        decoded, request = going.decoded, going.request
         assert decoded.path is not None
         assert decoded.ticket is not None
         started_s = time.monotonic()
@@ -249,9 +347,9 @@ class Pipeline:
             failure = InferenceFailed(f"decoding more frames failed: {error}")
         finally:  # cancelled, too: the ticket may be closed already, and would count as costly for ever
             decoded.ticket.begun()
-        further.failure = failure
+        going.failure = failure
         took_s = time.monotonic() - started_s
-        further.seconds.append(took_s)
+        going.further_s.append(took_s)
         self._metrics.further_decode_seconds.observe(took_s)
         self._engine.frames_came(request, failure)
 
@@ -279,16 +377,8 @@ class Pipeline:
                     return event
         raise AssertionError("the pipeline ended without an answer")
 
-    def _answer(
-        self,
-        decoded: Decoded,
-        request: Request,
-        reason: ExitReason,
-        further: "_Further",
-        submitted_s: float,
-        now_s: float,
-    ) -> Recognition:
-        further_s = sum(further.seconds)
+    def _answer(self, going: "_Run", reason: ExitReason, submitted_s: float, now_s: float) -> Recognition:
+        decoded, request, further_s = going.decoded, going.request, sum(going.further_s)
         return Recognition(
             id=f"rec_{ULID()}",
             plan=decoded.plan,
@@ -302,10 +392,10 @@ class Pipeline:
                 queue_s=max(0.0, now_s - submitted_s - request.inference_s - further_s),
                 inference_s=request.inference_s,
                 total_s=decoded.upload_s + now_s - decoded.started_s,
-                decode_steps_s=(decoded.decode_s, *further.seconds),
+                decode_steps_s=(decoded.decode_s, *going.further_s),
             ),
             in_domain=request.in_domain,
-            failure=further.failure if reason is ExitReason.UNDECODED else None,
+            failure=going.failure if reason is ExitReason.UNDECODED else None,
         )
 
     def _note_first_result(self, seconds: float) -> None:
@@ -327,3 +417,8 @@ class Pipeline:
             deadline_ms=plan.deadline_ms,
             least_ms=None if least_s is None else round(least_s * 1000),
         )
+
+
+def _clip_of(found: Found) -> Clip:
+    """The frames to go on with; black ones where no step looks at them any more."""
+    return found.held.clip if found.paused is None else found.paused.clip

@@ -21,6 +21,7 @@ class Job:
     created_s: float  # wall-clock
     webhook: Webhook | None = None
     owner: str = ""  # the name of the key that handed it in; empty: none
+    no_store: bool = False  # its answer is to be computed, and not to be held
 
 
 @dataclass(frozen=True, slots=True)

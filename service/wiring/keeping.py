@@ -1,8 +1,9 @@
-"""What outlives a request: the ledger, what keys use, answers given once. Needs no HTTP."""
+"""What outlives a request: the ledger, what keys use, answers given once or held. Needs no HTTP."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from importlib.metadata import version
 
 from service.jobs.once import Once
 from service.keys.quota import Meter
@@ -13,6 +14,9 @@ from service.ledger.base import Ledger
 from service.ledger.redis_ledger import RedisLedger
 from service.ledger.sqlite import SqliteLedger
 from service.metrics import Metrics
+from service.results.paused import PausedVideos
+from service.results.redis_results import RedisResults
+from service.results.results import Results
 from service.settings import Settings
 
 
@@ -54,3 +58,24 @@ async def open_once(settings: Settings, ledger: Ledger) -> AsyncIterator[Once]:
         yield once
     finally:
         await once.close()
+
+
+@contextlib.asynccontextmanager
+async def open_results(settings: Settings, metrics: Metrics) -> AsyncIterator[Results | None]:
+    """Answers that are held for whoever asks again; None where there is no room for any."""
+    if settings.result_cache_bytes == 0:
+        yield None
+        return
+    redis_url, ttl_s = settings.redis_url, settings.result_cache_ttl_s
+    results = Results(
+        max_bytes=settings.result_cache_bytes,
+        ttl_s=ttl_s,
+        paused=PausedVideos(max_bytes=settings.resume_bytes, ttl_s=settings.resume_ttl_s),
+        conditions=(version("fovea-server"), settings.runtime, settings.precision, settings.video_limits()),
+        metrics=metrics,
+        shared=None if redis_url is None else RedisResults(redis_url.get_secret_value(), ttl_s=ttl_s),
+    )
+    try:
+        yield results
+    finally:
+        await results.close()

@@ -11,7 +11,7 @@ from fovea.job_answers import JobAnswer
 from fovea.words import WebhookEvent
 from service.api.body.uploads import open_upload
 from service.api.edge.idempotency import fingerprint_of, once
-from service.api.edge.parts import desk_of, key_of, outbox_of, pipeline_of, settings_of, targets_of
+from service.api.edge.parts import desk_of, key_of, no_store_of, outbox_of, pipeline_of, settings_of, targets_of
 from service.api.jobs.answers import job_text
 from service.api.recognitions.spooling import spool_all
 from service.jobs.job import Job
@@ -102,6 +102,7 @@ async def accepted(
                 created_s=answer.turn.created_s,
                 webhook=webhook,
                 owner="" if key is None else key.name,
+                no_store=no_store_of(request),
             )
             await desk.blobs.put(job.blob, video.path)
             known = await desk.submit(job)
