@@ -1,4 +1,4 @@
-"""The steps that were taken on one video, as plain values to be kept once its frames are gone. Knows no request.
+"""The steps that were taken on one video, as plain values to be kept once its frames are gone. Knows no engine.
 
 At every budget one model takes the same steps on one video, in the same order: a budget only says after which of them
 to stop. So what is kept is the steps, and whoever asks again stops where its own plan says.
