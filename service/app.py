@@ -124,7 +124,7 @@ async def _open(
         app.state.accounts = accounts
         results = await stack.enter_async_context(open_results(settings, metrics))
         pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load, results))
-        app.state.once = await stack.enter_async_context(open_once(settings, ledger))
+        app.state.once = await stack.enter_async_context(open_once(settings, ledger, accounts))
         app.state.outbox = await stack.enter_async_context(open_outbox(settings, metrics, ledger, app.state.targets))
         streams = open_streams(settings, metrics, pipeline, ledger, accounts, app.state.outbox)
         app.state.supervisor = await stack.enter_async_context(streams)

@@ -45,6 +45,9 @@ class Shares:
     def most(self, owner: Owner, total: int, now_s: float) -> int:
         """How much of `total` the owner may hold, 1 at least. Whoever asks without a key, alone, may hold all of it."""
         weights = sum(one.weight for one, held in self._held.items() if one != owner and held.counts(now_s))
-        if not weights:
-            return total if owner == ANYBODY else max(1, math.ceil(total * MOST_ALONE))
-        return max(1, math.ceil(total * owner.weight / (owner.weight + weights)))
+        return total if owner == ANYBODY and not weights else share_of(total, owner.weight, weights)
+
+
+def share_of(total: int, weight: float, others: float) -> int:
+    """What an owner of `weight` may hold beside owners whose weights are `others` together; 1 at least."""
+    return max(1, math.ceil(total * (weight / (weight + others) if others else MOST_ALONE)))

@@ -50,9 +50,13 @@ async def open_accounts(
 
 
 @contextlib.asynccontextmanager
-async def open_once(settings: Settings, ledger: Ledger) -> AsyncIterator[Once]:
+async def open_once(settings: Settings, ledger: Ledger, accounts: Accounts) -> AsyncIterator[Once]:
     """Answers that are given once, by the client's key."""
-    once = Once(ledger.book("key", events_kept=1), retention_s=settings.idempotency_retention_s)
+    once = Once(
+        ledger.book("key", events_kept=1),
+        retention_s=settings.idempotency_retention_s,
+        weight_of=accounts.weight_of,
+    )
     once.start()
     try:
         yield once

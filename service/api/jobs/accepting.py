@@ -14,7 +14,8 @@ from service.api.edge.idempotency import fingerprint_of, once
 from service.api.edge.parts import desk_of, key_of, no_store_of, outbox_of, pipeline_of, settings_of, targets_of
 from service.api.jobs.answers import job_text
 from service.api.recognitions.spooling import spool_all
-from service.jobs.job import Job
+from service.engine.lanes import ANYBODY
+from service.jobs.job import Job, upload_blob
 from service.webhooks.wanted import Webhook
 
 JSON = "application/json"
@@ -82,7 +83,9 @@ async def accepted(
     given = [*query, *await upload.fields()]
     check(_ours_apart(given)[0])
     key = key_of(request)
+    owner = ANYBODY if key is None else key.owner
     with ExitStack() as spool:
+        spool.enter_context(pipeline_of(request).admission.admit(0, owner))  # its upload lies on the disk
         (video,), later = await spool_all(request, upload, spool, settings.spool_dir, 1)
         given += later
         options, ours = _ours_apart(given)
@@ -97,7 +100,7 @@ async def accepted(
                 id=job_id,
                 kind=kind,
                 options=tuple(dict(options).items()),
-                blob=f"uploads/{job_id}",
+                blob=upload_blob(job_id),
                 upload_s=video.upload_s,
                 created_s=answer.turn.created_s,
                 webhook=webhook,
