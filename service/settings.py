@@ -221,9 +221,9 @@ class Settings(BaseSettings):
 
     blobs_url: str | None = None
     """Where uploads and large results of jobs lie: file:///shared/folder, or s3://bucket/prefix with the keys and the
-    endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. It is the service's own: files
-    without a job are removed. None: a folder in `state_dir`; replicas that share a Redis need one that all of them
-    reach, and take no jobs without."""
+    endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. The service's own:
+    files without a job are removed. None: a folder in `state_dir`; replicas that share a Redis need one that all of
+    them reach, and take no jobs without."""
     job_concurrency: int = Field(default=4, ge=1)
     """Jobs that this replica does at a time. 4 keep two cores busy; each holds a place while it is decoded."""
     job_lease_s: float = Field(default=10.0, gt=0)
