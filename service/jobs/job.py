@@ -22,6 +22,7 @@ class Job:
     webhook: Webhook | None = None
     owner: str = ""  # the name of the key that handed it in; empty: none
     no_store: bool = False  # its answer is to be computed, and not to be held
+    traceparent: str = ""  # of the request that handed it in (W3C Trace Context); empty: none
 
 
 @dataclass(frozen=True, slots=True)

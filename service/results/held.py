@@ -74,7 +74,15 @@ class HeldSteps:
                 return None
             view_TB = _unpacked(kept.view).reshape(-1, 4)
             steps = tuple(
-                Step(at, one.flops, one.entropy_nats, _unpacked(one.probabilities), one.cube, one.frames_decoded, True)
+                Step(
+                    at,
+                    one.flops,
+                    one.entropy_nats,
+                    _unpacked(one.probabilities),
+                    one.cube,
+                    one.frames_decoded,
+                    held=True,
+                )
                 for at, one in enumerate(kept.steps)
             )
         except (ValidationError, ValueError):
