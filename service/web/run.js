@@ -84,7 +84,7 @@ export class Run {
     this.answer = answer;
     this.player.learn(answer.video);
     const why = (STOPPED[answer.exit.reason] ?? (() => answer.exit.reason))(this);
-    const share = percent(answer.compute.spent_gflops / this.model.full_gflops);
+    const share = percent(answer.compute.total_gflops / this.model.full_gflops);
     const unsure = ABSTAINED[answer.reason];
     this.verdict.replaceChildren(
       ...(unsure ? [h("strong", { class: "abstained" }, unsure), " Likeliest of what it knows are those above. "] : []),
@@ -98,7 +98,7 @@ export class Run {
       `${short(video.duration_s)} s ${video.codec}, ${video.width} × ${video.height}.`;
     this.#show();
     return `${unsure ? `${unsure} Likeliest: ` : ""}${this.last.top.label}, ${percent(this.last.top.score)}. ${why} ` +
-      `Spent ${short(answer.compute.spent_gflops)} GFLOPs.`;
+      `Spent ${short(answer.compute.spent_gflops)} GFLOPs${answer.cached ? ": it was answered before" : ""}.`;
   }
 
   /** No answer will come any more; what came stands. */
