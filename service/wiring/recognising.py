@@ -60,7 +60,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         decode_rate=sandbox.decode_rate,
         flop_rate=engine.flop_rate,
     )
-    offers = [_offer(model) for model in loaded]
+    offers = [offer_of(model) for model in loaded]
     for offer in offers:
         metrics.model_loaded(offer.name, offer.digest, offer.task, trained=offer.trained)
     metrics.decode_places_used.set_function(lambda: admission.places)
@@ -154,7 +154,7 @@ def make_timelines(
     )
 
 
-def _offer(model: "Model") -> Offer:
+def offer_of(model: "Model") -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
     return Offer(
