@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli import terminal
+from cli.batch import batch
 from cli.demo.command import demo_camera
 from cli.evaluation import commands as evaluation_commands
 from cli.frames import commands as frames_commands
@@ -48,6 +49,7 @@ cli.add_typer(jobs_commands, name="jobs")
 cli.add_typer(keys_commands, name="keys")
 cli.command("demo-camera")(demo_camera)
 cli.command("timeline")(timeline)
+cli.command("batch")(batch)
 
 
 def _print_version(asked: bool) -> None:

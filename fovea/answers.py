@@ -17,9 +17,24 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Prediction(Value):
     label: str = Field(examples=["tennis_serve"])
+    display_name: str | None = Field(
+        default=None,
+        description="The label for people; absent where the model's bundle names none.",
+        examples=["Tennis serve"],
+        exclude_if=_is_none,
+    )
     score: float = Field(description="Tempered probability.", examples=[0.93])
+
+    @property
+    def name(self) -> str:
+        """For people: the display name, or the label where there is none."""
+        return self.display_name or self.label
 
 
 class Box(Value):
@@ -148,6 +163,12 @@ class RecognitionAnswer(Value):
         description="The answer: the best of `predictions`. null where it abstains; then `reason` says why.",
         examples=["tennis_serve"],
     )
+    display_name: str | None = Field(
+        default=None,
+        description="`label` for people; absent where there is no label, or the model's bundle names none.",
+        examples=["Tennis serve"],
+        exclude_if=_is_none,
+    )
     reason: AbstainReason | None = Field(
         default=None,
         description="Why `label` is null; absent where it is not. not_known: not one of the things the model knows; "
@@ -250,8 +271,32 @@ class OpenSet(Value):
     measured_on: str = Field(description="What the figures were measured on.")
 
 
+class LabelDetail(Value):
+    """A label and what people read in place of it."""
+
+    label: str = Field(examples=["tennis_serve"])
+    display_name: str | None = Field(
+        default=None,
+        description="Absent: the bundle names none.",
+        examples=["Tennis serve"],
+        exclude_if=_is_none,
+    )
+    description: str | None = Field(
+        default=None,
+        description="What it looks like, in a sentence; absent: the bundle says nothing of it.",
+        examples=["A player throws the ball up and hits it above the head to begin a point."],
+        exclude_if=_is_none,
+    )
+
+    @property
+    def name(self) -> str:
+        """For people: the display name, or the label where there is none."""
+        return self.display_name or self.label
+
+
 class ModelDetail(ModelSummary):
     labels: list[str] = Field(examples=[["tennis_serve", "tennis_smash"]])
+    label_details: list[LabelDetail] = Field(default=[], description="The same labels in the same order, with names.")
     step_gflops: list[float] = Field(description="The price of each step.", examples=[[0.44, 0.24]])
     paper_gflops: float | None = Field(
         description="Of a Video Mobile-Former: its price as its paper counts it, with norms. Budgets never use it.",

@@ -2,7 +2,8 @@
 
 Who tells: `api.accounting` finishes requests, `pipeline` tells of decoding and answers, `engine` of batches and FLOPs,
 `keys.usage` of who spent them, `streams.watcher` of cameras, `api.http_metrics` of HTTP. Labels are bounded: models
-are those loaded and keys those of the file, never what a client wrote.
+are those loaded and keys those of the file, never what a client wrote. An `exemplar`
+names the trace of what was measured; the OpenMetrics format tells it.
 """
 
 from importlib.metadata import version
@@ -345,10 +346,10 @@ class Metrics:
         self.batch_size.labels(kind=kind).observe(size)
         self.inference_seconds.labels(kind=kind).observe(seconds)
 
-    def recognized(self, recognition: Recognition) -> None:
+    def recognized(self, recognition: Recognition, exemplar: dict[str, str] | None = None) -> None:
         """An answer is complete. Its FLOPs were counted as they were spent, in `flops_total`."""
         plan, spent_flops = recognition.plan, recognition.spent_flops
-        self.queue_wait_seconds.observe(recognition.timing.queue_s)
+        self.queue_wait_seconds.observe(recognition.timing.queue_s, exemplar)
         self.request_flops.labels(model=plan.model).observe(spent_flops)
         self.budget_used_ratio.observe(spent_flops / plan.budget_granted_flops)
         self.budget_granted_ratio.observe(plan.budget_granted_flops / plan.budget_flops)
@@ -370,13 +371,20 @@ class Metrics:
         self.jobs_total.labels(kind=kind, state=state).inc()
         self.job_seconds.observe(seconds)
 
-    def finished(self, model: str, outcome: Outcome, seconds: float, kind: Kind = "recognition") -> None:
+    def finished(
+        self,
+        model: str,
+        outcome: Outcome,
+        seconds: float,
+        kind: Kind = "recognition",
+        exemplar: dict[str, str] | None = None,
+    ) -> None:
         """A request came to its end, whichever it was; `model` is NO_MODEL where none was settled."""
         if kind == "timeline":
             self.timeline_requests_total.labels(model=model, outcome=outcome).inc()
             return
         self.requests_total.labels(model=model, outcome=outcome).inc()
-        self.request_duration_seconds.observe(seconds)
+        self.request_duration_seconds.observe(seconds, exemplar)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """All of it in the format the scraper's Accept header prefers, and that format's content type."""

@@ -251,6 +251,9 @@ class Settings(BaseSettings):
 
     log_format: Literal["text", "json"] = "text"
     """How the log is written: lines for people, or one JSON object a line with request and trace ids."""
+    otlp_endpoint: str | None = None
+    """Where traces are sent, an OpenTelemetry collector that speaks OTLP over HTTP: http://collector:4318. It needs the
+    extra `otel`. None: as OTEL_EXPORTER_OTLP_ENDPOINT says; no traces where that is not set, either."""
     sse_ping_s: float = Field(default=15.0, gt=0)
     """Seconds between comments on an idle event stream, so that proxies keep it open; most close after 60."""
     drain_timeout_s: float = Field(default=25.0, ge=0)
@@ -267,6 +270,13 @@ class Settings(BaseSettings):
     def _is_store(cls, value: str | None) -> str | None:
         if value is not None and not (value.startswith("file:///") or re.match(r"s3://[^/?#]+", value)):
             raise ValueError("must be file:///folder or s3://bucket/prefix")
+        return value
+
+    @field_validator("otlp_endpoint", mode="after")
+    @classmethod
+    def _is_collector(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^/?#]+", value):
+            raise ValueError("must be the base URL of a collector: http://host:4318")
         return value
 
     @field_validator("webhook_secret", mode="after")

@@ -6,10 +6,11 @@ videos through the thresholds; `max_flops` bounds this one video; both are settl
 
 import difflib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fovea.errors import BudgetTooSmall, InvalidOption, UnknownModel
+from models.label_texts import UNNAMED, LabelText
 from models.thresholds import GridPoint
 from service.engine.pressure import granted_flops
 from service.engine.request import Plan
@@ -63,8 +64,13 @@ class Offer:
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()  # where thresholds differ between labels
     below_majority: bool = False  # True: always saying its sources' most frequent class would be right more often
     open_set: OpenSet | None = None  # None: it cannot say that it does not know
-    glance_indices: tuple[int, ...] | None = None  # frames of the clip that step 0 looks at; None: all
+    label_texts: Mapping[str, LabelText] = field(default_factory=dict)  # names for people, where there are some
+    step_indices: tuple[tuple[int, ...], ...] | None = None  # frames of the clip that each step may look at; None: all
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
+
+    def text_of(self, label: str) -> LabelText:
+        """What people read in place of `label`."""
+        return self.label_texts.get(label, UNNAMED)
 
     @property
     def least_flops(self) -> int:

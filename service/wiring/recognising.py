@@ -18,6 +18,7 @@ from service.keys.spending import Accounts
 from service.metrics import Metrics
 from service.settings import Settings
 from service.timelines.timelines import Timelines, TimelineTerms
+from service.tracing.tracing import Tracing
 from video.children.capacity import num_children
 from video.children.sandbox import Sandbox
 from video.children.timeline_process import TimelineProcess
@@ -30,7 +31,9 @@ Loader = Callable[[Settings], Sequence["Model"]]
 
 
 @contextlib.asynccontextmanager
-async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
+async def open_pipeline(
+    settings: Settings, metrics: Metrics, load: Loader | None = None, tracing: Tracing | None = None
+) -> AsyncIterator[Pipeline]:
     """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
     num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
     sandbox = Sandbox(
@@ -84,6 +87,7 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             gate=Gate(num_decoders),
             metrics=metrics,
             keyframe_tolerance=settings.keyframe_tolerance if settings.decode_on_demand else None,
+            tracing=tracing,
             gives_way=settings.degrade,
         )
     finally:
@@ -170,6 +174,7 @@ def _offer(model: "Model") -> Offer:
         digest=bundle.digest,
         task=bundle.task,
         labels=bundle.labels,
+        label_texts=bundle.label_texts,
         trained=bundle.trained,
         calibrated=bundle.calibrated,
         clip_rule=bundle.clip_rule,
@@ -178,7 +183,7 @@ def _offer(model: "Model") -> Offer:
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
-        glance_indices=model.recognizer.glance_indices if isinstance(model.recognizer, ChoosesFrames) else None,
+        step_indices=model.recognizer.step_indices if isinstance(model.recognizer, ChoosesFrames) else None,
         label_offsets_nats=bundle.label_offsets_nats,
         below_majority=bundle.below_majority,
         open_set=None if bundle.open_set is None else _open_set(bundle.open_set.facts),

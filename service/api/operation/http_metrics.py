@@ -19,6 +19,7 @@ from service.api.edge.load import LOAD_HEADER, tells_load
 from service.api.edge.problems import response_to
 from service.logs import told_of
 from service.metrics import Metrics
+from service.tracing.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,12 @@ class HttpMetrics:
     `load`: how full the service is, for whoever chooses between replicas; None: not known yet.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, load: Callable[[], float | None] = lambda: None) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, tracing: Tracing, load: Callable[[], float | None] = lambda: None
+    ) -> None:
         self.app = app
         self._metrics = metrics
+        self._tracing = tracing
         self._load = load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,7 +68,8 @@ class HttpMetrics:
             await send(message)
 
         telling = ExitStack()
-        telling.enter_context(told_of(request_id, headers.get("traceparent")))
+        telling.enter_context(told_of(request_id, self._tracing.traceparent(headers.get("traceparent"))))
+        self._tracing.tell(request=request_id)
         try:
             await self.app(scope, receive, noting_send)
         except asyncio.CancelledError:  # the server cancels requests in one case: the time to drain is over
@@ -82,4 +87,4 @@ class HttpMetrics:
                 http_request_method=scope["method"] if scope["method"] in METHODS else "_OTHER",
                 http_route=getattr(scope.get("route"), "path", ""),
                 http_response_status_code="" if status is None else str(status),
-            ).observe((time.monotonic() if ended_s is None else ended_s) - started_s)
+            ).observe((time.monotonic() if ended_s is None else ended_s) - started_s, self._tracing.exemplar())

@@ -25,6 +25,7 @@ from service.api.edge.parts import (
     settings_of,
     spending_of,
     tell_standings,
+    tracing_of,
 )
 from service.api.edge.problems import refusals
 from service.api.jobs.accepting import ACCEPTED, JOB_PARAMETERS, accepted, wants_job
@@ -120,7 +121,9 @@ async def recognize(request: Request) -> Response:
     with ExitStack() as held:
         key = key_of(request)
         told_key = None if key is None else key.name
-        new_account = partial(Account, metrics_of(request), request_id, client_of(request), told_key)
+        new_account = partial(
+            Account, metrics_of(request), tracing_of(request), request_id, client_of(request), told_key
+        )
         account = held.enter_context(new_account())
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
         if media_type == sse.MEDIA_TYPE:

@@ -180,6 +180,28 @@ def test_a_model_of_one_step_does_not_go_on():
     assert not Plan("m", (100,), (), 100, None, None, 5).always_goes_on
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "offsets", "max_flops", "steps"),
+    [
+        ((0.5, 0.5), (), None, 3),
+        ((0.5, 0.5), (), 179, 2),  # the ceiling does not pay for the last
+        ((0.5, 0.5), (), 100, 1),
+        ((0.7, 0.5), (), None, 1),  # no answer of two labels is less sure than ln 2
+        ((0.7, 0.5), ((0.1, -0.1), (0.0, 0.0)), None, 3),  # but the second label's threshold is lower
+        ((0.5, 0.7), (), None, 2),
+    ],
+)
+def test_a_plan_knows_how_many_steps_it_can_take_at_most(thresholds, offsets, max_flops, steps):
+    plan = Plan(
+        "m", (100, 40, 40), thresholds, 180, max_flops, None, 5, max_entropy_nats=0.69, label_offsets_nats=offsets
+    )
+    assert plan.most_steps == steps
+
+
+def test_a_model_of_one_step_takes_one():
+    assert Plan("m", (100,), (), 100, None, None, 5).most_steps == 1
+
+
 class TestUnderLoad:
     RISING = replace(
         DYNAMIC,
