@@ -103,6 +103,9 @@ def classify(
     model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
     task: Annotated[str | None, typer.Option(help="The label list to answer with.")] = None,
     budget_gflops: Annotated[float | None, typer.Option(help="Mean GFLOPs per video; tunes the thresholds.")] = None,
+    min_budget_gflops: Annotated[
+        float | None, typer.Option(help="Least budget that a busy service may grant instead.")
+    ] = None,
     max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each video.")] = None,
     deadline_ms: Annotated[int | None, typer.Option(help="Best answer within this time.")] = None,
     top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
@@ -138,6 +141,7 @@ def classify(
         "model": model,
         "task": task,
         "budget_gflops": budget_gflops,
+        "min_budget_gflops": min_budget_gflops,
         "max_gflops": max_gflops,
         "deadline_ms": deadline_ms,
         "top_k": top_k,
