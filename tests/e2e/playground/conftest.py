@@ -27,7 +27,8 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
     """`open_page(served)`: the playground, ready for a video, its numbers unfolded. At the end, the promises that
-    hold for every page are checked: no error in its scripts, nothing that its policy forbids, no request to another origin."""
+    hold for every page are checked: no error in its scripts, nothing that its policy forbids, no request to another
+    origin."""
     faults: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
