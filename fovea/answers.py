@@ -94,6 +94,12 @@ class Exit(Value):
 
 class Compute(Value):
     budget_gflops: float = Field(description="B: bounds the mean over videos.", examples=[1.2])
+    budget_granted_gflops: float | None = Field(
+        default=None,
+        description="B as it was granted: less than budget_gflops while the service was busy. null: of a camera's "
+        "window.",
+        examples=[1.2],
+    )
     max_gflops: float | None = Field(description="Bounds this video; null where none was asked for.", examples=[None])
     spent_gflops: float = Field(examples=[0.91])
     steps: list[StepTaken]
@@ -339,6 +345,11 @@ class Liveness(Value):
 
 class Readiness(Value):
     status: str = Field(default="ready", examples=["ready"])
+    load: float = Field(
+        default=0.0,
+        description="How full the fullest bound is, as X-Fovea-Load: at 1 whoever comes is refused.",
+        examples=[0.25],
+    )
     models: list[str] = Field(examples=[["adafocus-v3-compact"]])
 
 

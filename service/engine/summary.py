@@ -119,10 +119,10 @@ def place(cube: Cube, clip: Clip) -> Place:
     """
     height = clip.frames_THWC.shape[1]
     view_TB, first, width = clip.view_at(cube.x)
-    frames, column = slice(cube.t, cube.t + cube.num_frames), cube.x - first
-    x_T, y_T, w_T, h_T = view_TB[frames].astype(np.float64).T
+    column = cube.x - first
+    x_T, y_T, w_T, h_T = view_TB[list(cube.frames)].astype(np.float64).T
     left, right = (x_T + w_T * column / width).min(), (x_T + w_T * (column + cube.width_px) / width).max()
     top, bottom = (y_T + h_T * cube.y / height).min(), (y_T + h_T * (cube.y + cube.height_px) / height).max()
     x, right, y, bottom = (round(float(np.clip(side, 0, 1)), 6) for side in (left, right, top, bottom))
-    pts_s = clip.pts_s[frames]
-    return Place(pts_s[0], pts_s[-1], x, y, round(right - x, 6), round(bottom - y, 6))
+    from_s, to_s = clip.pts_s[cube.frames[0]], clip.pts_s[cube.frames[-1]]
+    return Place(from_s, to_s, x, y, round(right - x, 6), round(bottom - y, 6))

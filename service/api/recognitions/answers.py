@@ -48,6 +48,7 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
         ),
         compute=Compute(
             budget_gflops=plan.budget_flops / 1e9,
+            budget_granted_gflops=plan.budget_granted_flops / 1e9,
             max_gflops=None if plan.max_flops is None else plan.max_flops / 1e9,
             spent_gflops=recognition.spent_flops / 1e9,
             steps=[_step_taken(step, recognition.clip, offer, plan) for step in recognition.steps],
