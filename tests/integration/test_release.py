@@ -114,7 +114,7 @@ def test_a_file_for_others_tools_is_as_their_schema_has_it(schema: str, files: s
 def test_the_workflow_runs_what_contributors_run() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     commands = [step["run"] for step in workflow["jobs"]["test"]["steps"] if "run" in step]
-    assert commands == [".ci/run"]
+    assert commands[-1] == ".ci/run"
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
     for command in container["onCreateCommand"].split(" && "):
         assert (ROOT / command.split()[0]).is_file()
