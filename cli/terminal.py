@@ -17,11 +17,11 @@ if TYPE_CHECKING:  # importing them for real would slow `fovea --help` down
 WIDE = 160  # columns where nobody's terminal says how many
 
 
-def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
+def print_recognition(video: Path | str, answer: "RecognitionAnswer") -> None:
     """One video's answer, and the steps that led to it."""
     console = make_console()
     labels = ", ".join(f"{told_label(one)} {one.score:.2f}" for one in answer.predictions)
-    console.print(Text.assemble("\n", (str(path), "bold"), f"  {told_verdict(answer)}{labels}"))
+    console.print(Text.assemble("\n", (str(video), "bold"), f"  {told_verdict(answer)}{labels}"))
     if answer.in_domain is not None:
         console.print(f"in domain: {answer.in_domain:.3f}")
     if not answer.trained:

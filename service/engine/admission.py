@@ -143,6 +143,7 @@ class Admission:
     def _check_place(self, owner: Owner) -> None:
         if self.draining:
             raise Draining.refused()
+        self.pressure()  # those who are refused are felt, too
         self.shares.ask(owner, self._clock())
         if self.places >= self.max_places:
             raise self._overloaded("places", f"all {self.max_places} places for videos to be decoded are taken")

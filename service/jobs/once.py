@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 MAX_KEYS = 20_000
 LEASE_S = 20.0
 SWEEP_S = 60.0
-MAX_KEPT_BYTES = 2**18  # of an answer; a larger one is not kept, and asking again does it again
+MAX_KEPT_BYTES = 2**18  # of an answer as it is kept, deflated; a larger one is not, and asking again does it again
 
 
 @dataclass(slots=True)

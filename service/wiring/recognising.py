@@ -73,7 +73,7 @@ async def open_pipeline(
         max_wait_s=settings.max_wait_s,
         on_refusal=lambda bound: metrics.refusals_total.labels(bound=bound).inc(),
     )
-    offers = [_offer(model) for model in loaded]
+    offers = [offer_of(model) for model in loaded]
     for offer in offers:
         metrics.model_loaded(offer.name, offer.digest, offer.task, trained=offer.trained)
     metrics.decode_places_used.set_function(lambda: admission.places)
@@ -175,7 +175,7 @@ def make_timelines(
     )
 
 
-def _offer(model: "Model") -> Offer:
+def offer_of(model: "Model") -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
     return Offer(

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from fovea.answers import RecognitionAnswer, RecognitionList
-from service.api.body.described import FORM, RAW, parameters
+from service.api.body.described import parameters, video_body
 from service.api.body.spool import drop
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
@@ -43,18 +43,6 @@ from service.engine.request import Recognition
 JSON = "application/json"
 router = APIRouter(tags=["recognitions"])
 
-_URL = {
-    "type": "object",
-    "required": ["url"],
-    "properties": {
-        "url": {
-            "type": "string",
-            "description": "Where the video is: https://, or s3://bucket/key where the operator has named the bucket. "
-            "The service fetches it. Options may stand beside it.",
-            "examples": ["https://example.org/clip.mp4"],
-        }
-    },
-}
 NO_STORE_PARAMETER: dict[str, Any] = {
     "name": "Cache-Control",
     "in": "header",
@@ -63,17 +51,7 @@ NO_STORE_PARAMETER: dict[str, Any] = {
 }
 _OPENAPI: dict[str, Any] = {
     "parameters": parameters(OPTIONS) + JOB_PARAMETERS + [KEY_PARAMETER, NO_STORE_PARAMETER],
-    "requestBody": {
-        "required": True,
-        "description": "A form with the file, or the video itself. In a form, each option of the query may be a field "
-        "instead; those before the file are checked before it is read.",
-        "content": {
-            "multipart/form-data": {"schema": FORM},
-            "application/json": {"schema": _URL},
-            "video/*": RAW,
-            "application/octet-stream": RAW,
-        },
-    },
+    "requestBody": video_body(),
 }
 
 _EVENTS_EXAMPLE = (
