@@ -1,4 +1,5 @@
-"""What it costs to sample 16 frames of 10 s of 720p H.264, by each way to do it, and what a child process adds.
+"""What it costs to sample 16 frames of 10 s of 720p H.264, by each way to do it, and what a child process adds; what is
+saved where only those frames are decoded that the shipped model's steps look at (decision 0047).
 
 Rounds are interleaved, so that a noisy machine is noisy for all; the ratios are the result, the milliseconds the day's.
 """
@@ -11,14 +12,18 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
 
+from models import available_models
+from models.adafocus.config import AdaFocusConfig
+from models.bundle import Bundle
 from tests.clips import noise, write_clip
 from video.children.sandbox import Sandbox
-from video.clip import ClipRule, VideoLimits
+from video.clip import ClipRule, FirstLook, VideoLimits
 from video.file.decode import decode
 from video.file.picture import Painter
 from video.file.scan import scan
@@ -28,6 +33,8 @@ LIMITS = VideoLimits(duration_s=600.0, frame_pixels=3840 * 2160, frames=36_000)
 EXACT = ClipRule(num_frames=16, height_px=224, width_px=224, resize="letterbox")
 FEW = ClipRule(num_frames=8, height_px=224, width_px=224, resize="letterbox")  # a keyframe in each segment at GOP 25
 GOPS = (250, 25)
+SHIPPED = "adafocus-v3-compact"
+LOOKED_AT = (("10 s, 720p", 10, (1280, 720)), ("2 s, 1080p", 2, (1920, 1080)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,11 @@ def main() -> None:
             path = Path(folder) / f"gop{gop}.mp4"
             write_clip(path, seconds=10, size=(1280, 720), gop=gop, pattern=noise, options={"preset": "veryfast"})
             measurements += measure(f"10 s, 720p, GOP {gop}", ways(path))
+        for name, seconds, size in LOOKED_AT:
+            for gop in GOPS:
+                path = Path(folder) / f"{name}-{gop}.mp4"
+                write_clip(path, seconds=seconds, size=size, gop=gop, pattern=noise, options={"preset": "veryfast"})
+                measurements += measure(f"{name}, GOP {gop}", ways_of_the_shipped_model(path))
         tiny = write_clip(Path(folder) / "tiny.mp4", seconds=0.2, size=(64, 64))
         measurements += asyncio.run(round_trip(tiny))
     print_card(measurements)
@@ -64,6 +76,21 @@ def ways(path: Path) -> dict[str, Callable[[], int]]:
         "Fovea, 16 frames": lambda: decode(str(path), EXACT, LIMITS).info.frames_decoded,
         "Fovea, 8 frames": lambda: decode(str(path), FEW, LIMITS).info.frames_decoded,
         "  of it: read the packets' times": lambda: 0 * len(scan(str(path), LIMITS).packets),
+    }
+
+
+def ways_of_the_shipped_model(path: Path) -> dict[str, Callable[[], int]]:
+    """All frames of its clip, and those of its steps alone."""
+    bundle = Bundle.read(available_models()[SHIPPED])
+    assert isinstance(bundle.config, AdaFocusConfig)
+    steps, rule = bundle.config.step_indices, bundle.clip_rule
+    looks = {"its whole clip": None, "what its steps look at": tuple(sorted(set().union(*steps)))}
+    return {
+        f"{SHIPPED}, {way}": partial(
+            lambda look: decode(str(path), rule, LIMITS, look).info.frames_decoded,
+            None if places is None else FirstLook(places, 0.0, ()),
+        )
+        for way, places in looks.items()
     }
 
 

@@ -117,7 +117,7 @@ def clips_of(
     sample: Sample, recognizer: AdaFocusRecognizer, rng: np.random.Generator
 ) -> dict[object, tuple[NDArray[np.uint8], NDArray[np.float64]]]:
     """(clip, how far each of the glance's frames was moved) of each way. Frames stand at equal distances here."""
-    rule, indices = recognizer.clip_rule, recognizer.glance_indices
+    rule, indices = recognizer.clip_rule, recognizer.step_indices[0]
     frames = every_frame(sample.path, rule)
     unfiltered = every_frame(sample.path, rule, skip_loop_filter="all")
     count = len(frames)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli import terminal
+from cli.batch import batch
 from cli.demo.command import demo_camera
 from cli.evaluation import commands as evaluation_commands
 from cli.frames import commands as frames_commands
@@ -48,6 +49,7 @@ cli.add_typer(jobs_commands, name="jobs")
 cli.add_typer(keys_commands, name="keys")
 cli.command("demo-camera")(demo_camera)
 cli.command("timeline")(timeline)
+cli.command("batch")(batch)
 
 
 def _print_version(asked: bool) -> None:
@@ -101,6 +103,9 @@ def classify(
     model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
     task: Annotated[str | None, typer.Option(help="The label list to answer with.")] = None,
     budget_gflops: Annotated[float | None, typer.Option(help="Mean GFLOPs per video; tunes the thresholds.")] = None,
+    min_budget_gflops: Annotated[
+        float | None, typer.Option(help="Least budget that a busy service may grant instead.")
+    ] = None,
     max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each video.")] = None,
     deadline_ms: Annotated[int | None, typer.Option(help="Best answer within this time.")] = None,
     top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
@@ -136,6 +141,7 @@ def classify(
         "model": model,
         "task": task,
         "budget_gflops": budget_gflops,
+        "min_budget_gflops": min_budget_gflops,
         "max_gflops": max_gflops,
         "deadline_ms": deadline_ms,
         "top_k": top_k,

@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ class RecognitionOptions(TypedDict, total=False):
     model: str
     task: str
     budget_gflops: float
+    min_budget_gflops: float
     max_gflops: float
     deadline_ms: int
     top_k: int
@@ -116,10 +118,20 @@ class Call:
                 "method": self.method,
                 "url": self.path,
                 "params": dict(self.query),
-                "headers": {"Accept": self.accept, **self.headers},
+                "headers": {"Accept": self.accept, **_trace(), **self.headers},
                 "json": self.json,
                 "files": files,
             }
+
+
+def _trace() -> dict[str, str]:
+    """`traceparent` of the caller's span (W3C Trace Context), where the caller uses OpenTelemetry."""
+    carrier: dict[str, str] = {}
+    if "opentelemetry.trace" in sys.modules:  # else nobody traces, and it may not be installed
+        from opentelemetry import propagate  # noqa: PLC0415
+
+        propagate.inject(carrier)
+    return carrier
 
 
 @contextmanager

@@ -17,9 +17,24 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Prediction(Value):
     label: str = Field(examples=["tennis_serve"])
+    display_name: str | None = Field(
+        default=None,
+        description="The label for people; absent where the model's bundle names none.",
+        examples=["Tennis serve"],
+        exclude_if=_is_none,
+    )
     score: float = Field(description="Tempered probability.", examples=[0.93])
+
+    @property
+    def name(self) -> str:
+        """For people: the display name, or the label where there is none."""
+        return self.display_name or self.label
 
 
 class Box(Value):
@@ -79,6 +94,12 @@ class Exit(Value):
 
 class Compute(Value):
     budget_gflops: float = Field(description="B: bounds the mean over videos.", examples=[1.2])
+    budget_granted_gflops: float | None = Field(
+        default=None,
+        description="B as it was granted: less than budget_gflops while the service was busy. null: of a camera's "
+        "window.",
+        examples=[1.2],
+    )
     max_gflops: float | None = Field(description="Bounds this video; null where none was asked for.", examples=[None])
     spent_gflops: float = Field(examples=[0.91])
     steps: list[StepTaken]
@@ -141,6 +162,12 @@ class RecognitionAnswer(Value):
         default=None,
         description="The answer: the best of `predictions`. null where it abstains; then `reason` says why.",
         examples=["tennis_serve"],
+    )
+    display_name: str | None = Field(
+        default=None,
+        description="`label` for people; absent where there is no label, or the model's bundle names none.",
+        examples=["Tennis serve"],
+        exclude_if=_is_none,
     )
     reason: AbstainReason | None = Field(
         default=None,
@@ -244,8 +271,32 @@ class OpenSet(Value):
     measured_on: str = Field(description="What the figures were measured on.")
 
 
+class LabelDetail(Value):
+    """A label and what people read in place of it."""
+
+    label: str = Field(examples=["tennis_serve"])
+    display_name: str | None = Field(
+        default=None,
+        description="Absent: the bundle names none.",
+        examples=["Tennis serve"],
+        exclude_if=_is_none,
+    )
+    description: str | None = Field(
+        default=None,
+        description="What it looks like, in a sentence; absent: the bundle says nothing of it.",
+        examples=["A player throws the ball up and hits it above the head to begin a point."],
+        exclude_if=_is_none,
+    )
+
+    @property
+    def name(self) -> str:
+        """For people: the display name, or the label where there is none."""
+        return self.display_name or self.label
+
+
 class ModelDetail(ModelSummary):
     labels: list[str] = Field(examples=[["tennis_serve", "tennis_smash"]])
+    label_details: list[LabelDetail] = Field(default=[], description="The same labels in the same order, with names.")
     step_gflops: list[float] = Field(description="The price of each step.", examples=[[0.44, 0.24]])
     paper_gflops: float | None = Field(
         description="Of a Video Mobile-Former: its price as its paper counts it, with norms. Budgets never use it.",
@@ -294,6 +345,11 @@ class Liveness(Value):
 
 class Readiness(Value):
     status: str = Field(default="ready", examples=["ready"])
+    load: float = Field(
+        default=0.0,
+        description="How full the fullest bound is, as X-Fovea-Load: at 1 whoever comes is refused.",
+        examples=[0.25],
+    )
     models: list[str] = Field(examples=[["adafocus-v3-compact"]])
 
 

@@ -15,6 +15,7 @@ from models.bundle_format import FORMAT, MANIFEST, OPEN_SET, WEIGHTS, BundleErro
 from models.calibration import Calibration, calibration_files, read_calibration
 from models.families import find_family
 from models.family import ModelConfig
+from models.label_texts import LabelText
 from models.listing import read_listing
 from models.open_set import OpenSetScore
 from models.open_set_file import open_set_file, read_open_set
@@ -52,6 +53,11 @@ class Bundle:
     @property
     def labels(self) -> tuple[str, ...]:
         return self.manifest.labels
+
+    @property
+    def label_texts(self) -> Mapping[str, LabelText]:
+        """Names and sentences for people, of the labels that have some."""
+        return self.manifest.label_texts
 
     @property
     def trained(self) -> bool:

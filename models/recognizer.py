@@ -167,8 +167,9 @@ class ChoosesFrames(Protocol):
     """
 
     @property
-    def glance_indices(self) -> tuple[int, ...]:
-        """Places in the clip that a glance looks at, rising."""
+    def step_indices(self) -> tuple[tuple[int, ...], ...]:
+        """Of each step the places in the clip that it looks at, rising: the glance's exactly; of a cube that is yet to
+        be placed all those that it may lie on. What no step of a plan names is never decoded for it."""
         ...
 
     def look_ahead(self, states: Sequence[Any]) -> list[Ahead]:

@@ -49,10 +49,12 @@ class VideoLimits:
 
 @dataclass(frozen=True, slots=True)
 class FirstLook:
-    """Which frames of a clip are wanted first. Others are decoded later, if at all (decision 0039)."""
+    """Which frames of a clip are wanted first (decision 0039). Those that may be wanted later are decoded at once where
+    looking first saves too little; the rest never is (decision 0047)."""
 
     indices: tuple[int, ...]  # places in the clip, rising
     tolerance: float  # a keyframe may stand in for one within this share of their distance; below 1, so order stays
+    later: tuple[int, ...] | None = None  # places that may be wanted later; None: all the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,8 @@ class Clip:
     one's: `view_at` tells the others.
 
     A clip may be begun with some of its frames (`FirstLook`) and joined with others later: `absent` ones are black
-    until then, `stand_ins` are keyframes near their places. `pts_s` of an absent frame is that of the one to come.
+    until then, or for good where nobody looks at them; `stand_ins` are keyframes near their places. `pts_s` of an
+    absent frame is that of the one to come.
     """
 
     frames_THWC: NDArray[np.uint8]

@@ -103,6 +103,13 @@ class AdaFocusConfig:
     def num_glance_frames(self) -> int:
         return len(self.glance_indices)
 
+    @property
+    def step_indices(self) -> tuple[tuple[int, ...], ...]:
+        """Of the glance and of each cube the frames that it may look at: a policy may place cubes on any."""
+        anywhere = tuple(range(self.num_frames))
+        cubes = (anywhere,) * self.max_cubes if self.placement == "learned" else self.step_frames
+        return (self.glance_indices, *cubes)
+
     def num_focus_images(self, num_frames: int) -> int:
         """What the focus network sees of so many neighbouring frames."""
         return num_frames if self.focus_input == "frames" else num_frames - 1

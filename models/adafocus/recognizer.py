@@ -80,9 +80,9 @@ class AdaFocusRecognizer:
         return self._config.num_glance_frames
 
     @property
-    def glance_indices(self) -> tuple[int, ...]:
+    def step_indices(self) -> tuple[tuple[int, ...], ...]:
         """See `models.recognizer.ChoosesFrames`."""
-        return self._config.glance_indices
+        return self._config.step_indices
 
     def num_new_frames(self, shared: Shared) -> int:
         return len(set(self._glance_keys(shared)) - shared.memory.keys())

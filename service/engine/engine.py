@@ -182,6 +182,8 @@ class Engine:
         self._metrics.requests_waiting.dec(len(batch.requests))
         self._metrics.requests_running.inc(len(batch.requests))
         start_s = self._clock()
+        for request in batch.requests:
+            request.batch_began_s = start_s
         try:
             if batch.kind is Kind.GLANCE:
                 return _glance(recognizer, batch.requests)
@@ -292,6 +294,7 @@ def _step_of(request: Request, state: State) -> Step:
         probabilities_C=state.probabilities_C,
         cube=state.cube,
         frames_decoded=request.frames_decoded,
+        began_s=request.batch_began_s,
     )
 
 

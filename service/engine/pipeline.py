@@ -5,11 +5,13 @@ Where the model tells which frames a step looks at, those of the glance are deco
 """
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from ulid import ULID
@@ -24,6 +26,7 @@ from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY, Lane, Owner
 from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition, Request, Step, Timing
 from service.metrics import Metrics
+from service.tracing.tracing import Tracing, Untraced
 from video.children.pace import Estimate
 from video.children.sandbox import Sandbox
 from video.clip import Clip, FirstLook, FurtherLook
@@ -66,6 +69,7 @@ class _Further:
 
     task: "asyncio.Task[None] | None" = None  # the latest
     seconds: list[float] = field(default_factory=list)
+    came_s: float = 0.0  # monotonic: when the latest came
     failure: FoveaError | None = None
 
 
@@ -83,8 +87,12 @@ class Pipeline:
         gate: Gate,
         metrics: Metrics,
         keyframe_tolerance: float | None = None,
+        tracing: Tracing | None = None,
+        gives_way: bool = True,
     ) -> None:
-        """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once."""
+        """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once. `gives_way`: whether
+        budgets fall under load."""
+        self._gives_way = gives_way
         self._keyframe_tolerance = keyframe_tolerance
         self.catalogue = tuple(offers)
         self.admission = admission
@@ -94,6 +102,7 @@ class Pipeline:
         self._sandbox = sandbox
         self._gate = gate
         self._metrics = metrics
+        self._tracing = tracing or Untraced()
         self._least_first_result_s: float | None = None  # the fastest glance seen, from the end of its upload
 
     @property
@@ -107,16 +116,20 @@ class Pipeline:
             raise UnknownModel.not_loaded(name, sorted(self._offers))
         return self._offers[name]
 
-    def plan(self, options: RecognitionOptions) -> Plan:
-        """Settle the model and the budget. Raises UnknownModel, BudgetTooSmall."""
-        return plan(options, self.catalogue, self.catalogue[0])
+    def plan(self, options: RecognitionOptions, *, gives_way: bool = False) -> Plan:
+        """Settle the model and the budget. Raises UnknownModel, BudgetTooSmall, InvalidOption.
+
+        `gives_way`: somebody waits for the answer, so that under load a smaller budget is better than none.
+        """
+        pressure = self.admission.pressure() if gives_way and self._gives_way else 0.0
+        return plan(options, self.catalogue, self.catalogue[0], pressure=pressure)
 
     def admit(self, plan: Plan, owner: Owner = ANYBODY, on_spend: Callable[[int], None] = lambda flops: None) -> Ticket:
         """Reserve what the plan may need; before the upload is read. Raises Overloaded, Draining.
 
         `owner`: whose share it takes, of places and of the device; `on_spend` hears what each step has cost.
         """
-        return self.admission.admit(plan.most_flops, owner, on_spend)
+        return self.admission.admit(plan.most_flops, owner, on_spend, expected_flops=plan.expected_flops)
 
     async def recognize(
         self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0
@@ -130,19 +143,20 @@ class Pipeline:
         """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded."""
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
-        clip = None
+        clip, look = None, self._first_look(plan)
+        ticket.decodes()
         try:
             async with asyncio.timeout(timeout_s):
-                clip = await self._decode_in_turn(path, plan, ticket, self._first_look(plan))
+                clip = await self._decode_in_turn(path, plan, ticket, look)
         except TimeoutError as error:
             raise self._deadline_before_glance(plan) from error
         finally:
-            if clip is None or not clip.inexact:
+            if clip is None or _is_done(clip, look):
                 ticket.decoded()
             else:
                 ticket.begun()
         decode_s = time.monotonic() - started_s
-        self._metrics.decode_seconds.observe(decode_s)
+        self._metrics.decode_seconds.observe(decode_s, self._tracing.exemplar())
         self._metrics.frames_decoded_total.labels(kind="glance").inc(clip.info.frames_decoded)
         lane = replace(self.lanes.uploads, owner=ticket.owner)
         return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, lane)
@@ -151,32 +165,48 @@ class Pipeline:
         self, path: Path, plan: Plan, ticket: Ticket, look: FirstLook | FurtherLook | None
     ) -> Clip:
         """Owners take turns; a video that turns out to be costly steps aside, and waits among its like."""
+        asked_s = time.monotonic()
         leave = await self._gate.enter(ticket.owner)
+        self._tracing.record("queue", asked_s, time.monotonic(), waits_for="decoding")
 
         def step_aside(estimate: Estimate) -> None:
             leave.close()
             ticket.wait_apart(estimate)
 
         try:
-            return await self._sandbox.decode(path, self._offers[plan.model].clip_rule, look, on_costly=step_aside)
+            with self._tracing.span("decode", model=plan.model):
+                return await self._sandbox.decode(
+                    path,
+                    self._offers[plan.model].clip_rule,
+                    look,
+                    on_costly=step_aside,
+                    on_scan=partial(self._tracing.record, "scan"),
+                )
         finally:
             leave.close()
 
     def _first_look(self, plan: Plan) -> FirstLook | None:
-        """The glance's frames; None, all of them, where every video goes on after it: one pass is cheaper than two."""
-        indices = self._offers[plan.model].glance_indices
-        if indices is None or self._keyframe_tolerance is None or plan.always_goes_on:
+        """The glance's frames, later those of the steps that the plan can take; None: all frames of the clip.
+
+        Where every video goes on after its glance, all at once: one pass is cheaper than two.
+        """
+        steps = self._offers[plan.model].step_indices
+        if steps is None:
             return None
-        return FirstLook(indices, self._keyframe_tolerance)
+        later = tuple(sorted(set().union(*steps[1 : plan.most_steps])))
+        if self._keyframe_tolerance is None or plan.always_goes_on:
+            return FirstLook(tuple(sorted({*steps[0], *later})), 0.0, ())
+        return FirstLook(steps[0], self._keyframe_tolerance, later)
 
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
 
-        The video's file must stay until then, unless the clip is whole.
+        The video's file must stay until then, unless nothing more of it may be wanted.
         """
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[tuple[EngineEvent, float]] = asyncio.Queue()  # with the time at which each happened
         further = _Further()
+        context = contextvars.copy_context()  # the engine's thread has another
 
         def emit(event: EngineEvent) -> None:  # called in the engine's thread
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
@@ -187,7 +217,7 @@ class Pipeline:
                 if request.cancelled:  # its client left in between: its file may be gone, and nobody wants frames
                     self._engine.frames_came(request)
                     return
-                further.task = loop.create_task(self._decode_more(decoded, request, event, further))
+                further.task = loop.create_task(self._decode_more(decoded, request, event, further), context=context)
                 return
             if isinstance(event, Step):  # given back when spent, too
                 (decoded.on_spend if decoded.ticket is None else decoded.ticket.spend)(event.flops)
@@ -198,7 +228,7 @@ class Pipeline:
         request = Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.lane, decoded.shared)
         if decoded.path is not None:
             request.frames_decoded = decoded.clip.info.frames_decoded
-        submitted_s = time.monotonic()
+        submitted_s = free_s = time.monotonic()
         self._engine.submit(request)
         try:
             while True:
@@ -207,10 +237,13 @@ class Pipeline:
                     case Step():
                         if event.step == 0 and decoded.lane.name == self.lanes.uploads.name:
                             self._note_first_result(now_s - decoded.started_s)
+                        self._trace(request, event, max(free_s, further.came_s), now_s)
+                        free_s = now_s
                         yield event
                     case ExitReason():
                         recognition = self._answer(decoded, request, event, further, submitted_s, now_s)
-                        self._metrics.recognized(recognition)
+                        self._metrics.recognized(recognition, self._tracing.exemplar())
+                        self._tell(recognition)
                         yield recognition
                         return
                     case DeadlineBeforeGlance():
@@ -231,6 +264,7 @@ class Pipeline:
         assert decoded.ticket is not None
         started_s = time.monotonic()
         look = FurtherLook(needed.indices, needed.others)
+        decoded.ticket.decodes()
         failure: FoveaError | None = None
         try:
             async with asyncio.timeout_at(decoded.deadline_s):  # the loop's clock is the monotonic one
@@ -250,7 +284,8 @@ class Pipeline:
         finally:  # cancelled, too: the ticket may be closed already, and would count as costly for ever
             decoded.ticket.begun()
         further.failure = failure
-        took_s = time.monotonic() - started_s
+        further.came_s = time.monotonic()
+        took_s = further.came_s - started_s
         further.seconds.append(took_s)
         self._metrics.further_decode_seconds.observe(took_s)
         self._engine.frames_came(request, failure)
@@ -273,11 +308,38 @@ class Pipeline:
         started_s = time.monotonic()
         lane = replace(lane or self.lanes.cameras, owner=owner)
         decoded = Decoded(plan, None, None, clip, started_s, 0.0, 0.0, lane, shared, on_spend)
-        async with aclosing(self.run(decoded)) as events:
-            async for event in events:
-                if isinstance(event, Recognition):
-                    return event
+        parent = "" if lane.name == self.lanes.cameras.name else None  # a camera's windows are nobody's request
+        with self._tracing.span("window", parent=parent, lane=lane.name):
+            async with aclosing(self.run(decoded)) as events:
+                async for event in events:
+                    if isinstance(event, Recognition):
+                        return event
         raise AssertionError("the pipeline ended without an answer")
+
+    def _trace(self, request: Request, step: Step, free_s: float, ended_s: float) -> None:
+        """A step that was taken, and the wait before it."""
+        self._tracing.record("queue", free_s, max(free_s, step.began_s), waits_for="device")
+        self._tracing.record(
+            "glance" if step.cube is None else "cube",
+            step.began_s,
+            ended_s,
+            model=request.plan.model,
+            step=step.step,
+            gflops=step.flops / 1e9,
+            budget_gflops=request.plan.budget_flops / 1e9,
+            spent_gflops=sum(one.flops for one in request.steps[: step.step + 1]) / 1e9,
+            entropy_nats=step.entropy_nats,
+        )
+
+    def _tell(self, recognition: Recognition) -> None:
+        self._tracing.tell(
+            recognition=recognition.id,
+            model=recognition.plan.model,
+            budget_gflops=recognition.plan.budget_flops / 1e9,
+            spent_gflops=recognition.spent_flops / 1e9,
+            steps=len(recognition.steps),
+            exit_reason=str(recognition.exit_reason),
+        )
 
     def _answer(
         self,
@@ -309,7 +371,7 @@ class Pipeline:
         )
 
     def _note_first_result(self, seconds: float) -> None:
-        self._metrics.time_to_first_result_seconds.observe(seconds)
+        self._metrics.time_to_first_result_seconds.observe(seconds, self._tracing.exemplar())
         if self._least_first_result_s is None or seconds < self._least_first_result_s:
             self._least_first_result_s = seconds
 
@@ -327,3 +389,10 @@ class Pipeline:
             deadline_ms=plan.deadline_ms,
             least_ms=None if least_s is None else round(least_s * 1000),
         )
+
+
+def _is_done(clip: Clip, look: FirstLook | None) -> bool:
+    """Whether no frame that this look or a later one may want is missing."""
+    if look is None or look.later is None:
+        return not clip.inexact
+    return clip.inexact.isdisjoint({*look.indices, *look.later})

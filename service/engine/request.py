@@ -6,6 +6,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -37,6 +38,17 @@ class Plan:
     max_entropy_nats: float = math.inf  # ln of the number of labels: no answer is less sure
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()
     terms: Terms = field(default_factory=Terms)  # when the answer has no label
+    granted_flops: int | None = None  # what the thresholds were solved for, where load left less than B; None: B
+    mean_flops: int | None = None  # what calibration videos cost with these thresholds; None: not known
+
+    @property
+    def budget_granted_flops(self) -> int:
+        return self.budget_flops if self.granted_flops is None else self.granted_flops
+
+    @property
+    def expected_flops(self) -> int:
+        """What the request is expected to spend."""
+        return self.most_flops if self.mean_flops is None else min(self.mean_flops, self.most_flops)
 
     @property
     def always_goes_on(self) -> bool:
@@ -45,6 +57,17 @@ class Plan:
             return False
         offsets_nats = self.label_offsets_nats[0] if self.label_offsets_nats else ()
         return self.thresholds_nats[0] + max(offsets_nats, default=0.0) < 0
+
+    def stops_every_video(self, step: int) -> bool:
+        """Whether no answer is so unsure that this step is not the last. Not asked of the last, which has no eta."""
+        offsets_nats = self.label_offsets_nats[step] if self.label_offsets_nats else ()
+        return self.thresholds_nats[step] + min(offsets_nats, default=0.0) >= self.max_entropy_nats
+
+    @property
+    def most_steps(self) -> int:
+        """How many steps this request can take: as many as its ceiling pays for, up to one that stops every video."""
+        affordable = sum(total <= self.most_flops for total in accumulate(self.step_flops))
+        return next((step + 1 for step in range(affordable - 1) if self.stops_every_video(step)), affordable)
 
     @property
     def most_flops(self) -> int:
@@ -67,6 +90,7 @@ class Step:
     probabilities_C: NDArray[np.float32]
     cube: Cube | None
     frames_decoded: int = 0  # for this step: all that came since the one before
+    began_s: float = 0.0  # monotonic: when its batch did
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +133,7 @@ class Request:
     steps: list[Step] = field(default_factory=list)  # filled by the engine
     state: Any = None  # the recognizer's State, between two steps; filled by the engine
     inference_s: float = 0.0  # filled by the engine
+    batch_began_s: float = 0.0  # of its latest batch; filled by the engine
     in_domain: float | None = None  # of the glance's features; filled by the engine where the model has a score
     saved_flops: int = 0  # of the glance, because frames are shared; filled by the engine
     needed: frozenset[int] = frozenset()  # places in the clip that the next step looks at; filled by the engine

@@ -139,8 +139,7 @@ def exit_reason(
         return ExitReason.EXHAUSTED
     offsets_nats = plan.label_offsets_nats[step] if plan.label_offsets_nats else ()
     if stops(entropy_nats, plan.thresholds_nats[step], offsets_nats, label):
-        stops_every_video = plan.thresholds_nats[step] + min(offsets_nats, default=0.0) >= plan.max_entropy_nats
-        return ExitReason.BUDGET if stops_every_video else ExitReason.CONFIDENT
+        return ExitReason.BUDGET if plan.stops_every_video(step) else ExitReason.CONFIDENT
     if plan.max_flops is not None and spent_flops + plan.step_flops[step + 1] > plan.max_flops:
         return ExitReason.CEILING
     if late:

@@ -48,3 +48,8 @@ class Shares:
         if not weights:
             return total if owner == ANYBODY else max(1, math.ceil(total * MOST_ALONE))
         return max(1, math.ceil(total * owner.weight / (owner.weight + weights)))
+
+    def relative_weight(self, owner: Owner, now_s: float) -> float:
+        """The owner's weight over that of the heaviest who counts, itself among them: above 0, 1 at most."""
+        others = (one.weight for one, held in self._held.items() if held.counts(now_s))
+        return owner.weight / max((owner.weight, *others))

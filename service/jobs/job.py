@@ -21,6 +21,7 @@ class Job:
     created_s: float  # wall-clock
     webhook: Webhook | None = None
     owner: str = ""  # the name of the key that handed it in; empty: none
+    traceparent: str = ""  # of the request that handed it in (W3C Trace Context); empty: none
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from service.jobs.job import RESULT, Body, Job, Standing, Task, Told
 from service.jobs.queue import TryLater
 from service.ledger.base import Book, Note
 from service.metrics import Metrics
+from service.tracing.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class RunnerParts:
     spooled: Callable[[], AbstractContextManager[Path]]
     tell: Callable[[Job, Standing, WebhookEvent], Awaitable[None]]
     metrics: Metrics
+    tracing: Tracing
 
 
 class Runner:
@@ -132,7 +134,9 @@ class Runner:
             begun = replace(
                 standing, state=JobState.RUNNING, attempts=standing.attempts + 1, started_s=time.time(), progress=0.0
             )
-            await self._begin(hold, job, begun)
+            tracing = self._parts.tracing
+            with tracing.span("job", parent=job.traceparent, kind="consumer", job=job.id, attempt=begun.attempts):
+                await self._begin(hold, job, begun)
 
     async def _begin(self, hold: Hold, job: Job, standing: Standing) -> None:
         await hold.tell(records.state_note(standing), records.standing_text(standing), patience_s=self._lease_s)

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from service.engine.admission import Admission
 from service.jobs.once import Once
 from service.keys.quota import Meter
 from service.keys.ring import KeyRing
 from service.keys.spending import Accounts
 from service.keys.usage import Usage
 from service.ledger.base import Ledger
+from service.ledger.peers import Peers
 from service.ledger.redis_ledger import RedisLedger
 from service.ledger.sqlite import SqliteLedger
 from service.metrics import Metrics
@@ -43,6 +45,22 @@ async def open_accounts(
         await accounts.close()
         counting.cancel()
         await asyncio.gather(counting, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def open_peers(settings: Settings, ledger: Ledger, admission: Admission) -> AsyncIterator[None]:
+    """Replicas that share a Redis tell each other how full they are: a full one's refusal says who has room."""
+    if settings.redis_url is None:
+        yield
+        return
+    peers = Peers(ledger.book("load", events_kept=1), lambda: admission.load)
+    admission.others_load = lambda: peers.least_load
+    telling = asyncio.create_task(peers.run())
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,7 @@ from service.keys.spending import Accounts
 from service.metrics import Metrics
 from service.settings import Settings
 from service.timelines.timelines import Timelines, TimelineTerms
+from service.tracing.tracing import Tracing
 from video.children.capacity import num_children
 from video.children.sandbox import Sandbox
 from video.children.timeline_process import TimelineProcess
@@ -30,7 +31,9 @@ Loader = Callable[[Settings], Sequence["Model"]]
 
 
 @contextlib.asynccontextmanager
-async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
+async def open_pipeline(
+    settings: Settings, metrics: Metrics, load: Loader | None = None, tracing: Tracing | None = None
+) -> AsyncIterator[Pipeline]:
     """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
     num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
     sandbox = Sandbox(
@@ -59,6 +62,8 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         num_decoders=num_decoders,
         decode_rate=sandbox.decode_rate,
         flop_rate=engine.flop_rate,
+        max_wait_s=settings.max_wait_s,
+        on_refusal=lambda bound: metrics.refusals_total.labels(bound=bound).inc(),
     )
     offers = [offer_of(model) for model in loaded]
     for offer in offers:
@@ -66,6 +71,11 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
     metrics.decode_places_used.set_function(lambda: admission.places)
     metrics.costly_decode_seconds.set_function(lambda: admission.costly_decode_s)
     metrics.reserved_flops.set_function(lambda: admission.flops)
+    metrics.load.set_function(lambda: admission.load)
+    metrics.pressure.set_function(admission.pressure)
+    metrics.waiting_decode_seconds.set_function(lambda: admission.backlog.decode_s)
+    metrics.waiting_compute_seconds.set_function(lambda: admission.backlog.compute_s)
+    metrics.waiting_flops.set_function(lambda: admission.backlog.expected_flops)
     engine.start()
     try:
         yield Pipeline(
@@ -77,6 +87,8 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             gate=Gate(num_decoders),
             metrics=metrics,
             keyframe_tolerance=settings.keyframe_tolerance if settings.decode_on_demand else None,
+            tracing=tracing,
+            gives_way=settings.degrade,
         )
     finally:
         admission.draining = True
@@ -162,6 +174,7 @@ def offer_of(model: "Model") -> Offer:
         digest=bundle.digest,
         task=bundle.task,
         labels=bundle.labels,
+        label_texts=bundle.label_texts,
         trained=bundle.trained,
         calibrated=bundle.calibrated,
         clip_rule=bundle.clip_rule,
@@ -170,7 +183,7 @@ def offer_of(model: "Model") -> Offer:
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
-        glance_indices=model.recognizer.glance_indices if isinstance(model.recognizer, ChoosesFrames) else None,
+        step_indices=model.recognizer.step_indices if isinstance(model.recognizer, ChoosesFrames) else None,
         label_offsets_nats=bundle.label_offsets_nats,
         below_majority=bundle.below_majority,
         open_set=None if bundle.open_set is None else _open_set(bundle.open_set.facts),

@@ -166,3 +166,14 @@ def test_frames_that_take_too_long_end_with_the_glance_s_answer(video: Path, tmp
         answer: httpx.Response = served.post(video.read_bytes())
     assert answer.json()["exit"]["reason"] == "undecoded"
     assert "decoding was ended after 1 s" in answer.json()["exit"]["detail"]
+
+
+@pytest.mark.parametrize("on_demand", [True, False])
+def test_a_ceiling_that_pays_for_the_glance_decodes_its_frames_alone(video: Path, *, on_demand: bool) -> None:
+    with choosy(decode_on_demand=on_demand) as served:
+        whole = served.post(video.read_bytes()).json()
+        answer = served.post(video.read_bytes(), "?max_gflops=0.1").json()
+    assert answer["exit"]["reason"] == "ceiling"
+    assert answer["video"]["frames_sampled"] == 2
+    assert answer["video"]["frames_decoded"] < whole["video"]["frames_decoded"]
+    assert answer["compute"]["steps"][0]["entropy_nats"] == whole["compute"]["steps"][0]["entropy_nats"]

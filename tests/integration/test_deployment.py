@@ -10,6 +10,8 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from service.engine.pressure import FULL_UP_TO
+from service.metrics import Metrics
 from service.settings import Settings, unknown_variables
 from tests.conftest import require
 
@@ -109,3 +111,35 @@ def test_containers_answer_to_the_names_they_are_asked_under() -> None:
     config, service = rendered("ConfigMap"), rendered("Service")
     assert compose["environment"]["FOVEA_ALLOWED_HOSTS"] == "fovea"
     assert service["metadata"]["name"] in config["data"]["FOVEA_ALLOWED_HOSTS"].split(",")
+
+
+def seconds_per_replica() -> float:
+    """Of waiting, from which on budgets give way: replicas are added there."""
+    return FULL_UP_TO * Settings().max_wait_s
+
+
+def test_keda_adds_replicas_where_budgets_begin_to_give_way() -> None:
+    triggers = rendered("ScaledObject", "overlays/keda")["spec"]["triggers"]
+    asked = [(one["metadata"]["query"], float(one["metadata"]["threshold"])) for one in triggers]
+    assert [query for query, _ in asked] == ["sum(fovea_waiting_decode_seconds)", "sum(fovea_waiting_compute_seconds)"]
+    assert {threshold for _, threshold in asked} == {seconds_per_replica()}
+    told = {family.name for family in Metrics().registry.collect()}
+    assert {query.removeprefix("sum(").removesuffix(")") for query, _ in asked} <= told
+
+
+def test_the_autoscaler_may_go_by_the_same_seconds(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
+    overlay = tmp_path / "k8s" / "overlays" / "cpu" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text() + "  - ../../waiting\n")
+    require(shutil.which("kubectl") is not None, "kubectl (Debian package `kubernetes-client`)")
+    done = subprocess.run(["kubectl", "kustomize", overlay.parent], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (scaler,) = [one for one in yaml.safe_load_all(done.stdout) if one["kind"] == "HorizontalPodAutoscaler"]
+    by_waiting = {
+        one["pods"]["metric"]["name"]: one["pods"]["target"]["averageValue"]
+        for one in scaler["spec"]["metrics"]
+        if one["type"] == "Pods"
+    }
+    milliseconds = f"{1000 * seconds_per_replica():.0f}m"
+    assert by_waiting == dict.fromkeys(("fovea_waiting_decode_seconds", "fovea_waiting_compute_seconds"), milliseconds)
+    tool("kubernetes-validate", "--strict", "-k", KUBERNETES[-1], "-", stdin=yaml.safe_dump(scaler))

@@ -10,7 +10,7 @@ import pytest
 from fovea.errors import BudgetTooSmall
 from models import available_models, load_model
 from models.bundle import Bundle
-from models.recognizer import Recognizer, TellsFeatures
+from models.recognizer import ChoosesFrames, Frames, Recognizer, TellsFeatures
 from models.runtime import RuntimeConfig
 from service.engine.budget import RecognitionOptions, plan
 from service.wiring.recognising import offer_of
@@ -18,6 +18,7 @@ from tests.clips import moving_square, write_clip
 from tests.packing import packed
 from training.data.dataset import LIMITS
 from training.data.negatives import KINDS, Kind, make_negative, num_variants
+from video.clip import FirstLook
 from video.file.decode import decode
 
 SHIPPED = sorted(available_models())
@@ -59,7 +60,11 @@ def test_a_bundle_that_ships_is_trained_small_and_tells_its_origin(name: str) ->
 
 
 def every_exit(recognizer: Recognizer, path: Path) -> Iterator[np.ndarray]:
-    states = recognizer.glance([decode(str(path), recognizer.clip_rule, LIMITS).frames_THWC])
+    yield from exits_of(recognizer, decode(str(path), recognizer.clip_rule, LIMITS).frames_THWC)
+
+
+def exits_of(recognizer: Recognizer, clip_THWC: Frames) -> Iterator[np.ndarray]:
+    states = recognizer.glance([clip_THWC])
     yield states[0].probabilities_C
     for _ in recognizer.step_flops[1:]:
         states = recognizer.focus(states)
@@ -73,6 +78,21 @@ def assert_alike(name: str, recognizer: Recognizer, source: Path, folder: Path) 
         for one, other in zip(every_exit(recognizer, source), every_exit(recognizer, copy), strict=True):
             assert one.argmax() == other.argmax() or one.max() < SURE.get(name, 0), (crf, one, other)
             assert np.abs(one - other).max() < most_moved, (crf, one, other)
+
+
+def test_the_default_answers_bit_for_bit_alike_where_only_frames_that_its_steps_look_at_are_decoded(
+    tmp_path: Path,
+) -> None:
+    recognizer = load_model("adafocus-v3-compact", runtime=EXACT).recognizer
+    assert isinstance(recognizer, ChoosesFrames)
+    places = tuple(sorted(set().union(*recognizer.step_indices)))
+    assert len(places) == 8
+    path = write_clip(tmp_path / "a.mp4", seconds=2, fps=15, size=(320, 240), pattern=moving_square)
+    whole, some = (decode(str(path), recognizer.clip_rule, LIMITS, look) for look in (None, FirstLook(places, 0.0, ())))
+    assert some.absent == set(range(16)) - {*places}
+    assert some.info.frames_decoded < whole.info.frames_decoded
+    exits = [list(exits_of(recognizer, clip.frames_THWC)) for clip in (whole, some)]
+    np.testing.assert_array_equal(*exits)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

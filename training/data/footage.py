@@ -67,7 +67,8 @@ def decode_footage(path: Path, short_side_px: int, limits: VideoLimits) -> Foota
         count = min(count, MAX_FRAMES)
         centres, scale = segment_centres(track.start_pts, track.end_pts, count), 2 * count
     rule = ClipRule(len(centres), height_px, width_px, "stretch", short_side_px)
-    shots = {shot.pts: shot for shot in Reading(str(path), track, rule, limits).everything(centres, scale)}
+    _, found = Reading(str(path), track, rule, limits).everything(centres, scale, range(len(centres)))
+    shots = {shot.pts: shot for shot in found.values()}
     keys = {packet.pts for packet in track.packets if packet.is_key} if track.has_times else set()
     return Footage(
         frames_THWC=np.stack([shot.frame_HWC for shot in shots.values()]),

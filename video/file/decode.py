@@ -4,7 +4,7 @@ Knows no process, socket or model. `video.children.sandbox` runs it in child pro
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import av
@@ -38,6 +38,7 @@ class DecodePlan:
     limits: VideoLimits
     track: Track
     targets: tuple[int, ...]  # packet index of each frame of the clip; empty where everything is decoded in order
+    places: tuple[int, ...]  # in the clip, that are filled where everything is decoded in order
     wanted: Mapping[int, int]  # place in the clip to packet index: those to decode now, a keyframe in place of some
     runs: tuple[Run, ...]  # for them; empty where everything is decoded, too
     file: OpenFile  # open until it was carried out, or is forgotten
@@ -74,19 +75,31 @@ def plan_decoding(path: str, rule: ClipRule, limits: VideoLimits, look: Look = N
     except av.FFmpegError as error:
         raise _undecodable(error) from None
     track = file.track
+    places = _places(rule, look)
     if not track.has_times:
-        return DecodePlan(path, rule, limits, track, (), {}, (), file)
+        return DecodePlan(path, rule, limits, track, (), places, {}, (), file)
     targets = choose(track.packets, *_stretch(track, rule), rule.num_frames).targets
     wanted, runs = _looked_at(track, rule, targets, look)
-    return DecodePlan(path, rule, limits, track, targets, wanted, tuple(runs), file)
+    return DecodePlan(path, rule, limits, track, targets, places, wanted, tuple(runs), file)
+
+
+def _places(rule: ClipRule, look: Look) -> tuple[int, ...]:
+    """All places in the clip that this look, or one after it, may want."""
+    match look:
+        case FirstLook(indices, _, later) if later is not None:
+            return tuple(sorted({*indices, *later}))
+        case FurtherLook(indices, others):
+            return tuple(sorted({*indices, *others}))
+        case _:
+            return tuple(range(rule.num_frames))
 
 
 def _looked_at(
     track: Track, rule: ClipRule, targets: tuple[int, ...], look: Look
 ) -> tuple[Mapping[int, int], list[Run]]:
     """(packet of each place that is decoded now, runs that give them)."""
-    everywhere = dict(enumerate(targets))
-    all_runs = plan_runs(track.packets, targets)
+    everywhere = {index: targets[index] for index in _places(rule, look)}
+    all_runs = plan_runs(track.packets, tuple(everywhere.values()))
     match look:
         case FirstLook(indices, tolerance):
             start, end = _stretch(track, rule)
@@ -115,7 +128,8 @@ def carry_out(plan: DecodePlan, most_pixels: int | None = None) -> Clip:
     """Decode only the groups of pictures that hold the chosen frames, leaving out frames nobody refers to.
 
     The pixels are those of a full decode. Where the file tells no times, or a chosen frame does not come out whole
-    (damage, hidden frames, streams without true keyframes), everything is decoded in order, and the clip is whole.
+    (damage, hidden frames, streams without true keyframes), everything is decoded in order, and every frame that the
+    look or a later one may want is there.
     Raises VideoUnreadable, VideoLimitExceeded; CostsMore where that costs more than `most_pixels`, before it is spent.
     """
     try:
@@ -132,15 +146,17 @@ def _carried_out(plan: DecodePlan, most_pixels: int | None) -> Clip:
         if shots is None:
             price = _afforded(plan.whole_price, most_pixels)
             track, count = plan.track, plan.rule.num_frames
-            everything = reading.everything(segment_centres(*_stretch(track, plan.rule), count), 2 * count)
-            return _clip(
-                replace(plan, wanted=dict(enumerate(plan.targets))), dict(enumerate(everything)), reading, price
-            )
+            centres = segment_centres(*_stretch(track, plan.rule), count)
+            times, shots = reading.everything(centres, 2 * count, plan.places)
+            return _clip(plan, times, shots, frozenset(), reading, price)
     except (MemoryError, FileNotFoundError):
         raise
     except av.FFmpegError as error:
         raise _undecodable(error) from None
-    return _clip(plan, shots, reading, price)
+    packets, targets = plan.track.packets, plan.targets
+    times = [packets[plan.wanted.get(index, target)].pts or 0 for index, target in enumerate(targets)]
+    moved = frozenset(index for index, target in plan.wanted.items() if target != targets[index])
+    return _clip(plan, times, shots, moved, reading, price)
 
 
 def _afforded(price: DecodePrice, most_pixels: int | None) -> DecodePrice:
@@ -164,8 +180,15 @@ def _selected_shots(plan: DecodePlan, reading: Reading) -> dict[int, Shot] | Non
     return {index: shots[target] for index, target in plan.wanted.items()}
 
 
-def _clip(plan: DecodePlan, shots: Mapping[int, Shot], reading: Reading, price: DecodePrice) -> Clip:
-    """`shots` by place in the clip; places without one are absent."""
+def _clip(
+    plan: DecodePlan,
+    times: Sequence[int],
+    shots: Mapping[int, Shot],
+    stand_ins: frozenset[int],
+    reading: Reading,
+    price: DecodePrice,
+) -> Clip:
+    """`times` in ticks of all places in the clip, `shots` by place; places without one are absent."""
     track, rule = plan.track, plan.rule
     first = next(iter(shots.values()))
     width_px, height_px = first.displayed
@@ -175,10 +198,7 @@ def _clip(plan: DecodePlan, shots: Mapping[int, Shot], reading: Reading, price: 
         frames_THWC[index], view_TB[index] = shot.frame_HWC, shot.view_B
     return Clip(
         frames_THWC=frames_THWC,
-        pts_s=tuple(
-            track.seconds(shots[index].pts if index in shots else track.packets[plan.targets[index]].pts or 0)
-            for index in range(rule.num_frames)
-        ),
+        pts_s=tuple(map(track.seconds, times)),
         view_TB=view_TB,
         info=VideoInfo(
             duration_s=track.duration_s,
@@ -194,7 +214,7 @@ def _clip(plan: DecodePlan, shots: Mapping[int, Shot], reading: Reading, price: 
         ),
         num_crops=rule.num_crops,
         absent=frozenset(range(rule.num_frames)) - shots.keys(),
-        stand_ins=frozenset(index for index, target in plan.wanted.items() if target != plan.targets[index]),
+        stand_ins=stand_ins,
     )
 
 

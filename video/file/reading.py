@@ -4,7 +4,7 @@ Knows neither which frames are wanted nor a process; runs wherever it is called,
 Shape suffixes: H rows, W columns, C colour channels, B box sides.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -101,33 +101,39 @@ class Reading:
                     run = following
         return shots
 
-    def everything(self, centres: Sequence[int], scale: int) -> list[Shot]:
-        """Decode from the first keyframe to the end; the frame shown at each centre (pts * scale), see `choose`.
+    def everything(
+        self, centres: Sequence[int], scale: int, places: Collection[int]
+    ) -> tuple[list[int], dict[int, Shot]]:
+        """Decode from the first keyframe to the end: (pts of the frame shown at each centre, those of `places` among
+        them). Centres are pts * scale, see `choose`; other frames are not converted.
 
         Raises VideoUnreadable where too many frames are damaged.
         """
-        shots: list[Shot] = []
+        times: list[int] = []
+        shots: dict[int, Shot] = {}
         before: tuple[int, VideoFrame] | None = None
         latest: Shot | None = None
         usual = self.track.usual_ticks
         for pts, frame in self._all_frames():
-            while len(shots) < len(centres) and pts * scale > centres[len(shots)]:
-                centre = centres[len(shots)]
+            while len(times) < len(centres) and pts * scale > centres[len(times)]:
+                centre = centres[len(times)]
                 is_this = is_shown_for(None if before is None else before[0], pts, centre, scale, usual)
                 chosen = (pts, frame) if before is None or is_this else before
-                if latest is None or latest.pts != chosen[0]:
-                    latest = self._shot(*chosen)
-                shots.append(latest)
+                if len(times) in places:
+                    if latest is None or latest.pts != chosen[0]:
+                        latest = self._shot(*chosen)
+                    shots[len(times)] = latest
+                times.append(chosen[0])
             before = pts, frame
-            if len(shots) == len(centres):
+            if len(times) == len(centres):
                 break
         if before is None:
             raise VideoUnreadable("no frame of the video could be decoded; export it again, as H.264 in mp4")
         self._check_damage(before[0])
-        if len(shots) < len(centres):
-            last = self._shot(*before)
-            shots += [last] * (len(centres) - len(shots))
-        return shots
+        left = [index for index in range(len(times), len(centres)) if index in places]
+        if left:
+            shots |= dict.fromkeys(left, self._shot(*before))
+        return times + [before[0]] * (len(centres) - len(times)), shots
 
     def pictures(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """(seconds from the video's start, frame_HWC) of every frame in order of time: to show, not to recognise."""

@@ -12,6 +12,7 @@ from service.metrics import Metrics
 from service.settings import Settings
 from service.streams.supervisor import Supervisor
 from service.timelines.timelines import Timelines
+from service.tracing.tracing import Tracing
 from service.webhooks.outbox import Outbox
 from service.webhooks.target import TargetPolicy
 
@@ -24,6 +25,11 @@ def settings_of(request: Request) -> Settings:
 def metrics_of(request: Request) -> Metrics:
     metrics: Metrics = request.app.state.metrics
     return metrics
+
+
+def tracing_of(request: Request) -> Tracing:
+    tracing: Tracing = request.app.state.tracing
+    return tracing
 
 
 def pipeline_of(request: Request) -> Pipeline:

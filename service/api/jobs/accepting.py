@@ -11,10 +11,11 @@ from fovea.job_answers import JobAnswer
 from fovea.words import WebhookEvent
 from service.api.body.uploads import open_upload
 from service.api.edge.idempotency import fingerprint_of, once
-from service.api.edge.parts import desk_of, key_of, outbox_of, pipeline_of, settings_of, targets_of
+from service.api.edge.parts import desk_of, key_of, outbox_of, pipeline_of, settings_of, targets_of, tracing_of
 from service.api.jobs.answers import job_text
 from service.api.recognitions.spooling import spool_all
 from service.jobs.job import Job
+from service.tracing.traceparent import current
 from service.webhooks.wanted import Webhook
 
 JSON = "application/json"
@@ -102,7 +103,9 @@ async def accepted(
                 created_s=answer.turn.created_s,
                 webhook=webhook,
                 owner="" if key is None else key.name,
+                traceparent=current(),
             )
+            tracing_of(request).tell(job=job.id)
             await desk.blobs.put(job.blob, video.path)
             known = await desk.submit(job)
             headers = {"Location": f"/v1/jobs/{job.id}", "Preference-Applied": RESPOND_ASYNC}

@@ -86,7 +86,7 @@ async def admitted(pipeline: Pipeline, plan: Plan, spending: Spending) -> Ticket
     admission = pipeline.admission
     while True:
         wait_s = 0.1
-        if admission.places < max(1, admission.max_places // 2) or admission.draining:
+        if admission.has_room_for_later or admission.draining:
             try:
                 return pipeline.admit(plan, spending.owner, spending.spend)
             except Overloaded as error:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from fovea.answers import Accuracies, FrontierPoint, ModelDetail, ModelSummary, OpenSet, Thresholds
+from fovea.answers import Accuracies, FrontierPoint, LabelDetail, ModelDetail, ModelSummary, OpenSet, Thresholds
 from service.engine.budget import Offer
 
 
@@ -25,6 +25,7 @@ def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDeta
     return ModelDetail(
         **dict(model_summary(offer, default=default)),
         labels=list(offer.labels),
+        label_details=[LabelDetail(label=label, **asdict(offer.text_of(label))) for label in offer.labels],
         step_gflops=[cost / 1e9 for cost in offer.step_flops],
         paper_gflops=None if offer.paper_flops is None else offer.paper_flops / 1e9,
         num_frames=offer.clip_rule.num_frames,

@@ -25,6 +25,7 @@ from service.api.edge.parts import (
     settings_of,
     spending_of,
     tell_standings,
+    tracing_of,
 )
 from service.api.edge.problems import refusals
 from service.api.jobs.accepting import ACCEPTED, JOB_PARAMETERS, accepted, wants_job
@@ -120,15 +121,17 @@ async def recognize(request: Request) -> Response:
     with ExitStack() as held:
         key = key_of(request)
         told_key = None if key is None else key.name
-        new_account = partial(Account, metrics_of(request), request_id, client_of(request), told_key)
+        new_account = partial(
+            Account, metrics_of(request), tracing_of(request), request_id, client_of(request), told_key
+        )
         account = held.enter_context(new_account())
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
         if media_type == sse.MEDIA_TYPE:
             refuse_key(request)
         pipeline = pipeline_of(request)
         spending = held.enter_context(spending_of(request))
-        query = request.query_params.multi_items()
-        parse_options(query, ceilings)  # before a byte of the body is read
+        query = _early_options(request, ceilings)
+        pipeline.admission.check_open(spending.owner)
         upload = open_upload(
             request,
             max_bytes=settings.max_upload_bytes,
@@ -136,7 +139,7 @@ async def recognize(request: Request) -> Response:
             min_bytes_per_s=settings.min_upload_bytes_per_s,
         )
         given = [*query, *await upload.fields()]
-        plan = pipeline.plan(parse_options(given, ceilings))
+        plan = pipeline.plan(parse_options(given, ceilings), gives_way=True)
         account.model = spending.model = plan.model
         await spending.reserve(plan.most_flops)
         tell_standings(request, spending)
@@ -144,10 +147,10 @@ async def recognize(request: Request) -> Response:
         most = settings.max_files if media_type == JSON else 1
         videos, later = await spool_all(request, upload, held, settings.spool_dir, most)
         if later:
-            plan = pipeline.plan(parse_options([*given, *later], ceilings))
+            plan = pipeline.plan(parse_options([*given, *later], ceilings), gives_way=True)
             account.model = spending.model = plan.model
             await spending.reserve(plan.most_flops)
-            ticket.reserve(plan.most_flops)
+            ticket.reserve(plan.most_flops, expected_flops=plan.expected_flops)
         asked_for = await fingerprint_of(request, [*given, *later], *(video.path for video in videos))
         async with once(request, asked_for) as answer:
             if answer.kept is not None:
@@ -175,6 +178,13 @@ async def recognize(request: Request) -> Response:
             tell_standings(request, spending)
             said = recognition_answer(recognition, pipeline.offer(plan.model)).model_dump_json()
             return await answer.keep(Response(said, media_type=JSON))
+
+
+def _early_options(request: Request, ceilings: Ceilings) -> list[tuple[str, str]]:
+    """Those of the query, found sound before a byte of the body is read. Raises InvalidOption."""
+    query = request.query_params.multi_items()
+    parse_options(query, ceilings)
+    return query
 
 
 async def _last(pipeline: Pipeline, decoded: Decoded) -> Recognition:

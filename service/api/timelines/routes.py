@@ -23,6 +23,7 @@ from service.api.edge.parts import (
     request_id_of,
     settings_of,
     timelines_of,
+    tracing_of,
 )
 from service.api.edge.problems import refusals
 from service.api.jobs.accepting import ACCEPTED, accepted, wants_job
@@ -100,7 +101,9 @@ async def timeline(request: Request) -> Response:
     with ExitStack() as held:
         key = key_of(request)
         payer = "" if key is None else key.name
-        new_account = Account(metrics_of(request), request_id, client_of(request), payer or None, "timeline")
+        new_account = Account(
+            metrics_of(request), tracing_of(request), request_id, client_of(request), payer or None, "timeline"
+        )
         account = held.enter_context(new_account)
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
         timelines, pipeline = timelines_of(request), pipeline_of(request)

@@ -102,3 +102,37 @@ def test_groups_that_are_broken_cost_the_look_that_needs_them(tmp_path: Path) ->
     assert len(begun.stand_ins) == 7
     with pytest.raises(VideoUnreadable, match=r"only \d+ of \d+ frames can be decoded, the video is damaged"):
         decode(str(path), RULE, LIMITS, FurtherLook((4, 6, 8)))
+
+
+@pytest.mark.parametrize("name", [*FILES, "no-times.avi", "one-group.mp4"])
+def test_frames_that_no_step_looks_at_are_neither_decoded_nor_kept(name: str) -> None:
+    more = {"no-times.avi": {"options": frozen(x264_params="bframes=2")}, "one-group.mp4": {"gop": 1000}}
+    path = str(cached_clip(f"on-demand-{name}", **LONG | (FILES | more)[name]))
+    used = tuple(range(0, 16, 2))  # a quarter of a second after the keyframes, the others three quarters
+    whole, clip = decode(path, RULE, LIMITS), decode(path, RULE, LIMITS, FirstLook(used, 0.0, ()))
+    assert clip.absent == set(range(1, 16, 2))
+    assert not clip.stand_ins
+    assert_equal_where_exact(clip, whole)
+    assert clip.pts_s == whole.pts_s
+    assert clip.info.frames_sampled == 8
+    assert clip.info.frames_decoded <= whole.info.frames_decoded
+    assert clip.info.decode_pixels <= whole.info.decode_pixels
+    if name == "a.mp4":
+        assert clip.info.frames_decoded < 0.5 * whole.info.frames_decoded
+
+
+def test_where_looking_first_saves_too_little_all_that_may_be_wanted_is_decoded_and_no_more() -> None:
+    path = str(cached_clip("on-demand-one-group.mp4", **LONG | {"gop": 1000}))
+    clip = decode(path, RULE, LIMITS, FirstLook(GLANCE, 0.6, (2, 4)))
+    assert clip.absent == set(range(16)) - {*GLANCE, 2, 4}
+    assert_equal_where_exact(clip, decode(path, RULE, LIMITS))
+
+
+def test_of_a_damaged_video_that_is_decoded_in_order_only_what_may_be_wanted_is_kept(tmp_path: Path) -> None:
+    path = str(broken_but(source("a.mp4"), tmp_path / "broken.mp4", kept=set(range(200)) - {69}))
+    clip = decode(path, RULE, LIMITS, FirstLook(GLANCE, 0.0, (2,)))
+    assert clip.info.frames_damaged
+    assert clip.absent == set(range(16)) - {*GLANCE, 2}
+    assert_equal_where_exact(clip, decode(path, RULE, LIMITS))
+    further = decode(path, RULE, LIMITS, FurtherLook((4,), (6,)))
+    assert not clip.joined(further).inexact & {4}

@@ -287,7 +287,7 @@ def test_ten_thousand_random_requests_never_pass_their_ceiling_and_a_higher_ceil
 class ChoosyRecognizer(KnownRecognizer):
     """Of a clip of two, the glance looks at frame 0, cube k at frame k % 2; never at one that is not there."""
 
-    glance_indices = (0,)
+    step_indices = ((0,), (1,), (0,), (1,))
 
     def look_ahead(self, states: Sequence[KnownState]) -> list[Ahead]:
         return [Ahead(state, ((state.step + 1) % 2,), (0, 1)) for state in states]

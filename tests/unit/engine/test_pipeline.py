@@ -17,13 +17,14 @@ from service.engine.budget import Offer
 from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY
 from service.engine.pipeline import Decoded, Lanes, Pipeline
-from service.engine.request import FramesNeeded, Request
+from service.engine.request import FramesNeeded, Plan, Request
 from service.metrics import Metrics
 from tests.unit.engine.making import CAMERAS, COSTS, CUBE, GLANCE, UPLOADS, a_clip, a_plan, a_step
 from video.children.pace import Estimate
-from video.clip import Clip, ClipRule, DecodePrice
+from video.clip import Clip, ClipRule, DecodePrice, FirstLook
 from video.rate import Rate
 
+STEP_INDICES = ((0,), (1,), (1,), (1,))
 ESTIMATE = Estimate(5.0, DecodePrice(100, 10**9))
 
 
@@ -33,7 +34,8 @@ class ByHand:
 
     requests: list[Request] = field(default_factory=list)
     came: list[Request] = field(default_factory=list)
-    decodes: int = 0
+    looks: list[Any] = field(default_factory=list)
+    clip: Clip | None = None  # what is decoded at once; None: nothing ever is
     is_found_costly: asyncio.Event = field(default_factory=asyncio.Event)
 
     def submit(self, request: Request) -> None:
@@ -42,15 +44,17 @@ class ByHand:
     def frames_came(self, request: Request, failure: FoveaError | None = None) -> None:
         self.came.append(request)
 
-    async def decode(self, path: Path, rule: ClipRule, look: Any, *, on_costly: Any) -> Clip:
-        self.decodes += 1
+    async def decode(self, path: Path, rule: ClipRule, look: Any, *, on_costly: Any, on_scan: Any) -> Clip:
+        self.looks.append(look)
+        if self.clip is not None:
+            return self.clip
         await self.is_found_costly.wait()
         on_costly(ESTIMATE)
         return await asyncio.get_running_loop().create_future()  # for ever
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, keyframe_tolerance: float | None = None) -> None:
         self.hand = ByHand()
         self.admission = Admission(
             max_places=4,
@@ -64,13 +68,14 @@ class Bench:
         rule = ClipRule(num_frames=2, height_px=4, width_px=4, resize="stretch")
         hand: Any = self.hand
         self.pipeline = Pipeline(
-            offers=[Offer("m", "sha256:0", "t", ("a", "b"), True, rule, COSTS, 100, (), glance_indices=(0,))],
+            offers=[Offer("m", "sha256:0", "t", ("a", "b"), True, rule, COSTS, 100, (), step_indices=STEP_INDICES)],
             engine=hand,
             lanes=Lanes(UPLOADS, CAMERAS, CAMERAS),
             sandbox=hand,
             admission=self.admission,
             gate=Gate(2),
             metrics=Metrics(),
+            keyframe_tolerance=keyframe_tolerance,
         )
         self.ticket: Ticket = self.pipeline.admit(a_plan(), ANYBODY)
         begun = replace(a_clip(), absent=frozenset({1}))
@@ -93,7 +98,7 @@ async def test_frames_that_are_asked_for_once_the_client_has_left_are_not_decode
     with pytest.raises(asyncio.CancelledError):
         await listening
     await asyncio.sleep(0.01)
-    assert bench.hand.decodes == 0
+    assert bench.hand.looks == []
     assert bench.hand.came == [request], "it waits for nothing any more, and leaves at once"
 
 
@@ -103,7 +108,7 @@ async def test_a_video_that_is_found_costly_as_its_request_ends_is_not_counted_f
     (request,) = bench.hand.requests
     request.emit(FramesNeeded((1,), ()))
     await asyncio.sleep(0.01)
-    assert bench.hand.decodes == 1
+    assert len(bench.hand.looks) == 1
     request.emit(Draining.cut_off("video"))  # closes the ticket
     bench.hand.is_found_costly.set()  # and only then the decoder tells what it costs
     with pytest.raises(Draining):
@@ -128,3 +133,35 @@ async def test_a_step_of_a_look_that_was_broken_off_is_charged_all_the_same() ->
     request.emit(a_step(1, CUBE))  # it was on the device
     await asyncio.sleep(0.01)
     assert spent == [GLANCE, CUBE]
+
+
+async def the_look(plan: Plan, keyframe_tolerance: float | None) -> FirstLook:
+    bench = Bench(keyframe_tolerance)
+    bench.hand.clip = a_clip()
+    with bench.pipeline.admit(plan) as ticket:
+        await bench.pipeline.decode(Path("video.mp4"), plan, ticket)
+    (look,) = bench.hand.looks
+    assert isinstance(look, FirstLook)
+    return look
+
+
+async def test_only_frames_that_the_steps_of_a_plan_look_at_are_ever_decoded() -> None:
+    every_step, glance_alone = a_plan(thresholds=(0.5,) * 3), a_plan(ceiling=GLANCE)
+    assert await the_look(every_step, 0.3) == FirstLook((0,), 0.3, (1,))
+    assert await the_look(every_step, None) == FirstLook((0, 1), 0.0, ()), "on demand or not"
+    assert await the_look(a_plan(), 0.3) == FirstLook((0, 1), 0.0, ()), "every video goes on: at once"
+    for tolerance in (0.3, 0.0, None):
+        assert await the_look(glance_alone, tolerance) == FirstLook((0,), tolerance or 0.0, ())
+    assert await the_look(replace(every_step, max_entropy_nats=0.5), 0.3) == FirstLook((0,), 0.3, ())
+
+
+async def test_a_clip_that_lacks_only_what_no_step_looks_at_gives_its_place_back() -> None:
+    bench, plan = Bench(0.0), a_plan(ceiling=GLANCE)
+    bench.ticket.close()
+    bench.hand.clip = replace(a_clip(), absent=frozenset({1}))
+    with bench.pipeline.admit(plan) as ticket:
+        await bench.pipeline.decode(Path("video.mp4"), plan, ticket)
+        assert bench.admission.places == 0
+    with bench.pipeline.admit(a_plan(thresholds=(0.5,) * 3)) as ticket:
+        await bench.pipeline.decode(Path("video.mp4"), a_plan(thresholds=(0.5,) * 3), ticket)
+        assert bench.admission.places == 1, "frame 1 may be wanted yet"

@@ -12,6 +12,8 @@ from models.adafocus.costs import step_flops
 from models.adafocus.network import build_network
 from models.backbones.config import BackboneConfig
 
+from .placed_cubes import PERSON
+
 
 @pytest.mark.parametrize("config", [tiny(), compact(10), frame_cubes(200, cube=96), clip_cubes(174, cube_frames=8)])
 def test_a_configuration_survives_json(config: AdaFocusConfig) -> None:
@@ -105,3 +107,9 @@ def test_every_backbone_serves_as_focus_network() -> None:
     for name in ("mobilenet_v2", "resnet18", "resnet34", "resnet50"):
         config = replace(tiny(), focus=BackboneConfig(name))
         assert len(step_flops(config)) == config.max_cubes + 1
+
+
+def test_a_rule_names_the_frames_of_each_step_and_a_policy_may_take_any() -> None:
+    assert PERSON.step_indices == (PERSON.glance_indices, *PERSON.step_frames)
+    config = clip_cubes(10)
+    assert config.step_indices == (config.glance_indices, *[tuple(range(16))] * config.max_cubes)

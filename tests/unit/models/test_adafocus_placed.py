@@ -138,7 +138,8 @@ def test_a_step_looks_at_its_own_frames_which_the_glance_has_seen_already() -> N
     recognizer = recognizer_of(lively_placed())
     (ahead,) = recognizer.look_ahead(recognizer.glance(clips(PERSON, 1)))
     assert (ahead.next_indices, ahead.later_indices) == PERSON.step_frames
-    assert {*ahead.next_indices, *ahead.later_indices} <= set(recognizer.glance_indices)
+    assert recognizer.step_indices == (PERSON.glance_indices, *PERSON.step_frames)
+    assert {*ahead.next_indices, *ahead.later_indices} <= set(recognizer.step_indices[0])
 
 
 def test_parts_are_those_that_a_light_start_converts() -> None:

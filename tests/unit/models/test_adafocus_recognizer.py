@@ -319,10 +319,12 @@ def test_a_step_reads_no_frame_but_those_it_told_of(config: AdaFocusConfig) -> N
     recognizer = recognizer_of(config)
     (clip_THWC,) = clips(config, 1)
     held_THWC = np.zeros_like(clip_THWC)  # frames are written into it as they are told of
-    held_THWC[list(recognizer.glance_indices)] = clip_THWC[list(recognizer.glance_indices)]
+    glance_indices = list(recognizer.step_indices[0])
+    held_THWC[glance_indices] = clip_THWC[glance_indices]
     (state,) = recognizer.glance([held_THWC])
     for expected in run_alone(recognizer, clip_THWC)[1:]:
         (ahead,) = recognizer.look_ahead([state])
+        assert {*ahead.next_indices} <= {*recognizer.step_indices[state.step + 1]}
         held_THWC[list(ahead.next_indices)] = clip_THWC[list(ahead.next_indices)]
         (state,) = recognizer.focus([ahead.state])
         assert_same(state, expected)

@@ -28,7 +28,9 @@ def through(header: messages.Header) -> messages.Header:
     return messages.unpack(messages.pack(header)[messages.LENGTH.size :])
 
 
-@pytest.mark.parametrize("look", [None, FirstLook((0, 1), 0.5), FurtherLook((1,), (0,))], ids=repr)
+@pytest.mark.parametrize(
+    "look", [None, FirstLook((0, 1), 0.5), FirstLook((0,), 0.0, (1,)), FurtherLook((1,), (0,))], ids=repr
+)
 def test_a_request_arrives_as_it_was_sent(look: Look) -> None:
     sent = wire.request("/tmp/a b.mp4", RULE, LIMITS, look)
     assert wire.read_request(through(sent)) == ("/tmp/a b.mp4", RULE, LIMITS, look)
