@@ -87,13 +87,6 @@ class Offer:
         affordable = [point for point in self.grid if point.budget_flops <= budget_flops]
         return affordable[-1] if affordable else self.grid[0]
 
-    def measured_at(self, budget_flops: int) -> MeasuredPoint | None:
-        """What was measured of that point, not of a better one below it; None where nothing was."""
-        if len(self.frontier) != len(self.grid):  # points of other thresholds than those that are served
-            affordable = [point for point in self.frontier if point.mean_cost_flops <= budget_flops]
-            return max(affordable, key=lambda point: (point.accuracy, -point.mean_cost_flops), default=None)
-        return self.frontier[self.grid.index(self.point_at(budget_flops))]
-
     def levels(self, least_flops: int, budget_flops: int) -> tuple[int, ...]:
         """The solved budgets that may be granted instead of `budget_flops`, rising, none below `least_flops`.
 
@@ -106,6 +99,13 @@ class Offer:
                 best = point.solution.accuracy
                 levels.append(point.budget_flops)
         return (*levels, bought.budget_flops)
+
+    def measured_at(self, budget_flops: int) -> MeasuredPoint | None:
+        """What was measured of that point, not of a better one below it; None where nothing was."""
+        if len(self.frontier) != len(self.grid):  # points of other thresholds than those that are served
+            affordable = [point for point in self.frontier if point.mean_cost_flops <= budget_flops]
+            return max(affordable, key=lambda point: (point.accuracy, -point.mean_cost_flops), default=None)
+        return self.frontier[self.grid.index(self.point_at(budget_flops))]
 
 
 @dataclass(frozen=True, slots=True)

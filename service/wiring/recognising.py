@@ -16,6 +16,7 @@ from service.engine.pipeline import Lanes, Pipeline
 from service.engine.scheduler import Scheduler
 from service.keys.spending import Accounts
 from service.metrics import Metrics
+from service.results.results import Results
 from service.settings import Settings
 from service.timelines.timelines import Timelines, TimelineTerms
 from service.tracing.tracing import Tracing
@@ -32,9 +33,16 @@ Loader = Callable[[Settings], Sequence["Model"]]
 
 @contextlib.asynccontextmanager
 async def open_pipeline(
-    settings: Settings, metrics: Metrics, load: Loader | None = None, tracing: Tracing | None = None
+    settings: Settings,
+    metrics: Metrics,
+    load: Loader | None = None,
+    tracing: Tracing | None = None,
+    results: Results | None = None,
 ) -> AsyncIterator[Pipeline]:
-    """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
+    """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP.
+
+    `results`: where steps are kept for whoever asks again; None: nowhere.
+    """
     num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
     sandbox = Sandbox(
         num_children=num_decoders,
@@ -89,6 +97,7 @@ async def open_pipeline(
             keyframe_tolerance=settings.keyframe_tolerance if settings.decode_on_demand else None,
             tracing=tracing,
             gives_way=settings.degrade,
+            results=results,
         )
     finally:
         admission.draining = True
