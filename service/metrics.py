@@ -275,6 +275,15 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self.mqtt_up = Gauge(
+            "fovea_mqtt_up", "Whether the broker of FOVEA_MQTT_URL is connected: 1 or 0.", registry=registry
+        )
+        self.mqtt_messages_total = Counter(
+            "fovea_mqtt_messages_total",
+            "Messages to the broker: sent, or dropped because it was away or too slow.",
+            ["outcome"],
+            registry=registry,
+        )
         self.http_server_request_duration_seconds = Histogram(
             "http_server_request_duration_seconds",
             "Duration of HTTP requests, as OpenTelemetry's http.server.request.duration.",
