@@ -51,7 +51,10 @@ class Once:
 
 @contextlib.asynccontextmanager
 async def once(request: Request, fingerprint: str) -> AsyncIterator[Once]:
-    """Without the header every request is a first one. Raises KeyReused, KeyInUse, InvalidOption, Unavailable."""
+    """Without the header every request is a first one.
+
+    Raises KeyReused, KeyInUse, InvalidOption, Overloaded, Unavailable.
+    """
     key = request.headers.get(HEADER)
     if key is None:
         yield Once(Turn(), None)
@@ -61,8 +64,8 @@ async def once(request: Request, fingerprint: str) -> AsyncIterator[Once]:
             f"{HEADER}: must be 1 to {MAX_KEY} printable ASCII characters without blanks; use a UUID", option=HEADER
         )
     asker = key_of(request)
-    scope = f"{'' if asker is None else asker.name} {request.method} {request.url.path}"
-    async with once_of(request).turn(scope, key, fingerprint) as turn:
+    owner, scope = "" if asker is None else asker.name, f"{request.method} {request.url.path}"
+    async with once_of(request).turn(owner, scope, key, fingerprint) as turn:
         yield Once(turn, None if turn.kept is None else _unpacked(turn.kept))
 
 
