@@ -18,13 +18,13 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.mqtt.broker import Broker
 from video.clip import VideoLimits
 
 log = logging.getLogger(__name__)
 
 MAX_FRAMES_PER_S = 120  # in the mean, of a video that is asked for its timeline
 PREFIX = "FOVEA_"
+_BROKER = re.compile(r"mqtts?://([^/?#@\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s]+)(:(?P<port>\d{1,5}))?/?")
 NOT_SETTINGS = frozenset(
     {"FOVEA_STRICT_TESTS", "FOVEA_SERVER", "FOVEA_API_KEY"}
 )  # read elsewhere: by the tests, by the client
@@ -322,8 +322,14 @@ class Settings(BaseSettings):
     @field_validator("mqtt_url", mode="after")
     @classmethod
     def _is_broker(cls, value: SecretStr | None) -> SecretStr | None:
+        """Read by `service.mqtt.broker`; what is wrong with it is said here, before anything starts."""
         if value is not None:
-            Broker.parse(value.get_secret_value())
+            found = _BROKER.fullmatch(value.get_secret_value())
+            if found is None or not 1 <= int(found["port"] or 1) <= 65535:
+                raise ValueError(
+                    "must be mqtt://user:password@host:1883, or mqtts:// for TLS, with nothing after the port; "
+                    "/ ? # @ in a password are %2F %3F %23 %40"
+                )
         return value
 
     @field_validator(

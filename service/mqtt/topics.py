@@ -1,4 +1,4 @@
-"""Under which topics a camera is told of, and how Home Assistant finds it. Knows no connection.
+"""Under which topics a camera is told of, and how Home Assistant finds it. Knows no socket.
 
 Home Assistant's MQTT discovery: https://www.home-assistant.io/integrations/mqtt/#mqtt-discovery (by device).
 """
