@@ -113,8 +113,14 @@ def one_service(server: RedisServer, folder: Path, **settings: Any) -> Iterator[
     blobs = f"file://{folder}/blobs"
     networks = ("127.0.0.0/8",)
     with serving(
-        redis_url=server.url, blobs_url=blobs, stream_allowed_networks=networks, ready=False, **settings
+        redis_url=server.url,
+        blobs_url=blobs,
+        stream_allowed_networks=networks,
+        ready=False,
+        decode_timeout_s=300.0,
+        **settings,
     ) as served:
+        served.client.timeout = 120.0
         while served.client.get("/readyz").status_code != 200:  # a crowded machine takes its time
             time.sleep(0.2)
         time.sleep(SETTLE_S)
