@@ -73,9 +73,15 @@ def batch(
     given = cast("RecognitionOptions", {name: value for name, value in options.items() if value is not None})
     said = recognition(b"", given, accept=JSON).query  # as a client would send them
     terms = Terms(tuple(said.items()), None if precision is None else precision.value)
+    answer = answer_here
+    if engine is EngineName.RAY:
+        from service.batch.ray_engine import answer_on_ray, check_ray
+
+        check_ray()
+        answer = answer_on_ray
     stop = _Stop()
     with _Told() as told:
-        ended = run_batch(sources, out, terms, answer_here, told, stop)
+        ended = run_batch(sources, out, terms, answer, told, stop)
     num_failed, total = ended.counts.failed, ended.counts.answered + ended.counts.failed
     if not ended.complete:
         stderr.print(f"stopped after {total} videos; the same command goes on from {out}.journal")

@@ -164,6 +164,17 @@ class Settings(BaseSettings):
     max_deadline_ms: int = Field(default=600_000, ge=1)
     """Largest `deadline_ms` a client may ask for. 600000 is ten minutes."""
 
+    result_cache_bytes: int = Field(default=64 * 2**20, ge=0)
+    """Bytes of answers that are held for whoever asks again for the same video with the same key; 0: none are, and
+    nothing is gone on from. 64 MiB are 10000 of 6 KiB."""
+    result_cache_ttl_s: float = Field(default=3600.0, gt=0)
+    """Seconds that an answer is held, here and in Redis. 3600 at 10 videos a second of 6 KiB are 0.2 GiB of Redis."""
+    resume_bytes: int = Field(default=128 * 2**20, ge=0)
+    """Bytes of videos between two steps that are held, so that a larger budget goes on from there; 0: none are. 128 MiB
+    are 60 of 16 frames at 224 x 224."""
+    resume_ttl_s: float = Field(default=60.0, gt=0)
+    """Seconds that one is. 60."""
+
     playground_clips: Path | None = None
     """Folder of videos that the playground offers to try, /srv/clips; None: none. Whoever sees the page may download
     them."""
@@ -217,8 +228,9 @@ class Settings(BaseSettings):
 
     blobs_url: str | None = None
     """Where uploads and large results of jobs lie: file:///shared/folder, or s3://bucket/prefix with the keys and the
-    endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. None: a folder in
-    `state_dir`; replicas that share a Redis need one that all of them reach, and take no jobs without."""
+    endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. The service's own:
+    files without a job are removed. None: a folder in `state_dir`; replicas that share a Redis need one that all of
+    them reach, and take no jobs without."""
     job_concurrency: int = Field(default=4, ge=1)
     """Jobs that this replica does at a time. 4 keep two cores busy; each holds a place while it is decoded."""
     job_lease_s: float = Field(default=10.0, gt=0)

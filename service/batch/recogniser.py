@@ -55,6 +55,7 @@ async def open_recogniser(terms: Terms, num_cores: int | None = None) -> AsyncIt
     cores = num_cores or len(os.sched_getaffinity(0))
     side_by_side = max(LEAST_SIDE_BY_SIDE, SIDE_BY_SIDE_PER_CORE * cores)
     given: dict[str, Any] = {
+        "degrade": False,  # rows do not depend on how busy it is
         "max_decode_places": 4 * side_by_side,  # costly videos may hold half of them
         "max_requests": side_by_side,
         "max_wait_s": _NO_BOUND,  # nobody waits for an answer: what is slow is done all the same

@@ -120,8 +120,15 @@ class Engine:
                 log.exception("what a request for %s saves could not be told", came.plan.model)
                 self._leave(came, InferenceFailed(f"the request could not be taken in: {error}"))
             else:
-                self._scheduler.add([came])
+                self._take_in(came)
         return True
+
+    def _take_in(self, request: Request) -> None:
+        """One that goes on from held steps may lack frames, as after a step of its own."""
+        if request.steps:
+            self._go_on(request.plan.model, [request])
+        else:
+            self._scheduler.add([request])
 
     def _patience_s(self) -> float | None:
         """How long to wait for what is submitted; None: for ever."""
@@ -257,7 +264,8 @@ class Engine:
 
     def _leave(self, request: Request, how: ExitReason | FoveaError) -> None:
         self._metrics.requests_waiting.dec()
-        request.state = None
+        if not request.keeps_state:
+            request.state = None
         request.emit(how)
 
     def _abandon(self) -> None:

@@ -103,6 +103,7 @@ def test_an_archive_that_is_killed_and_killed_again_has_each_video_once(
             assert row["label"] == row["predictions"][0]["label"]
             assert len(row["predictions"]) == 2
             assert row["compute"]["spent_gflops"] > 0
+            assert row["compute"]["budget_granted_gflops"] == row["compute"]["budget_gflops"]
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
