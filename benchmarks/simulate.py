@@ -34,6 +34,8 @@ from video.rate import Rate
 
 MODEL = "adafocus-v3-compact"
 MAX_BATCH = 32
+POSTS_PER_S = (10.0, 1_000.0, 100_000.0)
+CAMERAS = (200, 10_000, 1_000_000)
 Events = Generator[simpy.Event, Any, Any]
 
 
@@ -257,7 +259,7 @@ class Level:
 
 
 def simulated_level(
-    costs: Costs, offer: Offer, times: float, knee: float, *, seconds: float = 120.0, gives_way: bool = True
+    costs: Costs, offer: Offer, times: float, knee: float, *, seconds: float = 60.0, gives_way: bool = True
 ) -> Level:
     """Random arrivals at `times` the knee; the first quarter is not counted."""
     env, outcomes, rng = simpy.Environment(), list[Outcome](), random.Random(0)
@@ -360,40 +362,49 @@ def _fleet(
     return Fleet(asked, nodes, cores, ingress, busy, egress, first, cores * shared.price_per_core_hour)
 
 
-def report(costs: Costs, shared: Shared, times: Sequence[float]) -> dict[str, Any]:
+def report(costs: Costs, shared: Shared, times: Sequence[float], seconds: float) -> dict[str, Any]:
+    """Told as it is found: the later parts take a while."""
     offer = shipped_offer()
-    knee = simulated_knee(costs, offer)
-    fleets = [fleet_of_posts(per_s, costs, offer, shared, keyed=False) for per_s in (10, 1_000, 100_000)]
-    fleets += [fleet_of_posts(per_s, costs, offer, shared, keyed=True) for per_s in (10, 1_000, 100_000)]
-    fleets += [fleet_of_cameras(num, shared) for num in (200, 10_000, 1_000_000)]
-    return {
+    knee = simulated_knee(costs, offer, seconds=seconds)
+    measured = costs.knee_per_s
+    against = "" if measured is None else f"; measured {measured:.2f}, {knee / measured - 1:+.0%}"
+    print(f"knee, simulated: {knee:.2f} videos/s{against}", flush=True)
+    found: dict[str, Any] = {
         "costs": asdict(costs),
         "shared": asdict(shared),
-        "knee_per_s": {"measured": costs.knee_per_s, "simulated": knee},
-        "overload": [asdict(simulated_level(costs, offer, one, knee)) for one in times],
-        "overload, budgets firm": [asdict(simulated_level(costs, offer, one, knee, gives_way=False)) for one in times],
-        "fleets": [asdict(fleet) for fleet in fleets],
+        "knee_per_s": {"measured": measured, "simulated": knee},
     }
+    for gives_way, name in ((True, "overload"), (False, "overload, budgets firm")):
+        print(f"{name}: times, offered, goodput, refused, p50 s, p95 s, granted GFLOPs, accuracy", flush=True)
+        found[name] = []
+        for one in times:
+            level = simulated_level(costs, offer, one, knee, seconds=seconds, gives_way=gives_way)
+            found[name].append(asdict(level))
+            print_level(level)
+    fleets = [
+        *(fleet_of_posts(per_s, costs, offer, shared, keyed=keyed) for keyed in (False, True) for per_s in POSTS_PER_S),
+        *(fleet_of_cameras(num, shared) for num in CAMERAS),
+    ]
+    for fleet in fleets:
+        print_fleet(fleet)
+    return found | {"fleets": [asdict(fleet) for fleet in fleets]}
 
 
-def print_card(found: dict[str, Any]) -> None:
-    measured, simulated = found["knee_per_s"]["measured"], found["knee_per_s"]["simulated"]
-    against = "" if measured is None else f"; measured {measured:.2f}, {simulated / measured - 1:+.0%}"
-    print(f"knee, simulated: {simulated:.2f} videos/s{against}")
-    for name in ("overload", "overload, budgets firm"):
-        print(f"{name}: times, offered, goodput, refused, p50 s, p95 s, granted GFLOPs, accuracy")
-        for one in found[name]:
-            print(
-                f"  {one['times_knee']:4.1f} {one['offered_per_s']:8.1f} {one['goodput_per_s']:8.1f} "
-                f"{one['refused_per_s']:8.1f} {one['p50_s']:6.2f} {one['p95_s']:6.2f} {one['granted_gflops']:7.3f} "
-                f"{one['accuracy']:6.3f}"
-            )
-    for one in found["fleets"]:
-        print(
-            f"{one['asked']}: {one['nodes']} nodes, {one['cores']} cores, {one['price_per_hour']:.2f} an hour; "
-            f"in {one['ingress_gbit_s']:.3g} Gbit/s, Redis {one['redis_busy']:.3g} cores and out "
-            f"{one['redis_egress_gbit_s']:.3g} Gbit/s; breaks first: {one['breaks_first']}"
-        )
+def print_level(one: Level) -> None:
+    print(
+        f"  {one.times_knee:4.1f} {one.offered_per_s:8.1f} {one.goodput_per_s:8.1f} {one.refused_per_s:8.1f} "
+        f"{one.p50_s:6.2f} {one.p95_s:6.2f} {one.granted_gflops:7.3f} {one.accuracy:6.3f}",
+        flush=True,
+    )
+
+
+def print_fleet(one: Fleet) -> None:
+    print(
+        f"{one.asked}: {one.nodes} nodes, {one.cores} cores, {one.price_per_hour:.2f} an hour; in "
+        f"{one.ingress_gbit_s:.3g} Gbit/s, Redis {one.redis_busy:.3g} cores and out {one.redis_egress_gbit_s:.3g} "
+        f"Gbit/s; breaks first: {one.breaks_first}",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -403,15 +414,15 @@ def main() -> None:
     parser.add_argument(
         "--costs", type=Path, help="measured by benchmarks.node_costs; absent: those of docs/SCALING.md"
     )
-    parser.add_argument("--times", type=float, nargs="+", default=(1.0, 1.15, 2.0, 3.0, 5.0), help="of the knee")
+    parser.add_argument("--times", type=float, nargs="+", default=(1.0, 2.0, 3.0, 5.0), help="of the knee")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of simulated time, of each level")
     parser.add_argument("--node-cores", type=int, default=Shared.node_cores)
     parser.add_argument("--price", type=float, default=Shared.price_per_core_hour, help="of a core for an hour")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
     costs = Costs() if given.costs is None else Costs(**json.loads(given.costs.read_text()))
     shared = replace(Shared(), node_cores=given.node_cores, price_per_core_hour=given.price)
-    found = report(costs, shared, given.times)
-    print_card(found)
+    found = report(costs, shared, given.times, given.seconds)
     if given.json is not None:
         given.json.write_text(json.dumps(found, indent=2) + "\n")
 
