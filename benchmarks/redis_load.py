@@ -149,8 +149,8 @@ def measure(num: int, num_cameras: int, seconds: float) -> dict[str, Any]:
             found["recognition, Idempotency-Key"] = counter.count(keyed).each(num, idle)
             found["job"] = counter.count(jobs(served, video, num)).each(num, idle)
             if num_cameras:
-                for name, facts in measure_cameras(served, counter, idle, folder, num_cameras, seconds).items():
-                    found[name] = facts
+                for what, facts in measure_cameras(served, counter, idle, folder, num_cameras, seconds).items():
+                    found[what] = facts
         limits = {
             "requests_per_minute": 10**6,
             "requests_per_day": 10**6,

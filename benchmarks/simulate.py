@@ -292,10 +292,11 @@ def simulated_level(
 class Shared:
     """What all nodes lean on; the Redis figures are `benchmarks.redis_load`'s."""
 
-    redis_us_per_post: float = 0.0  # of Redis's one core; keyless posts do not touch it
-    redis_us_per_keyed_post: float = 250.0
-    redis_us_per_camera_s: float = 150.0
-    redis_us_per_replica_s: float = 500.0
+    commands_per_post: float = 0.0  # usage goes there once a second, whatever the rate
+    commands_per_keyed_post: float = 16.0  # of a key with four limits
+    commands_per_camera_s: float = 6.0  # at one result a second
+    commands_per_replica_s: float = 19.0
+    redis_commands_per_s: float = 50_000.0  # that one Redis does
     record_bytes: int = 700  # of a camera
     turns_per_s: float = 0.8  # in which each replica reads all cameras' records
     nic_gbit_s: float = 10.0  # of a load balancer, of Redis
@@ -312,7 +313,7 @@ class Fleet:
     nodes: int
     cores: int
     ingress_gbit_s: float
-    redis_busy: float  # cores of Redis, where 1 is all there is
+    redis_busy: float  # of one Redis; 1 is all there is
     redis_egress_gbit_s: float
     breaks_first: str
     price_per_hour: float
@@ -328,13 +329,13 @@ def node_knee(costs: Costs, model: str, cores: int) -> float:
 def fleet_of_posts(per_s: float, costs: Costs, offer: Offer, shared: Shared, *, keyed: bool) -> Fleet:
     knee = node_knee(costs, offer.name, shared.node_cores)
     nodes = max(1, math.ceil(per_s / (shared.load * knee)))
-    per_post_us = shared.redis_us_per_keyed_post if keyed else shared.redis_us_per_post
-    redis_busy = (per_s * per_post_us + nodes * shared.redis_us_per_replica_s) / 1e6
+    per_post = shared.commands_per_keyed_post if keyed else shared.commands_per_post
+    redis_busy = (per_s * per_post + nodes * shared.commands_per_replica_s) / shared.redis_commands_per_s
     ingress = per_s * costs.upload_bytes * 8 / 1e9
     bounds = {
         "one node's cores": per_s / (shared.load * knee),
         "one load balancer's network": ingress / shared.nic_gbit_s,
-        "one Redis's core": redis_busy,
+        "one Redis": redis_busy,
     }
     asked = f"{per_s:,.0f} posts/s{', keys with limits' if keyed else ''}"
     return _fleet(asked, nodes, ingress, redis_busy, 0.0, bounds, shared)
@@ -342,12 +343,13 @@ def fleet_of_posts(per_s: float, costs: Costs, offer: Offer, shared: Shared, *, 
 
 def fleet_of_cameras(num: int, shared: Shared) -> Fleet:
     nodes = max(1, math.ceil(num * shared.camera_cores / (shared.load * shared.node_cores)))
-    redis_busy = (num * shared.redis_us_per_camera_s + nodes * shared.redis_us_per_replica_s) / 1e6
+    commands = num * shared.commands_per_camera_s + nodes * shared.commands_per_replica_s
+    redis_busy = commands / shared.redis_commands_per_s
     egress = nodes * num * shared.record_bytes * shared.turns_per_s * 8 / 1e9
     ingress = num * shared.camera_mbit_s / 1e3
     bounds = {
         "one node's cores": num * shared.camera_cores / (shared.load * shared.node_cores),
-        "one Redis's core": redis_busy,
+        "one Redis": redis_busy,
         "one Redis's network: every replica reads every camera's record": egress / shared.nic_gbit_s,
     }
     return _fleet(f"{num:,} cameras", nodes, ingress, redis_busy, egress, bounds, shared)
@@ -401,7 +403,7 @@ def print_level(one: Level) -> None:
 def print_fleet(one: Fleet) -> None:
     print(
         f"{one.asked}: {one.nodes} nodes, {one.cores} cores, {one.price_per_hour:.2f} an hour; in "
-        f"{one.ingress_gbit_s:.3g} Gbit/s, Redis {one.redis_busy:.3g} cores and out {one.redis_egress_gbit_s:.3g} "
+        f"{one.ingress_gbit_s:.3g} Gbit/s, Redis {one.redis_busy:.3g} of one and out {one.redis_egress_gbit_s:.3g} "
         f"Gbit/s; breaks first: {one.breaks_first}",
         flush=True,
     )
