@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -29,7 +30,19 @@ def cluster(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
     require((RAY / "ray").exists(), "Ray (make .venv/.dev)")
     port, log = free_port(), tmp_path_factory.mktemp("ray") / "log"
     variables = environment | {"RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    start = [RAY / "ray", "start", "--head", "--block", "--port", str(port), "--num-cpus", "2"]
+    variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    start = [
+        RAY / "ray",
+        "start",
+        "--head",
+        "--block",
+        "--port",
+        str(port),
+        "--num-cpus",
+        "2",
+        "--node-ip-address",
+        "127.0.0.1",
+    ]
     with log.open("w") as told:
         node = subprocess.Popen(
             [*start, "--include-dashboard=false", "--disable-usage-stats"],

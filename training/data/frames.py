@@ -94,14 +94,20 @@ class FrameStore:
         In `num_workers` processes where there are more videos than that. `report` is told how many are done. Raises
         DatasetError where more than `max_unreadable_share` are unreadable, ValueError where a worker dies.
         """
-        filling = Filling(self._folder, self.short_side_px, clips_alone)
         paths = [sample.path for sample in dataset.samples]
         unreadable = []
-        for number, (path, reason) in enumerate(zip(paths, filling.in_order(self, paths, num_workers), strict=True), 1):
+        reasons = self.decode_all(paths, clips_alone, num_workers)
+        for number, (path, reason) in enumerate(zip(paths, reasons, strict=True), 1):
             if reason is not None:
                 unreadable.append(Unreadable(path, reason))
             report(number)
         return dataset.without(unreadable, max_unreadable_share)
+
+    def decode_all(
+        self, paths: Sequence[Path], clips_alone: ClipRule | None = None, num_workers: int = 1
+    ) -> Iterator[str | None]:
+        """What `fill` does, as it goes on: for each path, None or why it cannot be read."""
+        return Filling(self._folder, self.short_side_px, clips_alone).in_order(self, paths, num_workers)
 
     def _key(self, path: Path) -> str:
         """Of the file's bytes."""
