@@ -38,6 +38,9 @@ def calibrate(
     default_budget_gflops: Annotated[
         float | None, typer.Option(help="B of a request that names none; the least that costs no accuracy.")
     ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Names of the labels for people: CSV label,display_name,description; or JSON.")
+    ] = None,
     cache: Annotated[Path, typer.Option(help="Where decoded clips are kept.")] = CACHE,
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores unless told.", min=1)] = None,
     observations: Annotated[
@@ -53,8 +56,11 @@ def calibrate(
     Or give a bundle that stands, such as an imported one, thresholds and figures from the videos in --data.
     """
     from training.bundling import Told, bundle_run
+    from training.label_file import read_label_texts
 
     if (run / "bundle.json").is_file():
+        if labels is not None:
+            raise ValueError(f"--labels names those of a run; fovea name-labels {run} --labels {labels} does it here")
         _calibrate_bundle(run, data, out, cache, default_budget_gflops, threads, replace, negatives)
         return
     if out is None:
@@ -66,6 +72,7 @@ def calibrate(
         "intended_use": intended_use,
         "limits": limits,
         "default_budget_gflops": default_budget_gflops,
+        "label_texts": None if labels is None else read_label_texts(labels),
     }
     given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     told = Told(**given)
@@ -183,8 +190,12 @@ def compare_exits(
     out: Annotated[Path, typer.Option(help="A folder of experiments: exits.json goes there, for `fovea report`.")],
     on: Annotated[list[Path] | None, typer.Option(help="Other observations to spend the thresholds on.")] = None,
 ) -> None:
-    """Compare leaving by entropy, by entropy and label, and at random at equal mean cost; cross-fitted over groups."""
+    """Compare leaving by entropy, by entropy and label, and at random at equal mean cost; cross-fitted over groups.
+
+    And how often each step is right there.
+    """
     from training.judge.exit_comparison import COMPARISONS, cross_fitted, on_other_videos, write_comparisons
+    from training.judge.new_places import NEW_PLACES, on_new_places, write_new_places
     from training.judge.observations import Observations
 
     solved_on = Observations.load(observations)
@@ -192,6 +203,7 @@ def compare_exits(
     comparisons = [cross_fitted(solved_on, name=f"{solved_on.model}, {solved_on.split}")]
     comparisons += [on_other_videos(solved_on, seen, name=f"{seen.model}, {seen.split}") for seen in others]
     write_comparisons(out / COMPARISONS, comparisons)
+    write_new_places(out / NEW_PLACES, on_new_places(solved_on))
     stderr.print(f"written: {out / COMPARISONS}")
 
 

@@ -1,4 +1,4 @@
-"""`fovea import | export`: other projects' weights into bundles, bundles into other formats.
+"""`fovea import | export | name-labels`: other projects' weights into bundles, bundles into other formats.
 
 Torch is imported inside the commands, so that `fovea --help` is quick.
 """
@@ -19,7 +19,9 @@ def import_(
     source: Annotated[
         str, typer.Argument(help="A file (.pyth, .pth, .pth.tar, .pt, .safetensors), or a HuggingFace folder.")
     ],
-    labels: Annotated[Path, typer.Option(help="A label a line in the head's order; or JSON.")],
+    labels: Annotated[
+        Path, typer.Option(help="A label a line in the head's order; or CSV or JSON, which may name them for people.")
+    ],
     out: Annotated[Path, typer.Option(help="The bundle's folder; its last part becomes the bundle's name.")],
     frames: Annotated[int | None, typer.Option(help="Another number of frames: times are resized.", min=1)] = None,
     size: Annotated[int | None, typer.Option(help="Another side of a frame or view in pixels.", min=1)] = None,
@@ -62,6 +64,22 @@ def import_(
         stderr.print(f"- {note}")
     bundle = imported.bundle
     stderr.print(f"{bundle.folder}: {bundle.digest}, {sum(bundle.step_flops) / 1e9:.4g} GFLOPs a video")
+
+
+@commands.command()
+def name_labels(
+    bundle: Annotated[Path, typer.Argument(help="The folder of a bundle that stands.")],
+    labels: Annotated[
+        Path, typer.Option(help="CSV with the columns label, display_name, description; or JSON with these members.")
+    ],
+) -> None:
+    """Give a bundle's labels names and descriptions for people. Weights, calibration and labels stay."""
+    from training.label_file import read_label_texts
+    from training.naming import name_labels as write_names
+
+    named = write_names(bundle, read_label_texts(labels))
+    manifest = named.manifest
+    stderr.print(f"{named.folder}: {named.digest}, {len(manifest.label_texts)} of {len(manifest.labels)} labels named")
 
 
 @commands.command()

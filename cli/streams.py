@@ -202,7 +202,7 @@ def _line(told: "StateEvent | ResultEvent | GapEvent") -> Text:
         why = "" if error is None else f": {error.detail} ({error.error_class}, attempt {error.attempts})"
         return Text.assemble((told.state, "bold"), why)
     compute = told.recognition.compute
-    labels = ", ".join(f"{one.label} {one.score:.2f}" for one in told.recognition.predictions) or "nothing"
+    labels = ", ".join(f"{one.name} {one.score:.2f}" for one in told.recognition.predictions) or "nothing"
     labels = told_verdict(told.recognition) + labels
     cost = f"{compute.spent_gflops:.3f} GFLOPs, {len(compute.steps)} steps, age {told.frame_age_s:.2f} s, {told.decode}"
     clock = f"{told.captured_at:%H:%M:%S}.{told.captured_at.microsecond // 1000:03}"

@@ -1,5 +1,6 @@
 """Answers and bundles as tables on a terminal. Knows the API's schemas and nothing of how an answer came about."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +11,17 @@ from rich.text import Text
 from fovea.words import AbstainReason
 
 if TYPE_CHECKING:  # importing them for real would slow `fovea --help` down
-    from fovea.answers import CubePlace, RecognitionAnswer
+    from fovea.answers import CubePlace, Prediction, RecognitionAnswer
     from models.listing import Listing
 
 WIDE = 160  # columns where nobody's terminal says how many
 
 
-def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
+def print_recognition(video: Path | str, answer: "RecognitionAnswer") -> None:
     """One video's answer, and the steps that led to it."""
     console = make_console()
-    labels = ", ".join(f"{one.label} {one.score:.2f}" for one in answer.predictions)
-    console.print(Text.assemble("\n", (str(path), "bold"), f"  {told_verdict(answer)}{labels}"))
+    labels = ", ".join(f"{told_label(one)} {one.score:.2f}" for one in answer.predictions)
+    console.print(Text.assemble("\n", (str(video), "bold"), f"  {told_verdict(answer)}{labels}"))
     if answer.in_domain is not None:
         console.print(f"in domain: {answer.in_domain:.3f}")
     if not answer.trained:
@@ -34,17 +35,21 @@ def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
             step.kind,
             f"{step.gflops:.4g}",
             f"{step.entropy_nats:.3f}",
-            step.top.label,
+            step.top.name,
             f"{step.top.score:.3f}",
             _cube(step.cube),
         )
     console.print(table)
     compute, timing = answer.compute, answer.timing_ms
     ceiling = "" if compute.max_gflops is None else f", ceiling {compute.max_gflops:.4g}"
+    held = answer.cached or compute.resumed_from_step is not None
+    before = f", of {compute.total_gflops:.4g}; the rest was paid before" if held else ""
+    granted = compute.budget_granted_gflops
+    busy = "" if granted is None or granted == compute.budget_gflops else f", {granted:.4g} granted: busy"
     console.print(
-        f"{answer.exit.reason} after step {answer.exit.step}: spent {compute.spent_gflops:.4g} GFLOPs "
-        f"(budget {compute.budget_gflops:.4g}{ceiling}); ms: decode {timing.decode:.0f}, queue {timing.queue:.0f}, "
-        f"inference {timing.inference:.0f}, total {timing.total:.0f}"
+        f"{answer.exit.reason} after step {answer.exit.step}: spent {compute.spent_gflops:.4g} GFLOPs{before} "
+        f"(budget {compute.budget_gflops:.4g}{busy}{ceiling}); ms: decode {timing.decode:.0f}, "
+        f"queue {timing.queue:.0f}, inference {timing.inference:.0f}, total {timing.total:.0f}"
     )
 
 
@@ -56,6 +61,11 @@ def told_verdict(answer: "RecognitionAnswer") -> str:
         case AbstainReason.BELOW_MIN_SCORE:
             return "no label reaches min_score; "
     return ""
+
+
+def told_label(one: "Prediction") -> str:
+    """With its name for people before it, where it has one: what filters and scripts ask for is the label."""
+    return one.label if one.display_name is None else f"{one.display_name} ({one.label})"
 
 
 def _cube(cube: "CubePlace | None") -> str:
@@ -74,6 +84,7 @@ def bundle_facts(bundle: "Listing") -> dict[str, Any]:
         "task": facts.task,
         "trained": facts.trained,
         "labels": list(facts.labels),
+        "label_texts": {label: asdict(text) for label, text in facts.label_texts.items()},
         "least_gflops": bundle.least_flops / 1e9,
         "largest_gflops": bundle.full_flops / 1e9,
         "default_budget_gflops": round(facts.default_budget_gflops * 1e9) / 1e9,

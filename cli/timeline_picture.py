@@ -92,7 +92,7 @@ def _say(pen: ImageDraw.ImageDraw, segment: Segment, colours: dict[str, str], to
     if segment.label is None:
         pen.text((GAP_PX, top + LINE_PX // 2), "no label", font=font(16), fill=SOFT, anchor="lm")
         return
-    text = fitting(f"{segment.label} {score_of(segment):.2f}", width - 4 * GAP_PX, 16)
+    text = fitting(f"{segment.name} {score_of(segment):.2f}", width - 4 * GAP_PX, 16)
     pen.rectangle((GAP_PX, top + 9, GAP_PX + 12, top + 21), fill=colours[segment.label])
     pen.text((GAP_PX + 20, top + LINE_PX // 2), text, font=font(16), fill=INK, anchor="lm")
 
@@ -115,7 +115,7 @@ def _write_sheet(footage: Footage, answer: TimelineAnswer, out: Path) -> None:
         sheet.paste(Image.fromarray(frame_HWC).resize((TILE_PX, height), Image.Resampling.LANCZOS), (x, y))
         assert one.label is not None
         pen.rectangle((x, y + height + 9, x + 12, y + height + 21), fill=colours[one.label])
-        said = f"{clock(one.start_s)}-{clock(one.end_s)} {one.label} {score_of(one):.2f}"
+        said = f"{clock(one.start_s)}-{clock(one.end_s)} {one.name} {score_of(one):.2f}"
         text = fitting(said, TILE_PX - 20, 14)
         pen.text((x + 20, y + height + LINE_PX // 2), text, font=font(14), fill=INK, anchor="lm")
     sheet.save(out, format="PNG", optimize=True)

@@ -18,19 +18,19 @@ MAX_LABEL, LEAST_BAR = 28, 20  # columns
 MAX_ROWS = 60  # segments that are listed; of more, the bars tell
 
 
-def draw(console: Console, file: Path, answer: "TimelineAnswer") -> None:
+def draw(console: Console, title: Path | str, answer: "TimelineAnswer") -> None:
     """A bar for each label over the length of the video, then the segments, then what it cost."""
-    console.print(Text.assemble("\n", (str(file), "bold"), f"  {clock(answer.video.duration_s)}"))
+    console.print(Text.assemble("\n", (str(title), "bold"), f"  {clock(answer.video.duration_s)}"))
     if not answer.trained:
         console.print(f"{answer.model} is untrained: its labels mean nothing", style="yellow")
     if not answer.calibrated:
         console.print(f"{answer.model} could not be calibrated: its scores are a guess", style="yellow")
-    labels = list(dict.fromkeys(one.label for one in answer.segments if one.label is not None))
-    name_width = min(MAX_LABEL, max([len(label) for label in labels], default=0))
+    labels = {one.label: one.name or "" for one in answer.segments if one.label is not None}
+    name_width = min(MAX_LABEL, max(map(len, labels.values()), default=0))
     width = max(LEAST_BAR, console.width - name_width - 2)
-    for label in labels:
+    for label, name in labels.items():
         own = [one for one in answer.segments if one.label == label]
-        console.print(f"{_shortened(label, name_width):<{name_width}} {bar(own, answer.video.duration_s, width)}")
+        console.print(f"{_shortened(name, name_width):<{name_width}} {bar(own, answer.video.duration_s, width)}")
     if labels:
         end = clock(answer.video.duration_s)
         console.print(f"{'':<{name_width}} {clock(0)}{end:>{width - len(clock(0))}}", style="dim")
@@ -39,7 +39,7 @@ def draw(console: Console, file: Path, answer: "TimelineAnswer") -> None:
     for one in named[:MAX_ROWS]:
         entropy = "" if one.entropy_nats is None else f"{one.entropy_nats:.3f}"
         table.add_row(
-            clock(one.start_s), clock(one.end_s), one.label, f"{score_of(one):.2f}", entropy, f"{one.spent_gflops:.4g}"
+            clock(one.start_s), clock(one.end_s), one.name, f"{score_of(one):.2f}", entropy, f"{one.spent_gflops:.4g}"
         )
     console.print(table)
     if len(named) > MAX_ROWS:
@@ -70,7 +70,7 @@ def subtitles(answer: "TimelineAnswer") -> str:
     """SubRip: what a player shows while a segment lasts; those without a label are left out."""
     named = [one for one in answer.segments if one.label is not None]
     return "".join(
-        f"{number}\n{_srt_time(one.start_s)} --> {_srt_time(one.end_s)}\n{one.label} {score_of(one):.2f}\n\n"
+        f"{number}\n{_srt_time(one.start_s)} --> {_srt_time(one.end_s)}\n{one.name} {score_of(one):.2f}\n\n"
         for number, one in enumerate(named, 1)
     )
 

@@ -17,9 +17,24 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Prediction(Value):
     label: str = Field(examples=["tennis_serve"])
+    display_name: str | None = Field(
+        default=None,
+        description="The label for people; absent where the model's bundle names none.",
+        examples=["Tennis serve"],
+        exclude_if=_is_none,
+    )
     score: float = Field(description="Tempered probability.", examples=[0.93])
+
+    @property
+    def name(self) -> str:
+        """For people: the display name, or the label where there is none."""
+        return self.display_name or self.label
 
 
 class Box(Value):
@@ -47,6 +62,11 @@ class StepTaken(Value):
         "of a camera's window.",
         examples=[8],
     )
+    held: bool = Field(
+        default=False,
+        description="true: an earlier request has paid for it; else absent.",
+        exclude_if=lambda held: not held,
+    )
     top: Prediction
     cube: CubePlace | None = Field(
         default=None,
@@ -58,7 +78,9 @@ class StepTaken(Value):
 class StepEvent(StepTaken):
     """Data of an event-stream's `step`: the step, and where the answer stands after it."""
 
-    spent_gflops: float = Field(description="What all steps so far cost.", examples=[0.68])
+    spent_gflops: float = Field(
+        description="What this request has spent so far: on all steps but those held.", examples=[0.68]
+    )
     predictions: list[Prediction]
 
 
@@ -79,8 +101,30 @@ class Exit(Value):
 
 class Compute(Value):
     budget_gflops: float = Field(description="B: bounds the mean over videos.", examples=[1.2])
+    budget_granted_gflops: float | None = Field(
+        default=None,
+        description="B as it was granted: less than budget_gflops while the service was busy. null: of a camera's "
+        "window.",
+        examples=[1.2],
+    )
     max_gflops: float | None = Field(description="Bounds this video; null where none was asked for.", examples=[None])
-    spent_gflops: float = Field(examples=[0.91])
+    spent_gflops: float = Field(
+        description="What this request spent; 0 where the answer is cached. Counts against quotas.", examples=[0.91]
+    )
+    total_gflops: float | None = Field(
+        default=None,
+        description="What all steps cost together, those that an earlier request has paid for included. Absent of a "
+        "camera's window.",
+        examples=[0.91],
+        exclude_if=lambda gflops: gflops is None,
+    )
+    resumed_from_step: int | None = Field(
+        default=None,
+        description="The last step that an earlier request has paid for; this one took those after it. Absent where it "
+        "took all of them, or none.",
+        examples=[1],
+        exclude_if=lambda step: step is None,
+    )
     steps: list[StepTaken]
 
 
@@ -142,6 +186,12 @@ class RecognitionAnswer(Value):
         description="The answer: the best of `predictions`. null where it abstains; then `reason` says why.",
         examples=["tennis_serve"],
     )
+    display_name: str | None = Field(
+        default=None,
+        description="`label` for people; absent where there is no label, or the model's bundle names none.",
+        examples=["Tennis serve"],
+        exclude_if=_is_none,
+    )
     reason: AbstainReason | None = Field(
         default=None,
         description="Why `label` is null; absent where it is not. not_known: not one of the things the model knows; "
@@ -158,6 +208,11 @@ class RecognitionAnswer(Value):
     )
     predictions: list[Prediction] = Field(
         description="The likeliest labels whose score is at least min_score, also where the answer abstains."
+    )
+    cached: bool = Field(
+        default=False,
+        description="true: the same video was answered before with the same key, and nothing was spent; else absent.",
+        exclude_if=lambda cached: not cached,
     )
     exit: Exit
     compute: Compute
@@ -244,8 +299,32 @@ class OpenSet(Value):
     measured_on: str = Field(description="What the figures were measured on.")
 
 
+class LabelDetail(Value):
+    """A label and what people read in place of it."""
+
+    label: str = Field(examples=["tennis_serve"])
+    display_name: str | None = Field(
+        default=None,
+        description="Absent: the bundle names none.",
+        examples=["Tennis serve"],
+        exclude_if=_is_none,
+    )
+    description: str | None = Field(
+        default=None,
+        description="What it looks like, in a sentence; absent: the bundle says nothing of it.",
+        examples=["A player throws the ball up and hits it above the head to begin a point."],
+        exclude_if=_is_none,
+    )
+
+    @property
+    def name(self) -> str:
+        """For people: the display name, or the label where there is none."""
+        return self.display_name or self.label
+
+
 class ModelDetail(ModelSummary):
     labels: list[str] = Field(examples=[["tennis_serve", "tennis_smash"]])
+    label_details: list[LabelDetail] = Field(default=[], description="The same labels in the same order, with names.")
     step_gflops: list[float] = Field(description="The price of each step.", examples=[[0.44, 0.24]])
     paper_gflops: float | None = Field(
         description="Of a Video Mobile-Former: its price as its paper counts it, with norms. Budgets never use it.",
@@ -294,6 +373,11 @@ class Liveness(Value):
 
 class Readiness(Value):
     status: str = Field(default="ready", examples=["ready"])
+    load: float = Field(
+        default=0.0,
+        description="How full the fullest bound is, as X-Fovea-Load: at 1 whoever comes is refused.",
+        examples=[0.25],
+    )
     models: list[str] = Field(examples=[["adafocus-v3-compact"]])
 
 

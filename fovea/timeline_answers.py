@@ -19,12 +19,23 @@ class Segment(Value):
         description="Of its windows; null where they abstain (as recognitions do), or nothing was looked at.",
         examples=["tennis_serve"],
     )
+    display_name: str | None = Field(
+        default=None,
+        description="`label` for people; absent where there is no label, or the model's bundle names none.",
+        examples=["Tennis serve"],
+        exclude_if=lambda name: name is None,
+    )
     predictions: list[Prediction] = Field(
         description="Mean over its windows, likeliest first; those below min_score are left out."
     )
     entropy_nats: float | None = Field(description="Mean over its windows; null where there is none.", examples=[0.4])
     spent_gflops: float = Field(examples=[6.2])
     windows: int = Field(description="How many it was made of.", examples=[5])
+
+    @property
+    def name(self) -> str | None:
+        """For people: the display name, or the label where there is none; None where there is no label."""
+        return self.display_name or self.label
 
 
 class TimelineProgress(Value):

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.families import FAMILIES
+from models.label_texts import LabelText
 from video.clip import Resize
 
 FORMAT: Literal[1] = 1
@@ -124,6 +125,8 @@ class Description(_Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     task: str = Field(min_length=1)
     labels: tuple[str, ...] = Field(min_length=2)
+    label_texts: dict[str, LabelText] = Field(default_factory=dict, exclude_if=lambda texts: not texts)
+    """Names and sentences for people, by label; a label that is not in it has none, as in bundles made before."""
     trained: bool
     architecture: Architecture
     clip: Framing
@@ -141,6 +144,12 @@ class Description(_Strict):
     def _is_measured_where_calibrated(self) -> "Description":
         if (self.calibration == "none") != (self.measured is None):
             raise ValueError("what is calibrated is measured, and what is not calibrated (none) is not (null)")
+        return self
+
+    @model_validator(mode="after")
+    def _names_its_own_labels(self) -> "Description":
+        if strange := sorted(set(self.label_texts) - set(self.labels)):
+            raise ValueError(f"label_texts names {strange[0]!r}, which is none of the labels")
         return self
 
 

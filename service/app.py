@@ -17,6 +17,7 @@ from service.api.edge import openapi, problems
 from service.api.edge.guard import Guard
 from service.api.edge.heads import Heads
 from service.api.edge.keyed import Keyed
+from service.api.edge.load import LOAD_HEADER
 from service.api.jobs import routes as job_routes
 from service.api.models import routes as model_routes
 from service.api.operation import health, http_metrics
@@ -26,27 +27,35 @@ from service.api.streams import routes as stream_routes
 from service.api.streams.events import Following
 from service.api.timelines import routes as timeline_routes
 from service.api.usage import routes as usage_routes
+from service.engine.pipeline import Pipeline
 from service.keys.ring import KeyRing
 from service.ledger.base import LedgerRefused
 from service.metrics import Metrics
 from service.settings import Settings
+from service.tracing.tracing import Tracing
 from service.webhooks.target import TargetPolicy
-from service.wiring.keeping import open_accounts, open_ledger, open_once
+from service.wiring.keeping import open_accounts, open_ledger, open_once, open_peers, open_results
 from service.wiring.recognising import Loader, load_models, make_timelines, open_pipeline
+from service.wiring.tracing import make_tracing
 from service.wiring.watching import open_streams
 from service.wiring.working import make_fetcher, open_jobs, open_outbox
 
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
-    """The whole service. `load` replaces the reading of bundles (tests hand in tiny models); it runs in a thread."""
+def create_app(settings: Settings, *, load: Loader | None = None, tracing: Tracing | None = None) -> FastAPI:
+    """The whole service. `load` replaces the reading of bundles (tests hand in tiny models); it runs in a thread.
+
+    `tracing` replaces what the settings say. Raises SettingsError where traces are wanted and cannot be sent.
+    """
     metrics = Metrics()
+    tracing = tracing or make_tracing(settings)
     ring = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(tracing.close)
             opening = asyncio.create_task(_open(app, stack, settings, metrics, ring, load or load_models))
             try:
                 yield
@@ -60,9 +69,11 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own pages load their scripts from elsewhere; `playground` has /docs
         redoc_url=None,
+        telemetry=tracing.of_requests(),
     )
     app.state.settings = settings
     app.state.metrics = metrics
+    app.state.tracing = tracing
     app.state.pipeline = None  # filled once the models are loaded
     app.state.supervisor = None  # at the same time
     app.state.timelines = None  # at the same time
@@ -83,6 +94,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
             expose_headers=[
                 "X-Request-ID",
                 "Retry-After",
+                LOAD_HEADER,
                 "Location",
                 "Preference-Applied",
                 "RateLimit",
@@ -90,7 +102,7 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
             ],
         )
     app.add_middleware(Guard, hosts=(settings.host, *settings.allowed_hosts), origins=settings.allowed_origins)
-    app.add_middleware(http_metrics.HttpMetrics, metrics=metrics)
+    app.add_middleware(http_metrics.HttpMetrics, metrics=metrics, tracing=tracing, load=lambda: _load_of(app))
     problems.install(app)
     for part in (
         recognition_routes,
@@ -108,6 +120,11 @@ def create_app(settings: Settings, *, load: Loader | None = None) -> FastAPI:
     return app
 
 
+def _load_of(app: FastAPI) -> float | None:
+    pipeline: Pipeline | None = app.state.pipeline
+    return None if pipeline is None else pipeline.admission.load
+
+
 async def _open(
     app: FastAPI,
     stack: contextlib.AsyncExitStack,
@@ -122,15 +139,21 @@ async def _open(
         ledger = await stack.enter_async_context(open_ledger(settings))
         accounts = await stack.enter_async_context(open_accounts(settings, metrics, ledger, ring))
         app.state.accounts = accounts
-        pipeline = await stack.enter_async_context(open_pipeline(settings, metrics, load))
-        app.state.once = await stack.enter_async_context(open_once(settings, ledger))
-        app.state.outbox = await stack.enter_async_context(open_outbox(settings, metrics, ledger, app.state.targets))
+        results = await stack.enter_async_context(open_results(settings, metrics))
+        opening = open_pipeline(settings, metrics, load, app.state.tracing, results)
+        pipeline = await stack.enter_async_context(opening)
+        await stack.enter_async_context(open_peers(settings, ledger, pipeline.admission))
+        app.state.once = await stack.enter_async_context(open_once(settings, ledger, accounts))
+        outbox = open_outbox(settings, metrics, ledger, app.state.targets, app.state.tracing)
+        app.state.outbox = await stack.enter_async_context(outbox)
         streams = open_streams(settings, metrics, pipeline, ledger, accounts, app.state.outbox)
         app.state.supervisor = await stack.enter_async_context(streams)
         app.state.timelines = timelines = make_timelines(settings, metrics, pipeline, accounts)
         stack.push_async_callback(timelines.close)
         if settings.redis_url is None or settings.blobs_url is not None:
-            jobs = open_jobs(settings, metrics, pipeline, ledger, timelines, accounts, app.state.outbox)
+            jobs = open_jobs(
+                settings, metrics, pipeline, ledger, timelines, accounts, app.state.outbox, app.state.tracing
+            )
             app.state.desk = await stack.enter_async_context(jobs)
         app.state.pipeline = pipeline
         log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))

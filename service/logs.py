@@ -1,35 +1,33 @@
 """How the log is written: lines for people, or a JSON object a line. Knows no route and no model.
 
-Whatever is logged while a request is answered carries its id, and the trace that a proxy or a client named
-(`traceparent`, W3C Trace Context): `told_of` sets both for the task that answers.
+Whatever is logged while a request is answered carries its id, and the trace that it belongs to: one of ours, or the one
+that a proxy or a client named (`traceparent`, W3C Trace Context). `told_of` sets both for the task that answers.
 """
 
 import json
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
+from service.tracing.traceparent import trace_id, within
+
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 _request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-_trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 _key: ContextVar[str | None] = ContextVar("key", default=None)
 
 
 @contextmanager
 def told_of(request_id: str, traceparent: str | None) -> Iterator[None]:
     """What is logged inside belongs to this request. A `traceparent` that is not well-formed names no trace."""
-    found = TRACEPARENT.fullmatch(traceparent or "")
-    request, trace = _request_id.set(request_id), _trace_id.set(found["trace"] if found else None)
+    request = _request_id.set(request_id)
     try:
-        yield
+        with within(traceparent):
+            yield
     finally:
         _request_id.reset(request)
-        _trace_id.reset(trace)
 
 
 @contextmanager
@@ -53,15 +51,23 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             "request_id": _request_id.get(),
-            "trace_id": _trace_id.get(),
+            "trace_id": trace_id(),
             "key": _key.get(),
             "error": self.formatException(record.exc_info) if record.exc_info else None,
         }
         return json.dumps({name: value for name, value in told.items() if value is not None}, ensure_ascii=False)
 
 
+class Lines(logging.Formatter):
+    """A line for people; the trace at its end, where there is one."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        trace = trace_id()
+        return super().formatMessage(record) + ("" if trace is None else f" trace={trace}")
+
+
 def install(log_format: str) -> None:
     """Log to standard error from now on: `text` or `json`."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter(LINE))
+    handler.setFormatter(JsonLines() if log_format == "json" else Lines(LINE))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

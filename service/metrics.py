@@ -2,7 +2,8 @@
 
 Who tells: `api.accounting` finishes requests, `pipeline` tells of decoding and answers, `engine` of batches and FLOPs,
 `keys.usage` of who spent them, `streams.watcher` of cameras, `api.http_metrics` of HTTP. Labels are bounded: models
-are those loaded and keys those of the file, never what a client wrote.
+are those loaded and keys those of the file, never what a client wrote. An `exemplar`
+names the trace of what was measured; the OpenMetrics format tells it.
 """
 
 from importlib.metadata import version
@@ -42,6 +43,8 @@ DEVICE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 FLOPS = tuple(int(gflops * 1e9) for gflops in (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 800))
 # Spent over budget: 1 is "exactly B"; B bounds the mean, so single videos lie on both sides.
 RATIO = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2, 4)
+# Granted over asked for: 1 in quiet times; a glance of the shipped model is 0.625 of its default budget.
+GRANTED = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.999, 1.0)
 # Cubes are few; 18 is the most of the paper's models.
 CUBES = (0, 1, 2, 3, 4, 6, 8, 12, 18)
 # Batch sizes, by doubling.
@@ -141,9 +144,15 @@ class Metrics:
         )
         self.budget_used_ratio = Histogram(
             "fovea_budget_used_ratio",
-            "Multiply-adds of an answer over its budget B; B bounds the mean of this, not each video.",
+            "Multiply-adds of an answer over its budget B as granted; B bounds the mean of this, not each video.",
             registry=registry,
             buckets=RATIO,
+        )
+        self.budget_granted_ratio = Histogram(
+            "fovea_budget_granted_ratio",
+            "Budget that an answer was granted over the one that was asked for; below 1: the service was busy.",
+            registry=registry,
+            buckets=GRANTED,
         )
         self.cubes_used = Histogram(
             "fovea_cubes_used", "Cubes looked at for one answer.", registry=registry, buckets=CUBES
@@ -171,23 +180,7 @@ class Metrics:
         self.requests_running = Gauge(
             "fovea_requests_running", "Videos in the batch that is on the device.", registry=registry
         )
-        self.decode_places_used = Gauge(
-            "fovea_decode_places_used",
-            "Requests being uploaded or decoded, or that may need more frames; at FOVEA_MAX_DECODE_PLACES more are "
-            "refused.",
-            registry=registry,
-        )
-        self.costly_decode_seconds = Gauge(
-            "fovea_costly_decode_seconds",
-            "Estimated seconds of decoding of costly videos that wait or decode; at FOVEA_MAX_COSTLY_DECODE_S more are "
-            "refused.",
-            registry=registry,
-        )
-        self.reserved_flops = Gauge(
-            "fovea_reserved_flops",
-            "Multiply-adds that admitted requests may still spend; at FOVEA_MAX_QUEUED_GFLOPS more are refused.",
-            registry=registry,
-        )
+        self._add_room()
         self.timelines_running = Gauge(
             "fovea_timelines_running",
             "Timelines being uploaded or at work; at FOVEA_MAX_TIMELINES more are refused.",
@@ -282,12 +275,92 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self._of_held_answers(registry)
         self.http_server_request_duration_seconds = Histogram(
             "http_server_request_duration_seconds",
             "Duration of HTTP requests, as OpenTelemetry's http.server.request.duration.",
             ["http_request_method", "http_route", "http_response_status_code"],
             registry=registry,
             buckets=REQUEST_SECONDS,
+        )
+
+    def _of_held_answers(self, registry: CollectorRegistry) -> None:
+        self.saved_flops_total = Counter(
+            "fovea_saved_flops_total",
+            "Multiply-adds of answers that were not spent, because their steps were held.",
+            ["model"],
+            registry=registry,
+        )
+        self.result_cache_lookups_total = Counter(
+            "fovea_result_cache_lookups_total",
+            "Videos that were looked for among those answered before: nothing was to be computed (hit), only the steps "
+            "after those held (resumed), or all of it (miss).",
+            ["outcome"],
+            registry=registry,
+        )
+        self.result_cache_bytes = Gauge(
+            "fovea_result_cache_bytes",
+            "Bytes of answers that are held here; the oldest go at FOVEA_RESULT_CACHE_BYTES.",
+            registry=registry,
+        )
+        self.resumable_bytes = Gauge(
+            "fovea_resumable_bytes",
+            "Bytes of videos between two steps that are held here to go on from; the oldest go at FOVEA_RESUME_BYTES.",
+            registry=registry,
+        )
+
+    def _add_room(self) -> None:
+        """What admission bounds, and how full it is."""
+        self.decode_places_used = Gauge(
+            "fovea_decode_places_used",
+            "Requests being uploaded or decoded, or that may need more frames; at FOVEA_MAX_DECODE_PLACES more are "
+            "refused.",
+            registry=self.registry,
+        )
+        self.costly_decode_seconds = Gauge(
+            "fovea_costly_decode_seconds",
+            "Estimated seconds of decoding of costly videos that wait or decode; at FOVEA_MAX_COSTLY_DECODE_S more are "
+            "refused.",
+            registry=self.registry,
+        )
+        self.reserved_flops = Gauge(
+            "fovea_reserved_flops",
+            "Multiply-adds that admitted requests may still spend; at FOVEA_MAX_QUEUED_GFLOPS more are refused.",
+            registry=self.registry,
+        )
+        self.load = Gauge(
+            "fovea_load",
+            "How full the fullest bound of admission is, as X-Fovea-Load; at 1 whoever comes is refused.",
+            registry=self.registry,
+        )
+        self.pressure = Gauge(
+            "fovea_pressure",
+            "The same, smoothed over two seconds and without places: from 0.25 on budgets are granted in part.",
+            registry=self.registry,
+        )
+        self.waiting_decode_seconds = Gauge(
+            "fovea_waiting_decode_seconds",
+            "Until the videos that are here are decoded, costly ones apart, at the speed measured; at FOVEA_MAX_WAIT_S "
+            "more are refused.",
+            registry=self.registry,
+        )
+        self.waiting_compute_seconds = Gauge(
+            "fovea_waiting_compute_seconds",
+            "Until the device has done what admitted requests are expected to need; at FOVEA_MAX_WAIT_S more are "
+            "refused.",
+            registry=self.registry,
+        )
+        self.waiting_flops = Gauge(
+            "fovea_waiting_flops",
+            "Multiply-adds that admitted requests are expected to spend yet, in the mean.",
+            registry=self.registry,
+        )
+        self.refusals_total = Counter(
+            "fovea_refusals_total",
+            "Videos refused for want of room, by what was full: wait, places, requests, flops, share (of the key) or "
+            "costly.",
+            ["bound"],
+            registry=self.registry,
         )
 
     def model_loaded(self, name: str, bundle: str, task: str, *, trained: bool) -> None:
@@ -299,12 +372,15 @@ class Metrics:
         self.batch_size.labels(kind=kind).observe(size)
         self.inference_seconds.labels(kind=kind).observe(seconds)
 
-    def recognized(self, recognition: Recognition) -> None:
+    def recognized(self, recognition: Recognition, exemplar: dict[str, str] | None = None) -> None:
         """An answer is complete. Its FLOPs were counted as they were spent, in `flops_total`."""
         plan, spent_flops = recognition.plan, recognition.spent_flops
-        self.queue_wait_seconds.observe(recognition.timing.queue_s)
+        if not recognition.cached:
+            self.queue_wait_seconds.observe(recognition.timing.queue_s, exemplar)
         self.request_flops.labels(model=plan.model).observe(spent_flops)
-        self.budget_used_ratio.observe(spent_flops / plan.budget_flops)
+        self.saved_flops_total.labels(model=plan.model).inc(recognition.total_flops - spent_flops)
+        self.budget_used_ratio.observe(recognition.total_flops / plan.budget_granted_flops)
+        self.budget_granted_ratio.observe(plan.budget_granted_flops / plan.budget_flops)
         self.cubes_used.observe(sum(step.cube is not None for step in recognition.steps))
         self.exits_total.labels(model=plan.model, reason=recognition.exit_reason).inc()
         if (why := recognition.verdict.reason) is not None:
@@ -323,13 +399,20 @@ class Metrics:
         self.jobs_total.labels(kind=kind, state=state).inc()
         self.job_seconds.observe(seconds)
 
-    def finished(self, model: str, outcome: Outcome, seconds: float, kind: Kind = "recognition") -> None:
+    def finished(
+        self,
+        model: str,
+        outcome: Outcome,
+        seconds: float,
+        kind: Kind = "recognition",
+        exemplar: dict[str, str] | None = None,
+    ) -> None:
         """A request came to its end, whichever it was; `model` is NO_MODEL where none was settled."""
         if kind == "timeline":
             self.timeline_requests_total.labels(model=model, outcome=outcome).inc()
             return
         self.requests_total.labels(model=model, outcome=outcome).inc()
-        self.request_duration_seconds.observe(seconds)
+        self.request_duration_seconds.observe(seconds, exemplar)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """All of it in the format the scraper's Accept header prefers, and that format's content type."""

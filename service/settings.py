@@ -140,8 +140,15 @@ class Settings(BaseSettings):
     """Frames of a video. 36000 are ten minutes at 60 per second."""
 
     max_decode_places: int = Field(default=64, ge=1)
-    """Videos being uploaded, waiting to be decoded or decoding, or that may need more frames; one more is 429. 64 at
-    20 ms are 1.3 s."""
+    """Videos being uploaded, waiting to be decoded or decoding, or that may need more frames; one more is 429. Bounds
+    the disk: 64 uploads of 256 MiB. What they wait for is bounded by max_wait_s."""
+    max_wait_s: float = Field(default=5.0, gt=0)
+    """Seconds that whoever comes now would wait for decoders and device, at the speed measured so far; more is 429. 5
+    are half of a usual client's patience. A key of less priority than another that asks is refused sooner, from half of
+    it on."""
+    degrade: bool = True
+    """Whether budgets fall before requests are refused: from a quarter of what may wait, to the least that a request
+    allows at three quarters. `compute.budget_granted_gflops` tells. false: who is admitted gets what was asked for."""
     max_requests: int = Field(default=256, ge=1)
     """Requests admitted and not answered yet; one more is 429. Each holds a clip: 256 of 16 frames at 160 x 160 are
     0.3 GiB."""
@@ -156,6 +163,17 @@ class Settings(BaseSettings):
     """Largest `top_k` a client may ask for."""
     max_deadline_ms: int = Field(default=600_000, ge=1)
     """Largest `deadline_ms` a client may ask for. 600000 is ten minutes."""
+
+    result_cache_bytes: int = Field(default=64 * 2**20, ge=0)
+    """Bytes of answers that are held for whoever asks again for the same video with the same key; 0: none are, and
+    nothing is gone on from. 64 MiB are 10000 of 6 KiB."""
+    result_cache_ttl_s: float = Field(default=3600.0, gt=0)
+    """Seconds that an answer is held, here and in Redis. 3600 at 10 videos a second of 6 KiB are 0.2 GiB of Redis."""
+    resume_bytes: int = Field(default=128 * 2**20, ge=0)
+    """Bytes of videos between two steps that are held, so that a larger budget goes on from there; 0: none are. 128 MiB
+    are 60 of 16 frames at 224 x 224."""
+    resume_ttl_s: float = Field(default=60.0, gt=0)
+    """Seconds that one is. 60."""
 
     playground_clips: Path | None = None
     """Folder of videos that the playground offers to try, /srv/clips; None: none. Whoever sees the page may download
@@ -210,8 +228,9 @@ class Settings(BaseSettings):
 
     blobs_url: str | None = None
     """Where uploads and large results of jobs lie: file:///shared/folder, or s3://bucket/prefix with the keys and the
-    endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. None: a folder in
-    `state_dir`; replicas that share a Redis need one that all of them reach, and take no jobs without."""
+    endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. The service's own:
+    files without a job are removed. None: a folder in `state_dir`; replicas that share a Redis need one that all of
+    them reach, and take no jobs without."""
     job_concurrency: int = Field(default=4, ge=1)
     """Jobs that this replica does at a time. 4 keep two cores busy; each holds a place while it is decoded."""
     job_lease_s: float = Field(default=10.0, gt=0)
@@ -244,6 +263,9 @@ class Settings(BaseSettings):
 
     log_format: Literal["text", "json"] = "text"
     """How the log is written: lines for people, or one JSON object a line with request and trace ids."""
+    otlp_endpoint: str | None = None
+    """Where traces are sent, an OpenTelemetry collector that speaks OTLP over HTTP: http://collector:4318. It needs the
+    extra `otel`. None: as OTEL_EXPORTER_OTLP_ENDPOINT says; no traces where that is not set, either."""
     sse_ping_s: float = Field(default=15.0, gt=0)
     """Seconds between comments on an idle event stream, so that proxies keep it open; most close after 60."""
     drain_timeout_s: float = Field(default=25.0, ge=0)
@@ -260,6 +282,13 @@ class Settings(BaseSettings):
     def _is_store(cls, value: str | None) -> str | None:
         if value is not None and not (value.startswith("file:///") or re.match(r"s3://[^/?#]+", value)):
             raise ValueError("must be file:///folder or s3://bucket/prefix")
+        return value
+
+    @field_validator("otlp_endpoint", mode="after")
+    @classmethod
+    def _is_collector(cls, value: str | None) -> str | None:
+        if value is not None and not re.match(r"https?://[^/?#]+", value):
+            raise ValueError("must be the base URL of a collector: http://host:4318")
         return value
 
     @field_validator("webhook_secret", mode="after")

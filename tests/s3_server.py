@@ -39,6 +39,11 @@ class S3Server:
             "AWS_REGION": "us-east-1",
         }
 
+    def put(self, key: str, content: bytes) -> None:
+        """An object in its one bucket."""
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False) as client:
+            client.put(f"/{BUCKET}/{key}", content=content).raise_for_status()
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()

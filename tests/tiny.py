@@ -5,7 +5,7 @@ Shape suffixes: C colours, which are the classes.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle_format import OpenSetFacts
+from models.label_texts import LabelText
 from models.open_set import OpenSetScore
 from models.recognizer import Ahead, Cube, Frames
 from video.clip import ClipRule
@@ -132,6 +133,7 @@ def tiny_model(
     thresholds: tuple[float, float] = (-1.0, -1.0),
     frontier: tuple[tuple[float, float], ...] = (),
     open_set: OpenSetScore | None = None,
+    label_texts: Mapping[str, LabelText] | None = None,
 ) -> Any:
     """A loaded model as the service takes it. Thresholds of -1 are never met: at full budget all steps are taken.
 
@@ -147,6 +149,7 @@ def tiny_model(
         digest="sha256:" + "0" * 64,
         task="colours",
         labels=LABELS,
+        label_texts=label_texts or {},
         trained=bool(frontier),
         calibrated=True,
         scores_calibrated=True,

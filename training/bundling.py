@@ -8,7 +8,7 @@ Shape suffixes: N videos, K steps (step 0 is the glance), C classes.
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from models.calibration import Calibration
 from models.checkpoints import load_strictly
 from models.families import FAMILIES
 from models.family import config_of
+from models.label_texts import LabelText
 from models.runtime import RuntimeConfig, make_runtime
 from training.data.dataset import Dataset, Sample, read_dataset, relative
 from training.data.frames import FrameStore
@@ -55,6 +56,8 @@ class Told:
     intended_use: str = "Recognising the listed labels in videos like those it was trained on."
     limits: str = "A video that shows none of the labels is often told, not always: read its open-set figures."
     default_budget_gflops: float | None = None
+    label_texts: Mapping[str, LabelText] = field(default_factory=dict)
+    """Names and sentences for people, by label."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,6 +139,7 @@ def bundle_run(
         name=out.name,
         task=told.task or root.resolve().stem,
         labels=run.labels,
+        label_texts=dict(told.label_texts),
         trained=True,
         architecture=Architecture(family=family.name, config=config.to_dict()),
         clip=_framing(run.clip),

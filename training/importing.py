@@ -3,7 +3,6 @@
 Knows no service. The bundle is not calibrated: nobody has run it on videos yet.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from training.bundling import check_name
 from training.foreign import adafocus, timesformer, tsm
 from training.foreign.taken import Asked, Taken
 from training.foreign_files import ForeignFile, read_foreign_file
+from training.label_file import read_label_texts, read_labels
 
 __all__ = ["Asked", "Imported", "import_checkpoint", "read_labels"]
 
@@ -39,6 +39,7 @@ def import_checkpoint(source: str, labels_file: Path, out: Path, asked: Asked, *
     """
     check_name(out, overwrite=overwrite)
     labels = read_labels(labels_file)
+    label_texts = read_label_texts(labels_file)
     file = read_foreign_file(source)
     taken = _take(file, asked)
     _check_labels(labels, taken.config.num_classes, taken.labels or {}, labels_file)
@@ -49,6 +50,7 @@ def import_checkpoint(source: str, labels_file: Path, out: Path, asked: Asked, *
         name=out.name,
         task=asked.task or labels_file.stem,
         labels=labels,
+        label_texts=label_texts,
         trained=True,
         architecture=Architecture(family=family.name, config=taken.config.to_dict()),
         clip=taken.framing,
@@ -99,29 +101,6 @@ def _only(asked: Asked, title: str, **given: int | None) -> None:
     for name, value in given.items():
         if value is not None:
             raise ValueError(f"{name} is {value}, but a {title} has no such choice; leave it out")
-
-
-def read_labels(path: Path) -> tuple[str, ...]:
-    """A label a line; or JSON: a list, or an object of numbers to labels or labels to numbers."""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the labels {path} cannot be read ({error}); name a text or JSON file") from error
-    if path.suffix != ".json":
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"the labels {path} are no JSON ({error}); a label a line is fine in a .txt") from error
-    if isinstance(content, list):
-        return tuple(map(str, content))
-    if isinstance(content, dict):
-        numbers = {str(name): str(value) for name, value in content.items()}
-        if not all(name.isdigit() for name in numbers):
-            numbers = {value: name for name, value in numbers.items()}
-        if set(numbers) == set(map(str, range(len(content)))):
-            return tuple(numbers[str(number)] for number in range(len(content)))
-    raise ValueError(f"the labels {path} are neither a list nor an object that numbers them from 0; write one of these")
 
 
 def _check_labels(labels: Sequence[str], num_classes: int, theirs: Mapping[int, str], path: Path) -> None:

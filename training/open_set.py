@@ -19,13 +19,14 @@ from models.loading import load_network
 from models.open_set import OpenSetScore
 from models.recognizer import Recognizer, TellsFeatures
 from models.runtime import RuntimeConfig, make_runtime
-from training.data.dataset import SUFFIXES, Dataset, read_dataset
+from training.data.dataset import Dataset, read_dataset
 from training.data.frames import FrameStore
 from training.data.groups import group_of
 from training.data.negatives import KINDS, make_negatives
 from training.judge.observe import label_numbers
 from training.judge.open_set import Negatives, fit_open_set
 from training.judge.open_set_result import OpenSetResult, outside_rows
+from video.file.suffixes import SUFFIXES, is_video_name
 
 _SYNTHETIC = "negatives-v1"
 LEAST_REAL = 4  # files: half are fitted on, half are measured on
@@ -177,7 +178,7 @@ def evaluate_open_set(
 def _videos(folder: Path) -> list[Path]:
     """In any folder below, in an order that does not depend on the machine."""
     found = sorted(
-        (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")),
+        (path for path in folder.rglob("*") if is_video_name(path.name)),
         key=lambda path: path.relative_to(folder).as_posix(),
     )
     if not found:

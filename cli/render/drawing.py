@@ -58,7 +58,7 @@ def panel(answer: RecognitionAnswer, width_px: int, shown: Collection[int] = ())
     for row, one in enumerate(answer.predictions):
         y = top + row * line
         pen.rectangle((pad, y, pad + round((half - 2 * pad) * one.score), y + line - 4), fill=BAR)
-        label = fitting(one.label, half - 2 * pad - 4 * size, size)
+        label = fitting(one.name, half - 2 * pad - 4 * size, size)
         pen.text((pad + 6, y + line // 2 - 2), label, font=font(size), fill=INK, anchor="lm")
         pen.text((half - pad, y + line // 2 - 2), f"{one.score:.2f}", font=font(size), fill=INK, anchor="rm")
     for row, step in enumerate(answer.compute.steps):
@@ -69,7 +69,7 @@ def panel(answer: RecognitionAnswer, width_px: int, shown: Collection[int] = ())
         cost = f"{step.entropy_nats:.2f} nats, {step.gflops:.3g} GFLOPs"
         pen.text((width_px - pad - 6, y + line // 2 - 2), cost, font=font(size), fill=SOFT, anchor="rm")
         room = width_px - pad - half - line - round(font(size).getlength(cost)) - size
-        said = fitting(f"{step.step} {step.kind}: {step.top.score:.2f} {step.top.label}", room, size)
+        said = fitting(f"{step.step} {step.kind}: {step.top.score:.2f} {step.top.name}", room, size)
         pen.text((half + line + 2, y + line // 2 - 2), said, font=font(size), fill=INK, anchor="lm")
     return picture
 
@@ -86,7 +86,7 @@ def fitting(text: str, room_px: int, size_px: int) -> str:
 def _verdict(answer: RecognitionAnswer) -> str:
     top = answer.predictions[0]
     trained = "" if answer.trained else " UNTRAINED: labels mean nothing."
-    return f"{top.label} {top.score:.2f}; {answer.exit.reason} after step {answer.exit.step}.{trained}"
+    return f"{top.name} {top.score:.2f}; {answer.exit.reason} after step {answer.exit.step}.{trained}"
 
 
 def _account(answer: RecognitionAnswer) -> str:

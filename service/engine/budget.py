@@ -6,11 +6,13 @@ videos through the thresholds; `max_flops` bounds this one video; both are settl
 
 import difflib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fovea.errors import BudgetTooSmall, InvalidOption, UnknownModel
+from models.label_texts import UNNAMED, LabelText
 from models.thresholds import GridPoint
+from service.engine.pressure import granted_flops
 from service.engine.request import Plan
 from service.engine.verdict import Terms
 from video.clip import ClipRule
@@ -62,8 +64,13 @@ class Offer:
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()  # where thresholds differ between labels
     below_majority: bool = False  # True: always saying its sources' most frequent class would be right more often
     open_set: OpenSet | None = None  # None: it cannot say that it does not know
+    label_texts: Mapping[str, LabelText] = field(default_factory=dict)  # names for people, where there are some
     step_indices: tuple[tuple[int, ...], ...] | None = None  # frames of the clip that each step may look at; None: all
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
+
+    def text_of(self, label: str) -> LabelText:
+        """What people read in place of `label`."""
+        return self.label_texts.get(label, UNNAMED)
 
     @property
     def least_flops(self) -> int:
@@ -80,6 +87,26 @@ class Offer:
         affordable = [point for point in self.grid if point.budget_flops <= budget_flops]
         return affordable[-1] if affordable else self.grid[0]
 
+    def levels(self, least_flops: int, budget_flops: int) -> tuple[int, ...]:
+        """The solved budgets that may be granted instead of `budget_flops`, rising, none below `least_flops`.
+
+        The last one is what `budget_flops` buys. One that is right no more often than a cheaper one is left out.
+        """
+        bought = self.point_at(budget_flops)
+        best, levels = -math.inf, list[int]()
+        for point in self.grid:
+            if least_flops <= point.budget_flops < bought.budget_flops and point.solution.accuracy > best:
+                best = point.solution.accuracy
+                levels.append(point.budget_flops)
+        return (*levels, bought.budget_flops)
+
+    def measured_at(self, budget_flops: int) -> MeasuredPoint | None:
+        """What was measured of that point, not of a better one below it; None where nothing was."""
+        if len(self.frontier) != len(self.grid):  # points of other thresholds than those that are served
+            affordable = [point for point in self.frontier if point.mean_cost_flops <= budget_flops]
+            return max(affordable, key=lambda point: (point.accuracy, -point.mean_cost_flops), default=None)
+        return self.frontier[self.grid.index(self.point_at(budget_flops))]
+
 
 @dataclass(frozen=True, slots=True)
 class RecognitionOptions:
@@ -94,13 +121,15 @@ class RecognitionOptions:
     min_score: float = 0.0
     abstain: bool = True
     labels: tuple[str, ...] = ()  # those that may be told; none: all
+    min_budget_flops: int | None = None  # what is granted at least under load; None: a glance
 
 
-def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -> Plan:
+def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer, *, pressure: float = 0.0) -> Plan:
     """Settle which model answers and what it may spend.
 
+    Under `pressure` (`service.engine.pressure`) the thresholds are those of a smaller budget, of the same model.
     Raises UnknownModel (names the known ones), BudgetTooSmall (names the least price), InvalidOption for a label
-    that the model does not have.
+    that the model does not have, and for a least budget above the budget.
     """
     if options.model == AUTO:
         budget_flops = _or_default(options, default)
@@ -114,12 +143,23 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer) -
         if flops is not None and flops < offer.least_flops:
             raise _too_small(name, flops, (offer,))
     _check_labels(options.labels, offer)
+    least_flops = options.min_budget_flops or 0
+    if least_flops > budget_flops:
+        raise InvalidOption(
+            f"min_budget_gflops={least_flops / 1e9:g} is above the budget of {budget_flops / 1e9:g}; ask for at most "
+            "that, or for a larger budget_gflops",
+            option="min_budget_gflops",
+        )
+    granted = granted_flops(pressure, budget_flops, offer.levels(least_flops, budget_flops))
+    solution = offer.point_at(granted).solution
     return Plan(
         model=offer.name,
         step_flops=offer.step_flops,
-        thresholds_nats=offer.point_at(budget_flops).solution.thresholds_nats,
+        thresholds_nats=solution.thresholds_nats,
         label_offsets_nats=offer.label_offsets_nats,
         budget_flops=budget_flops,
+        granted_flops=granted,
+        mean_flops=math.ceil(solution.mean_cost_flops),
         max_flops=options.max_flops,
         deadline_ms=options.deadline_ms,
         top_k=options.top_k,
@@ -162,7 +202,7 @@ def _or_default(options: RecognitionOptions, offer: Offer) -> int:
 
 
 def _cheapest_best(options: RecognitionOptions, budget_flops: int, offers: Sequence[Offer], default: Offer) -> Offer:
-    """`model=auto`: the best measured accuracy at a cost of at most B, the cheaper on a tie; within one task only.
+    """`model=auto`: the best accuracy measured of what B buys, the cheaper on a tie; within one task only.
 
     Never one that is right less often than the most frequent class of its sources, out of fold.
     Untrained bundles have no measured accuracy: one is taken only where it is the default and nothing better is there.
@@ -191,11 +231,10 @@ def _cheapest_best(options: RecognitionOptions, budget_flops: int, offers: Seque
         raise _too_small("budget_gflops", budget_flops, candidates)
 
     def rank(offer: Offer) -> tuple[float, float, str]:
-        points = [point for point in offer.frontier if point.mean_cost_flops <= budget_flops]
-        best = max(points, key=lambda point: (point.accuracy, -point.mean_cost_flops), default=None)
-        return (
-            (0.0, offer.least_flops, offer.name) if best is None else (-best.accuracy, best.mean_cost_flops, offer.name)
-        )
+        measured = offer.measured_at(budget_flops)
+        if measured is None:
+            return 0.0, offer.least_flops, offer.name
+        return -measured.accuracy, measured.mean_cost_flops, offer.name
 
     return min(affordable, key=rank)
 

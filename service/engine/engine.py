@@ -120,8 +120,15 @@ class Engine:
                 log.exception("what a request for %s saves could not be told", came.plan.model)
                 self._leave(came, InferenceFailed(f"the request could not be taken in: {error}"))
             else:
-                self._scheduler.add([came])
+                self._take_in(came)
         return True
+
+    def _take_in(self, request: Request) -> None:
+        """One that goes on from held steps may lack frames, as after a step of its own."""
+        if request.steps:
+            self._go_on(request.plan.model, [request])
+        else:
+            self._scheduler.add([request])
 
     def _patience_s(self) -> float | None:
         """How long to wait for what is submitted; None: for ever."""
@@ -182,6 +189,8 @@ class Engine:
         self._metrics.requests_waiting.dec(len(batch.requests))
         self._metrics.requests_running.inc(len(batch.requests))
         start_s = self._clock()
+        for request in batch.requests:
+            request.batch_began_s = start_s
         try:
             if batch.kind is Kind.GLANCE:
                 return _glance(recognizer, batch.requests)
@@ -255,7 +264,8 @@ class Engine:
 
     def _leave(self, request: Request, how: ExitReason | FoveaError) -> None:
         self._metrics.requests_waiting.dec()
-        request.state = None
+        if not request.keeps_state:
+            request.state = None
         request.emit(how)
 
     def _abandon(self) -> None:
@@ -292,6 +302,7 @@ def _step_of(request: Request, state: State) -> Step:
         probabilities_C=state.probabilities_C,
         cube=state.cube,
         frames_decoded=request.frames_decoded,
+        began_s=request.batch_began_s,
     )
 
 

@@ -19,6 +19,7 @@ from video.clip import Clip, VideoInfo
 class Scored:
     label: str
     probability: float
+    display_name: str | None = None  # the label for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Summary:
     video: VideoInfo
     timing: Timing
     label: str | None = None
+    display_name: str | None = None  # the label for people
     reason: AbstainReason | None = None  # why there is no label
     in_domain: float | None = None  # None: the model has no open-set score
 
@@ -68,7 +70,8 @@ class Summary:
 def summarise(recognition: Recognition, offer: Offer) -> Summary:
     """`offer` is the model's. Labels below the plan's `min_score` are left out of `likeliest`."""
     plan = recognition.plan
-    likeliest = _likeliest(recognition.steps[-1].probabilities_C, offer.labels, plan.top_k)
+    likeliest = _likeliest(recognition.steps[-1].probabilities_C, offer, plan.top_k)
+    label = recognition.verdict.label
     return Summary(
         id=recognition.id,
         model=plan.model,
@@ -83,7 +86,8 @@ def summarise(recognition: Recognition, offer: Offer) -> Summary:
         steps=tuple(_step(step, recognition.clip, offer) for step in recognition.steps),
         video=recognition.video,
         timing=recognition.timing,
-        label=recognition.verdict.label,
+        label=label,
+        display_name=None if label is None else offer.text_of(label).display_name,
         reason=recognition.verdict.reason,
         in_domain=recognition.in_domain,
     )
@@ -94,15 +98,18 @@ def _step(step: Step, clip: Clip, offer: Offer) -> StepSummary:
         step=step.step,
         flops=step.flops,
         entropy_nats=step.entropy_nats,
-        top=_likeliest(step.probabilities_C, offer.labels, 1)[0],
+        top=_likeliest(step.probabilities_C, offer, 1)[0],
         place=None if step.cube is None else place(step.cube, clip),
     )
 
 
-def _likeliest(probabilities_C: NDArray[np.float32], labels: tuple[str, ...], top_k: int) -> list[Scored]:
+def _likeliest(probabilities_C: NDArray[np.float32], offer: Offer, top_k: int) -> list[Scored]:
     """Of equals, the one that comes first in the list."""
     order = np.argsort(-probabilities_C, kind="stable")[:top_k]
-    return [Scored(labels[i], round(float(probabilities_C[i]), 6)) for i in order]
+    labels = offer.labels
+    return [
+        Scored(labels[i], round(float(probabilities_C[i]), 6), offer.text_of(labels[i]).display_name) for i in order
+    ]
 
 
 def place(cube: Cube, clip: Clip) -> Place:

@@ -27,10 +27,11 @@ from fovea.words import JobState, WebhookEvent
 from service.blobs.store import Blobs
 from service.jobs import records
 from service.jobs.hold import Hold, Lost
-from service.jobs.job import RESULT, Body, Job, Standing, Task, Told
+from service.jobs.job import RESULT, Body, Job, Standing, Task, Told, result_blob
 from service.jobs.queue import TryLater
 from service.ledger.base import Book, Note
 from service.metrics import Metrics
+from service.tracing.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class RunnerParts:
     spooled: Callable[[], AbstractContextManager[Path]]
     tell: Callable[[Job, Standing, WebhookEvent], Awaitable[None]]
     metrics: Metrics
+    tracing: Tracing
 
 
 class Runner:
@@ -82,6 +84,8 @@ class Runner:
                 await self._with(hold)
         except Lost:
             log.info("job %s is held elsewhere now, or removed", job_id)
+        except records.OtherVersion as error:  # a replica of that version can do it
+            raise TryLater(str(error), delay_s=AWAY_S) from None
         except Unavailable as error:
             raise TryLater(error.detail, delay_s=AWAY_S) from None
 
@@ -111,15 +115,15 @@ class Runner:
         return hold
 
     async def _with(self, hold: Hold) -> None:
-        standing = records.standing_of(await self._parts.book.report(hold.record.id))
+        try:
+            standing = records.standing_of(await self._parts.book.report(hold.record.id))
+            job = records.job_of(hold.record)
+        except records.OtherVersion:
+            await hold.give_up()
+            raise
         if standing.state.is_final:  # while it was being taken
             await hold.give_up()
             return
-        try:
-            job = records.job_of(hold.record)
-        except records.OtherVersion as error:  # a replica of that version can do it
-            await hold.give_up()
-            raise TryLater(str(error), delay_s=AWAY_S) from None
         if await self._parts.cancels.record(job.id) is not None:
             await self.end(hold, job, replace(standing, state=JobState.CANCELLED))
         elif standing.attempts >= self._max_attempts:
@@ -132,7 +136,9 @@ class Runner:
             begun = replace(
                 standing, state=JobState.RUNNING, attempts=standing.attempts + 1, started_s=time.time(), progress=0.0
             )
-            await self._begin(hold, job, begun)
+            tracing = self._parts.tracing
+            with tracing.span("job", parent=job.traceparent, kind="consumer", job=job.id, attempt=begun.attempts):
+                await self._begin(hold, job, begun)
 
     async def _begin(self, hold: Hold, job: Job, standing: Standing) -> None:
         await hold.tell(records.state_note(standing), records.standing_text(standing), patience_s=self._lease_s)
@@ -198,7 +204,7 @@ class Runner:
         ended = replace(standing, finished_s=time.time(), progress=1.0 if standing.result else standing.progress)
         said = ended.result or ended.problem or ""
         if len(said) > LARGE_BYTES:
-            said, key = "", f"results/{job.id}-{ended.attempts}"
+            said, key = "", result_blob(job.id, ended.attempts)
             try:
                 await self._parts.blobs.put(key, (ended.result or "").encode())
             except Unavailable as error:

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias
 from fovea.errors import FoveaError, Unavailable
 from service.ledger.counters import Counters
 
-Kind: TypeAlias = Literal["stream", "job", "cancel", "key", "webhook"]
+Kind: TypeAlias = Literal["stream", "job", "cancel", "key", "webhook", "load"]
 
 BEFORE_ALL = "0-0"  # smaller than every event's id
 EVENT_ID = re.compile(r"(\d{1,15})-(\d{1,15})")

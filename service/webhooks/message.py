@@ -20,6 +20,7 @@ class Message:
     body: str  # JSON
     created_s: float  # wall-clock
     kept: bool = True  # until its job is forgotten; else it is gone once it is delivered or dead
+    traceparent: str = ""  # of what it tells of (W3C Trace Context); empty: none
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ import httpx
 from standardwebhooks import Webhook
 
 from fovea.errors import InvalidOption
+from service.tracing.traceparent import current
+from service.tracing.tracing import Tracing, Untraced
 from service.webhooks.message import Message
 from service.webhooks.target import TargetPolicy, TargetRefused, TargetUnknown
 
@@ -38,14 +40,27 @@ class Sender:
     """`timeout_s`: for a receiver to answer, from the connection on. `tls`: whom to believe; None: the usual."""
 
     def __init__(
-        self, policy: TargetPolicy, secret: str, *, timeout_s: float, tls: ssl.SSLContext | None = None
+        self,
+        policy: TargetPolicy,
+        secret: str,
+        *,
+        timeout_s: float,
+        tls: ssl.SSLContext | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.policy = policy
+        self._tracing = tracing or Untraced()
         self._webhook = Webhook(secret)
         self._timeout_s = timeout_s
         self._tls = tls
 
     async def send(self, message: Message) -> Attempt:
+        with self._tracing.span("webhook", parent=message.traceparent, kind="client", message=message.id):
+            attempt = await self._send(message)
+            self._tracing.tell(delivered=attempt.error is None, status=attempt.status or 0)
+            return attempt
+
+    async def _send(self, message: Message) -> Attempt:
         try:
             target = self.policy.parse(message.url)  # settings may have changed since it was accepted
             address = await self.policy.resolve(target)
@@ -61,6 +76,7 @@ class Sender:
             "Content-Type": "application/json",
             "User-Agent": "Fovea",
             **self._signed(message),
+            **({"traceparent": trace} if (trace := current()) else {}),
         }
         if self._tls is None:
             self._tls = await asyncio.to_thread(httpx.create_ssl_context)  # reads a hundred certificates

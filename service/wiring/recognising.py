@@ -16,8 +16,10 @@ from service.engine.pipeline import Lanes, Pipeline
 from service.engine.scheduler import Scheduler
 from service.keys.spending import Accounts
 from service.metrics import Metrics
+from service.results.results import Results
 from service.settings import Settings
 from service.timelines.timelines import Timelines, TimelineTerms
+from service.tracing.tracing import Tracing
 from video.children.capacity import num_children
 from video.children.sandbox import Sandbox
 from video.children.timeline_process import TimelineProcess
@@ -30,8 +32,17 @@ Loader = Callable[[Settings], Sequence["Model"]]
 
 
 @contextlib.asynccontextmanager
-async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | None = None) -> AsyncIterator[Pipeline]:
-    """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
+async def open_pipeline(
+    settings: Settings,
+    metrics: Metrics,
+    load: Loader | None = None,
+    tracing: Tracing | None = None,
+    results: Results | None = None,
+) -> AsyncIterator[Pipeline]:
+    """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP.
+
+    `results`: where steps are kept for whoever asks again; None: nowhere.
+    """
     num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
     sandbox = Sandbox(
         num_children=num_decoders,
@@ -59,13 +70,20 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
         num_decoders=num_decoders,
         decode_rate=sandbox.decode_rate,
         flop_rate=engine.flop_rate,
+        max_wait_s=settings.max_wait_s,
+        on_refusal=lambda bound: metrics.refusals_total.labels(bound=bound).inc(),
     )
-    offers = [_offer(model) for model in loaded]
+    offers = [offer_of(model) for model in loaded]
     for offer in offers:
         metrics.model_loaded(offer.name, offer.digest, offer.task, trained=offer.trained)
     metrics.decode_places_used.set_function(lambda: admission.places)
     metrics.costly_decode_seconds.set_function(lambda: admission.costly_decode_s)
     metrics.reserved_flops.set_function(lambda: admission.flops)
+    metrics.load.set_function(lambda: admission.load)
+    metrics.pressure.set_function(admission.pressure)
+    metrics.waiting_decode_seconds.set_function(lambda: admission.backlog.decode_s)
+    metrics.waiting_compute_seconds.set_function(lambda: admission.backlog.compute_s)
+    metrics.waiting_flops.set_function(lambda: admission.backlog.expected_flops)
     engine.start()
     try:
         yield Pipeline(
@@ -77,6 +95,9 @@ async def open_pipeline(settings: Settings, metrics: Metrics, load: Loader | Non
             gate=Gate(num_decoders),
             metrics=metrics,
             keyframe_tolerance=settings.keyframe_tolerance if settings.decode_on_demand else None,
+            tracing=tracing,
+            gives_way=settings.degrade,
+            results=results,
         )
     finally:
         admission.draining = True
@@ -154,7 +175,7 @@ def make_timelines(
     )
 
 
-def _offer(model: "Model") -> Offer:
+def offer_of(model: "Model") -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
     return Offer(
@@ -162,6 +183,7 @@ def _offer(model: "Model") -> Offer:
         digest=bundle.digest,
         task=bundle.task,
         labels=bundle.labels,
+        label_texts=bundle.label_texts,
         trained=bundle.trained,
         calibrated=bundle.calibrated,
         clip_rule=bundle.clip_rule,

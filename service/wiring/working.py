@@ -24,6 +24,7 @@ from service.ledger.base import Ledger
 from service.metrics import Metrics
 from service.settings import Settings
 from service.timelines.timelines import Timelines
+from service.tracing.tracing import Tracing
 from service.webhooks.outbox import Outbox
 from service.webhooks.sender import Sender
 from service.webhooks.target import TargetPolicy
@@ -54,7 +55,7 @@ def make_fetcher(settings: Settings) -> Fetcher:
 
 @contextlib.asynccontextmanager
 async def open_outbox(
-    settings: Settings, metrics: Metrics, ledger: Ledger, targets: TargetPolicy
+    settings: Settings, metrics: Metrics, ledger: Ledger, targets: TargetPolicy, tracing: Tracing
 ) -> AsyncIterator[Outbox | None]:
     """Messages to receivers; None where there is no secret to sign them with."""
     if settings.webhook_secret is None:
@@ -64,7 +65,7 @@ async def open_outbox(
     outbox = Outbox(
         ledger.book("webhook", events_kept=settings.webhook_attempts),
         open_queue(settings, "webhooks", concurrency=settings.webhook_concurrency, lease_s=timeout_s + 10),
-        Sender(targets, settings.webhook_secret.get_secret_value(), timeout_s=timeout_s),
+        Sender(targets, settings.webhook_secret.get_secret_value(), timeout_s=timeout_s, tracing=tracing),
         metrics,
         attempts=settings.webhook_attempts,
         backoff_s=settings.webhook_backoff_s,
@@ -87,6 +88,7 @@ async def open_jobs(
     timelines: Timelines,
     accounts: Accounts,
     outbox: Outbox | None,
+    tracing: Tracing,
 ) -> AsyncIterator[Desk]:
     """Take jobs and do them; on the way out hand back what is not done."""
     url = settings.blobs_url
@@ -102,6 +104,7 @@ async def open_jobs(
             spooled=partial(spooled, settings.spool_dir),
             tell=Telling(outbox).tell,
             metrics=metrics,
+            tracing=tracing,
         ),
         lease_s=settings.job_lease_s,
         max_attempts=settings.job_max_attempts,
@@ -113,6 +116,7 @@ async def open_jobs(
         max_jobs=settings.max_jobs,
         retention_s=settings.job_retention_s,
         drain_s=settings.drain_timeout_s,
+        weight_of=accounts.weight_of,
     )
     desk.start()
     try:

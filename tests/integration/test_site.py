@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import reference  # noqa: E402  # a script: not a package's part
+import site_diagrams  # noqa: E402
 
 FETCHED = re.compile(
     r"""<(?:script|img|source|iframe)[^>]*\bsrc=["']?https?:[^"' >]+"""
@@ -33,6 +34,21 @@ def test_every_setting_has_a_row_with_its_meaning() -> None:
     assert not [row for row in rows if row.endswith("|  |")]
 
 
+def test_a_mermaid_block_becomes_a_drawing_with_ids_of_its_own() -> None:
+    page = site_diagrams.on_page_markdown(
+        "a\n```mermaid\nflowchart LR\n    a --> b\n```\nb\n```mermaid\nflowchart LR\n    c --> d\n```\n"
+    )
+    assert "```" not in page
+    assert page.count("<svg ") == 2
+    assert {"diagram-1", "diagram-2"} <= set(re.findall(r'<svg id="([^"]+)"', page))
+    assert "my-svg" not in page
+
+
+def test_a_block_that_mermaid_cannot_read_stops_the_build_and_shows_itself() -> None:
+    with pytest.raises(ValueError, match=r"Parse error[\s\S]*in this Mermaid block:\s+flowchart LR\s+a\[ --> b"):
+        site_diagrams.on_page_markdown("```mermaid\nflowchart LR\n    a[ --> b\n```\n")
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_its_pages_fetch_nothing_from_elsewhere(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path]
@@ -41,5 +57,6 @@ def test_the_site_builds_without_a_warning_and_its_pages_fetch_nothing_from_else
     assert done.returncode == 0, done.stdout + done.stderr
     pages = list(tmp_path.rglob("*.html"))
     assert tmp_path / "quickstart.html" in pages
+    assert '<svg id="diagram-1"' in (tmp_path / "concepts.html").read_text()
     fetched = {found for page in pages for found in FETCHED.findall(page.read_text())}
     assert fetched == set()

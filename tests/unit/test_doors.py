@@ -80,6 +80,13 @@ def test_the_command_line_says_what_it_can_do_without_pydantic_and_numpy() -> No
     assert loaded_by("cli.main") & {"pydantic", "numpy", "httpx"} == set()
 
 
+def test_a_service_that_sends_no_traces_does_not_import_opentelemetry() -> None:
+    """FastAPI does, its interface alone; and redis-py looks whether the SDK is there."""
+    assert "service.tracing.otel" not in loaded_by("service.app")
+    importing = {module for module, file in MODULES.items() if "opentelemetry" in imports_of(file)}
+    assert importing == {"service.tracing.otel"}
+
+
 def test_a_heavy_package_would_be_noticed() -> None:
     assert "av" in loaded_by("video.file.decode")
     assert "redis" in loaded_by("service.ledger.redis_ledger")
@@ -108,6 +115,7 @@ NOUNS = {
     "HTTP": HTTP,
     "job": Unknown(imported=("service.jobs.job", "service.jobs.records", "service.jobs.runner", "service.jobs.desk")),
     "queue": Unknown(imported=("service.jobs.local_queue", "service.jobs.redis_queue", "streaq")),
+    "collector": Unknown(loaded=("opentelemetry.sdk",), imported=("opentelemetry",)),
     "socket": Unknown(imported=("socket", "httpcore", "httpx", "service.webhooks.sender")),
     "message": Unknown(imported=("service.webhooks.message",)),
     "policy": Unknown(imported=("service.addresses",)),
@@ -144,11 +152,16 @@ NOUNS = {
     "ledger": Unknown(imported=("service.ledger",)),
     "event": Unknown(imported=("fovea.stream_answers", "service.streams")),
     "recognition": Unknown(imported=("service.engine.request:Recognition", "fovea.answers")),
+    "journal": Unknown(imported=("service.batch.journal",)),
+    "answer": Unknown(imported=("fovea.answers", "service.batch.rows")),
+    "file of results": Unknown(imported=("service.batch.writing",)),
+    "terminal": Unknown(imported=("rich", "typer")),
     "nothing of what is kept": Unknown(imported=("service.streams",)),
     "lease": Unknown(imported=("service.streams.supervisor",)),
     "page by name": Unknown(imported=("service.api.pages.playground", "service.api.pages.problem_pages")),
     "part that uses them": Unknown(imported=("service", "models", "cli", "fovea")),
     "prices": Unknown(imported=("service.engine.budget:Offer", "models.flops")),
+    "Redis": Unknown(loaded=("redis",)),
     "where it is kept": Unknown(loaded=("redis", "sqlite3")),
     "what events say": Unknown(imported=("fovea.stream_answers", "fovea.answers")),
     "nothing of streams": Unknown(imported=("service.streams",)),

@@ -12,24 +12,9 @@ from pathlib import Path
 from fovea.errors import VideoError
 from video.clip import VideoLimits
 from video.file.scan import scan
+from video.file.suffixes import SUFFIXES, is_video_name
 
 LIMITS = VideoLimits(duration_s=600.0, frame_pixels=3840 * 2160, frames=36_000)  # the service's own defaults
-SUFFIXES = (
-    ".mp4",
-    ".m4v",
-    ".mov",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".ts",
-    ".mpg",
-    ".mpeg",
-    ".flv",
-    ".ogv",
-    ".wmv",
-    ".asf",
-    ".3gp",
-)
 CSV_NAME = "labels.csv"
 SPLITS = ("train", "val", "test")
 _MOST_LISTED = 20
@@ -178,7 +163,7 @@ def _read_tree(folder: Path) -> list[_Row]:
 
 
 def _is_video(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    return is_video_name(file.name) and file.is_file()
 
 
 def _read_csv(table: Path) -> list[_Row]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from pathlib import Path
 
 from fovea.errors import VideoError
@@ -34,6 +35,7 @@ class DecodeProcess:
         self.is_busy = False
         self.num_asked = 0
         self.price: DecodePrice | None = None  # of what was asked for last; None until its packets are read
+        self.scanned_s: tuple[float, float] | None = None  # monotonic: when its packets began and ended to be read
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
@@ -71,14 +73,16 @@ class DecodeProcess:
         assert not self.is_busy
         self.is_busy = True
         self.num_asked += 1
-        self.price = None
+        self.price = self.scanned_s = None
         self._rule = rule
         self._child.write(file_wire.request(str(path), rule, limits, look, most_pixels, steps_back=steps_back))
         await self._message(began=False)
+        began_s = time.monotonic()
         header, payload = await self._message(began=True)
         try:
             if "price" in header:
                 self.price = file_wire.read_price(header)
+                self.scanned_s = began_s, time.monotonic()
                 header, payload = await self._message(began=True)
             if "held" in header:
                 self.price = file_wire.read_held(header)

@@ -105,29 +105,38 @@ class Sandbox:
         look: Look = None,
         *,
         on_costly: Callable[[Estimate], None] = lambda estimate: None,
+        on_scan: Callable[[float, float], None] = lambda began_s, ended_s: None,
     ) -> Clip:
         """The clip of the video at `path`, decoded by the next free child, first come first served.
 
         With a `look`, those frames of it. No child and no open file is held between two looks at one video.
 
         A video whose packets tell that it is costly gives its child back undecoded: `on_costly` is called, and may
-        raise; then it waits its turn among its like. A child that dies over a video is followed by one more try.
+        raise; then it waits its turn among its like. `on_scan` hears when its packets were read (monotonic). A child
+        that dies over a video is followed by one more try.
         Raises VideoUnreadable, NoVideoStream, VideoLimitExceeded (also for one that could not be done in the timeout),
         DecodeTimeout, DecodeCrashed; Draining once closed, Unavailable where children do not start
         or do not live. Cancelled, the child has a second to finish before it is killed.
         """
-        answer = await self._try(path, rule, look, self.pace.pixels_in(self._costly_s))
+        answer = await self._try(path, rule, look, self.pace.pixels_in(self._costly_s), on_scan)
         if isinstance(answer, Clip):
             return answer
         estimate = self.pace.estimate(answer)
         if estimate.seconds > (limit_s := _COSTLY_TIMEOUTS * self._timeout_s):
             raise _hopeless(estimate, limit_s)
         on_costly(estimate)
-        clip = await self._try(path, rule, look, None)
+        clip = await self._try(path, rule, look, None, on_scan)
         assert isinstance(clip, Clip)
         return clip
 
-    async def _try(self, path: Path, rule: ClipRule, look: Look, most_pixels: int | None) -> Clip | DecodePrice:
+    async def _try(
+        self,
+        path: Path,
+        rule: ClipRule,
+        look: Look,
+        most_pixels: int | None,
+        on_scan: Callable[[float, float], None],
+    ) -> Clip | DecodePrice:
         """The clip, or the price where that is above `most_pixels`; None: whatever it costs, in a costly one's turn."""
         num_deaths = 0  # of children that had begun
         for _ in range(_MAX_LOST_CHILDREN):
@@ -146,6 +155,8 @@ class Sandbox:
                 if num_deaths == _MAX_DEATHS:
                     raise await _untimely_death(child) from None
             finally:
+                if child.scanned_s is not None:
+                    on_scan(*child.scanned_s)
                 if most_pixels is None:
                     self._turns.costly_ended()
         raise Unavailable("decoding processes die before they begin; try again", retry_after_s=1)

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from fovea.answers import Problem
 from service.api.edge.keyed import is_open
+from service.api.edge.load import LOAD_HEADER, tells_load
 
 EVERYWHERE = {"421": "Asked under a name that is not the service's.", "431": "The headers are too large."}
 WHERE_A_KEY_IS_NEEDED = {"401": "No key, or one that opens nothing.", "403": "The key does not open this."}
@@ -17,6 +18,10 @@ KEY = {
     "type": "http",
     "scheme": "bearer",
     "description": "A key of the service, where it has keys (`FOVEA_API_KEYS_FILE`); without them none is needed.",
+}
+LOAD = {
+    "description": "How full the replica that answered is: 0, nothing waits; 1 and above, whoever comes is refused.",
+    "schema": {"type": "number", "minimum": 0},
 }
 CHANGING = ("post", "put", "patch", "delete")
 
@@ -50,6 +55,9 @@ def completed(schema: dict[str, Any]) -> dict[str, Any]:
                 refusals = refusals | WHERE_IT_CHANGES_SOMETHING
             for status, meaning in refusals.items():
                 operation["responses"].setdefault(status, problem_response(meaning))
+            if tells_load(path):
+                for response in operation["responses"].values():
+                    response.setdefault("headers", {})[LOAD_HEADER] = LOAD
     return schema
 
 

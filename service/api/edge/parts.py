@@ -3,6 +3,7 @@
 from fastapi import Request
 
 from fovea.errors import NotReady, Unavailable
+from service.api.edge.negotiation import forbids_storing
 from service.engine.pipeline import Pipeline
 from service.jobs.desk import Desk
 from service.jobs.once import Once
@@ -12,6 +13,7 @@ from service.metrics import Metrics
 from service.settings import Settings
 from service.streams.supervisor import Supervisor
 from service.timelines.timelines import Timelines
+from service.tracing.tracing import Tracing
 from service.webhooks.outbox import Outbox
 from service.webhooks.target import TargetPolicy
 
@@ -24,6 +26,11 @@ def settings_of(request: Request) -> Settings:
 def metrics_of(request: Request) -> Metrics:
     metrics: Metrics = request.app.state.metrics
     return metrics
+
+
+def tracing_of(request: Request) -> Tracing:
+    tracing: Tracing = request.app.state.tracing
+    return tracing
 
 
 def pipeline_of(request: Request) -> Pipeline:
@@ -109,6 +116,11 @@ def request_id_of(request: Request) -> str:
     """The id under which this request stands in the log; set by `http_metrics`."""
     request_id: str = request.state.request_id
     return request_id
+
+
+def no_store_of(request: Request) -> bool:
+    """Whether nothing is to be held of it, and what is held is not to be used."""
+    return forbids_storing(request.headers.getlist("cache-control"))
 
 
 def client_of(request: Request) -> str:

@@ -4,6 +4,7 @@ from fovea.words import WebhookEvent
 from service.api.jobs.answers import job_text, payload
 from service.jobs.desk import Known
 from service.jobs.job import Job, Standing
+from service.tracing.traceparent import current
 from service.webhooks.message import Message
 from service.webhooks.outbox import Outbox
 
@@ -21,7 +22,8 @@ class Telling:
         told_s = standing.finished_s if standing.state.is_final else standing.started_s
         at_s = job.created_s if told_s is None else told_s
         body = payload("job", event, at_s, job_text(Known(job, standing), standing.result))
-        await self._outbox.post(Message(message_id(job.id, event), job.webhook.url, body, at_s))
+        trace = current() or job.traceparent
+        await self._outbox.post(Message(message_id(job.id, event), job.webhook.url, body, at_s, traceparent=trace))
 
 
 def message_id(job_id: str, event: WebhookEvent) -> str:

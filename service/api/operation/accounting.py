@@ -9,6 +9,7 @@ from fovea.errors import FoveaError
 from service.api.edge.statuses import answer_to
 from service.engine.request import Recognition
 from service.metrics import NO_MODEL, Kind, Metrics, Outcome
+from service.tracing.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ class Account:
     def __init__(
         self,
         metrics: Metrics,
+        tracing: Tracing,
         request_id: str,
         client: str,
         key: str | None = None,
@@ -30,6 +32,7 @@ class Account:
         self._kind: Kind = kind
         self.model = NO_MODEL  # filled by the route, once a plan names one
         self._metrics = metrics
+        self._tracing = tracing
         self._request_id = request_id
         self._client = client  # its address
         self._key = key  # the name of the key that it came with
@@ -44,7 +47,8 @@ class Account:
     def answered(self, recognition: Recognition) -> None:
         timing = recognition.timing
         self.told(
-            f"id={recognition.id} steps={len(recognition.steps)} exit={recognition.exit_reason} "
+            f"id={recognition.id} steps={len(recognition.steps)} "
+            f"held_steps={sum(step.held for step in recognition.steps)} exit={recognition.exit_reason} "
             f"spent_gflops={recognition.spent_flops / 1e9:g} upload_ms={timing.upload_s * 1e3:.0f} "
             f"decode_ms={timing.decode_s * 1e3:.0f} queue_ms={timing.queue_s * 1e3:.0f} "
             f"inference_ms={timing.inference_s * 1e3:.0f}"
@@ -69,7 +73,8 @@ class Account:
         if error is not None:
             self.failed(error)
         seconds = time.monotonic() - self._started_s
-        self._metrics.finished(self.model, self._outcome, seconds, self._kind)
+        self._metrics.finished(self.model, self._outcome, seconds, self._kind, self._tracing.exemplar())
+        self._tracing.tell(outcome=self._outcome)
         log.info(
             "%s request=%s client=%s%s model=%s outcome=%s total_ms=%.0f %s",
             self._kind,

@@ -33,7 +33,7 @@ async def readyz(request: Request) -> Readiness:
         raise Draining.refused()
     if not pipeline.is_alive:
         raise Unavailable.engine_ended()
-    return Readiness(models=[offer.name for offer in pipeline.catalogue])
+    return Readiness(load=round(pipeline.admission.load, 3), models=[offer.name for offer in pipeline.catalogue])
 
 
 @router.get(

@@ -3,8 +3,6 @@
 Shape suffix: C classes.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,9 +36,11 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
         trained=offer.trained,
         calibrated=offer.scores_calibrated,
         label=recognition.verdict.label,
+        display_name=display_name(recognition.verdict.label, offer),
         reason=recognition.verdict.reason,
         in_domain=None if recognition.in_domain is None else round(recognition.in_domain, 6),
-        predictions=predictions(last.probabilities_C, offer.labels, plan.top_k, plan.terms),
+        cached=recognition.cached,
+        predictions=predictions(last.probabilities_C, offer, plan.top_k, plan.terms),
         exit=Exit(
             reason=recognition.exit_reason,
             step=last.step,
@@ -49,8 +49,11 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
         ),
         compute=Compute(
             budget_gflops=plan.budget_flops / 1e9,
+            budget_granted_gflops=plan.budget_granted_flops / 1e9,
             max_gflops=None if plan.max_flops is None else plan.max_flops / 1e9,
             spent_gflops=recognition.spent_flops / 1e9,
+            total_gflops=recognition.total_flops / 1e9,
+            resumed_from_step=recognition.resumed_from_step,
             steps=[_step_taken(step, recognition.clip, offer, plan) for step in recognition.steps],
         ),
         video=Video(
@@ -80,21 +83,30 @@ def step_event(step: Step, spent_flops: int, clip: Clip, offer: Offer, plan: Pla
     return StepEvent(
         **dict(_step_taken(step, clip, offer, plan)),
         spent_gflops=spent_flops / 1e9,
-        predictions=predictions(step.probabilities_C, offer.labels, plan.top_k, plan.terms),
+        predictions=predictions(step.probabilities_C, offer, plan.top_k, plan.terms),
     )
 
 
 def predictions(
-    probabilities_C: NDArray[np.float32], labels: Sequence[str], top_k: int, terms: Terms | None = None
+    probabilities_C: NDArray[np.float32], offer: Offer, top_k: int, terms: Terms | None = None
 ) -> list[Prediction]:
     """The likeliest labels that `terms` let be told, likeliest first; of equals, the first in the list."""
     terms = terms or Terms()
+    labels = offer.labels
     ranked = sorted(terms.told(labels), key=lambda place: -probabilities_C[place])
     return [
-        Prediction(label=labels[i], score=round(float(probabilities_C[i]), 6))
+        Prediction(
+            label=labels[i],
+            display_name=offer.text_of(labels[i]).display_name,
+            score=round(float(probabilities_C[i]), 6),
+        )
         for i in ranked[:top_k]
         if probabilities_C[i] >= terms.min_score
     ]
+
+
+def display_name(label: str | None, offer: Offer) -> str | None:
+    return None if label is None else offer.text_of(label).display_name
 
 
 def _step_taken(step: Step, clip: Clip, offer: Offer, plan: Plan) -> StepTaken:
@@ -104,7 +116,8 @@ def _step_taken(step: Step, clip: Clip, offer: Offer, plan: Plan) -> StepTaken:
         gflops=step.flops / 1e9,
         entropy_nats=round(step.entropy_nats, 6),
         frames_decoded=step.frames_decoded,
-        top=predictions(step.probabilities_C, offer.labels, 1, Terms(only=plan.terms.only))[0],
+        held=step.held,
+        top=predictions(step.probabilities_C, offer, 1, Terms(only=plan.terms.only))[0],
         cube=None if step.cube is None else cube_place(step.cube, clip),
     )
 

@@ -38,6 +38,12 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
         "What an answer may cost in the mean over videos (B of Eq. 7); absent: the model's default.",
         1.2,
     ),
+    "min_budget_gflops": (
+        {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_GFLOPS},
+        "The least budget that may be granted while the service is busy, at most budget_gflops; absent: a glance. The "
+        "same as budget_gflops: never less.",
+        None,
+    ),
     "max_gflops": (
         {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_GFLOPS},
         "What this one answer may cost at most; no step starts that would pass it.",
@@ -81,6 +87,7 @@ def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> Recog
         "model": _name("model", values),
         "task": _name("task", values),
         "budget_flops": flops_option("budget_gflops", values),
+        "min_budget_flops": flops_option("min_budget_gflops", values),
         "max_flops": flops_option("max_gflops", values),
         "deadline_ms": _count("deadline_ms", values, ceilings.deadline_ms),
         "top_k": _count("top_k", values, ceilings.top_k),

@@ -13,6 +13,7 @@ from service.api.body.by_url import UrlUpload
 from service.api.body.multipart import VIDEO
 from service.api.body.spool import save, spooled
 from service.api.body.uploads import Upload
+from service.api.edge.parts import tracing_of
 from service.api.recognitions.several import Spooled
 
 T = TypeVar("T")
@@ -43,10 +44,11 @@ async def spool_all(
 
 async def save_unless_client_leaves(request: Request, upload: Upload, path: Path) -> float:
     """The seconds it took. Raises what `save` does, and RequestCancelled."""
-    saving = save(upload.video(), path)
-    if isinstance(upload, UrlUpload):  # all of the body is read: only then can the end be listened for
-        return await unless_client_leaves(request, saving)
-    return await saving
+    with tracing_of(request).span("upload", by_url=isinstance(upload, UrlUpload)):
+        saving = save(upload.video(), path)
+        if isinstance(upload, UrlUpload):  # all of the body is read: only then can the end be listened for
+            return await unless_client_leaves(request, saving)
+        return await saving
 
 
 async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -127,6 +127,7 @@ def _recognition(kept: Summary) -> api.RecognitionAnswer:
         trained=kept.trained,
         calibrated=kept.scores_calibrated,
         label=kept.label,
+        display_name=kept.display_name,
         reason=kept.reason,
         in_domain=None if kept.in_domain is None else round(kept.in_domain, 6),
         predictions=[_prediction(scored) for scored in kept.likeliest],
@@ -167,7 +168,7 @@ def _step(step: StepSummary) -> api.StepTaken:
 
 
 def _prediction(scored: Scored) -> api.Prediction:
-    return api.Prediction(label=scored.label, score=scored.probability)
+    return api.Prediction(label=scored.label, display_name=scored.display_name, score=scored.probability)
 
 
 def _cube(place: Place) -> api.CubePlace:

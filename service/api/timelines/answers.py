@@ -14,7 +14,7 @@ from fovea.timeline_answers import (
     TimelineVideo,
     TimelineWindows,
 )
-from service.api.recognitions.answers import predictions
+from service.api.recognitions.answers import display_name, predictions
 from service.engine.budget import Offer
 from service.engine.verdict import Terms
 from service.timelines import values
@@ -23,11 +23,12 @@ from service.timelines import values
 def segment_answer(segment: values.Segment, offer: Offer, *, top_k: int, terms: Terms) -> Segment:
     likeliest: list[Prediction] = []
     if segment.probabilities_C is not None:
-        likeliest = predictions(segment.probabilities_C, offer.labels, top_k, terms)
+        likeliest = predictions(segment.probabilities_C, offer, top_k, terms)
     return Segment(
         start_s=round(segment.start_s, 3),
         end_s=round(segment.end_s, 3),
         label=segment.label,
+        display_name=display_name(segment.label, offer),
         predictions=likeliest,
         entropy_nats=_rounded(segment.entropy_nats),
         spent_gflops=segment.spent_flops / 1e9,

@@ -12,7 +12,9 @@ from service.api.recognitions.options import Ceilings, flops_option
 from service.timelines.plan import TimelineOptions
 
 _THEIRS = {
-    name: described for name, described in recognitions.OPTIONS.items() if name not in {"budget_gflops", "max_gflops"}
+    name: described
+    for name, described in recognitions.OPTIONS.items()
+    if name not in {"budget_gflops", "min_budget_gflops", "max_gflops"}
 }
 _BUDGET = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_GFLOPS}
 

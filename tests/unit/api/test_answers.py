@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fovea.answers import Box, Prediction, StepTaken
+from models.label_texts import LabelText
 from models.recognizer import Cube
 from service.api.recognitions.answers import cube_place, predictions, step_event
+from service.engine.budget import Offer
 from service.engine.request import Step
 from service.engine.verdict import Terms
 from tests.unit.engine.making import a_plan
@@ -24,6 +26,10 @@ def a_clip(*views: tuple[float, float, float, float], height: int = 100, width: 
     count = len(views)
     frames_THWC = np.zeros((count, height, width, 3), np.uint8)
     return Clip(frames_THWC, tuple(number / 2 for number in range(count)), np.float32(views), INFO)
+
+
+def an_offer_of(*labels: str, **texts: LabelText) -> Offer:
+    return replace(an_offer("m"), labels=labels, label_texts=texts)
 
 
 def a_box(x: float, y: float, w: float, h: float) -> Box:
@@ -69,12 +75,20 @@ def test_a_box_never_leaves_the_source_frame(views: list[tuple[float, float, flo
 
 
 def test_labels_come_likeliest_first_and_equals_in_the_list_s_order() -> None:
-    found = predictions(np.float32([0.25, 0.5, 0.25]), ("a", "b", "c"), 5)
+    found = predictions(np.float32([0.25, 0.5, 0.25]), an_offer_of("a", "b", "c"), 5)
     assert [(one.label, one.score) for one in found] == [("b", 0.5), ("a", 0.25), ("c", 0.25)]
 
 
 def test_top_k_bounds_the_labels() -> None:
-    assert len(predictions(np.float32([0.25, 0.5, 0.25]), ("a", "b", "c"), 2)) == 2
+    assert len(predictions(np.float32([0.25, 0.5, 0.25]), an_offer_of("a", "b", "c"), 2)) == 2
+
+
+def test_a_label_keeps_its_name_for_people_beside_it_and_one_without_has_none() -> None:
+    offer = an_offer_of("ut_hug", "ut_kick", ut_hug=LabelText("Hug", "Two people hug."))
+    hug, kick = predictions(np.float32([0.75, 0.25]), offer, 2)
+    assert (hug.label, hug.display_name, hug.name) == ("ut_hug", "Hug", "Hug")
+    assert (kick.label, kick.display_name, kick.name) == ("ut_kick", None, "ut_kick")
+    assert "display_name" not in kick.model_dump_json()
 
 
 def test_nan_never_becomes_json() -> None:

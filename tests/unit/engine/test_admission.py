@@ -1,11 +1,15 @@
 """Admission: two bounds, a Retry-After that is computed, and nothing that stays reserved."""
 
+from contextlib import suppress
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fovea.errors import Draining, Overloaded
-from service.engine.admission import Admission
+from service.engine.admission import Admission, Ticket
+from service.engine.lanes import ANYBODY, Owner
 from video.children.pace import Estimate
 from video.clip import DecodePrice
 from video.rate import Rate
@@ -214,3 +218,189 @@ def test_whatever_is_costly_no_more_waits_than_may_and_nothing_stays(costs):
     for ticket in tickets:
         ticket.close()
     assert (admission.places, admission.requests, admission.costly_decode_s) == (0, 0, 0)
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def a_timed_admission(decode_s: float = 0.3, max_wait_s: float = 1.5, **given: Any) -> tuple[Admission, Clock]:
+    """64 places, two decoders, and videos that take `decode_s` each."""
+    clock = Clock()
+    usual: dict[str, Any] = {"max_places": 64, "max_requests": 256, "max_flops": 10**12, "flop_rate": Rate()}
+    admission = Admission(
+        **usual | given,
+        max_costly_decode_s=100.0,
+        num_decoders=2,
+        decode_rate=a_rate(1, decode_s),
+        max_wait_s=max_wait_s,
+        clock=clock,
+    )
+    return admission, clock
+
+
+class TestSecondsOfWaiting:
+    def test_no_more_are_admitted_than_can_be_decoded_in_time_however_many_places_are_free(self):
+        admission, _ = a_timed_admission(decode_s=0.5, max_wait_s=1.5)
+        for _ in range(6):
+            admission.admit(1).decodes()
+        with pytest.raises(Overloaded, match=r"would wait for 1.5 s, of at most 1.5 s; try again in 2 s") as refusal:
+            admission.admit(1)
+        assert (admission.places, refusal.value.retry_after_s) == (6, 2)
+
+    def test_what_is_decoded_is_waited_for_no_more_and_what_lacks_frames_is_again(self):
+        admission, _ = a_timed_admission(decode_s=0.3)
+        with admission.admit(1) as ticket:
+            ticket.decodes()
+            assert admission.backlog.decode_s == pytest.approx(0.15)
+            ticket.begun()
+            assert admission.backlog.decode_s == 0
+            ticket.decodes()
+            assert admission.backlog.decode_s == pytest.approx(0.15)
+        ticket.decodes()
+        assert admission.backlog.decode_s == 0, "its request is over"
+
+    def test_a_fast_upload_counts_at_once_and_a_slow_one_only_when_it_is_here(self):
+        admission, clock = a_timed_admission(decode_s=0.3)
+        with admission.admit(1) as ticket:
+            assert admission.backlog.decode_s == pytest.approx(0.15)
+            clock.now_s += 2
+            assert admission.backlog.decode_s == 0
+            ticket.decodes()
+            assert admission.backlog.decode_s == pytest.approx(0.15)
+
+    def test_the_device_is_waited_for_by_what_is_expected_not_by_the_most_that_may_be_spent(self):
+        admission, _ = a_timed_admission(decode_s=0.001, max_wait_s=2.0, flop_rate=a_rate(100, 1.0))
+        with admission.admit(1000, expected_flops=150) as ticket:
+            assert admission.backlog.compute_s == pytest.approx(1.5)
+            ticket.spend(100)
+            assert admission.backlog.compute_s == pytest.approx(0.5)
+            ticket.spend(100)
+            assert admission.backlog.compute_s == 0, "dearer than the mean"
+            assert admission.flops == 800
+            ticket.reserve(900, expected_flops=200)
+            with pytest.raises(Overloaded, match="would wait for 2 s"):
+                admission.admit(1)
+
+    def test_before_anything_is_measured_nobody_is_refused_for_it(self):
+        admission = an_admission(max_places=64)
+        assert len([admission.admit(1) for _ in range(64)]) == 64
+
+    def test_who_weighs_less_is_refused_at_a_shorter_wait(self):
+        admission, _ = a_timed_admission(decode_s=0.5, max_wait_s=2.0, max_places=1000, max_requests=1000)
+        light, heavy = Owner("light", 1.0), Owner("heavy", 4.0)
+        admission.check_open(heavy)
+        tickets = [admission.admit(1, light) for _ in range(5)]
+        with pytest.raises(Overloaded, match=r"of at most 1.25 s for light, others going first"):
+            tickets.append(admission.admit(1, light))
+        admission.check_open(heavy)
+
+    @given(st.floats(0.01, 100), st.floats(0.01, 100), st.integers(0, 40))
+    def test_where_one_of_less_weight_finds_room_so_does_one_of_more(self, one, other, waiting):
+        admission, _ = a_timed_admission(max_places=1000)
+        light, heavy = Owner("light", min(one, other)), Owner("heavy", max(one, other))
+        for _ in range(waiting):
+            Ticket(admission, 1)
+        for owner in (heavy, light):
+            with suppress(Overloaded):
+                admission.check_open(owner)  # now both count
+        try:
+            admission.check_open(light)
+        except Overloaded:
+            return
+        admission.check_open(heavy)
+
+    def test_a_slow_device_makes_nobody_wait_for_ever_once_nothing_is_queued(self):
+        admission, _ = a_timed_admission(decode_s=1000.0, max_wait_s=1.0)
+        with admission.admit(1) as ticket:
+            ticket.decodes()
+            with pytest.raises(Overloaded):
+                admission.admit(1)
+        with admission.admit(1):
+            pass
+
+
+class TestLoad:
+    def test_is_how_full_the_fullest_bound_is_and_at_one_whoever_comes_is_refused(self):
+        admission, _ = a_timed_admission(decode_s=0.5, max_wait_s=1.0, max_requests=20)
+        assert admission.load == 0
+        for number in range(1, 5):
+            admission.admit(1)
+            assert admission.load == pytest.approx(number / 4)
+        with pytest.raises(Overloaded):
+            admission.admit(1)
+
+    def test_places_that_slow_uploads_hold_are_told_but_lower_no_budget(self):
+        admission, clock = a_timed_admission(max_places=4)
+        for _ in range(4):
+            admission.admit(1)
+        clock.now_s += 60
+        assert admission.load == 1
+        assert admission.pressure() < 0.05
+
+    def test_those_who_are_refused_are_felt_too(self):
+        admission, clock = a_timed_admission(max_requests=1)
+        admission.admit(1)
+        for _ in range(100):
+            clock.now_s += 0.1
+            with pytest.raises(Overloaded):
+                admission.check_open(ANYBODY)
+        assert admission.pressure() > 0.95
+
+    def test_a_refusal_names_a_replica_that_has_room(self):
+        admission, _ = a_timed_admission(max_places=1)
+        admission.admit(1)
+        admission.others_load = lambda: 0.9
+        with pytest.raises(Overloaded, match="try again in 1 s"):
+            admission.admit(1)
+        admission.others_load = lambda: 0.2
+        with pytest.raises(Overloaded, match="another replica has room") as refusal:
+            admission.admit(1)
+        assert refusal.value.extra == {"others_load": 0.2}
+
+    def test_jobs_leave_half_of_the_wait_and_of_the_places_to_those_who_wait(self):
+        admission, _ = a_timed_admission(decode_s=0.5, max_wait_s=2.0)
+        tickets = [admission.admit(1) for _ in range(3)]
+        assert admission.has_room_for_later
+        tickets.append(admission.admit(1))
+        assert not admission.has_room_for_later
+
+    def test_refusals_are_told_by_the_bound_that_was_met(self):
+        met: list[str] = []
+        admission, _ = a_timed_admission(max_requests=2, max_flops=100, on_refusal=met.append)
+        admission.admit(60)
+        for _ in range(2):
+            with pytest.raises(Overloaded):
+                admission.admit(60)
+        admission.admit(1)
+        with pytest.raises(Overloaded):
+            admission.check_open(ANYBODY)
+        assert met == ["flops", "flops", "requests"]
+
+
+@given(st.lists(st.sampled_from(["decodes", "begun", "decoded", "spend", "reserve", "close"]), max_size=40), st.data())
+def test_whatever_happens_in_whatever_order_the_backlog_is_never_negative_and_empty_at_the_end(steps, data):
+    admission, _ = a_timed_admission(max_places=1000, flop_rate=a_rate(100, 1.0), max_wait_s=10**6)
+    tickets = [admission.admit(50, expected_flops=20) for _ in range(3)]
+    left = {ticket: 50 for ticket in tickets}
+    for step in steps:
+        ticket = data.draw(st.sampled_from(tickets))
+        match step:
+            case "spend" if left[ticket]:
+                ticket.spend(10)
+                left[ticket] -= 10
+            case "reserve" if left[ticket]:
+                ticket.reserve(left[ticket], expected_flops=5)
+            case "close":
+                ticket.close()
+                left[ticket] = 0
+            case "decodes" | "begun" | "decoded":
+                getattr(ticket, step)()
+        assert admission.backlog.expected_flops >= 0
+        assert 0 <= admission.backlog.decode_s <= 0.45
+    for ticket in tickets:
+        ticket.close()
+    assert (admission.backlog.wait_s, admission.backlog.expected_flops, admission.load) == (0, 0, 0)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fovea.errors import BudgetTooSmall, UnknownModel
+from fovea.errors import BudgetTooSmall, InvalidOption, UnknownModel
 from models.thresholds import GridPoint, Solution
 from service.api.recognitions.options import Ceilings, parse_options
 from service.engine.budget import MeasuredPoint, Offer, RecognitionOptions, plan
@@ -84,6 +84,12 @@ class TestAuto:
         offers = [DYNAMIC, FIXED]
         assert plan(RecognitionOptions(budget_flops=125), offers, DYNAMIC).model == "fixed"  # 0.55 beats 0.5
         assert plan(RecognitionOptions(budget_flops=140), offers, DYNAMIC).model == "dynamic"  # 0.6 beats 0.55
+
+    def test_weighs_what_the_budget_buys_and_no_better_point_below_it(self):
+        """Thresholds of a larger budget may be right less often, and they are what is served."""
+        falling = an_offer("falling", points=((100, 0.5), (120, 0.9), (140, 0.58), (180, 0.58)))
+        assert plan(RecognitionOptions(budget_flops=139), [DYNAMIC, falling], DYNAMIC).model == "falling"
+        assert plan(RecognitionOptions(budget_flops=140), [DYNAMIC, falling], DYNAMIC).model == "dynamic"
 
     def test_takes_the_cheaper_on_a_tie(self):
         cheaper = an_offer("cheaper", costs=(90,), points=((90, 0.6),), default=90)
@@ -200,3 +206,58 @@ def test_a_plan_knows_how_many_steps_it_can_take_at_most(thresholds, offsets, ma
 
 def test_a_model_of_one_step_takes_one():
     assert Plan("m", (100,), (), 100, None, None, 5).most_steps == 1
+
+
+class TestUnderLoad:
+    RISING = replace(
+        DYNAMIC,
+        grid=tuple(
+            GridPoint(budget, Solution((float(k),) * 2, mean_cost_flops=budget - 1, accuracy=accuracy))
+            for k, (budget, accuracy) in enumerate(((100, 0.5), (120, 0.4), (140, 0.6), (160, 0.65), (180, 0.7)))
+        ),
+        default_budget_flops=180,
+    )
+
+    def granted(self, pressure: float, **asked: int) -> int:
+        options = RecognitionOptions(model="dynamic", **asked)
+        settled = plan(options, [self.RISING], self.RISING, pressure=pressure)
+        assert settled.budget_flops == asked.get("budget_flops", 180), "what was asked for is told all the same"
+        assert settled.thresholds_nats == self.RISING.point_at(settled.budget_granted_flops).solution.thresholds_nats
+        return settled.budget_granted_flops
+
+    def test_the_budget_falls_along_the_solved_ones_and_passes_over_those_that_are_no_better(self):
+        seen = [self.granted(pressure / 100) for pressure in range(101)]
+        assert sorted(set(seen), reverse=True) == [180, 160, 140, 100]
+        assert seen == sorted(seen, reverse=True)
+
+    def test_it_never_falls_below_what_the_request_allows(self):
+        assert self.granted(1.0, min_budget_flops=130) == 140
+        assert self.granted(1.0, min_budget_flops=160) == 160
+        assert self.granted(1.0, min_budget_flops=1) == 100
+
+    @given(budget=st.integers(100, 300), pressure=st.floats(0, 1), data=st.data())
+    def test_whatever_is_asked_for_it_lies_between_the_least_and_the_budget(self, budget, pressure, data):
+        least = data.draw(st.integers(0, budget))
+        granted = self.granted(pressure, budget_flops=budget, min_budget_flops=least)
+        assert least <= granted <= budget
+        assert self.granted(pressure, budget_flops=budget, min_budget_flops=budget) == budget
+
+    def test_a_least_budget_above_the_budget_is_refused_with_both(self):
+        with pytest.raises(InvalidOption, match=r"min_budget_gflops=2e-07 is above the budget of 1\.8e-07"):
+            self.granted(0.0, min_budget_flops=200)
+
+    def test_it_stays_with_the_model_that_was_chosen_for_the_budget(self):
+        cheap = replace(FIXED, frontier=(MeasuredPoint(90, 0.1),), step_flops=(90,))
+        settled = plan(RecognitionOptions(), [self.RISING, cheap], self.RISING, pressure=1.0)
+        assert settled.model == "dynamic"
+
+    def test_a_model_that_nobody_calibrated_and_one_of_a_fixed_cost_have_nothing_to_give(self):
+        whole = replace(DYNAMIC, calibrated=False, frontier=(), grid=DYNAMIC.grid[-1:], default_budget_flops=180)
+        for offer in (whole, FIXED):
+            settled = plan(RecognitionOptions(model=offer.name), [offer], offer, pressure=1.0)
+            assert settled.budget_granted_flops == settled.budget_flops
+
+    def test_what_is_expected_is_the_mean_of_what_was_granted_and_never_more_than_the_ceiling(self):
+        for pressure, extra, expected in ((0.0, {}, 179), (1.0, {}, 99), (0.0, {"max_flops": 120}, 100)):
+            options = RecognitionOptions(model="dynamic", **extra)
+            assert plan(options, [self.RISING], self.RISING, pressure=pressure).expected_flops == expected

@@ -1,0 +1,1 @@
+"""Where a piece of work stands in a trace, and who is told of it."""
