@@ -24,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {"fovea", "fovea-server"}  # installed from this folder
 NOT_LOCKED = {"torch"}
+APART = {"ray"}  # extras that have a lock and an environment of their own
 FOR_TORCH = ["filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions"]
 TO_BUILD = ["setuptools>=80"]  # what makes this folder a package, without fetching anything else
 EVERYTHING, SERVING, DEV = "requirements.lock", "requirements-serve.lock", "requirements-dev.lock"
@@ -45,6 +46,7 @@ LOCKS = (
     Lock(EVERYTHING, versions_of=DEV),
     Lock(SERVING, torch=False, versions_of=DEV),
     Lock("requirements-moto.lock", alone=("moto[server]>=5.2.5",)),  # it wants older packages than we do
+    Lock("requirements-ray.lock", alone=("ray[data]>=2.60",), versions_of=DEV),  # hundreds of MB, beside our packages
 )
 
 
@@ -57,7 +59,8 @@ def requirements(lock: Lock) -> list[str]:
     if lock.alone:
         return list(lock.alone)
     service, client = (_project(ROOT / name) for name in ("pyproject.toml", "fovea/pyproject.toml"))
-    extras = service["optional-dependencies"].values() if lock.dev else ()
+    optional = service["optional-dependencies"]
+    extras = [asked for name, asked in optional.items() if lock.dev and name not in APART]
     asked = [*service["dependencies"], *client["dependencies"], *(one for extra in extras for one in extra)]
     asked = [one for one in asked if name_of(one) not in OURS | NOT_LOCKED]
     return sorted({*asked, *(FOR_TORCH if lock.torch else ()), *TO_BUILD})
