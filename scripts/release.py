@@ -43,8 +43,9 @@ def notes(changelog: str, of: str) -> str:
 def wheels(folder: Path) -> None:
     """The server's and the client's."""
     for project in (ROOT, ROOT / "fovea"):
-        shutil.rmtree(project / "build" / "lib", ignore_errors=True)  # setuptools' of before: files that are no more
         _run(_tool("uv"), "build", "--wheel", "--no-build-isolation", "--quiet", "--out-dir", folder, project)
+        for left in ("lib", "bdist.linux-x86_64"):  # setuptools'; a wheel made later would hold what lies there
+            shutil.rmtree(project / "build" / left, ignore_errors=True)
     (folder / ".gitignore").unlink(missing_ok=True)  # uv's: nothing here is in git anyhow
 
 
