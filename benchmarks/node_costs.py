@@ -42,7 +42,9 @@ async def measured_costs(num: int, seconds: float) -> Costs:
             return (after[0] - before[0]) / num, (after[1] - before[1]) / num
 
         glance_s, decode_s = await alone(least)
+        print(f"alone, a glance: service {glance_s:.4f} s, decoding {decode_s:.4f} s", flush=True)
         whole_s, decode_too_s = await alone(full)
+        print(f"alone, all steps: service {whole_s:.4f} s, decoding {decode_too_s:.4f} s", flush=True)
         s_per_gflop = max(0.0, whole_s - glance_s) / (full - least)
         own, cpu, began_s = psutil.Process().cpu_times(), cpu_seconds(process), asyncio.get_running_loop().time()
         knee = await closed_loop(asker, 8, seconds, firm)

@@ -7,6 +7,7 @@ import simpy
 
 from benchmarks.simulate import Cores, Costs, Shared, fleet_of_cameras, shipped_offer, simulated_knee, simulated_level
 
+pytestmark = pytest.mark.slow
 COSTS = Costs(http_s=0.02, refusal_s=0.001, decode_s=0.2, s_per_gflop=0.1, client_s=0.0, cores=2.0, threads=2)
 
 
@@ -29,14 +30,14 @@ def test_the_knee_is_the_cores_over_what_a_video_costs_where_nothing_else_is_sho
     offer = shipped_offer()
     mean_gflops = offer.point_at(offer.default_budget_flops).solution.mean_cost_flops / 1e9
     a_video_s = COSTS.http_s + COSTS.decode_s + mean_gflops * COSTS.s_per_gflop
-    assert simulated_knee(COSTS, offer, seconds=100.0) == pytest.approx(2.0 / a_video_s, rel=0.1)
+    assert simulated_knee(COSTS, offer, seconds=40.0) == pytest.approx(2.0 / a_video_s, rel=0.1)
     busy_loop = replace(COSTS, http_s=1.0, decode_s=0.01, s_per_gflop=0.01)
-    assert simulated_knee(busy_loop, offer, seconds=100.0) == pytest.approx(1.0, rel=0.1), "one event loop, two cores"
+    assert simulated_knee(busy_loop, offer, seconds=40.0) == pytest.approx(1.0, rel=0.1), "one event loop, two cores"
 
 
 def test_at_five_times_the_knee_budgets_have_given_way_and_as_much_is_answered_as_ever() -> None:
     offer = shipped_offer()
-    knee = simulated_knee(COSTS, offer, seconds=60.0)
+    knee = simulated_knee(COSTS, offer, seconds=30.0)
     level = simulated_level(COSTS, offer, 5.0, knee, seconds=60.0)
     assert level.goodput_per_s >= 0.9 * knee
     assert level.refused_per_s > 0
