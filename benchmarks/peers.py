@@ -96,7 +96,8 @@ def kinds(folder: Path) -> dict[str, Callable[[], list[Path]]]:
 @contextmanager
 def started(command: Sequence[str], port: int, ready: str) -> Iterator[psutil.Process]:
     with tempfile.TemporaryDirectory() as state, tempfile.TemporaryFile() as log:
-        environment = os.environ | {"FOVEA_STATE_DIR": state, "TRANSFORMERS_OFFLINE": "1"}
+        ours = {"FOVEA_STATE_DIR": state, "FOVEA_RESULT_CACHE_BYTES": "0"}  # each answer is computed
+        environment = os.environ | ours | {"TRANSFORMERS_OFFLINE": "1"}
         process = subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=log, stderr=log)
         try:
             give_up_s = time.monotonic() + 180

@@ -115,7 +115,7 @@ async def http_service(num_clients: int, keep_log: Path | None = None):
     Its log is in `keep_log` afterwards.
     """
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log, tempfile.TemporaryDirectory() as state:
-        environment = os.environ | {"FOVEA_STATE_DIR": state}
+        environment = os.environ | {"FOVEA_STATE_DIR": state, "FOVEA_RESULT_CACHE_BYTES": "0"}
         command = [sys.executable, "-m", "cli.main", "serve", "--port", "0"]
         process = subprocess.Popen(command, stderr=log, env=environment)
         try:

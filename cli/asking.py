@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from cli.videos import Given
 from fovea import AsyncClient, RecognitionOptions
-from fovea._calls import JSON, recognition
+from fovea._calls import query_of
 from fovea.answers import RecognitionAnswer
 from service.api.recognitions.answers import recognition_answer
 from service.api.recognitions.options import Ceilings, parse_options
@@ -14,7 +15,7 @@ from service.engine.request import Recognition
 from service.metrics import Metrics
 from service.settings import Settings
 
-Ask: TypeAlias = Callable[[Path], Awaitable[RecognitionAnswer]]
+Ask: TypeAlias = Callable[[Given], Awaitable[RecognitionAnswer]]
 
 
 @asynccontextmanager
@@ -24,14 +25,13 @@ async def ask_here(options: RecognitionOptions) -> AsyncIterator[Ask]:
 
     settings = Settings.read()
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
-    said = recognition(b"", options, accept=JSON).query  # as a client would send them
-    parsed = parse_options(said.items(), ceilings)
+    parsed = parse_options(query_of(options).items(), ceilings)  # as a client would send them
     async with open_pipeline(settings, Metrics()) as pipeline:
 
-        async def ask(path: Path) -> RecognitionAnswer:
+        async def ask(video: Given) -> RecognitionAnswer:
             plan = pipeline.plan(parsed)
             with pipeline.admit(plan) as ticket:
-                async for event in pipeline.recognize(path, plan, ticket):
+                async for event in pipeline.recognize(Path(video), plan, ticket):
                     last = event
             assert isinstance(last, Recognition)
             return recognition_answer(last, pipeline.offer(plan.model))
@@ -44,7 +44,7 @@ async def ask_server(url: str, options: RecognitionOptions, api_key: str | None 
     """Post videos to the service at `url`, which may ask to wait."""
     async with AsyncClient(url, api_key=api_key) as client:
 
-        async def ask(path: Path) -> RecognitionAnswer:
-            return await client.recognize(path, **options)
+        async def ask(video: Given) -> RecognitionAnswer:
+            return await client.recognize(video, **options)
 
         yield ask

@@ -190,8 +190,12 @@ def compare_exits(
     out: Annotated[Path, typer.Option(help="A folder of experiments: exits.json goes there, for `fovea report`.")],
     on: Annotated[list[Path] | None, typer.Option(help="Other observations to spend the thresholds on.")] = None,
 ) -> None:
-    """Compare leaving by entropy, by entropy and label, and at random at equal mean cost; cross-fitted over groups."""
+    """Compare leaving by entropy, by entropy and label, and at random at equal mean cost; cross-fitted over groups.
+
+    And how often each step is right there.
+    """
     from training.judge.exit_comparison import COMPARISONS, cross_fitted, on_other_videos, write_comparisons
+    from training.judge.new_places import NEW_PLACES, on_new_places, write_new_places
     from training.judge.observations import Observations
 
     solved_on = Observations.load(observations)
@@ -199,6 +203,7 @@ def compare_exits(
     comparisons = [cross_fitted(solved_on, name=f"{solved_on.model}, {solved_on.split}")]
     comparisons += [on_other_videos(solved_on, seen, name=f"{seen.model}, {seen.split}") for seen in others]
     write_comparisons(out / COMPARISONS, comparisons)
+    write_new_places(out / NEW_PLACES, on_new_places(solved_on))
     stderr.print(f"written: {out / COMPARISONS}")
 
 

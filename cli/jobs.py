@@ -1,22 +1,25 @@
-"""`fovea jobs list | get | wait | cancel`, and `fovea classify --async`: jobs of a running service. Knows no service.
+"""`fovea jobs list | get | wait | cancel`, `classify --async`, `timeline --async`: jobs of a running service.
+
+Knows no service.
 
 The client is imported by the commands, so that `fovea --help` is quick.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
 
+from cli import timeline_text
 from cli.terminal import make_console, print_recognition
 from fovea.words import JobState
 
 if TYPE_CHECKING:
-    from fovea import JobAnswer, JobOptions
+    from cli.videos import Given
+    from fovea import JobAnswer, JobOptions, TimelineJobOptions
 
-jobs = typer.Typer(no_args_is_help=True, help="Jobs of a running service: recognitions that nobody waits for.")
+jobs = typer.Typer(no_args_is_help=True, help="Jobs of a running service: what nobody waits for.")
 
 Server = Annotated[str, typer.Option(envvar="FOVEA_SERVER", help="The service, such as http://127.0.0.1:8000.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, one object a line, instead of a table.")]
@@ -24,7 +27,7 @@ ApiKey = Annotated[
     str | None,
     typer.Option(envvar="FOVEA_API_KEY", show_envvar=True, help="The service's key. Better in the variable."),
 ]
-JobId = Annotated[str, typer.Argument(help="The id that `fovea classify --async` printed.")]
+JobId = Annotated[str, typer.Argument(help="The id that --async printed.")]
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 
@@ -82,13 +85,21 @@ def cancel(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) 
         typer.echo(client.job(job).cancel().state)
 
 
-def submit(files: Sequence[Path], options: "JobOptions", server: str, api_key: str | None) -> None:
+def submit(videos: "Sequence[Given]", options: "JobOptions", server: str, api_key: str | None) -> None:
     """Hand videos in, and print the id of each one's job."""
     from fovea import Client
 
     with Client(server, api_key=api_key) as client:
-        for path in files:
-            typer.echo(client.submit(path, **options).id)
+        for video in videos:
+            typer.echo(client.submit(video, **options).id)
+
+
+def submit_timeline(video: "Given", options: "TimelineJobOptions", server: str, api_key: str | None) -> None:
+    """Hand a long video in, and print its job's id."""
+    from fovea import Client
+
+    with Client(server, api_key=api_key) as client:
+        typer.echo(client.submit_timeline(video, **options).id)
 
 
 def _tell(answer: "JobAnswer", *, as_json: bool) -> None:
@@ -104,6 +115,6 @@ def _tell(answer: "JobAnswer", *, as_json: bool) -> None:
     for one in answer.deliveries:
         console.print(f"{one.event} to its receiver: {one.state} after {one.attempts} attempts {one.error or ''}")
     if isinstance(answer.result, RecognitionAnswer):
-        print_recognition(Path(answer.id), answer.result)
+        print_recognition(answer.id, answer.result)
     elif answer.result is not None:
-        typer.echo(answer.result.model_dump_json())
+        timeline_text.draw(console, answer.id, answer.result)

@@ -27,6 +27,7 @@ from cli.keys import keys as keys_commands
 from cli.streams import streams as streams_commands
 from cli.timeline import timeline
 from cli.training import commands as training_commands
+from cli.videos import Given, videos_of
 from fovea.errors import FoveaError
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def serve(
 
 @cli.command()
 def classify(
-    files: Annotated[list[Path], typer.Argument(help="Videos to recognise.", exists=True, dir_okay=False)],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE|URL...", help="Videos to recognise; URLs are for --server to fetch.")
+    ],
     model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
     task: Annotated[str | None, typer.Option(help="The label list to answer with.")] = None,
     budget_gflops: Annotated[float | None, typer.Option(help="Mean GFLOPs per video; tunes the thresholds.")] = None,
@@ -123,6 +126,9 @@ def classify(
     render: Annotated[
         Path | None, typer.Option(help="Draw the answer into the video (.mp4) or a contact sheet (.png).")
     ] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="All files in one request to --server, which looks at a few at a time.")
+    ] = False,
     as_job: Annotated[
         bool, typer.Option("--async", help="Do not wait: print the id of each job of the service (--server).")
     ] = False,
@@ -131,12 +137,15 @@ def classify(
     """Recognise videos: in this process, or by a running service with --server."""
     if webhook_url is not None and not as_job:
         raise ValueError("--webhook-url tells of jobs, and this is none: add --async")
+    if together and (server is None or as_job):
+        raise ValueError("--together puts all files into one request: name the service with --server, without --async")
+    videos = videos_of(files, fetched=as_job or server is not None, drawn=render is not None)
     if render is not None:
         from cli.render.output import check_output
 
         if len(files) > 1:
             raise ValueError(f"--render draws one video, and there are {len(files)}; name one of them")
-        check_output(render, files[0])
+        check_output(render, Path(files[0]))
     options = {
         "model": model,
         "task": task,
@@ -153,17 +162,23 @@ def classify(
         if render is not None or as_json:
             raise ValueError("--async does not wait for an answer: leave out --json and --render, see `fovea jobs`")
         wanted = {name: value for name, value in (options | {"webhook_url": webhook_url}).items() if value is not None}
-        submit(files, cast("JobOptions", wanted), server or DEFAULT_SERVER, api_key)
+        submit(videos, cast("JobOptions", wanted), server or DEFAULT_SERVER, api_key)
         return
     given = cast("RecognitionOptions", {name: value for name, value in options.items() if value is not None})
-    num_failed = asyncio.run(_classify(files, given, as_json=as_json, server=server, api_key=api_key, drawing=render))
+    if together:
+        assert server is not None
+        num_failed = asyncio.run(_classify_together(videos, given, as_json=as_json, server=server, api_key=api_key))
+    else:
+        num_failed = asyncio.run(
+            _classify(videos, given, as_json=as_json, server=server, api_key=api_key, drawing=render)
+        )
     if num_failed:
         stderr.print(f"{num_failed} of {len(files)} videos could not be recognised", style="red")
         raise typer.Exit(1)
 
 
 async def _classify(
-    files: list[Path],
+    videos: list[Given],
     options: "RecognitionOptions",
     *,
     as_json: bool,
@@ -181,25 +196,45 @@ async def _classify(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=stderr,
-        disable=len(files) == 1 or not stderr.is_terminal,
+        disable=len(videos) == 1 or not stderr.is_terminal,
         transient=True,
     )
     async with ask_server(server, options, api_key) if server is not None else ask_here(options) as ask:
         with progress:
-            for path in progress.track(files):
+            for video in progress.track(videos):
                 try:
-                    answer = await ask(path)
+                    answer = await ask(video)
                 except FoveaError as error:
                     num_failed += 1
-                    stderr.print(f"{path}: {error}", style="red")
+                    _tell(video, error, as_json=as_json)
                     continue
-                if as_json:
-                    typer.echo(json.dumps({"file": str(path), **answer.model_dump(mode="json", exclude_unset=True)}))
-                else:
-                    terminal.print_recognition(path, answer)
+                _tell(video, answer, as_json=as_json)
                 if drawing is not None:
-                    _draw(path, answer, drawing)
+                    assert isinstance(video, Path)
+                    _draw(video, answer, drawing)
     return num_failed
+
+
+async def _classify_together(
+    videos: list[Given], options: "RecognitionOptions", *, as_json: bool, server: str, api_key: str | None
+) -> int:
+    """Ask for all in one request, print the answers in their order; the number of videos that failed."""
+    from fovea import AsyncClient
+
+    async with AsyncClient(server, api_key=api_key) as client:
+        answers = await client.recognize(videos, **options)
+    for video, answer in zip(videos, answers, strict=True):
+        _tell(video, answer, as_json=as_json)
+    return sum(isinstance(answer, FoveaError) for answer in answers)
+
+
+def _tell(video: Given, answer: "RecognitionAnswer | FoveaError", *, as_json: bool) -> None:
+    if isinstance(answer, FoveaError):
+        stderr.print(f"{video}: {answer}", style="red")
+    elif as_json:
+        typer.echo(json.dumps({"file": str(video), **answer.model_dump(mode="json", exclude_unset=True)}))
+    else:
+        terminal.print_recognition(video, answer)
 
 
 def _draw(path: Path, answer: "RecognitionAnswer", out: Path) -> None:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:  # importing them for real would slow `fovea --help` down
 WIDE = 160  # columns where nobody's terminal says how many
 
 
-def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
+def print_recognition(video: Path | str, answer: "RecognitionAnswer") -> None:
     """One video's answer, and the steps that led to it."""
     console = make_console()
     labels = ", ".join(f"{told_label(one)} {one.score:.2f}" for one in answer.predictions)
-    console.print(Text.assemble("\n", (str(path), "bold"), f"  {told_verdict(answer)}{labels}"))
+    console.print(Text.assemble("\n", (str(video), "bold"), f"  {told_verdict(answer)}{labels}"))
     if answer.in_domain is not None:
         console.print(f"in domain: {answer.in_domain:.3f}")
     if not answer.trained:
@@ -42,10 +42,12 @@ def print_recognition(path: Path, answer: "RecognitionAnswer") -> None:
     console.print(table)
     compute, timing = answer.compute, answer.timing_ms
     ceiling = "" if compute.max_gflops is None else f", ceiling {compute.max_gflops:.4g}"
+    held = answer.cached or compute.resumed_from_step is not None
+    before = f", of {compute.total_gflops:.4g}; the rest was paid before" if held else ""
     granted = compute.budget_granted_gflops
     busy = "" if granted is None or granted == compute.budget_gflops else f", {granted:.4g} granted: busy"
     console.print(
-        f"{answer.exit.reason} after step {answer.exit.step}: spent {compute.spent_gflops:.4g} GFLOPs "
+        f"{answer.exit.reason} after step {answer.exit.step}: spent {compute.spent_gflops:.4g} GFLOPs{before} "
         f"(budget {compute.budget_gflops:.4g}{busy}{ceiling}); ms: decode {timing.decode:.0f}, "
         f"queue {timing.queue:.0f}, inference {timing.inference:.0f}, total {timing.total:.0f}"
     )

@@ -14,11 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cli import timeline_text
+from cli.jobs import DEFAULT_SERVER, submit_timeline
 from cli.terminal import make_console
+from cli.videos import videos_of
 from fovea.words import Decode
 
 if TYPE_CHECKING:
-    from fovea import TimelineOptions
+    from cli.videos import Given
+    from fovea import TimelineJobOptions, TimelineOptions
     from fovea._timelines import TimelineItem
     from fovea.timeline_answers import TimelineAnswer
 
@@ -26,7 +29,9 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def timeline(
-    file: Annotated[Path, typer.Argument(help="The video; it may be hours long.", exists=True, dir_okay=False)],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE|URL", help="The video; it may be hours long. A URL is for --server to fetch.")
+    ],
     model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
     task: Annotated[str | None, typer.Option(help="The label list to answer with.")] = None,
     window_s: Annotated[float | None, typer.Option(help="Seconds that the model sees at once.")] = None,
@@ -35,6 +40,7 @@ def timeline(
     abstain: Annotated[
         bool | None, typer.Option("--abstain/--no-abstain", help="Say so where it is not one of the things it knows.")
     ] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Tell this label, and no other; repeatable.")] = None,
     merge: Annotated[bool, typer.Option(help="Join neighbours of one label.")] = True,
     decode: Annotated[Decode, typer.Option(help="Which frames are decoded.")] = Decode.AUTO,
     budget_gflops: Annotated[float | None, typer.Option(help="Ceiling for all of it.")] = None,
@@ -46,17 +52,28 @@ def timeline(
     as_srt: Annotated[bool, typer.Option("--srt", help="Subtitles: a label while it lasts.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="A line for each segment.")] = False,
     server: Annotated[str | None, typer.Option(help="Ask this service, such as http://127.0.0.1:8000.")] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="FOVEA_API_KEY", show_envvar=True, help="The key of that service. Better in the variable."),
+    ] = None,
     render: Annotated[
         Path | None, typer.Option(help="Draw the answer into the video (.mp4) or a contact sheet (.png).")
     ] = None,
+    as_job: Annotated[
+        bool, typer.Option("--async", help="Do not wait: print the id of the job of the service (--server).")
+    ] = False,
+    webhook_url: Annotated[str | None, typer.Option(help="With --async: whom to tell once it is done.")] = None,
 ) -> None:
     """Tell when what happens in a video: in this process, or by a running service with --server."""
+    if webhook_url is not None and not as_job:
+        raise ValueError("--webhook-url tells of jobs, and this is none: add --async")
+    (video,) = videos_of([file], fetched=as_job or server is not None, drawn=render is not None)
     if as_json + as_srt + as_csv > 1:
         raise ValueError("--json, --srt and --csv are three forms of one answer; choose one of them")
     if render is not None:
         from cli.render.output import check_output
 
-        check_output(render, file)
+        check_output(render, Path(file))
     options = {
         "model": model,
         "task": task,
@@ -64,6 +81,7 @@ def timeline(
         "stride_s": stride_s,
         "min_score": min_score,
         "abstain": abstain,
+        "labels": label or None,
         "merge": merge,
         "decode": decode.value,
         "budget_gflops": budget_gflops,
@@ -72,8 +90,14 @@ def timeline(
         "deadline_ms": deadline_ms,
         "top_k": top_k,
     }
+    if as_job:
+        if render is not None or as_json or as_srt or as_csv:
+            raise ValueError("--async does not wait for an answer: leave out its forms and --render, see `fovea jobs`")
+        wanted = {name: value for name, value in (options | {"webhook_url": webhook_url}).items() if value is not None}
+        submit_timeline(video, cast("TimelineJobOptions", wanted), server or DEFAULT_SERVER, api_key)
+        return
     given = cast("TimelineOptions", {name: value for name, value in options.items() if value is not None})
-    answer = asyncio.run(_answered(file, given, server))
+    answer = asyncio.run(_answered(video, given, server, api_key))
     if as_json:
         typer.echo(answer.model_dump_json())
     elif as_srt:
@@ -81,16 +105,18 @@ def timeline(
     elif as_csv:
         typer.echo(timeline_text.table(answer), nl=False)
     else:
-        timeline_text.draw(make_console(), file, answer)
+        timeline_text.draw(make_console(), video, answer)
     if render is not None:
         from cli.timeline_picture import render as draw_into
         from service.settings import Settings
 
-        draw_into(file, answer, render, Settings.read().timeline_limits())
+        draw_into(Path(file), answer, render, Settings.read().timeline_limits())
         stderr.print(f"drew {render}")
 
 
-async def _answered(file: Path, options: "TimelineOptions", server: str | None) -> "TimelineAnswer":
+async def _answered(
+    video: "Given", options: "TimelineOptions", server: str | None, api_key: str | None
+) -> "TimelineAnswer":
     from fovea.timeline_answers import TimelineAnswer, TimelineProgress
 
     bar = Progress(
@@ -104,7 +130,8 @@ async def _answered(file: Path, options: "TimelineOptions", server: str | None) 
     )
     with bar:
         task = bar.add_task("looking", total=None)
-        async with aclosing(_told_here(file, options) if server is None else _told(file, options, server)) as items:
+        told = _told_here(Path(video), options) if server is None else _told(video, options, server, api_key)
+        async with aclosing(told) as items:
             async for item in items:
                 if isinstance(item, TimelineProgress):
                     bar.update(
@@ -118,16 +145,22 @@ async def _answered(file: Path, options: "TimelineOptions", server: str | None) 
     raise AssertionError("a timeline without an answer is an error")
 
 
-async def _told(file: Path, options: "TimelineOptions", server: str) -> "AsyncGenerator[TimelineItem, None]":
+async def _told(
+    video: "Given", options: "TimelineOptions", server: str, api_key: str | None
+) -> "AsyncGenerator[TimelineItem, None]":
     from fovea import AsyncClient
 
-    async with AsyncClient(server) as client, aclosing(client.timeline_segments(file, **options)) as items:
+    async with (
+        AsyncClient(server, api_key=api_key) as client,
+        aclosing(client.timeline_segments(video, **options)) as items,
+    ):
         async for item in items:
             yield item
 
 
 async def _told_here(file: Path, options: "TimelineOptions") -> "AsyncGenerator[TimelineItem, None]":
     """Load the models into this process. Settings come from the environment, as for the service."""
+    from fovea._calls import query_of
     from service.api.recognitions.options import Ceilings
     from service.api.timelines.options import parse_timeline_options
     from service.api.timelines.telling import tell
@@ -137,8 +170,7 @@ async def _told_here(file: Path, options: "TimelineOptions") -> "AsyncGenerator[
 
     settings, metrics = Settings.read(), Metrics()
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
-    said = [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in options.items()]
-    parsed = parse_timeline_options(said, ceilings)
+    parsed = parse_timeline_options(query_of(options).items(), ceilings)
     async with open_pipeline(settings, metrics) as pipeline:
         timelines = make_timelines(settings, metrics, pipeline)
         plan = timelines.settle(parsed)

@@ -18,9 +18,9 @@ MAX_LABEL, LEAST_BAR = 28, 20  # columns
 MAX_ROWS = 60  # segments that are listed; of more, the bars tell
 
 
-def draw(console: Console, file: Path, answer: "TimelineAnswer") -> None:
+def draw(console: Console, title: Path | str, answer: "TimelineAnswer") -> None:
     """A bar for each label over the length of the video, then the segments, then what it cost."""
-    console.print(Text.assemble("\n", (str(file), "bold"), f"  {clock(answer.video.duration_s)}"))
+    console.print(Text.assemble("\n", (str(title), "bold"), f"  {clock(answer.video.duration_s)}"))
     if not answer.trained:
         console.print(f"{answer.model} is untrained: its labels mean nothing", style="yellow")
     if not answer.calibrated:

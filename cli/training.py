@@ -26,15 +26,16 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)  # 
 
 CACHE = Path("~/.cache/fovea")
 SHIPPED_START = "adafocus-v3-compact"
+STARTED_FROM_SHIPPED = ("compact", "light")
 
 
 @commands.command()
 def train(
     data: Annotated[Path, typer.Argument(help="A folder per class (in train/, if you like), or a CSV path,label,...")],
     out: Annotated[Path, typer.Option(help="The run's folder; a run that stands there goes on.")],
-    plan: Annotated[str, typer.Option(help="compact, frame-cubes, clip-cubes, vmf-compact, paper-*, or JSON.")] = (
-        "compact"
-    ),
+    plan: Annotated[
+        str, typer.Option(help="compact, light, frame-cubes, clip-cubes, vmf-compact, paper-*, or JSON.")
+    ] = "compact",
     baseline: Annotated[str | None, typer.Option(help="Train its full-frame baseline: tsn, tsm, tsn+, tsm+.")] = None,
     glance_weights: Annotated[
         Path | None, typer.Option(help="Weights to start with (.safetensors, .pth, .pt): ImageNet's, a TSM's, ...")
@@ -42,7 +43,7 @@ def train(
     focus_weights: Annotated[Path | None, typer.Option(help="The same for the focus network.")] = None,
     pose_weights: Annotated[Path | None, typer.Option(help="MoveNet's pyramid and heads, for key points.")] = None,
     bundle: Annotated[
-        Path | None, typer.Option(help="Start from this bundle's weights; the compact plan: from the one that ships.")
+        Path | None, typer.Option(help="Start from this bundle's weights; compact and light: from the one that ships.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Instead of the plan's.")] = None,
     flip: Annotated[
@@ -76,7 +77,7 @@ def train(
         return
     if tensorboard:
         check_tensorboard()
-    if plan == "compact" and not (bundle or baseline or glance_weights or focus_weights or pose_weights):
+    if plan in STARTED_FROM_SHIPPED and not (bundle or baseline or glance_weights or focus_weights or pose_weights):
         bundle = available_models().get(SHIPPED_START)
     given = {"glance": glance_weights, "focus": focus_weights, "pose": pose_weights}
     request = TrainRequest(

@@ -93,6 +93,7 @@ __all__ = [
     "TimelineAnswer",
     "TimelineCompute",
     "TimelineEnd",
+    "TimelineJobOptions",
     "TimelineOptions",
     "TimelinePoint",
     "TimelineProgress",
@@ -142,7 +143,14 @@ if TYPE_CHECKING:
     from fovea._async_client import AsyncClient
     from fovea._async_jobs import AsyncJob, AsyncJobs
     from fovea._async_streams import AsyncStreams
-    from fovea._calls import JobOptions, RecognitionOptions, StreamOptions, TimelineOptions, VideoInput
+    from fovea._calls import (
+        JobOptions,
+        RecognitionOptions,
+        StreamOptions,
+        TimelineJobOptions,
+        TimelineOptions,
+        VideoInput,
+    )
     from fovea._client import Client
     from fovea._jobs import Job, Jobs
     from fovea._resume import StreamEvent

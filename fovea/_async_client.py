@@ -1,10 +1,10 @@
 """The client for asyncio: `_client`, awaited. Knows the same and no more."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, Unpack, overload
 
 import httpx
 from httpx_sse import EventSource
@@ -14,22 +14,28 @@ from fovea._async_streams import AsyncStreams
 from fovea._calls import (
     EVENTS,
     JSON,
+    RECOGNITIONS,
+    TIMELINES,
     Call,
     JobOptions,
     RecognitionOptions,
+    TimelineJobOptions,
     TimelineOptions,
     VideoInput,
     authorization,
     job,
     job_path,
     recognition,
+    recognitions,
     timeline,
 )
 from fovea._problems import connection_errors, error_of, parsed
 from fovea._retry import Retry
+from fovea._several import OF_ONE_VIDEO, each_of
 from fovea._steps import StepReader
 from fovea._timelines import TimelineItem, TimelineReader
 from fovea.answers import RecognitionAnswer, StepEvent
+from fovea.errors import FoveaError
 from fovea.job_answers import JobAnswer
 from fovea.timeline_answers import TimelineAnswer
 from fovea.words import JobState
@@ -58,10 +64,41 @@ class AsyncClient:
         self._http = httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(timeout_s, connect=10), headers=given)
         self.streams = AsyncStreams(url, self._asked)
 
-    async def recognize(self, video: VideoInput, **options: Unpack[RecognitionOptions]) -> RecognitionAnswer:
-        """What happens in the video. Raises the errors of `fovea.errors`."""
+    @overload
+    async def recognize(  # type: ignore[overload-overlap]  # a text is a sequence of texts, too; here it is one video
+        self, video: VideoInput, **options: Unpack[RecognitionOptions]
+    ) -> RecognitionAnswer: ...
+
+    @overload
+    async def recognize(
+        self, video: Sequence[VideoInput], **options: Unpack[RecognitionOptions]
+    ) -> list[RecognitionAnswer | FoveaError]: ...
+
+    async def recognize(
+        self, video: VideoInput | Sequence[VideoInput], **options: Unpack[RecognitionOptions]
+    ) -> RecognitionAnswer | list[RecognitionAnswer | FoveaError]:
+        """What happens in the video. Raises the errors of `fovea.errors`.
+
+        Of several videos: what happens in each, asked for in one request, in their order. What is wrong with one of
+        them is in its place, as the error that it would have raised alone; what is wrong with all of it is raised.
+        """
+        if isinstance(video, Sequence) and not isinstance(video, str | bytes):
+            return await self._recognize_several(video, options)
         async with self._asked(recognition(video, options, accept=JSON)) as response:
             return parsed(RecognitionAnswer, await response.aread(), self.url)
+
+    async def _recognize_several(
+        self, videos: Sequence[VideoInput], options: RecognitionOptions
+    ) -> list[RecognitionAnswer | FoveaError]:
+        if not videos:
+            return []
+        if len(videos) == 1:
+            try:
+                return [await self.recognize(videos[0], **options)]
+            except OF_ONE_VIDEO as error:
+                return [error]
+        async with self._asked(recognitions(videos, options)) as response:
+            return each_of(await response.aread(), self.url)
 
     async def recognize_steps(
         self, video: VideoInput, **options: Unpack[RecognitionOptions]
@@ -96,15 +133,25 @@ class AsyncClient:
                     yield item
             reader.end()
 
-    async def submit(self, video: VideoInput, *, key: str | None = None, **options: Unpack[JobOptions]) -> AsyncJob:
+    async def submit(
+        self, video: VideoInput, *, key: str | None = None, **options: Unpack[JobOptions]
+    ) -> AsyncJob[RecognitionAnswer]:
         """Have a video recognised while nobody waits. Sent again with the same `key`, it is the same job."""
-        async with self._asked(job(video, options, key)) as response:
-            return AsyncJob(parsed(JobAnswer, await response.aread(), self.url), self.url, self._asked)
+        return AsyncJob(await self._job(job(RECOGNITIONS, video, options, key)), self.url, self._asked)
 
-    async def job(self, job_id: str) -> AsyncJob:
+    async def submit_timeline(
+        self, video: VideoInput, *, key: str | None = None, **options: Unpack[TimelineJobOptions]
+    ) -> AsyncJob[TimelineAnswer]:
+        """Have a timeline made while nobody waits. Sent again with the same `key`, it is the same job."""
+        return AsyncJob(await self._job(job(TIMELINES, video, options, key)), self.url, self._asked)
+
+    async def job(self, job_id: str) -> AsyncJob[RecognitionAnswer | TimelineAnswer]:
         """The job of that id. Raises UnknownJob."""
-        async with self._asked(Call("GET", job_path(job_id))) as response:
-            return AsyncJob(parsed(JobAnswer, await response.aread(), self.url), self.url, self._asked)
+        return AsyncJob(await self._job(Call("GET", job_path(job_id))), self.url, self._asked)
+
+    async def _job(self, call: Call) -> JobAnswer:
+        async with self._asked(call) as response:
+            return parsed(JobAnswer, await response.aread(), self.url)
 
     def jobs(self, state: JobState | str | None = None) -> AsyncJobs:
         """All jobs, or those of a state, the latest first."""

@@ -3,20 +3,22 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Generic, cast
 
 import httpx
 from httpx_sse import EventSource
 
 from fovea._calls import EVENTS, Call, job_page, job_path
 from fovea._problems import parsed
-from fovea._waiting import JobEvent, JobReader, Waiting, outcome
+from fovea._waiting import JobEvent, JobReader, Result, Waiting, outcome
 from fovea.answers import RecognitionAnswer
 from fovea.errors import ServiceLost, Unavailable
 from fovea.job_answers import JobAnswer, JobList
+from fovea.timeline_answers import TimelineAnswer
 from fovea.words import JobState
 
 
-class AsyncJob:
+class AsyncJob(Generic[Result]):
     """Work that a service has accepted. `answer` is the job as it was last heard of."""
 
     def __init__(
@@ -39,7 +41,7 @@ class AsyncJob:
         self.answer = await self._heard(Call("GET", job_path(self.id)))
         return self.answer
 
-    async def wait(self, timeout_s: float | None = None, *, reconnect_for_s: float = 60.0) -> RecognitionAnswer:
+    async def wait(self, timeout_s: float | None = None, *, reconnect_for_s: float = 60.0) -> Result:
         """Its result, once it has ended. Raises what it failed with, JobCancelled, and TimeoutError.
 
         A service that goes away meanwhile is waited for, for `reconnect_for_s`.
@@ -53,7 +55,7 @@ class AsyncJob:
             except (ServiceLost, Unavailable) as error:
                 pause_s = waiting.wait_s(error)
             await asyncio.sleep(pause_s)
-        return outcome(self.answer)
+        return cast("Result", outcome(self.answer))  # of that kind: the one that was handed in, or either
 
     async def cancel(self) -> JobAnswer:
         """End it at its next step. Raises JobFinished where it has ended already."""
@@ -99,7 +101,7 @@ class AsyncJobs:
         self._asked = asked
         self._state = None if state is None else str(state)
 
-    async def __aiter__(self) -> AsyncGenerator[AsyncJob, None]:
+    async def __aiter__(self) -> AsyncGenerator[AsyncJob[RecognitionAnswer | TimelineAnswer], None]:
         before: str | None = None
         while True:
             async with self._asked(job_page(self._state, before)) as response:

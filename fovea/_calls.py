@@ -7,12 +7,12 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict
+from typing import Any, BinaryIO, Literal, TypeAlias, TypedDict, TypeGuard
 from urllib.parse import quote
 
 from fovea.words import Clock, Decode, Emit, WebhookEvent
@@ -57,6 +57,7 @@ class TimelineOptions(TypedDict, total=False):
     stride_s: float
     min_score: float
     abstain: bool
+    labels: Sequence[str]
     merge: bool
     decode: Decode | Literal["auto", "all", "keyframes"]
 
@@ -65,7 +66,14 @@ class JobOptions(RecognitionOptions, total=False):
     """Options of a recognition, and of the job that it becomes."""
 
     webhook_url: str
-    webhook_events: str
+    webhook_events: str | Sequence[str]
+
+
+class TimelineJobOptions(TimelineOptions, total=False):
+    """Options of a timeline, and of the job that it becomes."""
+
+    webhook_url: str
+    webhook_events: str | Sequence[str]
 
 
 class StreamOptions(TypedDict, total=False):
@@ -105,22 +113,23 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Mapping[str, object] | None = None
-    video: VideoInput | None = None
+    videos: Sequence[VideoInput] = ()
 
     @contextmanager
     def sendable(self) -> Iterator[dict[str, Any]]:
-        """Arguments of `httpx.Client.build_request` and of its async twin, the video open while they hold.
+        """Arguments of `httpx.Client.build_request` and of its async twin, the videos open while they hold.
 
-        The video goes as a form, for which both clients read a file piece by piece, from its start each time.
+        Videos go as a form, for which both clients read a file piece by piece, from its start each time.
         """
-        with _readable(self.video) as files:
+        with ExitStack() as opened:
+            files = [("video", opened.enter_context(_readable(video))) for video in self.videos]
             yield {
                 "method": self.method,
                 "url": self.path,
                 "params": dict(self.query),
                 "headers": {"Accept": self.accept, **_trace(), **self.headers},
                 "json": self.json,
-                "files": files,
+                "files": files or None,
             }
 
 
@@ -135,39 +144,63 @@ def _trace() -> dict[str, str]:
 
 
 @contextmanager
-def _readable(video: VideoInput | None) -> Iterator[dict[str, tuple[str, BinaryIO]] | None]:
-    """A path is opened and closed again; a file of the caller's stays open. A pipe is read to its end first, so that
-    its length can be announced and it can be sent again."""
+def _readable(video: VideoInput) -> Iterator[tuple[str, BinaryIO]]:
+    """Its name and a file to read it from. A path is opened and closed again; a file of the caller's stays open. A pipe
+    is read to its end first, so that its length can be announced and it can be sent again."""
     match video:
-        case None:
-            yield None
         case bytes():
-            yield {"video": (UNNAMED, BytesIO(video))}
+            yield UNNAMED, BytesIO(video)
         case str() | os.PathLike():
             path = Path(video)
             with path.open("rb") as file:
-                yield {"video": (path.name, file)}
+                yield path.name, file
         case file if file.seekable():
-            yield {"video": (UNNAMED, file)}
+            yield UNNAMED, file
         case pipe:
             with TemporaryFile() as whole:
                 shutil.copyfileobj(pipe, whole)
                 whole.flush()
-                yield {"video": (UNNAMED, whole)}
+                yield UNNAMED, whole
+
+
+RECOGNITIONS = "/v1/recognitions"
+TIMELINES = "/v1/timelines"
 
 
 def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) -> Call:
-    """`POST /v1/recognitions`. Numbers are written as Python writes them: the service reads decimals exactly."""
-    query = {name: _written(value) for name, value in options.items() if value is not None}
-    if isinstance(video, str) and URL.match(video):
-        return Call("POST", "/v1/recognitions", accept, query, json={"url": video})
-    return Call("POST", "/v1/recognitions", accept, query, video=video)
+    """`POST /v1/recognitions`."""
+    return _post(RECOGNITIONS, video, options, accept)
+
+
+def recognitions(videos: Sequence[VideoInput], options: RecognitionOptions) -> Call:
+    """The same with several videos. Raises ValueError where one of them is a URL."""
+    for video in videos:
+        if is_url(video):
+            raise ValueError(f"{video} is among {len(videos)} videos; a URL is a request of its own: ask for it alone")
+    return Call("POST", RECOGNITIONS, JSON, query_of(options), videos=tuple(videos))
 
 
 def timeline(video: VideoInput, options: TimelineOptions) -> Call:
     """`POST /v1/timelines`, for its events: the connection is never silent for long, however long the video is."""
-    query = {name: _written(value) for name, value in options.items() if value is not None}
-    return Call("POST", "/v1/timelines", EVENTS, query, video=video)
+    return _post(TIMELINES, video, options, EVENTS)
+
+
+def is_url(video: object) -> TypeGuard[str]:
+    """Whether the service is to fetch it."""
+    return isinstance(video, str) and URL.match(video) is not None
+
+
+def query_of(options: Mapping[str, Any]) -> dict[str, str]:
+    """Options as a query has them. Numbers are written as Python writes them: the service reads decimals exactly."""
+    return {name: _written(value) for name, value in options.items() if value is not None}
+
+
+def _post(
+    path: str, video: VideoInput, options: Mapping[str, Any], accept: str, headers: Mapping[str, str] | None = None
+) -> Call:
+    if is_url(video):
+        return Call("POST", path, accept, query_of(options), headers or {}, json={"url": video})
+    return Call("POST", path, accept, query_of(options), headers or {}, videos=(video,))
 
 
 def _written(value: object) -> str:
@@ -189,11 +222,10 @@ def job_path(job: str) -> str:
     return f"{JOBS}/{quote(job, safe='')}"
 
 
-def job(video: VideoInput, options: JobOptions, key: str | None) -> Call:
-    """A recognition that becomes a job. The key is made here: sent again, it is the same job."""
-    query = {name: _written(value) for name, value in options.items() if value is not None}
+def job(path: str, video: VideoInput, options: JobOptions | TimelineJobOptions, key: str | None) -> Call:
+    """A post to `path` that becomes a job. The key is made here: sent again, it is the same job."""
     headers = {"Prefer": "respond-async", "Idempotency-Key": key or secrets.token_urlsafe(24)}
-    return Call("POST", "/v1/recognitions", JSON, query, headers, video=video)
+    return _post(path, video, options, JSON, headers)
 
 
 def job_page(state: str | None, before: str | None) -> Call:

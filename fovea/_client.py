@@ -1,10 +1,10 @@
 """The client that waits. Knows which calls there are; how each is written and read is `_calls` and `_problems`."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, Unpack, overload
 
 import httpx
 from httpx_sse import EventSource
@@ -12,24 +12,30 @@ from httpx_sse import EventSource
 from fovea._calls import (
     EVENTS,
     JSON,
+    RECOGNITIONS,
+    TIMELINES,
     Call,
     JobOptions,
     RecognitionOptions,
+    TimelineJobOptions,
     TimelineOptions,
     VideoInput,
     authorization,
     job,
     job_path,
     recognition,
+    recognitions,
     timeline,
 )
 from fovea._jobs import Job, Jobs
 from fovea._problems import connection_errors, error_of, parsed
 from fovea._retry import Retry
+from fovea._several import OF_ONE_VIDEO, each_of
 from fovea._steps import StepReader
 from fovea._streams import Streams
 from fovea._timelines import TimelineItem, TimelineReader
 from fovea.answers import RecognitionAnswer, StepEvent
+from fovea.errors import FoveaError
 from fovea.job_answers import JobAnswer
 from fovea.timeline_answers import TimelineAnswer
 from fovea.words import JobState
@@ -58,10 +64,41 @@ class Client:
         self._http = httpx.Client(base_url=url, timeout=httpx.Timeout(timeout_s, connect=10), headers=given)
         self.streams = Streams(url, self._asked)
 
-    def recognize(self, video: VideoInput, **options: Unpack[RecognitionOptions]) -> RecognitionAnswer:
-        """What happens in the video. Raises the errors of `fovea.errors`."""
+    @overload
+    def recognize(  # type: ignore[overload-overlap]  # a text is a sequence of texts, too; here it is one video
+        self, video: VideoInput, **options: Unpack[RecognitionOptions]
+    ) -> RecognitionAnswer: ...
+
+    @overload
+    def recognize(
+        self, video: Sequence[VideoInput], **options: Unpack[RecognitionOptions]
+    ) -> list[RecognitionAnswer | FoveaError]: ...
+
+    def recognize(
+        self, video: VideoInput | Sequence[VideoInput], **options: Unpack[RecognitionOptions]
+    ) -> RecognitionAnswer | list[RecognitionAnswer | FoveaError]:
+        """What happens in the video. Raises the errors of `fovea.errors`.
+
+        Of several videos: what happens in each, asked for in one request, in their order. What is wrong with one of
+        them is in its place, as the error that it would have raised alone; what is wrong with all of it is raised.
+        """
+        if isinstance(video, Sequence) and not isinstance(video, str | bytes):
+            return self._recognize_several(video, options)
         with self._asked(recognition(video, options, accept=JSON)) as response:
             return parsed(RecognitionAnswer, response.read(), self.url)
+
+    def _recognize_several(
+        self, videos: Sequence[VideoInput], options: RecognitionOptions
+    ) -> list[RecognitionAnswer | FoveaError]:
+        if not videos:
+            return []
+        if len(videos) == 1:
+            try:
+                return [self.recognize(videos[0], **options)]
+            except OF_ONE_VIDEO as error:
+                return [error]
+        with self._asked(recognitions(videos, options)) as response:
+            return each_of(response.read(), self.url)
 
     def recognize_steps(
         self, video: VideoInput, **options: Unpack[RecognitionOptions]
@@ -93,15 +130,25 @@ class Client:
                     yield item
             reader.end()
 
-    def submit(self, video: VideoInput, *, key: str | None = None, **options: Unpack[JobOptions]) -> Job:
+    def submit(
+        self, video: VideoInput, *, key: str | None = None, **options: Unpack[JobOptions]
+    ) -> Job[RecognitionAnswer]:
         """Have a video recognised while nobody waits. Sent again with the same `key`, it is the same job."""
-        with self._asked(job(video, options, key)) as response:
-            return Job(parsed(JobAnswer, response.read(), self.url), self.url, self._asked)
+        return Job(self._job(job(RECOGNITIONS, video, options, key)), self.url, self._asked)
 
-    def job(self, job_id: str) -> Job:
+    def submit_timeline(
+        self, video: VideoInput, *, key: str | None = None, **options: Unpack[TimelineJobOptions]
+    ) -> Job[TimelineAnswer]:
+        """Have a timeline made while nobody waits. Sent again with the same `key`, it is the same job."""
+        return Job(self._job(job(TIMELINES, video, options, key)), self.url, self._asked)
+
+    def job(self, job_id: str) -> Job[RecognitionAnswer | TimelineAnswer]:
         """The job of that id. Raises UnknownJob."""
-        with self._asked(Call("GET", job_path(job_id))) as response:
-            return Job(parsed(JobAnswer, response.read(), self.url), self.url, self._asked)
+        return Job(self._job(Call("GET", job_path(job_id))), self.url, self._asked)
+
+    def _job(self, call: Call) -> JobAnswer:
+        with self._asked(call) as response:
+            return parsed(JobAnswer, response.read(), self.url)
 
     def jobs(self, state: JobState | str | None = None) -> Jobs:
         """All jobs, or those of a state, the latest first."""

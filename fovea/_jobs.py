@@ -3,20 +3,22 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Generic, cast
 
 import httpx
 from httpx_sse import EventSource
 
 from fovea._calls import EVENTS, Call, job_page, job_path
 from fovea._problems import parsed
-from fovea._waiting import JobEvent, JobReader, Waiting, outcome
+from fovea._waiting import JobEvent, JobReader, Result, Waiting, outcome
 from fovea.answers import RecognitionAnswer
 from fovea.errors import ServiceLost, Unavailable
 from fovea.job_answers import JobAnswer, JobList
+from fovea.timeline_answers import TimelineAnswer
 from fovea.words import JobState
 
 
-class Job:
+class Job(Generic[Result]):
     """Work that a service has accepted. `answer` is the job as it was last heard of."""
 
     def __init__(
@@ -39,7 +41,7 @@ class Job:
         self.answer = self._heard(Call("GET", job_path(self.id)))
         return self.answer
 
-    def wait(self, timeout_s: float | None = None, *, reconnect_for_s: float = 60.0) -> RecognitionAnswer:
+    def wait(self, timeout_s: float | None = None, *, reconnect_for_s: float = 60.0) -> Result:
         """Its result, once it has ended. Raises what it failed with, JobCancelled, and TimeoutError.
 
         A service that goes away meanwhile is waited for, for `reconnect_for_s`.
@@ -53,7 +55,7 @@ class Job:
             except (ServiceLost, Unavailable) as error:
                 pause_s = waiting.wait_s(error)
             time.sleep(pause_s)
-        return outcome(self.answer)
+        return cast("Result", outcome(self.answer))  # of that kind: the one that was handed in, or either
 
     def cancel(self) -> JobAnswer:
         """End it at its next step. Raises JobFinished where it has ended already."""
@@ -92,7 +94,7 @@ class Jobs:
         self._asked = asked
         self._state = None if state is None else str(state)
 
-    def __iter__(self) -> Iterator[Job]:
+    def __iter__(self) -> Iterator[Job[RecognitionAnswer | TimelineAnswer]]:
         before: str | None = None
         while True:
             with self._asked(job_page(self._state, before)) as response:

@@ -3,7 +3,7 @@
 import random
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from httpx_sse import ServerSentEvent
 
@@ -11,7 +11,10 @@ from fovea._problems import error_of_problem
 from fovea.answers import RecognitionAnswer
 from fovea.errors import FoveaError, JobCancelled, ServerProblem, ServiceLost
 from fovea.job_answers import JobAnswer
+from fovea.timeline_answers import TimelineAnswer
 from fovea.words import JobState
+
+Result = TypeVar("Result", bound=RecognitionAnswer | TimelineAnswer)
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 2.0
 LAST = frozenset({"result", "problem", "cancelled"})
@@ -45,12 +48,10 @@ class Waiting:
         return min(max(self._pause_s * random.uniform(0.7, 1), (error and error.retry_after_s) or 0), left_s)
 
 
-def outcome(job: JobAnswer) -> RecognitionAnswer:
+def outcome(job: JobAnswer) -> RecognitionAnswer | TimelineAnswer:
     """The result of a job that has ended. Raises what it failed with, JobCancelled."""
-    if isinstance(job.result, RecognitionAnswer):
-        return job.result
     if job.result is not None:
-        raise ServerProblem(f"job {job.id} is a {job.kind}: its answer is in `answer.result`")
+        return job.result
     if job.state is JobState.CANCELLED:
         raise JobCancelled(f"job {job.id} was cancelled; there is no answer")
     error = error_of_problem(None if job.problem is None else job.problem.model_dump())

@@ -62,6 +62,11 @@ class StepTaken(Value):
         "of a camera's window.",
         examples=[8],
     )
+    held: bool = Field(
+        default=False,
+        description="true: an earlier request has paid for it; else absent.",
+        exclude_if=lambda held: not held,
+    )
     top: Prediction
     cube: CubePlace | None = Field(
         default=None,
@@ -73,7 +78,9 @@ class StepTaken(Value):
 class StepEvent(StepTaken):
     """Data of an event-stream's `step`: the step, and where the answer stands after it."""
 
-    spent_gflops: float = Field(description="What all steps so far cost.", examples=[0.68])
+    spent_gflops: float = Field(
+        description="What this request has spent so far: on all steps but those held.", examples=[0.68]
+    )
     predictions: list[Prediction]
 
 
@@ -101,7 +108,23 @@ class Compute(Value):
         examples=[1.2],
     )
     max_gflops: float | None = Field(description="Bounds this video; null where none was asked for.", examples=[None])
-    spent_gflops: float = Field(examples=[0.91])
+    spent_gflops: float = Field(
+        description="What this request spent; 0 where the answer is cached. Counts against quotas.", examples=[0.91]
+    )
+    total_gflops: float | None = Field(
+        default=None,
+        description="What all steps cost together, those that an earlier request has paid for included. Absent of a "
+        "camera's window.",
+        examples=[0.91],
+        exclude_if=lambda gflops: gflops is None,
+    )
+    resumed_from_step: int | None = Field(
+        default=None,
+        description="The last step that an earlier request has paid for; this one took those after it. Absent where it "
+        "took all of them, or none.",
+        examples=[1],
+        exclude_if=lambda step: step is None,
+    )
     steps: list[StepTaken]
 
 
@@ -185,6 +208,11 @@ class RecognitionAnswer(Value):
     )
     predictions: list[Prediction] = Field(
         description="The likeliest labels whose score is at least min_score, also where the answer abstains."
+    )
+    cached: bool = Field(
+        default=False,
+        description="true: the same video was answered before with the same key, and nothing was spent; else absent.",
+        exclude_if=lambda cached: not cached,
     )
     exit: Exit
     compute: Compute

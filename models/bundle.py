@@ -102,12 +102,15 @@ class Bundle:
         return self.calibration.below_majority
 
     @property
-    def _told_majority(self) -> str | None:
-        share = self.calibration.majority_share
-        if share is None or not self.calibration.below_majority:
+    def _told_accuracy(self) -> str | None:
+        calibration = self.calibration
+        share = calibration.majority_share
+        if share is None or not len(calibration.correct_NK):
             return None
         return (
-            f"right less often than the most frequent class of each source ({share:.1%}): model `auto` never takes it"
+            f"right in at most {calibration.best_accuracy:.1%} of these videos, where always saying the most frequent "
+            f"class of each source is right in {share:.1%}"
+            + ("; right less often than that: model `auto` never takes it" if self.below_majority else "")
         )
 
     @property
@@ -132,7 +135,7 @@ class Bundle:
             ("Measured on", measured.data if measured else "nothing yet"),
             (
                 "Calibrated on",
-                "; ".join(filter(None, (self.calibration.data, self.calibration.warning, self._told_majority))),
+                "; ".join(filter(None, (self.calibration.data, self.calibration.warning, self._told_accuracy))),
             ),
             ("Exit rule", self.calibration.told_exit_rule),
             ("Open set", told_open_set(self.manifest.open_set)),

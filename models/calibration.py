@@ -56,7 +56,12 @@ class Calibration:
         """Whether, on the set, always saying a source's most frequent class is right more often than the model."""
         if self.majority_share is None or not len(self.correct_NK):
             return False
-        return max(point.solution.accuracy for point in self.grid.points) < self.majority_share
+        return self.best_accuracy < self.majority_share
+
+    @property
+    def best_accuracy(self) -> float:
+        """On the set, at whichever solved budget it is greatest."""
+        return max(point.solution.accuracy for point in self.grid.points)
 
     @property
     def exit_rule(self) -> ExitRule:

@@ -32,6 +32,7 @@ fi
 install() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
 }
+began=$(date +%s)
 say "Installing Fovea${extra:+ [$extra]} and its locked packages into $venv (a minute or two the first time) ..."
 install --require-hashes --requirement "requirements${extra:+-$extra}.lock"
 # All but torch is there by now, so nothing else is looked for, what builds Fovea included.
@@ -59,5 +60,6 @@ daemons = ("ray/dashboard/", "runtime_env/agent/", "log_monitor.py", "monitor.py
 PYTHON
 fi
 
+say "installed in $(($(date +%s) - began)) s"
 touch "$venv/.runtime"
 if [ "$extra" = dev ]; then touch "$venv/.dev"; fi

@@ -275,12 +275,50 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self._of_held_answers(registry)
+        self._of_the_broker(registry)
         self.http_server_request_duration_seconds = Histogram(
             "http_server_request_duration_seconds",
             "Duration of HTTP requests, as OpenTelemetry's http.server.request.duration.",
             ["http_request_method", "http_route", "http_response_status_code"],
             registry=registry,
             buckets=REQUEST_SECONDS,
+        )
+
+    def _of_the_broker(self, registry: CollectorRegistry) -> None:
+        self.mqtt_up = Gauge(
+            "fovea_mqtt_up", "Whether the broker of FOVEA_MQTT_URL is connected: 1 or 0.", registry=registry
+        )
+        self.mqtt_messages_total = Counter(
+            "fovea_mqtt_messages_total",
+            "Messages to the broker: sent, or dropped because it was away or too slow.",
+            ["outcome"],
+            registry=registry,
+        )
+
+    def _of_held_answers(self, registry: CollectorRegistry) -> None:
+        self.saved_flops_total = Counter(
+            "fovea_saved_flops_total",
+            "Multiply-adds of answers that were not spent, because their steps were held.",
+            ["model"],
+            registry=registry,
+        )
+        self.result_cache_lookups_total = Counter(
+            "fovea_result_cache_lookups_total",
+            "Videos that were looked for among those answered before: nothing was to be computed (hit), only the steps "
+            "after those held (resumed), or all of it (miss).",
+            ["outcome"],
+            registry=registry,
+        )
+        self.result_cache_bytes = Gauge(
+            "fovea_result_cache_bytes",
+            "Bytes of answers that are held here; the oldest go at FOVEA_RESULT_CACHE_BYTES.",
+            registry=registry,
+        )
+        self.resumable_bytes = Gauge(
+            "fovea_resumable_bytes",
+            "Bytes of videos between two steps that are held here to go on from; the oldest go at FOVEA_RESUME_BYTES.",
+            registry=registry,
         )
 
     def _add_room(self) -> None:
@@ -349,9 +387,11 @@ class Metrics:
     def recognized(self, recognition: Recognition, exemplar: dict[str, str] | None = None) -> None:
         """An answer is complete. Its FLOPs were counted as they were spent, in `flops_total`."""
         plan, spent_flops = recognition.plan, recognition.spent_flops
-        self.queue_wait_seconds.observe(recognition.timing.queue_s, exemplar)
+        if not recognition.cached:
+            self.queue_wait_seconds.observe(recognition.timing.queue_s, exemplar)
         self.request_flops.labels(model=plan.model).observe(spent_flops)
-        self.budget_used_ratio.observe(spent_flops / plan.budget_granted_flops)
+        self.saved_flops_total.labels(model=plan.model).inc(recognition.total_flops - spent_flops)
+        self.budget_used_ratio.observe(recognition.total_flops / plan.budget_granted_flops)
         self.budget_granted_ratio.observe(plan.budget_granted_flops / plan.budget_flops)
         self.cubes_used.observe(sum(step.cube is not None for step in recognition.steps))
         self.exits_total.labels(model=plan.model, reason=recognition.exit_reason).inc()

@@ -23,11 +23,13 @@ PATIENCE_MS = 30_000  # for a busy machine; nothing waits as long on an idle one
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser; its test skips where there is none."""
+async def chromium(*more: str) -> AsyncIterator[Browser]:
+    """A browser, started with `more` flags; its test skips where there is none."""
     require(CHROMIUM is not None, "chromium (Debian package `chromium`)")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=2 * PATIENCE_MS)
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*FLAGS, *more], timeout=2 * PATIENCE_MS
+        )
         try:
             yield browser
         finally:

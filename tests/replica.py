@@ -26,7 +26,7 @@ class Replica:
     def __init__(self, port: int, settings: dict[str, Any], *, models: Sequence[str] = ("tiny",)) -> None:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
         self._state = tempfile.TemporaryDirectory(prefix="fovea-state-")  # outlives a restart, and ends with the test
-        chosen = {"state_dir": self._state.name} | settings
+        chosen = {"state_dir": self._state.name, "result_cache_bytes": 0} | settings
         self._command = [sys.executable, "-m", "tests.replica", str(port), json.dumps(chosen), *models]
         self._log = Path(self._state.name) / "log"
         self._process: subprocess.Popen[bytes] | None = None

@@ -58,6 +58,7 @@ async def open_recogniser(terms: Terms, num_cores: int | None = None) -> AsyncIt
         "degrade": False,  # rows do not depend on how busy it is
         "max_decode_places": 4 * side_by_side,  # costly videos may hold half of them
         "max_requests": side_by_side,
+        "max_wait_s": _NO_BOUND,  # nobody waits for an answer: what is slow is done all the same
         "max_queued_gflops": _NO_BOUND,
         "max_costly_decode_s": _NO_BOUND,
     }

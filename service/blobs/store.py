@@ -9,7 +9,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
@@ -71,6 +71,13 @@ class Blobs:
         """Also where it is gone already."""
         with contextlib.suppress(FileNotFoundError), self._translated(key):
             await self._opened().delete_async(_checked(key))
+
+    async def older(self, folder: str, age_s: float) -> list[str]:
+        """The keys in a folder of what was put there longer ago than that, by this machine's clock."""
+        before = datetime.now(UTC) - timedelta(seconds=age_s)
+        with self._translated(folder):
+            pages = self._opened().list(_checked(folder))
+            return [found["path"] async for page in pages for found in page if found["last_modified"] < before]
 
     def _opened(self) -> "ObjectStore":
         if self._store is None:

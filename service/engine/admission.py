@@ -10,7 +10,8 @@ Used from the event loop's thread only.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from fovea.errors import Draining, Overloaded
@@ -79,8 +80,9 @@ class Admission:
 
     @property
     def _fullness(self) -> float:
-        """Of what smaller budgets relieve. A place may as well be held by a slow upload."""
+        """Of what smaller budgets relieve: places that slow uploads hold are left out."""
         return max(
+            (self.places - self.backlog.num_slow_uploads) / self.max_places if self.max_places else 1.0,
             self.backlog.wait_s / self.max_wait_s,
             self.flops / self.max_flops,
             self.requests / self.max_requests,
@@ -121,17 +123,33 @@ class Admission:
 
         Needs nothing of the request but who sent it: asked first, a refusal costs next to nothing.
         """
-        if self.draining:
-            raise Draining.refused()
-        self.shares.ask(owner, self._clock())
-        if self.places >= self.max_places:
-            raise self._overloaded("places", f"all {self.max_places} places for videos to be decoded are taken")
+        self._check_place(owner)
         if self.requests >= self.max_requests:
             raise self._overloaded("requests", f"{self.requests} requests are not answered yet, the most there may be")
         self._check_wait(owner)
+        wanted = self.shares.of(owner).requests + 1
+        self._check_share(owner, wanted, self.max_requests, "requests that may wait for their answers")
+
+    @contextmanager
+    def place(self, owner: Owner = ANYBODY) -> Iterator[None]:
+        """A place alone, for an upload that is only to be stored. Raises Overloaded, Draining."""
+        self._check_place(owner)
         held = self.shares.of(owner)
-        self._check_share(owner, held.places + 1, self.max_places, "places for videos to be decoded")
-        self._check_share(owner, held.requests + 1, self.max_requests, "requests that may wait for their answers")
+        self.places, held.places = self.places + 1, held.places + 1
+        try:
+            yield
+        finally:
+            self.places, held.places = self.places - 1, held.places - 1
+
+    def _check_place(self, owner: Owner) -> None:
+        if self.draining:
+            raise Draining.refused()
+        self.pressure()  # those who are refused are felt, too
+        self.shares.ask(owner, self._clock())
+        if self.places >= self.max_places:
+            raise self._overloaded("places", f"all {self.max_places} places for videos to be decoded are taken")
+        wanted = self.shares.of(owner).places + 1
+        self._check_share(owner, wanted, self.max_places, "places for videos to be decoded")
 
     def _check_wait(self, owner: Owner) -> None:
         """Raises Overloaded. Whoever weighs most may wait the longest, and so is refused last."""

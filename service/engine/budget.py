@@ -100,6 +100,13 @@ class Offer:
                 levels.append(point.budget_flops)
         return (*levels, bought.budget_flops)
 
+    def measured_at(self, budget_flops: int) -> MeasuredPoint | None:
+        """What was measured of that point, not of a better one below it; None where nothing was."""
+        if len(self.frontier) != len(self.grid):  # points of other thresholds than those that are served
+            affordable = [point for point in self.frontier if point.mean_cost_flops <= budget_flops]
+            return max(affordable, key=lambda point: (point.accuracy, -point.mean_cost_flops), default=None)
+        return self.frontier[self.grid.index(self.point_at(budget_flops))]
+
 
 @dataclass(frozen=True, slots=True)
 class RecognitionOptions:
@@ -195,7 +202,7 @@ def _or_default(options: RecognitionOptions, offer: Offer) -> int:
 
 
 def _cheapest_best(options: RecognitionOptions, budget_flops: int, offers: Sequence[Offer], default: Offer) -> Offer:
-    """`model=auto`: the best measured accuracy at a cost of at most B, the cheaper on a tie; within one task only.
+    """`model=auto`: the best accuracy measured of what B buys, the cheaper on a tie; within one task only.
 
     Never one that is right less often than the most frequent class of its sources, out of fold.
     Untrained bundles have no measured accuracy: one is taken only where it is the default and nothing better is there.
@@ -224,11 +231,10 @@ def _cheapest_best(options: RecognitionOptions, budget_flops: int, offers: Seque
         raise _too_small("budget_gflops", budget_flops, candidates)
 
     def rank(offer: Offer) -> tuple[float, float, str]:
-        points = [point for point in offer.frontier if point.mean_cost_flops <= budget_flops]
-        best = max(points, key=lambda point: (point.accuracy, -point.mean_cost_flops), default=None)
-        return (
-            (0.0, offer.least_flops, offer.name) if best is None else (-best.accuracy, best.mean_cost_flops, offer.name)
-        )
+        measured = offer.measured_at(budget_flops)
+        if measured is None:
+            return 0.0, offer.least_flops, offer.name
+        return -measured.accuracy, measured.mean_cost_flops, offer.name
 
     return min(affordable, key=rank)
 

@@ -29,6 +29,8 @@ from video.rate import Rate
 
 log = logging.getLogger(__name__)
 
+QUANTUM_S = 0.02  # of a batch, while several owners are about; one step may take longer, and is not divided
+
 
 @dataclass(frozen=True, slots=True)
 class _FramesCame:
@@ -120,8 +122,15 @@ class Engine:
                 log.exception("what a request for %s saves could not be told", came.plan.model)
                 self._leave(came, InferenceFailed(f"the request could not be taken in: {error}"))
             else:
-                self._scheduler.add([came])
+                self._take_in(came)
         return True
+
+    def _take_in(self, request: Request) -> None:
+        """One that goes on from held steps may lack frames, as after a step of its own."""
+        if request.steps:
+            self._go_on(request.plan.model, [request])
+        else:
+            self._scheduler.add([request])
 
     def _patience_s(self) -> float | None:
         """How long to wait for what is submitted; None: for ever."""
@@ -175,7 +184,7 @@ class Engine:
         now_s = self._clock()
         for request in self._scheduler.departures(now_s):
             self._leave(request, _farewell(request))
-        return self._scheduler.schedule()
+        return self._scheduler.schedule(self.flop_rate.amount_in(QUANTUM_S))
 
     def _run(self, batch: Batch) -> Sequence[State]:
         recognizer = self._recognizers[batch.model]
@@ -257,7 +266,8 @@ class Engine:
 
     def _leave(self, request: Request, how: ExitReason | FoveaError) -> None:
         self._metrics.requests_waiting.dec()
-        request.state = None
+        if not request.keeps_state:
+            request.state = None
         request.emit(how)
 
     def _abandon(self) -> None:

@@ -16,7 +16,14 @@ from pathlib import Path
 
 from ulid import ULID
 
-from fovea.errors import DeadlineBeforeGlance, DecodeCrashed, FoveaError, InferenceFailed, UnknownModel
+from fovea.errors import (
+    DeadlineBeforeGlance,
+    DecodeCrashed,
+    FoveaError,
+    InferenceFailed,
+    RequestCancelled,
+    UnknownModel,
+)
 from fovea.words import ExitReason
 from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
@@ -26,10 +33,13 @@ from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY, Lane, Owner
 from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition, Request, Step, Timing
 from service.metrics import Metrics
+from service.results.held import HeldSteps
+from service.results.paused import Paused
+from service.results.results import Found, Results
 from service.tracing.tracing import Tracing, Untraced
 from video.children.pace import Estimate
 from video.children.sandbox import Sandbox
-from video.clip import Clip, FirstLook, FurtherLook
+from video.clip import Clip, FirstLook, FurtherLook, VideoInfo
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +67,8 @@ class Decoded:
     lane: Lane
     shared: Shared | None = None
     on_spend: Callable[[int], None] = lambda flops: None  # where no ticket is, which has one of its own
+    key: str | None = None  # under which its steps are kept for others; None: they are not
+    found: Found | None = None  # steps that an earlier request has paid for
 
     @property
     def deadline_s(self) -> float | None:
@@ -64,13 +76,31 @@ class Decoded:
 
 
 @dataclass(slots=True)
-class _Further:
-    """What was decoded of one video after its glance."""
+class _Run:
+    """One video while the engine has it."""
 
-    task: "asyncio.Task[None] | None" = None  # the latest
-    seconds: list[float] = field(default_factory=list)
+    decoded: Decoded
+    request: Request
+    events: asyncio.Queue[tuple[EngineEvent, float]] = field(default_factory=asyncio.Queue)  # and when each happened
+    infos: list[VideoInfo] = field(default_factory=list)  # of the video, after each step
+    further: "asyncio.Task[None] | None" = None  # the latest that decodes more of it
+    further_s: list[float] = field(default_factory=list)  # that each of them took
     came_s: float = 0.0  # monotonic: when the latest came
-    failure: FoveaError | None = None
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)  # the engine's thread has another
+    failure: FoveaError | None = None  # of the latest
+
+    def begin(self) -> None:
+        """At the first step, or behind those that are held."""
+        decoded, request = self.decoded, self.request
+        request.shared, request.keeps_state = decoded.shared, decoded.key is not None
+        paused = None if decoded.found is None else decoded.found.paused
+        if paused is not None:
+            request.steps, request.state, request.in_domain = [*paused.held.steps], paused.state, paused.held.in_domain
+            self.infos += paused.held.infos
+            for step in paused.held.steps:
+                self.events.put_nowait((step, decoded.started_s))
+        elif decoded.path is not None:
+            request.frames_decoded = decoded.clip.info.frames_decoded
 
 
 class Pipeline:
@@ -89,11 +119,13 @@ class Pipeline:
         keyframe_tolerance: float | None = None,
         tracing: Tracing | None = None,
         gives_way: bool = True,
+        results: Results | None = None,
     ) -> None:
         """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once. `gives_way`: whether
-        budgets fall under load."""
+        budgets fall under load. `results`: where steps are kept for whoever asks again; None: nowhere."""
         self._gives_way = gives_way
         self._keyframe_tolerance = keyframe_tolerance
+        self._results = results
         self.catalogue = tuple(offers)
         self.admission = admission
         self._offers = {offer.name: offer for offer in offers}
@@ -132,22 +164,36 @@ class Pipeline:
         return self.admission.admit(plan.most_flops, owner, on_spend, expected_flops=plan.expected_flops)
 
     async def recognize(
-        self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0
+        self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0, *, no_store: bool = False
     ) -> AsyncGenerator[Step | Recognition, None]:
         """Every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
-        async with aclosing(self.run(await self.decode(path, plan, ticket, upload_s))) as events:
+        decoded = await self.decode(path, plan, ticket, upload_s, no_store=no_store)
+        async with aclosing(self.run(decoded)) as events:
             async for event in events:
                 yield event
 
-    async def decode(self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0) -> Decoded:
-        """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded."""
+    async def decode(
+        self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0, *, no_store: bool = False
+    ) -> Decoded:
+        """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded.
+
+        Nothing is decoded where steps are held of which one will do, or from which to go on; `no_store`: they are
+        neither looked for nor kept.
+        """
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
-        clip, look = None, self._first_look(plan)
-        ticket.decodes()
+        clip = key = found = None
+        look = self._first_look(plan)
         try:
             async with asyncio.timeout(timeout_s):
-                clip = await self._decode_in_turn(path, plan, ticket, look)
+                if self._results is not None and not no_store:
+                    key = await self._key(self._results, path, plan, ticket.owner, look)
+                    found = await self._results.find(key, plan)
+                if found is None:
+                    ticket.decodes()
+                    clip = await self._decode_in_turn(path, plan, ticket, look)
+                else:
+                    clip = _clip_of(found)
         except TimeoutError as error:
             raise self._deadline_before_glance(plan) from error
         finally:
@@ -155,11 +201,18 @@ class Pipeline:
                 ticket.decoded()
             else:
                 ticket.begun()
-        decode_s = time.monotonic() - started_s
-        self._metrics.decode_seconds.observe(decode_s, self._tracing.exemplar())
-        self._metrics.frames_decoded_total.labels(kind="glance").inc(clip.info.frames_decoded)
+        decode_s = 0.0
+        if found is None:
+            decode_s = time.monotonic() - started_s
+            self._metrics.decode_seconds.observe(decode_s, self._tracing.exemplar())
+            self._metrics.frames_decoded_total.labels(kind="glance").inc(clip.info.frames_decoded)
         lane = replace(self.lanes.uploads, owner=ticket.owner)
-        return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, lane)
+        return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, lane, key=key, found=found)
+
+    async def _key(self, results: Results, path: Path, plan: Plan, owner: Owner, look: FirstLook | None) -> str:
+        """Keyframes that may stand in for a glance's frames change what it says; when frames are decoded does not."""
+        offer = self._offers[plan.model]
+        return await results.key(path, owner.name, offer, 0.0 if look is None else look.tolerance)
 
     async def _decode_in_turn(
         self, path: Path, plan: Plan, ticket: Ticket, look: FirstLook | FurtherLook | None
@@ -201,47 +254,36 @@ class Pipeline:
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
 
-        The video's file must stay until then, unless nothing more of it may be wanted.
+        Steps that are held come first. The video's file must stay until then, unless nothing more of it may be wanted.
         """
+        found = decoded.found
+        if found is not None and found.reason is not None:
+            for step in found.held.steps:
+                yield step
+            yield self._held_answer(decoded, found.held, found.reason)
+            return
         loop = asyncio.get_running_loop()
-        events: asyncio.Queue[tuple[EngineEvent, float]] = asyncio.Queue()  # with the time at which each happened
-        further = _Further()
-        context = contextvars.copy_context()  # the engine's thread has another
 
         def emit(event: EngineEvent) -> None:  # called in the engine's thread
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-                loop.call_soon_threadsafe(note, event, time.monotonic())
+                loop.call_soon_threadsafe(self._note, going, event, time.monotonic())
 
-        def note(event: EngineEvent, now_s: float) -> None:
-            if isinstance(event, FramesNeeded):  # at once, not when read: clients may read slowly
-                if request.cancelled:  # its client left in between: its file may be gone, and nobody wants frames
-                    self._engine.frames_came(request)
-                    return
-                further.task = loop.create_task(self._decode_more(decoded, request, event, further), context=context)
-                return
-            if isinstance(event, Step):  # given back when spent, too
-                (decoded.on_spend if decoded.ticket is None else decoded.ticket.spend)(event.flops)
-            elif decoded.ticket is not None:
-                decoded.ticket.close()
-            events.put_nowait((event, now_s))
-
-        request = Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.lane, decoded.shared)
-        if decoded.path is not None:
-            request.frames_decoded = decoded.clip.info.frames_decoded
+        going = _Run(decoded, Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.lane))
+        going.begin()
+        request = going.request
         submitted_s = free_s = time.monotonic()
         self._engine.submit(request)
         try:
             while True:
-                event, now_s = await events.get()
+                event, now_s = await going.events.get()
                 match event:
                     case Step():
-                        if event.step == 0 and decoded.lane.name == self.lanes.uploads.name:
-                            self._note_first_result(now_s - decoded.started_s)
-                        self._trace(request, event, max(free_s, further.came_s), now_s)
-                        free_s = now_s
+                        if not event.held:
+                            self._note_step(going, event, max(free_s, going.came_s), now_s)
+                            free_s = now_s
                         yield event
                     case ExitReason():
-                        recognition = self._answer(decoded, request, event, further, submitted_s, now_s)
+                        recognition = self._answer(going, event, submitted_s, now_s)
                         self._metrics.recognized(recognition, self._tracing.exemplar())
                         self._tell(recognition)
                         yield recognition
@@ -254,12 +296,70 @@ class Pipeline:
                         raise error
         finally:
             request.cancelled = True
-            if further.task is not None:
-                further.task.cancel()
+            if going.further is not None:
+                going.further.cancel()
                 self._engine.frames_came(request)  # it waits for nothing any more
 
-    async def _decode_more(self, decoded: Decoded, request: Request, needed: FramesNeeded, further: "_Further") -> None:
+    def _note(self, going: "_Run", event: EngineEvent, now_s: float) -> None:
+        """What the engine has told, at once, not when it is read: clients may read slowly."""
+        decoded, request = going.decoded, going.request
+        if isinstance(event, FramesNeeded):
+            if request.cancelled:  # its client left in between: its file may be gone, and nobody wants frames
+                self._engine.frames_came(request)
+                return
+            more = self._decode_more(going, event)
+            going.further = asyncio.get_running_loop().create_task(more, context=going.context)
+            return
+        if isinstance(event, Step):  # given back when spent, too
+            going.infos.append(decoded.clip.info)
+            (decoded.on_spend if decoded.ticket is None else decoded.ticket.spend)(event.flops)
+        else:
+            self._keep(going, event)
+            if decoded.ticket is not None:
+                decoded.ticket.close()
+        going.events.put_nowait((event, now_s))
+
+    def _keep(self, going: "_Run", end: EngineEvent) -> None:
+        """Its steps are paid for, also where its client left or its time was up: others may stop or go on there."""
+        decoded, request = going.decoded, going.request
+        failed = isinstance(end, FoveaError) and not isinstance(end, RequestCancelled)
+        if self._results is None or decoded.key is None or not request.steps or failed:
+            return
+        if decoded.found is not None and len(decoded.found.held.steps) == len(request.steps):
+            held = decoded.found.held
+        else:
+            held = HeldSteps.of(request.steps, going.infos, request.clip, request.in_domain)
+        goes_on = len(request.steps) < len(request.plan.step_flops)
+        self._results.keep(decoded.key, held, Paused(held, request.state, request.clip) if goes_on else None)
+        request.state = None
+
+    def _held_answer(self, decoded: Decoded, held: HeldSteps, reason: ExitReason) -> Recognition:
+        """No step was taken for it."""
+        if decoded.ticket is not None:
+            decoded.ticket.close()
+        recognition = Recognition(
+            id=f"rec_{ULID()}",
+            plan=decoded.plan,
+            labels=self._offers[decoded.plan.model].labels,
+            steps=held.steps,
+            exit_reason=reason,
+            clip=decoded.clip,
+            timing=Timing(
+                upload_s=decoded.upload_s,
+                decode_s=0.0,
+                queue_s=0.0,
+                inference_s=0.0,
+                total_s=decoded.upload_s + time.monotonic() - decoded.started_s,
+            ),
+            in_domain=held.in_domain,
+        )
+        self._metrics.recognized(recognition, self._tracing.exemplar())
+        self._tell(recognition)
+        return recognition
+
+    async def _decode_more(self, going: "_Run", needed: FramesNeeded) -> None:
         """Join the frames that a request waits for to its clip, or tell what failed: it goes on in either case."""
+        decoded, request = going.decoded, going.request
         assert decoded.path is not None
         assert decoded.ticket is not None
         started_s = time.monotonic()
@@ -283,10 +383,10 @@ class Pipeline:
             failure = InferenceFailed(f"decoding more frames failed: {error}")
         finally:  # cancelled, too: the ticket may be closed already, and would count as costly for ever
             decoded.ticket.begun()
-        further.failure = failure
-        further.came_s = time.monotonic()
-        took_s = further.came_s - started_s
-        further.seconds.append(took_s)
+        going.failure = failure
+        going.came_s = time.monotonic()
+        took_s = going.came_s - started_s
+        going.further_s.append(took_s)
         self._metrics.further_decode_seconds.observe(took_s)
         self._engine.frames_came(request, failure)
 
@@ -316,8 +416,11 @@ class Pipeline:
                         return event
         raise AssertionError("the pipeline ended without an answer")
 
-    def _trace(self, request: Request, step: Step, free_s: float, ended_s: float) -> None:
+    def _note_step(self, going: _Run, step: Step, free_s: float, ended_s: float) -> None:
         """A step that was taken, and the wait before it."""
+        request = going.request
+        if step.step == 0 and request.lane.name == self.lanes.uploads.name:
+            self._note_first_result(ended_s - going.decoded.started_s)
         self._tracing.record("queue", free_s, max(free_s, step.began_s), waits_for="device")
         self._tracing.record(
             "glance" if step.cube is None else "cube",
@@ -327,7 +430,7 @@ class Pipeline:
             step=step.step,
             gflops=step.flops / 1e9,
             budget_gflops=request.plan.budget_flops / 1e9,
-            spent_gflops=sum(one.flops for one in request.steps[: step.step + 1]) / 1e9,
+            spent_gflops=sum(one.flops for one in request.steps[: step.step + 1] if not one.held) / 1e9,
             entropy_nats=step.entropy_nats,
         )
 
@@ -341,16 +444,8 @@ class Pipeline:
             exit_reason=str(recognition.exit_reason),
         )
 
-    def _answer(
-        self,
-        decoded: Decoded,
-        request: Request,
-        reason: ExitReason,
-        further: "_Further",
-        submitted_s: float,
-        now_s: float,
-    ) -> Recognition:
-        further_s = sum(further.seconds)
+    def _answer(self, going: "_Run", reason: ExitReason, submitted_s: float, now_s: float) -> Recognition:
+        decoded, request, further_s = going.decoded, going.request, sum(going.further_s)
         return Recognition(
             id=f"rec_{ULID()}",
             plan=decoded.plan,
@@ -364,10 +459,10 @@ class Pipeline:
                 queue_s=max(0.0, now_s - submitted_s - request.inference_s - further_s),
                 inference_s=request.inference_s,
                 total_s=decoded.upload_s + now_s - decoded.started_s,
-                decode_steps_s=(decoded.decode_s, *further.seconds),
+                decode_steps_s=(decoded.decode_s, *going.further_s),
             ),
             in_domain=request.in_domain,
-            failure=further.failure if reason is ExitReason.UNDECODED else None,
+            failure=going.failure if reason is ExitReason.UNDECODED else None,
         )
 
     def _note_first_result(self, seconds: float) -> None:
@@ -389,6 +484,11 @@ class Pipeline:
             deadline_ms=plan.deadline_ms,
             least_ms=None if least_s is None else round(least_s * 1000),
         )
+
+
+def _clip_of(found: Found) -> Clip:
+    """The frames to go on with; black ones where no step looks at them any more."""
+    return found.held.clip if found.paused is None else found.paused.clip
 
 
 def _is_done(clip: Clip, look: FirstLook | None) -> bool:

@@ -91,6 +91,7 @@ class Step:
     cube: Cube | None
     frames_decoded: int = 0  # for this step: all that came since the one before
     began_s: float = 0.0  # monotonic: when its batch did
+    held: bool = False  # an earlier request has paid for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +131,15 @@ class Request:
     lane: Lane
     shared: Shared | None = None  # with earlier windows, where the recognizer glances at each frame by itself
     cancelled: bool = False  # set by any thread; looked at between steps
-    steps: list[Step] = field(default_factory=list)  # filled by the engine
-    state: Any = None  # the recognizer's State, between two steps; filled by the engine
+    steps: list[Step] = field(default_factory=list)  # filled by the engine, behind those that were held
+    state: Any = None  # the recognizer's State, between two steps; filled by the engine, or that of the held steps
     inference_s: float = 0.0  # filled by the engine
     batch_began_s: float = 0.0  # of its latest batch; filled by the engine
     in_domain: float | None = None  # of the glance's features; filled by the engine where the model has a score
     saved_flops: int = 0  # of the glance, because frames are shared; filled by the engine
     needed: frozenset[int] = frozenset()  # places in the clip that the next step looks at; filled by the engine
     frames_decoded: int = 0  # since the last step
+    keeps_state: bool = False  # whether `state` stays, for the listener, once the last event is emitted
 
     @property
     def lacks_frames(self) -> bool:
@@ -146,6 +148,7 @@ class Request:
 
     @property
     def spent_flops(self) -> int:
+        """For all steps so far, those that were held included."""
         return sum(step.flops for step in self.steps)
 
     @property
@@ -178,7 +181,24 @@ class Recognition:
 
     @property
     def spent_flops(self) -> int:
+        """By this request: steps that were held cost it nothing."""
+        return sum(step.flops for step in self.steps if not step.held)
+
+    @property
+    def total_flops(self) -> int:
+        """For all steps, whoever paid for them."""
         return sum(step.flops for step in self.steps)
+
+    @property
+    def cached(self) -> bool:
+        """Whether no step was taken for it."""
+        return all(step.held for step in self.steps)
+
+    @property
+    def resumed_from_step(self) -> int | None:
+        """The last step that was held, where others were taken after it."""
+        held = [step.step for step in self.steps if step.held]
+        return held[-1] if held and not self.cached else None
 
     @property
     def video(self) -> VideoInfo:

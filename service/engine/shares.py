@@ -45,11 +45,14 @@ class Shares:
     def most(self, owner: Owner, total: int, now_s: float) -> int:
         """How much of `total` the owner may hold, 1 at least. Whoever asks without a key, alone, may hold all of it."""
         weights = sum(one.weight for one, held in self._held.items() if one != owner and held.counts(now_s))
-        if not weights:
-            return total if owner == ANYBODY else max(1, math.ceil(total * MOST_ALONE))
-        return max(1, math.ceil(total * owner.weight / (owner.weight + weights)))
+        return total if owner == ANYBODY and not weights else share_of(total, owner.weight, weights)
 
     def relative_weight(self, owner: Owner, now_s: float) -> float:
         """The owner's weight over that of the heaviest who counts, itself among them: above 0, 1 at most."""
         others = (one.weight for one, held in self._held.items() if held.counts(now_s))
         return owner.weight / max((owner.weight, *others))
+
+
+def share_of(total: int, weight: float, others: float) -> int:
+    """What an owner of `weight` may hold beside owners whose weights are `others` together; 1 at least."""
+    return max(1, math.ceil(total * (weight / (weight + others) if others else MOST_ALONE)))

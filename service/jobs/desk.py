@@ -8,6 +8,7 @@ import contextlib
 import logging
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fovea.errors import JobFinished, Overloaded, Unavailable, UnknownJob
@@ -15,9 +16,10 @@ from fovea.words import JobState
 from service.blobs.store import Blobs
 from service.jobs import records
 from service.jobs.hold import Hold, Lost
-from service.jobs.job import Job, Standing
+from service.jobs.job import RESULTS, UPLOADS, Job, Standing, job_of_blob
 from service.jobs.queue import Queue
 from service.jobs.runner import Runner
+from service.jobs.shares import KeptShares
 from service.ledger.base import Book, Record
 from service.metrics import Metrics
 
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 20.0
 AGAIN_S = 1.0  # before a ledger that is away is asked again, at the start
+ORPHANED_S = 3600.0  # that a file without a job stays: its job may be on its way into the ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,21 @@ class DeskParts:
 
 
 class Desk:
-    """`max_jobs` are kept at most, the ended ones for `retention_s`."""
+    """`max_jobs` are kept at most, of each owner its share by `weight_of`, the ended ones for `retention_s`."""
 
-    def __init__(self, parts: DeskParts, *, lease_s: float, max_jobs: int, retention_s: float, drain_s: float) -> None:
+    def __init__(
+        self,
+        parts: DeskParts,
+        *,
+        lease_s: float,
+        max_jobs: int,
+        retention_s: float,
+        drain_s: float,
+        weight_of: Callable[[str], float],
+    ) -> None:
         self._parts = parts
+        self._shares = KeptShares(max_jobs, weight_of)
+        self._orphans_s = 0.0  # monotonic: when files without a job are looked for next
         self._lease_s = lease_s
         self._max_jobs = max_jobs
         self._retention_s = retention_s
@@ -94,16 +108,14 @@ class Desk:
         The job that is there already where the same id was handed in before. Raises Overloaded, Unavailable where the
         ledger is away.
         """
+        share = self._shares.beyond(job.owner)
+        if share is not None and await self.book.record(job.id) is None:
+            raise await self._refused(job, f"{job.owner} has its share of the jobs that are kept: {share}")
         adding = await self.book.add(records.job_record(job), self._max_jobs)
+        if adding == "added":
+            self._shares.added(job.owner)
         if adding == "full":
-            with contextlib.suppress(Unavailable):
-                await self.blobs.delete(job.blob)
-            raise Overloaded(
-                f"{self._max_jobs} jobs are kept already, the most there may be; try again later, or raise "
-                "FOVEA_MAX_JOBS",
-                retry_after_s=30,
-                max_jobs=self._max_jobs,
-            )
+            raise await self._refused(job, f"{self._max_jobs} jobs are kept already, the most there may be")
         if adding == "removed":
             raise unknown(job.id)
         try:
@@ -112,6 +124,11 @@ class Desk:
             self._nudged.set()
         log.info("job %s: a %s is queued", job.id, job.kind)
         return await self.job(job.id)
+
+    async def _refused(self, job: Job, why: str) -> Overloaded:
+        with contextlib.suppress(Unavailable):
+            await self.blobs.delete(job.blob)
+        return Overloaded(f"{why}; try again later, or raise FOVEA_MAX_JOBS", retry_after_s=30, max_jobs=self._max_jobs)
 
     async def job(self, job_id: str) -> Known:
         """Raises UnknownJob, Unavailable."""
@@ -193,6 +210,7 @@ class Desk:
 
     async def _sweep(self) -> None:
         known, now_s = await self.jobs(), time.time()
+        self._shares.count(one.job.owner for one in known)
         counts = dict.fromkeys(JobState, 0)
         oldest_s = now_s
         for one in reversed(known):
@@ -210,6 +228,18 @@ class Desk:
         for state, number in counts.items():
             self._parts.metrics.jobs.labels(state=state).set(number)
         self._parts.metrics.job_queue_age_seconds.set(now_s - oldest_s)
+        if time.monotonic() >= self._orphans_s:
+            await self._drop_orphans()
+            self._orphans_s = time.monotonic() + ORPHANED_S
+
+    async def _drop_orphans(self) -> None:
+        """Files whose job never came into the ledger, which was away, or is not in it any more."""
+        old = [key for folder in (UPLOADS, RESULTS) for key in await self.blobs.older(folder, ORPHANED_S)]
+        kept = {record.id for record in await self.book.records()}  # after the files: a job is there before it is old
+        for key in old:
+            if job_of_blob(key) not in kept:
+                await self.blobs.delete(key)
+                log.info("removed %s, whose job is not in the ledger", key)
 
     async def _forget(self, known: Known) -> None:
         """The job last: whoever is interrupted here comes again."""

@@ -21,6 +21,7 @@ class Job:
     created_s: float  # wall-clock
     webhook: Webhook | None = None
     owner: str = ""  # the name of the key that handed it in; empty: none
+    no_store: bool = False  # its answer is to be computed, and not to be held
     traceparent: str = ""  # of the request that handed it in (W3C Trace Context); empty: none
 
 
@@ -62,4 +63,22 @@ class Task:
 Body: TypeAlias = Callable[[Task], AsyncGenerator[Told, None]]
 """What one kind of job does: everything it has to tell, the result last. Raises FoveaError; closing it cancels."""
 
+UPLOADS, RESULTS = "uploads", "results"
+"""Where files lie in the blob store."""
+
 RESULT = "result"
+
+
+def upload_blob(job_id: str) -> str:
+    """The key of a job's upload."""
+    return f"{UPLOADS}/{job_id}"
+
+
+def result_blob(job_id: str, attempt: int) -> str:
+    """The key of a large result of one attempt."""
+    return f"{RESULTS}/{job_id}-{attempt}"
+
+
+def job_of_blob(key: str) -> str:
+    """The job whose upload or result that is."""
+    return key.rpartition("/")[2].partition("-")[0]

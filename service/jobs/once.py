@@ -11,13 +11,14 @@ import json
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from ulid import ULID
 
 from fovea.errors import KeyInUse, KeyReused, Overloaded, Unavailable
 from service.jobs.hold import Hold, Lost
+from service.jobs.shares import KeptShares
 from service.ledger.base import Book, Note, Record
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 MAX_KEYS = 20_000
 LEASE_S = 20.0
 SWEEP_S = 60.0
-MAX_KEPT_BYTES = 2**18  # of an answer; a larger one is not kept, and asking again does it again
+MAX_KEPT_BYTES = 2**18  # of an answer as it is kept, deflated; a larger one is not, and asking again does it again
 
 
 @dataclass(slots=True)
@@ -45,10 +46,14 @@ class Turn:
 
 
 class Once:
-    """`retention_s`: that an answer is given again."""
+    """`retention_s`: that an answer is given again. `weight_of`: an owner's, for its share of the keys."""
 
-    def __init__(self, book: Book, *, retention_s: float) -> None:
+    def __init__(
+        self, book: Book, *, retention_s: float, weight_of: Callable[[str], float], max_keys: int = MAX_KEYS
+    ) -> None:
         self._book = book
+        self._max_keys = max_keys
+        self._shares = KeptShares(max_keys, weight_of)
         self._retention_s = retention_s
         self._task: asyncio.Task[None] | None = None
 
@@ -61,12 +66,21 @@ class Once:
             await asyncio.gather(self._task, return_exceptions=True)
 
     @contextlib.asynccontextmanager
-    async def turn(self, scope: str, key: str, fingerprint: str) -> AsyncIterator[Turn]:
-        """`scope`: within which keys are the client's own. Raises KeyReused, KeyInUse, Unavailable."""
+    async def turn(self, owner: str, scope: str, key: str, fingerprint: str) -> AsyncIterator[Turn]:
+        """`scope`: within which keys are the owner's own. Raises KeyReused, KeyInUse, Overloaded, Unavailable."""
         made = Turn()
-        said = {"fingerprint": fingerprint, "ulid": made.ulid, "created_s": made.created_s}
-        record = Record(hashlib.sha256(f"{scope}\n{key}".encode()).hexdigest(), json.dumps(said))
-        match await self._book.add(record, MAX_KEYS):
+        said = {"fingerprint": fingerprint, "ulid": made.ulid, "created_s": made.created_s, "owner": owner}
+        record = Record(hashlib.sha256(f"{owner} {scope}\n{key}".encode()).hexdigest(), json.dumps(said))
+        share = self._shares.beyond(owner)
+        if share is not None and await self._book.record(record.id) is None:
+            raise Overloaded(
+                f"{owner or 'whoever asks without a key'} has its share of the idempotency keys that are kept: {share} "
+                f"of {self._max_keys}; try again later, or leave it out",
+                retry_after_s=60,
+            )
+        match await self._book.add(record, self._max_keys):
+            case "added":
+                self._shares.added(owner)
             case "full":
                 raise Overloaded(
                     "too many idempotency keys are kept; try again later, or leave it out", retry_after_s=60
@@ -104,16 +118,24 @@ class Once:
                 await made.hold.give_up()
 
     async def _look_after(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_S * random.uniform(0.8, 1.2))
+        while True:  # at the start, too: what is kept counts
             try:
-                for record in await self._book.records():
-                    if time.time() - json.loads(record.text)["created_s"] > self._retention_s:
-                        await self._book.remove(record.id)
+                await self._sweep()
             except Unavailable:
-                continue
+                pass
             except Exception:  # the task's edge: the next turn may do
                 log.exception("looking after idempotency keys failed; going on")
+            await asyncio.sleep(SWEEP_S * random.uniform(0.8, 1.2))
+
+    async def _sweep(self) -> None:
+        owners = []
+        for record in await self._book.records():
+            said = json.loads(record.text)
+            if time.time() - said["created_s"] > self._retention_s:
+                await self._book.remove(record.id)
+            else:
+                owners.append(said.get("owner", ""))
+        self._shares.count(owners)
 
 
 async def _keep(hold: Hold) -> None:

@@ -27,7 +27,7 @@ from fovea.words import JobState, WebhookEvent
 from service.blobs.store import Blobs
 from service.jobs import records
 from service.jobs.hold import Hold, Lost
-from service.jobs.job import RESULT, Body, Job, Standing, Task, Told
+from service.jobs.job import RESULT, Body, Job, Standing, Task, Told, result_blob
 from service.jobs.queue import TryLater
 from service.ledger.base import Book, Note
 from service.metrics import Metrics
@@ -84,6 +84,8 @@ class Runner:
                 await self._with(hold)
         except Lost:
             log.info("job %s is held elsewhere now, or removed", job_id)
+        except records.OtherVersion as error:  # a replica of that version can do it
+            raise TryLater(str(error), delay_s=AWAY_S) from None
         except Unavailable as error:
             raise TryLater(error.detail, delay_s=AWAY_S) from None
 
@@ -113,15 +115,15 @@ class Runner:
         return hold
 
     async def _with(self, hold: Hold) -> None:
-        standing = records.standing_of(await self._parts.book.report(hold.record.id))
+        try:
+            standing = records.standing_of(await self._parts.book.report(hold.record.id))
+            job = records.job_of(hold.record)
+        except records.OtherVersion:
+            await hold.give_up()
+            raise
         if standing.state.is_final:  # while it was being taken
             await hold.give_up()
             return
-        try:
-            job = records.job_of(hold.record)
-        except records.OtherVersion as error:  # a replica of that version can do it
-            await hold.give_up()
-            raise TryLater(str(error), delay_s=AWAY_S) from None
         if await self._parts.cancels.record(job.id) is not None:
             await self.end(hold, job, replace(standing, state=JobState.CANCELLED))
         elif standing.attempts >= self._max_attempts:
@@ -202,7 +204,7 @@ class Runner:
         ended = replace(standing, finished_s=time.time(), progress=1.0 if standing.result else standing.progress)
         said = ended.result or ended.problem or ""
         if len(said) > LARGE_BYTES:
-            said, key = "", f"results/{job.id}-{ended.attempts}"
+            said, key = "", result_blob(job.id, ended.attempts)
             try:
                 await self._parts.blobs.put(key, (ended.result or "").encode())
             except Unavailable as error:

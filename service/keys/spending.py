@@ -43,6 +43,11 @@ class Accounts:
             raise Unauthenticated(f"the key {name!r} opens nothing any more")
         return self.spending(key)
 
+    def weight_of(self, name: str) -> float:
+        """Of the key of that name; 1 where it opens nothing any more."""
+        key = None if self._ring is None else self._ring.named(name)
+        return 1.0 if key is None else key.owner.weight
+
     def owners(self, scope: Scope) -> list[Owner]:
         """Of all keys in force that open this."""
         return [] if self._ring is None else [key.owner for key in self._ring.in_force if key.opens(scope)]

@@ -58,3 +58,8 @@ class Keys:
 def counters(day: date) -> str:
     """Hash: what was counted on that day, by name; expires."""
     return f"{PREFIX}counters:{day.isoformat()}"
+
+
+def result(digest: str) -> str:
+    """String: the steps taken on one video of one owner; expires. `digest` tells neither."""
+    return f"{PREFIX}result:{digest}"

@@ -56,29 +56,30 @@ export async function send(method, path, value) {
   return response.status === 204 ? null : response.json();
 }
 
-/** Posts a video; yields {kind: "step" | "result", value} as they come. Throws Problem. */
-export async function* recognize(video, options, signal) {
+/** Posts a video to v1/recognitions or v1/timelines; yields {kind, value} as they come, "result" last. Throws Problem. */
+export async function* posted(path, video, options, signal) {
   const form = new FormData();
   form.append("video", video);
-  const response = await asked("v1/recognitions" + query(options), {
+  const response = await asked(`v1/${path}` + query(options), {
     method: "POST",
     body: form,
     headers: { Accept: "text/event-stream" },
     signal,
   });
-  let numSteps = 0;
+  let count = 0;
   try {
     for await (const { event, data } of events(response.body)) {
       const value = JSON.parse(data);
       if (event === "problem") throw new Problem(value);
       yield { kind: event, value };
       if (event === "result") return;
-      numSteps += 1;
+      if (event !== "progress") count += 1;
     }
   } catch (error) {
     if (error instanceof Problem || error.name === "AbortError") throw error;
   }
-  throw lost(`The service went away in mid-answer, after ${numSteps} of its steps. What came stands below; try again.`);
+  const parts = path === "timelines" ? "segments" : "steps";
+  throw lost(`The service went away in mid-answer, after ${count} of its ${parts}. What came stands below; try again.`);
 }
 
 function query(options) {

@@ -33,7 +33,8 @@ export function entropyChart(steps, thresholds, numSteps, numLabels) {
 
 /** What was spent, step by step, on an axis up to the price of all steps; the budget and the ceiling marked on it. */
 export function spending(steps, full, budget, ceiling) {
-  const most = Math.max(full, ...steps.map((step) => step.spent_gflops));
+  const spent = steps.reduce((sum, step) => sum + step.gflops, 0); // those that an earlier request paid for, too
+  const most = Math.max(full, spent);
   const share = (gflops) => `${Math.min(gflops / most, 1) * 100}%`;
   const bar = h("div", { class: "spent", "aria-hidden": "true" });
   for (const step of steps) {
@@ -48,7 +49,6 @@ export function spending(steps, full, budget, ceiling) {
     mark.style.left = share(gflops);
     bar.append(mark);
   }
-  const spent = steps.length ? steps[steps.length - 1].spent_gflops : 0;
   return [
     bar,
     h("p", { class: "told" },

@@ -24,8 +24,8 @@ export function curve(model, budget) {
   const body = isMeasured ? frontier(model, x) : prices(model, x);
   const mark = Math.min(Math.max(budget, least), full);
   const children = [
+    svg("line", { class: "mark", x1: x(mark), x2: x(mark), y1: TOP - 8, y2: BOTTOM }), // under the numbers
     ...body,
-    svg("line", { class: "mark", x1: x(mark), x2: x(mark), y1: TOP - 8, y2: BOTTOM }),
     ...axis([least, full], x),
   ];
   const point = isMeasured ? pointAt(model, budget) : undefined;

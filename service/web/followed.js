@@ -1,6 +1,7 @@
 // One subscription, live: its state, its last results, and how old the newest picture is.
 
 import { h, percent, short } from "./dom.js";
+import { nameOf } from "./words.js";
 
 const MAX_RESULTS = 12;
 const TICK_MS = 250;
@@ -71,15 +72,15 @@ export class Followed {
     this.#showAge();
     const top = recognition.predictions[0];
     const unknown = recognition.reason === "not_known";
-    const told = unknown ? "Not one of the things I know" : top && `${top.label} ${percent(top.score)}`;
+    const told = unknown ? "Not one of the things I know" : top && `${nameOf(top)} ${percent(top.score)}`;
     const label = told ?? "nothing sure enough";
     const heard = unknown ? "unknown" : top?.label;
     if (heard !== this.label) this.say(label); // not every second anew
     this.label = heard;
-    this.labels.replaceChildren(...recognition.predictions.map(({ label, score }) => {
+    this.labels.replaceChildren(...recognition.predictions.map((one) => {
       const bar = h("i");
-      bar.style.width = `${score * 100}%`;
-      return h("li", {}, h("span", {}, label), h("b", {}, percent(score)), bar);
+      bar.style.width = `${one.score * 100}%`;
+      return h("li", {}, h("span", {}, nameOf(one)), h("b", {}, percent(one.score)), bar);
     }));
     const { exit, compute } = recognition;
     this.rows.prepend(h("tr", {},

@@ -1,13 +1,16 @@
 // Where the page starts, and which of its two views is shown.
 
 import { start as startCameras } from "./camera_view.js";
+import { clearHistory } from "./history.js";
 import { forgetKey, hasKey } from "./key.js";
+import { viewOf } from "./share.js";
 import { start as startVideo } from "./video_view.js";
 
 const VIEWS = ["video", "cameras"];
 
 function show() {
-  const wanted = VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "video";
+  const named = viewOf(location.hash);
+  const wanted = VIEWS.includes(named) ? named : "video";
   for (const view of VIEWS) {
     const link = document.getElementById(`to-${view}`);
     const isShown = view === wanted && !link.hidden;
@@ -21,6 +24,7 @@ const forget = document.getElementById("forget-key");
 const showForget = () => { forget.hidden = !hasKey(); };
 forget.addEventListener("click", () => {
   forgetKey();
+  clearHistory(); // whoever leaves leaves nothing
   location.reload();
 });
 addEventListener("fovea-key", showForget);

@@ -38,6 +38,12 @@ export class Player {
     this.video.play().catch(() => {}); // a browser may refuse: the button is still there
   }
 
+  /** Stretches of the video in place of cubes: [{from_s, to_s, colour}]. */
+  mark(stretches) {
+    this.stretches = stretches;
+    this.#drawLine();
+  }
+
   add(step, cube) {
     this.cubes.push({ step, ...cube });
     this.#drawLine();
@@ -106,12 +112,14 @@ export class Player {
     const length_s = this.length_s;
     if (!length_s) return;
     const half_s = length_s / this.numFrames / 2;
+    const stretches = this.stretches ?? this.cubes.map(({ step, pts_s: [first, last] }) =>
+      ({ from_s: Math.max(0, first - half_s), to_s: last + half_s, colour: colourOf(step) }));
     this.marks.replaceChildren(
-      ...this.cubes.map(({ step, pts_s: [first, last] }) => {
+      ...stretches.map(({ from_s, to_s, colour }) => {
         const mark = h("i");
-        mark.style.left = `${(Math.max(0, first - half_s) / length_s) * 100}%`;
-        mark.style.width = `${((last - first + 2 * half_s) / length_s) * 100}%`;
-        mark.style.background = colourOf(step);
+        mark.style.left = `${(from_s / length_s) * 100}%`;
+        mark.style.width = `${((to_s - from_s) / length_s) * 100}%`;
+        mark.style.background = colour;
         return mark;
       }),
     );

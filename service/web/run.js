@@ -1,15 +1,13 @@
 // One answer as it unfolds: what is thought after each step, why it stopped, what it cost.
 
+import { codeDetails } from "./code.js";
 import { colourOf } from "./colours.js";
 import { entropyChart, spending } from "./charts.js";
 import { h, percent, short } from "./dom.js";
 import { Player } from "./player.js";
+import { effort, headline, nameOf } from "./words.js";
 
-/** Why an answer has no label, in words. */
-const ABSTAINED = {
-  not_known: "Not one of the things I know.",
-  below_min_score: "No label is likely enough.",
-};
+const MOST_LABELS = 3;
 
 const STOPPED = {
   budget: () => "As far as the thresholds of this budget go: they stop every video here.",
@@ -22,13 +20,16 @@ const STOPPED = {
 };
 
 export class Run {
-  /** `model`: its detail at `budget`; `ceiling`: GFLOPs or null; `url`: where the video plays from. */
-  constructor(model, budget, ceiling, url) {
-    Object.assign(this, { model, budget, ceiling });
+  /** `model`: its detail at `asked.budget`; `asked`: {budget, ceiling: GFLOPs or null, word}; `request`: {file, options};
+   * `url`: where the video plays from. */
+  constructor(model, asked, request, url) {
+    Object.assign(this, { model, request, budget: asked.budget, ceiling: asked.ceiling });
     this.steps = [];
     this.player = new Player(url, model.num_frames);
-    this.title = h("h2", {}, `${short(budget)} GFLOPs`);
+    this.title = h("h2", { class: "said" }, "Looking …");
+    this.effort = h("p", { class: "effort" });
     this.verdict = h("p", { class: "verdict" }, "Looking …");
+    this.more = h("div");
     this.labels = h("ol", { class: "labels", "aria-label": "Likeliest labels" });
     this.chart = h("div", { class: "chart" });
     this.cost = h("div");
@@ -36,21 +37,25 @@ export class Run {
     this.times = h("p", { class: "told" });
     this.element = h(
       "article", { class: "run" },
-      h("header", {}, this.title, h("span", { class: "model" }, model.name)),
+      h("header", {}, h("span", { class: "asked" }, `${asked.word}${short(asked.budget)} GFLOPs`),
+        h("span", { class: "model" }, model.name)),
+      this.title, this.effort,
       model.trained ? null : h("p", { class: "notice" }, "This model is untrained: its labels and scores mean nothing."),
       this.player.element,
-      this.verdict,
       this.labels,
-      h("h3", {}, "Uncertainty ", h("span", { class: "hint" }, "entropy in nats; dashes are the thresholds")),
-      this.chart,
-      h("h3", {}, "Spent"),
-      this.cost,
-      h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Steps" },
-        h("table", {},
-          h("thead", {}, h("tr", {}, ...["Step", "Looked at", "Thinks", "Entropy", "GFLOPs"].map((name) =>
-            h("th", { scope: "col" }, name)))),
-          this.rows)),
-      this.times,
+      h("details", { class: "how" }, h("summary", {}, "How it got there"),
+        this.verdict,
+        h("h3", {}, "Uncertainty ", h("span", { class: "hint" }, "entropy in nats; dashes are the thresholds")),
+        this.chart,
+        h("h3", {}, "Spent"),
+        this.cost,
+        h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Steps" },
+          h("table", {},
+            h("thead", {}, h("tr", {}, ...["Step", "Looked at", "Thinks", "Entropy", "GFLOPs"].map((name) =>
+              h("th", { scope: "col" }, name)))),
+            this.rows)),
+        this.times),
+      this.more,
     );
     this.#show();
   }
@@ -76,7 +81,8 @@ export class Run {
     this.rows.append(this.#row(step));
     this.#show();
     const what = step.kind === "glance" ? "Glance" : `Cube ${step.step}`;
-    return `${what}: ${step.top.label}, ${percent(step.top.score)}; entropy ${short(step.entropy_nats)}.`;
+    this.title.textContent = `${nameOf(step.top)} …`;
+    return `${what}: ${nameOf(step.top)}, ${percent(step.top.score)}; entropy ${short(step.entropy_nats)}.`;
   }
 
   /** The answer; returns it as a sentence. */
@@ -84,10 +90,12 @@ export class Run {
     this.answer = answer;
     this.player.learn(answer.video);
     const why = (STOPPED[answer.exit.reason] ?? (() => answer.exit.reason))(this);
-    const share = percent(answer.compute.spent_gflops / this.model.full_gflops);
-    const unsure = ABSTAINED[answer.reason];
+    const share = percent(answer.compute.total_gflops / this.model.full_gflops);
+    this.title.textContent = headline(answer);
+    this.title.classList.toggle("abstained", Boolean(answer.reason));
+    this.effort.textContent = effort(answer, this.model.full_gflops);
+    this.more.replaceChildren(codeDetails({ kind: "recognitions", ...this.request, answer }));
     this.verdict.replaceChildren(
-      ...(unsure ? [h("strong", { class: "abstained" }, unsure), " Likeliest of what it knows are those above. "] : []),
       h("strong", { class: "reason" }, answer.exit.reason),
       ` ${why} ${share} of the full price.`,
     );
@@ -97,13 +105,12 @@ export class Run {
       `queue ${Math.round(ms.queue)}, inference ${Math.round(ms.inference)}) from ${video.frames_sampled} frames of ` +
       `${short(video.duration_s)} s ${video.codec}, ${video.width} × ${video.height}.`;
     this.#show();
-    return `${unsure ? `${unsure} Likeliest: ` : ""}${this.last.top.label}, ${percent(this.last.top.score)}. ${why} ` +
-      `Spent ${short(answer.compute.spent_gflops)} GFLOPs.`;
+    return `${this.title.textContent}. ${why} Spent ${short(answer.compute.spent_gflops)} GFLOPs.`;
   }
 
   /** No answer will come any more; what came stands. */
   fail() {
-    this.verdict.textContent = "Broken off.";
+    this.title.textContent = this.verdict.textContent = "Broken off.";
   }
 
   /** The answer as it stood after `chosen`, by default the last step. */
@@ -121,14 +128,15 @@ export class Run {
   }
 
   /** Bars keep their element while their place holds, so that they move rather than blink. */
-  #showLabels(predictions) {
+  #showLabels(all) {
+    const predictions = all.slice(0, MOST_LABELS);
     while (this.labels.children.length > predictions.length) this.labels.lastChild.remove();
-    predictions.forEach(({ label, score }, place) => {
+    predictions.forEach((one, place) => {
       const row = this.labels.children[place] ?? this.labels.appendChild(h("li", {}, h("span"), h("b"), h("i")));
       const [name, share, bar] = row.children;
-      name.textContent = label;
-      share.textContent = percent(score);
-      bar.style.width = `${score * 100}%`;
+      name.textContent = nameOf(one);
+      share.textContent = percent(one.score);
+      bar.style.width = `${one.score * 100}%`;
     });
   }
 
@@ -146,7 +154,7 @@ export class Run {
       h("td", {}, h("button", { type: "button", class: "step", "aria-pressed": "false", onclick: choose,
         "aria-label": `Show step ${step.step}` }, swatch, String(step.step))),
       h("td", {}, ...(step.cube ? whereabouts(step.cube) : ["everything"])),
-      h("td", {}, step.top.label, h("small", {}, percent(step.top.score))),
+      h("td", {}, nameOf(step.top), h("small", {}, percent(step.top.score))),
       h("td", {}, short(step.entropy_nats), isLast || threshold < 0 || this.stopsEvery(threshold)
         ? null : h("small", {}, `${step.entropy_nats <= threshold ? "≤" : ">"} ${short(threshold)}`)),
       h("td", {}, short(step.gflops)),

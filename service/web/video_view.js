@@ -1,35 +1,86 @@
 // The page's first view: choose a video, set a budget, watch the answer. Wires the parts together.
 
-import { getBlob, getJson, Problem, recognize } from "./api.js";
+import { getBlob, getJson, posted, Problem } from "./api.js";
 import { Budget } from "./budget.js";
-import { bytes, h, problemCard } from "./dom.js";
+import { copied } from "./code.js";
+import { bytes, h, problemCard, short } from "./dom.js";
+import { exampleButtons } from "./examples.js";
+import { clearHistory, remember, showHistory } from "./history.js";
+import { showKnown } from "./knows.js";
 import { Run } from "./run.js";
+import { linkTo, settingsOf } from "./share.js";
 
 const MAX_RUNS = 2; // this budget beside the one before
 const DWELL_MS = 400; // least time between two steps on the page, so that one sees them come
 
 const at = (id) => document.getElementById(id);
 const isStill = matchMedia("(prefers-reduced-motion: reduce)");
+const isNarrow = matchMedia("(max-width: 52rem)");
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, isStill.matches ? 0 : ms));
 
 let facts = { max_upload_bytes: Infinity, clips: [] };
 let chosen = null; // {file, url}
-let running = null; // AbortController
-const budget = new Budget();
+let running = null; // {controller, done}
+const budget = new Budget(showKnown);
 
 export async function start() {
   at("ask").addEventListener("submit", onSubmit);
   at("file").addEventListener("change", () => choose(at("file").files[0]));
   at("model").addEventListener("change", () => guarded(() => budget.choose(at("model").value)));
+  at("mode").addEventListener("change", () => budget.ask(mode()));
+  at("share").addEventListener("click", share);
+  at("clear-history").addEventListener("click", clearHistory);
+  at("webcam").addEventListener("click", () => guarded(fromWebcam));
+  at("webcam").hidden = !(navigator.mediaDevices?.getUserMedia && window.MediaRecorder); // nor over HTTP from elsewhere
+  at("examples").append(...exampleButtons((path, name) => guarded(() => recogniseAt(path, name))));
+  catchDrops();
+  showHistory();
   await guarded(async () => {
     facts = await getJson("playground");
     at("clips").hidden = facts.clips.length === 0;
-    at("clips").append(...facts.clips.map((name) =>
-      h("button", { type: "button", onclick: () => guarded(() => chooseClip(name)) }, name)));
+    at("clips").append(...facts.clips.map((name) => h("button", {
+      type: "button", onclick: () => guarded(() => recogniseAt(`playground/clips/${encodeURIComponent(name)}`, name)),
+    }, name)));
     const { models } = await getJson("v1/models");
     at("model").append(...models.map(({ name, task }) => h("option", { value: name }, `${name} (${task})`)));
     at("model-field").hidden = models.length < 2;
-    await budget.choose(models.find((model) => model.default).name);
+    const shared = settingsOf(location.hash);
+    const wanted = models.find(({ name }) => name === shared.model) ?? models.find((model) => model.default);
+    at("model").value = wanted.name;
+    await budget.choose(wanted.name);
+    use(shared);
+  });
+}
+
+const mode = () => at("ask").elements.mode.value;
+
+/** Settings of a link; the service judges the numbers, as if they were typed. */
+function use({ mode: question, budget: text, ceiling }) {
+  if (question === "when") at("ask").elements.mode.value = question;
+  budget.ask(mode());
+  if (text) budget.text = text;
+  if (ceiling) {
+    at("ceiling").value = ceiling;
+    at("tune").open = true;
+  }
+}
+
+async function share() {
+  const link = linkTo({
+    mode: mode(), model: at("model").value, budget: budget.text, ceiling: at("ceiling").value.trim(),
+  });
+  history.replaceState(null, "", link);
+  at("shared").textContent = (await copied(link))
+    ? "Copied. It holds the settings, not the video." : "The link stands in the address bar.";
+}
+
+/** A file that is dropped anywhere is meant for us: a browser would leave the page for it. */
+function catchDrops() {
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    const [file] = event.dataTransfer.files;
+    if (file && !at("view-video").hidden) choose(file);
   });
 }
 
@@ -42,19 +93,41 @@ function choose(file) {
   at("problem").replaceChildren();
 }
 
-async function chooseClip(name) {
-  choose(new File([await getBlob(`playground/clips/${encodeURIComponent(name)}`)], name));
+/** Choose and recognise at once; what runs is broken off. */
+async function recogniseNow(file) {
+  running?.controller.abort();
+  await running?.done;
+  choose(file);
+  at("ask").requestSubmit();
+}
+
+async function recogniseAt(path, name) {
+  const blob = await getBlob(path);
+  await recogniseNow(new File([blob], name, { type: blob.type }));
+}
+
+async function fromWebcam() {
+  let file;
+  try {
+    const { record } = await import("./webcam.js");
+    file = await record();
+  } catch (error) {
+    const why = error.name === "NotFoundError" ? "This machine has no camera that the browser can see."
+      : `The browser did not give us the camera (${error.message || error.name}). Allow it for this page, then try again.`;
+    throw new Problem({ title: "No webcam", detail: why });
+  }
+  if (file) await recogniseNow(file);
 }
 
 async function onSubmit(event) {
   event.preventDefault();
-  if (running) return running.abort();
+  if (running) return running.controller.abort();
   at("problem").replaceChildren();
   if (!chosen) {
     at("file").focus();
     return showProblem({ title: "No video yet", detail: "Drop a video onto the page, or choose a file, then press Recognise." });
   }
-  if (chosen.file.size > facts.max_upload_bytes) {
+  if (mode() === "what" && chosen.file.size > facts.max_upload_bytes) {
     return showProblem({
       type: "/problems/upload-too-large",
       title: "The file is too large",
@@ -62,44 +135,58 @@ async function onSubmit(event) {
         "cut the video, or encode it smaller.",
     });
   }
-  running = new AbortController();
+  const controller = new AbortController();
   at("go").textContent = "Stop";
-  try {
-    await guarded(ask);
-  } finally {
+  const done = guarded(() => ask(controller.signal)).finally(() => {
     running = null;
     at("go").textContent = "Recognise";
     at("progress").textContent = "";
-  }
+  });
+  running = { controller, done };
+  await done;
 }
 
-async function ask() {
+async function ask(signal) {
   let model;
   try {
     model = await budget.settled();
   } catch (error) {
+    at("tune").open = true;
     at("budget").focus();
     throw error;
   }
+  const { file, url } = chosen;
   const ceiling = at("ceiling").value.trim();
-  at("progress").textContent = `Sending ${bytes(chosen.file.size)} …`;
-  const options = { model: model.name, budget_gflops: budget.text, max_gflops: ceiling };
+  const isTimeline = mode() === "when";
+  const options = {
+    model: model.name, [isTimeline ? "budget_gflops_per_s" : "budget_gflops"]: budget.text, max_gflops: ceiling,
+  };
+  const asked = { budget: model.thresholds.budget_gflops, ceiling: ceiling ? Number(ceiling) : null, word: budget.word };
+  const Card = isTimeline ? (await import("./timeline.js")).Timeline : Run;
+  at("progress").textContent = `Sending ${bytes(file.size)} …`;
   let run = null;
   const begun = () => {
     at("progress").textContent = "";
-    run = new Run(model, model.thresholds.budget_gflops, ceiling ? Number(ceiling) : null, chosen.url);
+    run = new Card(model, asked, { file: file.name, options }, url);
+    for (const other of at("runs").querySelectorAll(".run")) if (isTimeline || other.matches(".timeline")) other.remove();
     at("runs").prepend(run.element);
     while (at("runs").children.length > MAX_RUNS) at("runs").lastChild.remove();
     for (const video of at("runs").querySelectorAll("video")) video.currentTime = 0; // both from the start
-    run.player.play();
+    if (isNarrow.matches) run.element.scrollIntoView({ behavior: isStill.matches ? "auto" : "smooth" });
+    if (!isTimeline) run.player.play();
   };
   try {
-    for await (const { kind, value } of recognize(chosen.file, options, running.signal)) {
+    for await (const { kind, value } of posted(isTimeline ? "timelines" : "recognitions", file, options, signal)) {
       if (!run) begun();
-      if (kind === "step") {
+      if (kind === "step" || kind === "segment") {
         say(run.add(value));
-        await pause(DWELL_MS);
-      } else if (kind === "result") say(run.finish(value));
+        if (kind === "step") await pause(DWELL_MS);
+      } else if (kind === "progress") run.progress(value);
+      else if (kind === "result") {
+        say(run.finish(value));
+        const spent = `${short(value.compute.spent_gflops)} GFLOPs`;
+        remember({ file: file.name, said: run.title.textContent, effort: spent });
+      }
     }
   } catch (error) {
     run?.fail();
@@ -120,6 +207,7 @@ async function guarded(work) {
 
 function showProblem(problem) {
   at("problem").replaceChildren(problemCard(problem));
+  if (isNarrow.matches) at("problem").scrollIntoView({ block: "nearest" });
 }
 
 function say(sentence) {

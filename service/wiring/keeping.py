@@ -1,8 +1,9 @@
-"""What outlives a request: the ledger, what keys use, answers given once. Needs no HTTP."""
+"""What outlives a request: the ledger, what keys use, answers given once or held. Needs no HTTP."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from importlib.metadata import version
 
 from service.engine.admission import Admission
 from service.jobs.once import Once
@@ -15,6 +16,9 @@ from service.ledger.peers import Peers
 from service.ledger.redis_ledger import RedisLedger
 from service.ledger.sqlite import SqliteLedger
 from service.metrics import Metrics
+from service.results.paused import PausedVideos
+from service.results.redis_results import RedisResults
+from service.results.results import Results
 from service.settings import Settings
 
 
@@ -64,11 +68,36 @@ async def open_peers(settings: Settings, ledger: Ledger, admission: Admission) -
 
 
 @contextlib.asynccontextmanager
-async def open_once(settings: Settings, ledger: Ledger) -> AsyncIterator[Once]:
+async def open_once(settings: Settings, ledger: Ledger, accounts: Accounts) -> AsyncIterator[Once]:
     """Answers that are given once, by the client's key."""
-    once = Once(ledger.book("key", events_kept=1), retention_s=settings.idempotency_retention_s)
+    once = Once(
+        ledger.book("key", events_kept=1),
+        retention_s=settings.idempotency_retention_s,
+        weight_of=accounts.weight_of,
+    )
     once.start()
     try:
         yield once
     finally:
         await once.close()
+
+
+@contextlib.asynccontextmanager
+async def open_results(settings: Settings, metrics: Metrics) -> AsyncIterator[Results | None]:
+    """Answers that are held for whoever asks again; None where there is no room for any."""
+    if settings.result_cache_bytes == 0:
+        yield None
+        return
+    redis_url, ttl_s = settings.redis_url, settings.result_cache_ttl_s
+    results = Results(
+        max_bytes=settings.result_cache_bytes,
+        ttl_s=ttl_s,
+        paused=PausedVideos(max_bytes=settings.resume_bytes, ttl_s=settings.resume_ttl_s),
+        conditions=(version("fovea-server"), settings.runtime, settings.precision, settings.video_limits()),
+        metrics=metrics,
+        shared=None if redis_url is None else RedisResults(redis_url.get_secret_value(), ttl_s=ttl_s),
+    )
+    try:
+        yield results
+    finally:
+        await results.close()

@@ -16,6 +16,7 @@ from service.engine.pipeline import Lanes, Pipeline
 from service.engine.scheduler import Scheduler
 from service.keys.spending import Accounts
 from service.metrics import Metrics
+from service.results.results import Results
 from service.settings import Settings
 from service.timelines.timelines import Timelines, TimelineTerms
 from service.tracing.tracing import Tracing
@@ -32,9 +33,16 @@ Loader = Callable[[Settings], Sequence["Model"]]
 
 @contextlib.asynccontextmanager
 async def open_pipeline(
-    settings: Settings, metrics: Metrics, load: Loader | None = None, tracing: Tracing | None = None
+    settings: Settings,
+    metrics: Metrics,
+    load: Loader | None = None,
+    tracing: Tracing | None = None,
+    results: Results | None = None,
 ) -> AsyncIterator[Pipeline]:
-    """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP."""
+    """Load the models and start everything that recognises; end it all on the way out. Needs no HTTP.
+
+    `results`: where steps are kept for whoever asks again; None: nowhere.
+    """
     num_decoders = settings.decode_children or num_children(settings.decode_address_space_bytes)
     sandbox = Sandbox(
         num_children=num_decoders,
@@ -65,7 +73,7 @@ async def open_pipeline(
         max_wait_s=settings.max_wait_s,
         on_refusal=lambda bound: metrics.refusals_total.labels(bound=bound).inc(),
     )
-    offers = [_offer(model) for model in loaded]
+    offers = [offer_of(model) for model in loaded]
     for offer in offers:
         metrics.model_loaded(offer.name, offer.digest, offer.task, trained=offer.trained)
     metrics.decode_places_used.set_function(lambda: admission.places)
@@ -89,6 +97,7 @@ async def open_pipeline(
             keyframe_tolerance=settings.keyframe_tolerance if settings.decode_on_demand else None,
             tracing=tracing,
             gives_way=settings.degrade,
+            results=results,
         )
     finally:
         admission.draining = True
@@ -166,7 +175,7 @@ def make_timelines(
     )
 
 
-def _offer(model: "Model") -> Offer:
+def offer_of(model: "Model") -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
     return Offer(

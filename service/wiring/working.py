@@ -116,6 +116,7 @@ async def open_jobs(
         max_jobs=settings.max_jobs,
         retention_s=settings.job_retention_s,
         drain_s=settings.drain_timeout_s,
+        weight_of=accounts.weight_of,
     )
     desk.start()
     try:

@@ -126,3 +126,35 @@ def test_it_reads_a_timeline(generated: Any, red_video: bytes) -> None:
     assert isinstance(answer, models.TimelineAnswer)
     assert [segment.label for segment in answer.segments] == ["red"]
     assert answer.end.reason == "complete"
+
+
+def test_it_hands_in_a_timeline_as_a_job_and_reads_it_once_it_is_done(generated: Any, red_video: bytes) -> None:
+    models = import_module(f"{PACKAGE}.models")
+    file = import_module(f"{PACKAGE}.types").File(payload=io.BytesIO(red_video), file_name="red.mp4")
+    body = models.TimelineV1TimelinesPostFilesBody(video=file)
+    timeline = operation("timelines.timeline_v1_timelines_post")
+    job = timeline.sync(client=generated, body=body, prefer="respond-async", idempotency_key="generated-timeline")
+    assert isinstance(job, models.JobAnswer)
+    show = operation("jobs.show_job_v1_jobs_job_get")
+    give_up_s = time.monotonic() + 30
+    while (shown := show.sync(job.id, client=generated)).state != "succeeded":
+        assert time.monotonic() < give_up_s, shown
+        time.sleep(0.05)
+    assert shown.kind == "timeline"
+    assert isinstance(shown.result, models.TimelineAnswer)
+    assert [segment.label for segment in shown.result.segments] == ["red"]
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("recognitions.recognize_v1_recognitions_post", "RecognizeV1RecognitionsPostJsonBody"),
+        ("timelines.timeline_v1_timelines_post", "TimelineV1TimelinesPostJsonBody"),
+    ],
+)
+def test_it_says_where_a_video_is_and_reads_why_it_is_not_fetched(generated: Any, route: str, body: str) -> None:
+    models = import_module(f"{PACKAGE}.models")
+    asked = getattr(models, body)(url="https://127.0.0.1/clip.mp4")
+    refusal = operation(route).sync(client=generated, body=asked)
+    assert isinstance(refusal, models.Problem)
+    assert (refusal.type_, refusal["option"]) == ("/problems/invalid-option", "url")

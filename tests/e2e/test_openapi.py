@@ -67,7 +67,7 @@ def test_no_answer_is_undocumented_and_none_is_a_server_error(tmp_path: Path) ->
 
 def test_no_answer_about_a_timeline_is_undocumented(tmp_path: Path) -> None:
     with serving(max_timeline_bytes=2**20, max_deadline_ms=60_000) as served:
-        patience = ("--request-timeout", "60", "--max-examples", "5")
+        patience = ("--request-timeout", "60", "--max-examples", "24")
         done = fuzz(served, tmp_path, *patience, "--include-path", "/v1/timelines")
         assert done.returncode == 0, done.stdout + done.stderr
         assert served.metric("fovea_timeline_requests_total", model="tiny", outcome="ok") > 3, (
@@ -103,3 +103,15 @@ def test_every_refusal_is_a_problem_by_reference_and_every_success_has_a_type() 
             assert ("403" in operation["responses"]) == (needs_key or method in {"post", "delete"})
             assert operation.get("security") == ([{"key": []}, {}] if needs_key else None)
     assert schema["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+
+
+def test_the_routes_that_take_a_video_take_it_in_the_same_forms_with_the_same_promises() -> None:
+    with serving(ready=False) as served:
+        paths = served.client.get("/openapi.json").json()["paths"]
+    recognition, timeline = (paths[f"/v1/{name}"]["post"] for name in ("recognitions", "timelines"))
+    assert recognition["requestBody"] == timeline["requestBody"]
+    assert set(timeline["requestBody"]["content"]) >= {"multipart/form-data", "application/json"}
+    own, theirs = ({one["name"]: one for one in route["parameters"]} for route in (timeline, recognition))
+    for name in ("Prefer", "Idempotency-Key", "webhook_url", "webhook_events"):
+        assert own[name] == theirs[name]
+    assert set(timeline["responses"]) == set(recognition["responses"])

@@ -11,7 +11,7 @@ from service.settings import Settings, SettingsError
 from tests.serving import Served, serving
 
 PAGES = ["/", "/docs", "/problems", "/problems/video-unreadable"]
-FILES = sorted(WEB.iterdir())
+FILES = sorted(file for file in WEB.iterdir() if file.is_file())
 
 
 @pytest.mark.parametrize("path", PAGES)

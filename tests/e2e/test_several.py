@@ -1,12 +1,16 @@
 """Several videos in one request, and labels that may be told."""
 
+import asyncio
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 import fovea
-from fovea.errors import InvalidOption
+from fovea.errors import InvalidOption, InvalidUpload, VideoUnreadable
 from tests.serving import Served, serving
 from tests.web_server import said, web_server
 
@@ -100,3 +104,58 @@ def test_the_client_knows_labels_and_urls(red_video: bytes) -> None:
         assert [one.label for one in answer.predictions] == ["green", "blue"]
         with pytest.raises(InvalidOption, match="no label"):
             client.recognize(red_video, labels=["purple"])
+
+
+def ask_sync(served: Served, videos: Any, **options: Any) -> Any:
+    with fovea.Client(served.url) as client:
+        return client.recognize(videos, **options)
+
+
+def ask_async(served: Served, videos: Any, **options: Any) -> Any:
+    async def ask() -> Any:
+        async with fovea.AsyncClient(served.url) as client:
+            return await client.recognize(videos, **options)
+
+    return asyncio.run(ask())
+
+
+both = pytest.mark.parametrize("ask", [ask_sync, ask_async], ids=["sync", "async"])
+
+
+@both
+def test_the_client_asks_for_several_videos_in_one_request(
+    served: Served, red_video: bytes, blue_video: bytes, tmp_path: Path, ask: Callable[..., Any]
+) -> None:
+    path = tmp_path / "blue.mp4"
+    path.write_bytes(blue_video)
+    asked_before = requests(served)
+    answers = ask(served, (red_video, path, b"no video"), top_k=1)
+    assert requests(served) == asked_before + 1
+    assert [one.predictions[0].label for one in answers[:2]] == ["red", "blue"]
+    assert isinstance(answers[2], VideoUnreadable)
+    assert answers[2].extra["status"] == 422
+
+
+@both
+def test_one_video_in_a_list_is_answered_by_a_list_whatever_comes_of_it(
+    served: Served, red_video: bytes, ask: Callable[..., Any]
+) -> None:
+    assert [one.predictions[0].label for one in ask(served, [red_video])] == ["red"]
+    assert [type(one) for one in ask(served, [b"no video"])] == [VideoUnreadable]
+    assert ask(served, []) == []
+
+
+@both
+def test_what_is_wrong_with_all_of_it_is_raised(served: Served, red_video: bytes, ask: Callable[..., Any]) -> None:
+    with pytest.raises(InvalidOption):
+        ask(served, [red_video, red_video], top_k=0)
+    with pytest.raises(InvalidOption):
+        ask(served, [red_video], top_k=0)
+    with pytest.raises(InvalidUpload, match="more than 16 parts"):
+        ask(served, [red_video] * 17)
+
+
+def requests(served: Served) -> float:
+    """Posts of recognitions, however many videos each held."""
+    sample = {"http_request_method": "POST", "http_route": "/v1/recognitions", "http_response_status_code": "200"}
+    return served.metric("http_server_request_duration_seconds_count", **sample)

@@ -18,7 +18,9 @@ from tests.conftest import require
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ("1.34", "1.35", "1.36")
 OVERLAYS = ("cpu", "gpu", "dev", "keda")
-OURS = {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
+CLOSING_S = 5  # at least, between the drain and SIGKILL: cameras are handed over, traces sent
+FOLDERS = {"/var/cache/fovea", "/var/lib/fovea"}
+OURS = {"ServiceMonitor", "PrometheusRule", "ScaledObject", "TriggerAuthentication"}
 """Kinds of operators: their schemas are not Kubernetes', and their fields are tested by hand."""
 
 
@@ -96,7 +98,40 @@ def test_a_pod_gets_the_time_to_drain_that_the_service_takes() -> None:
     pod = rendered("Deployment")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     _, pause_s = container["lifecycle"]["preStop"]["exec"]["command"]
-    assert pod["terminationGracePeriodSeconds"] > int(pause_s) + Settings().drain_timeout_s
+    drain_s = int(rendered("ConfigMap")["data"]["FOVEA_DRAIN_TIMEOUT_S"])
+    assert drain_s == Settings().drain_timeout_s
+    assert pod["terminationGracePeriodSeconds"] >= int(pause_s) + drain_s + CLOSING_S
+    compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]["fovea"]
+    assert int(compose["stop_grace_period"].removesuffix("s")) >= drain_s + CLOSING_S
+
+
+def test_every_folder_that_a_pod_writes_to_is_a_volume() -> None:
+    """Its root is read-only."""
+    (container,) = rendered("Deployment", "overlays/dev")["spec"]["template"]["spec"]["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    written = {one["mountPath"] for one in container["volumeMounts"] if not one.get("readOnly")}
+    assert written == {"/tmp", *FOLDERS}
+    compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]["fovea"]
+    assert compose["read_only"]
+    assert {one.split(":")[1] for one in compose["volumes"]} == FOLDERS
+
+
+def test_replicas_that_share_a_redis_have_a_place_for_the_uploads_of_jobs() -> None:
+    (container,) = rendered("Deployment")["spec"]["template"]["spec"]["containers"]
+    assert {"secretRef": {"name": "fovea-blobs", "optional": True}} in container["envFrom"]
+    compose = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text())["services"]["fovea"]
+    folder = Settings(blobs_url=compose["environment"]["FOVEA_BLOBS_URL"]).blobs_url
+    assert any(f"file://{one.split(':')[1]}/" in str(folder) for one in compose["volumes"])
+
+
+def test_pods_are_spread_over_machines_and_zones() -> None:
+    spread = rendered("Deployment")["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert [one["topologyKey"] for one in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+
+
+@pytest.mark.parametrize("overlay", ["cpu", "keda"])
+def test_where_an_autoscaler_says_how_many_a_rollout_does_not(overlay: str) -> None:
+    assert "replicas" not in rendered("Deployment", f"overlays/{overlay}")["spec"]
 
 
 def test_uploads_of_compose_fit_into_its_tmpfs() -> None:

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fovea.errors import BudgetTooSmall
 from models import available_models, load_model
 from models.bundle import Bundle
 from models.recognizer import ChoosesFrames, Frames, Recognizer, TellsFeatures
 from models.runtime import RuntimeConfig
+from service.engine.budget import RecognitionOptions, plan
+from service.wiring.recognising import offer_of
 from tests.clips import moving_square, write_clip
 from tests.packing import packed
 from training.data.dataset import LIMITS
@@ -22,10 +25,18 @@ SHIPPED = sorted(available_models())
 ORIGINALS = Path(__file__).parents[3] / "shared" / "data" / "originals"
 """Full-size recordings of the val split, which are not ours to publish."""
 
-MAX_BYTES = {"adafocus-v3-compact": 12_000_000}
-MAX_MOVED = {"video-mobile-former-compact": {24: 0.12, 30: 0.2}, "adafocus-v3-compact": {24: 0.4}}
+MAX_BYTES = {"adafocus-v3-compact": 12_000_000, "adafocus-v3-light": 12_000_000}
+MAX_MOVED = {
+    "video-mobile-former-compact": {24: 0.12, 30: 0.2},
+    "adafocus-v3-compact": {24: 0.4},
+    "adafocus-v3-light": {24: 0.6},
+}
 """Of a score, by the copy's crf: as the training data were packed, and visibly worse. Windows that follow a person move
 with what a copy shows of them: at crf 30 one recording of four gets another label after a cube (decision 0034)."""
+SURE = {"adafocus-v3-light": 0.3}
+"""From this score on a copy keeps the label. Three frames say less: one recording of four is told with a score below it
+at the first exits, and its copy gets another label there (decision 0045)."""
+ADAFOCUS = [name for name in SHIPPED if name.startswith("adafocus")]
 EXACT = RuntimeConfig(name="torch", precision="fp32", num_threads=1)
 
 
@@ -61,11 +72,11 @@ def exits_of(recognizer: Recognizer, clip_THWC: Frames) -> Iterator[np.ndarray]:
 
 
 def assert_alike(name: str, recognizer: Recognizer, source: Path, folder: Path) -> None:
-    """Copies get the same label at every exit, and scores within MAX_MOVED."""
+    """Copies get the same label at every exit, from SURE on, and scores within MAX_MOVED."""
     for crf, most_moved in MAX_MOVED[name].items():
         copy = packed(source, folder / f"{source.stem}-{crf}.mp4", crf=crf)
         for one, other in zip(every_exit(recognizer, source), every_exit(recognizer, copy), strict=True):
-            assert one.argmax() == other.argmax(), (crf, one, other)
+            assert one.argmax() == other.argmax() or one.max() < SURE.get(name, 0), (crf, one, other)
             assert np.abs(one - other).max() < most_moved, (crf, one, other)
 
 
@@ -100,16 +111,49 @@ def test_real_recordings_and_their_small_copies_get_the_same_answers(name: str, 
         assert_alike(name, recognizer, original, tmp_path)
 
 
+@pytest.mark.parametrize("name", ADAFOCUS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_default_does_not_know_synthetic_footage(kind: Kind, tmp_path: Path) -> None:
+def test_synthetic_footage_is_not_known(name: str, kind: Kind, tmp_path: Path) -> None:
     """Of the last variant, which measures and was not fitted on."""
-    model = load_model("adafocus-v3-compact", runtime=EXACT)
+    model = load_model(name, runtime=EXACT)
     footage = make_negative(tmp_path, kind, num_variants(kind) - 1).path
     (state,) = model.recognizer.glance([decode(str(footage), model.recognizer.clip_rule, LIMITS).frames_THWC])
     assert model.bundle.open_set is not None
     assert isinstance(model.recognizer, TellsFeatures)
     in_domain = model.bundle.open_set.in_domain(model.recognizer.glance_features(state))
     assert in_domain < model.bundle.open_set.facts.threshold
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_bundle_that_ships_tells_its_accuracy_beside_that_of_the_most_frequent_class(name: str) -> None:
+    bundle = Bundle.read(available_models()[name])
+    share = bundle.calibration.majority_share
+    assert share is not None
+    assert bundle.below_majority == (bundle.calibration.best_accuracy < share)
+    assert f"most frequent class of each source is right in {share:.1%}" in dict(bundle.card)["Calibrated on"]
+
+
+def test_auto_takes_no_bundle_that_ships_and_is_right_less_often_than_the_most_frequent_class() -> None:
+    offers = [offer_of(load_model(name, runtime=EXACT)) for name in SHIPPED]
+    default = offers[SHIPPED.index("adafocus-v3-compact")]
+    poor = {offer.name for offer in offers if offer.below_majority}
+    for budget_flops in sorted({point.budget_flops for offer in offers for point in offer.grid}):
+        options = RecognitionOptions(budget_flops=budget_flops)
+        worthy = [offer.least_flops for offer in offers if offer.name not in poor]
+        if budget_flops < min(worthy):
+            with pytest.raises(BudgetTooSmall):
+                plan(options, offers, default)
+        else:
+            assert plan(options, offers, default).model not in poor, budget_flops
+
+
+def test_the_least_budgets_are_served_by_the_light_bundle_and_the_default_one_by_the_default_bundle() -> None:
+    offers = [offer_of(load_model(name, runtime=EXACT)) for name in SHIPPED]
+    default, light = (offers[SHIPPED.index(name)] for name in ("adafocus-v3-compact", "adafocus-v3-light"))
+    assert light.least_flops <= 350_000_000
+    assert plan(RecognitionOptions(budget_flops=light.least_flops), offers, default).model == light.name
+    assert plan(RecognitionOptions(budget_flops=default.least_flops), offers, default).model == light.name
+    assert plan(RecognitionOptions(), offers, default).model == default.name
 
 
 def test_the_default_is_the_model_whose_results_are_told() -> None:

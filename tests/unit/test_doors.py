@@ -161,6 +161,7 @@ NOUNS = {
     "page by name": Unknown(imported=("service.api.pages.playground", "service.api.pages.problem_pages")),
     "part that uses them": Unknown(imported=("service", "models", "cli", "fovea")),
     "prices": Unknown(imported=("service.engine.budget:Offer", "models.flops")),
+    "Redis": Unknown(loaded=("redis",)),
     "where it is kept": Unknown(loaded=("redis", "sqlite3")),
     "what events say": Unknown(imported=("fovea.stream_answers", "fovea.answers")),
     "nothing of streams": Unknown(imported=("service.streams",)),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from models.adafocus.config import Placement, clip_cubes, compact, frame_cubes
+from models.adafocus.config import AdaFocusConfig, Placement, clip_cubes, compact, frame_cubes
 from models.backbones.config import BackboneConfig
 from training.data.augment import MILD, SMALL_SET, Augmentation
 from training.fit.plans import TrainPlan, cropped
@@ -43,6 +43,20 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
     recipe = Recipe(stages=(), fitted_heads=True, recompress_crf=28, folds=5)
     clip = replace(cropped(model, source_short_side_px=240), resize="stretch")
     return TrainPlan(model, clip, recipe, MILD)
+
+
+def _light(num_classes: int) -> TrainPlan:
+    """What `adafocus-v3-light` was made with: `compact` for the lowest prices (decision 0045).
+
+    It glances at three frames: after a fifth, three fifths and more than four fifths of the clip. Each cube is the
+    person's window in one of them, the latest first. Nothing else differs.
+    """
+    plan = _compact(num_classes)
+    assert isinstance(plan.model, AdaFocusConfig)
+    model = replace(
+        plan.model, glance_indices=(3, 9, 13), cube_size=(1, 192, 192), max_cubes=3, step_frames=((13,), (3,), (9,))
+    )
+    return replace(plan, model=model)
 
 
 def _compact_learned(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(1, 16, 2))) -> TrainPlan:
@@ -172,6 +186,7 @@ def describe_stage(stage: Stage) -> str:
 
 PLANS: Mapping[str, Callable[[int], TrainPlan]] = {
     "compact": _compact,
+    "light": _light,
     "compact-16-frames": partial(
         _compact_learned, glance_indices=tuple(range(16))
     ),  # whose baseline looks at every frame

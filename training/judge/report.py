@@ -12,6 +12,7 @@ from pathlib import Path
 from training.judge.crossfit import TOLERANCE
 from training.judge.exit_comparison import COMPARISONS, ExitComparison, read_comparisons
 from training.judge.exit_page import exits_section
+from training.judge.new_places import NEW_PLACES, NewPlaces, new_places_section, read_new_places
 from training.judge.open_set_result import OPEN_SET_RESULT, OpenSetResult, open_set_section, read_open_set_result
 from training.judge.results import (
     POOLED,
@@ -67,6 +68,9 @@ Accuracies are top-1 in percent on the split named (`val` is neither trained nor
 intervals, by resampling whole groups within each source (2,000 draws), widened to Wilson's where that reaches further.
 Differences are paired by video; one whose interval holds 0, or that rests on fewer than six groups, is *not resolved*.
 Cost: multiply-adds. Times: one video at a time, without decoding.
+
+Read *On new places* first. Videos of `val` were not learnt from either, but share players, courts and rooms with those
+that were: what remembers these does better there than on a camera that is new, and what does not may do worse.
 """
 
 
@@ -75,19 +79,24 @@ def write_report(results_folder: Path, page: Path) -> list[str]:
     results = {path.parent.name: read_result(path) for path in sorted(results_folder.glob(f"*/{RESULT}"))}
     exits = [each for path in sorted(results_folder.glob(f"*/{COMPARISONS}")) for each in read_comparisons(path)]
     open_sets = [read_open_set_result(path) for path in sorted(results_folder.glob(f"*/{OPEN_SET_RESULT}"))]
-    text = render(results, exits, open_sets)
+    new_places = [read_new_places(path) for path in sorted(results_folder.glob(f"*/{NEW_PLACES}"))]
+    text = render(results, exits, open_sets, new_places)
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(text, encoding="utf-8")
     return [planned.name for planned in PLAN if planned.name not in results]
 
 
 def render(
-    results: Mapping[str, Result], exits: Sequence[ExitComparison] = (), open_sets: Sequence[OpenSetResult] = ()
+    results: Mapping[str, Result],
+    exits: Sequence[ExitComparison] = (),
+    open_sets: Sequence[OpenSetResult] = (),
+    new_places: Sequence[NewPlaces] = (),
 ) -> str:
     """The page as Markdown."""
     main = results.get(MAIN.name)
     sections = [
         _INTRODUCTION,
+        "## On new places\n" + new_places_section(new_places),
         "## a. Full compute\n" + _accuracies(results),
         "## b. The trade-off\n" + (_trade_off(main, results) if main else _not_run(MAIN)),
         "## c. Budgets out of sample\n" + (_budgets(main) if main else _not_run(MAIN)),

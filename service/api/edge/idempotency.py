@@ -9,6 +9,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import zlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,13 +45,16 @@ class Once:
 
     async def keep(self, response: Response) -> Response:
         if response.status_code < 300:  # what was refused may be put right, and sent again
-            await self.turn.keep(_packed(response))
+            await self.turn.keep(await asyncio.to_thread(_packed, response))
         return response
 
 
 @contextlib.asynccontextmanager
 async def once(request: Request, fingerprint: str) -> AsyncIterator[Once]:
-    """Without the header every request is a first one. Raises KeyReused, KeyInUse, InvalidOption, Unavailable."""
+    """Without the header every request is a first one.
+
+    Raises KeyReused, KeyInUse, InvalidOption, Overloaded, Unavailable.
+    """
     key = request.headers.get(HEADER)
     if key is None:
         yield Once(Turn(), None)
@@ -60,8 +64,8 @@ async def once(request: Request, fingerprint: str) -> AsyncIterator[Once]:
             f"{HEADER}: must be 1 to {MAX_KEY} printable ASCII characters without blanks; use a UUID", option=HEADER
         )
     asker = key_of(request)
-    scope = f"{'' if asker is None else asker.name} {request.method} {request.url.path}"
-    async with once_of(request).turn(scope, key, fingerprint) as turn:
+    owner, scope = "" if asker is None else asker.name, f"{request.method} {request.url.path}"
+    async with once_of(request).turn(owner, scope, key, fingerprint) as turn:
         yield Once(turn, None if turn.kept is None else _unpacked(turn.kept))
 
 
@@ -93,11 +97,14 @@ def _fingerprint(options: Iterable[tuple[str, str]], bodies: Iterable[Path | byt
 
 def _packed(response: Response) -> str:
     headers = {name: value for name, value in response.headers.items() if name in KEPT_HEADERS}
-    body = base64.b64encode(bytes(response.body)).decode()
-    return json.dumps({"status": response.status_code, "headers": headers, "body": body})
+    # A long video's curve is a few hundred kilobytes of JSON, and a tenth of that deflated.
+    body = base64.b64encode(zlib.compress(bytes(response.body))).decode()
+    return json.dumps({"status": response.status_code, "headers": headers, "deflated": body})
 
 
 def _unpacked(kept: str) -> Response:
     said = json.loads(kept)
     headers = said["headers"] | {REPLAYED: "true"}
-    return Response(base64.b64decode(said["body"]), said["status"], headers)
+    plain = said.get("body")  # of a version before
+    body = base64.b64decode(said["deflated"] if plain is None else plain)
+    return Response(zlib.decompress(body) if plain is None else body, said["status"], headers)

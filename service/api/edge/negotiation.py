@@ -1,4 +1,4 @@
-"""What a client sends and what it prefers: Content-Type and Accept (RFC 9110, 8.3 and 12.5.1), and nothing else."""
+"""What a client sends and prefers: Content-Type, Accept (RFC 9110, 8.3 and 12.5.1), Cache-Control (RFC 9111, 5.2)."""
 
 from collections.abc import Sequence
 
@@ -37,6 +37,12 @@ def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
             if media_range == pattern:
                 return quality
     return 0.0
+
+
+def forbids_storing(cache_control: Sequence[str]) -> bool:
+    """Whether the request says `no-store`: what is held is not for it, and nothing of it is to be held."""
+    directives = ",".join(cache_control).lower().split(",")
+    return any(directive.strip() == "no-store" for directive in directives)
 
 
 def check_json(content_type: str | None) -> None:

@@ -3,6 +3,7 @@
 from fastapi import Request
 
 from fovea.errors import NotReady, Unavailable
+from service.api.edge.negotiation import forbids_storing
 from service.engine.pipeline import Pipeline
 from service.jobs.desk import Desk
 from service.jobs.once import Once
@@ -115,6 +116,11 @@ def request_id_of(request: Request) -> str:
     """The id under which this request stands in the log; set by `http_metrics`."""
     request_id: str = request.state.request_id
     return request_id
+
+
+def no_store_of(request: Request) -> bool:
+    """Whether nothing is to be held of it, and what is held is not to be used."""
+    return forbids_storing(request.headers.getlist("cache-control"))
 
 
 def client_of(request: Request) -> str:

@@ -11,10 +11,20 @@ from fovea.job_answers import JobAnswer
 from fovea.words import WebhookEvent
 from service.api.body.uploads import open_upload
 from service.api.edge.idempotency import fingerprint_of, once
-from service.api.edge.parts import desk_of, key_of, outbox_of, pipeline_of, settings_of, targets_of, tracing_of
+from service.api.edge.parts import (
+    desk_of,
+    key_of,
+    no_store_of,
+    outbox_of,
+    pipeline_of,
+    settings_of,
+    targets_of,
+    tracing_of,
+)
 from service.api.jobs.answers import job_text
 from service.api.recognitions.spooling import spool_all
-from service.jobs.job import Job
+from service.engine.lanes import ANYBODY
+from service.jobs.job import Job, upload_blob
 from service.tracing.traceparent import current
 from service.webhooks.wanted import Webhook
 
@@ -83,7 +93,9 @@ async def accepted(
     given = [*query, *await upload.fields()]
     check(_ours_apart(given)[0])
     key = key_of(request)
+    owner = ANYBODY if key is None else key.owner
     with ExitStack() as spool:
+        spool.enter_context(pipeline_of(request).admission.place(owner))  # its upload lies on the disk
         (video,), later = await spool_all(request, upload, spool, settings.spool_dir, 1)
         given += later
         options, ours = _ours_apart(given)
@@ -98,11 +110,12 @@ async def accepted(
                 id=job_id,
                 kind=kind,
                 options=tuple(dict(options).items()),
-                blob=f"uploads/{job_id}",
+                blob=upload_blob(job_id),
                 upload_s=video.upload_s,
                 created_s=answer.turn.created_s,
                 webhook=webhook,
                 owner="" if key is None else key.name,
+                no_store=no_store_of(request),
                 traceparent=current(),
             )
             tracing_of(request).tell(job=job.id)

@@ -44,13 +44,14 @@ async def recognition(
     offer = pipeline.offer(plan.model)
     with accounts.spending_of(task.job.owner) as spending, await admitted(pipeline, plan, spending) as ticket:
         decoded = await _decoded(pipeline, task, plan, ticket)
-        spent_flops = 0
+        spent_flops = total_flops = 0
         async with aclosing(pipeline.run(decoded)) as events:
             async for event in events:
                 if isinstance(event, Step):
-                    spent_flops += event.flops
+                    total_flops += event.flops
+                    spent_flops += 0 if event.held else event.flops
                     told = step_event(event, spent_flops, decoded.clip, offer, plan)
-                    yield Told("step", told.model_dump_json(), spent_flops / max(1, plan.most_flops))
+                    yield Told("step", told.model_dump_json(), total_flops / max(1, plan.most_flops))
                 else:
                     spending.answered()
                     yield Told(RESULT, recognition_answer(event, offer).model_dump_json(), 1.0)
@@ -98,6 +99,6 @@ async def _decoded(pipeline: Pipeline, task: Task, plan: Plan, ticket: Ticket) -
     """Costly videos wait for each other; a job waits with them."""
     while True:
         try:
-            return await pipeline.decode(task.path, plan, ticket, task.job.upload_s)
+            return await pipeline.decode(task.path, plan, ticket, task.job.upload_s, no_store=task.job.no_store)
         except Overloaded as error:
             await asyncio.sleep(min(error.retry_after_s or 1.0, LONGEST_LOOK_S))

@@ -21,7 +21,7 @@ def model_summary(offer: Offer, *, default: bool) -> ModelSummary:
 
 
 def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDetail:
-    point = offer.point_at(budget_flops)
+    point, measured = offer.point_at(budget_flops), offer.measured_at(budget_flops)
     return ModelDetail(
         **dict(model_summary(offer, default=default)),
         labels=list(offer.labels),
@@ -31,9 +31,7 @@ def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDeta
         num_frames=offer.clip_rule.num_frames,
         accuracies=Accuracies(
             on_new_places=point.solution.accuracy if offer.calibrated else None,
-            on_validation_videos=max(
-                (p.accuracy for p in offer.frontier if p.mean_cost_flops <= budget_flops), default=None
-            ),
+            on_validation_videos=None if measured is None else measured.accuracy,
         ),
         frontier=[FrontierPoint(gflops=p.mean_cost_flops / 1e9, accuracy=p.accuracy) for p in offer.frontier],
         thresholds=Thresholds(

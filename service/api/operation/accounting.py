@@ -47,7 +47,8 @@ class Account:
     def answered(self, recognition: Recognition) -> None:
         timing = recognition.timing
         self.told(
-            f"id={recognition.id} steps={len(recognition.steps)} exit={recognition.exit_reason} "
+            f"id={recognition.id} steps={len(recognition.steps)} "
+            f"held_steps={sum(step.held for step in recognition.steps)} exit={recognition.exit_reason} "
             f"spent_gflops={recognition.spent_flops / 1e9:g} upload_ms={timing.upload_s * 1e3:.0f} "
             f"decode_ms={timing.decode_s * 1e3:.0f} queue_ms={timing.queue_s * 1e3:.0f} "
             f"inference_ms={timing.inference_s * 1e3:.0f}"

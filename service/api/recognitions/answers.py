@@ -39,6 +39,7 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
         display_name=display_name(recognition.verdict.label, offer),
         reason=recognition.verdict.reason,
         in_domain=None if recognition.in_domain is None else round(recognition.in_domain, 6),
+        cached=recognition.cached,
         predictions=predictions(last.probabilities_C, offer, plan.top_k, plan.terms),
         exit=Exit(
             reason=recognition.exit_reason,
@@ -51,6 +52,8 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
             budget_granted_gflops=plan.budget_granted_flops / 1e9,
             max_gflops=None if plan.max_flops is None else plan.max_flops / 1e9,
             spent_gflops=recognition.spent_flops / 1e9,
+            total_gflops=recognition.total_flops / 1e9,
+            resumed_from_step=recognition.resumed_from_step,
             steps=[_step_taken(step, recognition.clip, offer, plan) for step in recognition.steps],
         ),
         video=Video(
@@ -113,6 +116,7 @@ def _step_taken(step: Step, clip: Clip, offer: Offer, plan: Plan) -> StepTaken:
         gflops=step.flops / 1e9,
         entropy_nats=round(step.entropy_nats, 6),
         frames_decoded=step.frames_decoded,
+        held=step.held,
         top=predictions(step.probabilities_C, offer, 1, Terms(only=plan.terms.only))[0],
         cube=None if step.cube is None else cube_place(step.cube, clip),
     )

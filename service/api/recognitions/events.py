@@ -28,7 +28,7 @@ async def events(
         async with aclosing(pipeline.run(decoded)) as items:
             async for item in items:
                 if isinstance(item, Step):
-                    spent_flops, step = spent_flops + item.flops, item.step
+                    spent_flops, step = spent_flops + (0 if item.held else item.flops), item.step
                     yield _event("step", step, step_event(item, spent_flops, decoded.clip, offer, plan))
                 else:
                     account.answered(item)

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from fovea.answers import RecognitionAnswer, RecognitionList
-from service.api.body.described import FORM, RAW, parameters
+from service.api.body.described import parameters, video_body
 from service.api.body.spool import drop
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
@@ -20,6 +20,7 @@ from service.api.edge.parts import (
     client_of,
     key_of,
     metrics_of,
+    no_store_of,
     pipeline_of,
     request_id_of,
     settings_of,
@@ -42,31 +43,15 @@ from service.engine.request import Recognition
 JSON = "application/json"
 router = APIRouter(tags=["recognitions"])
 
-_URL = {
-    "type": "object",
-    "required": ["url"],
-    "properties": {
-        "url": {
-            "type": "string",
-            "description": "Where the video is: https://, or s3://bucket/key where the operator has named the bucket. "
-            "The service fetches it. Options may stand beside it.",
-            "examples": ["https://example.org/clip.mp4"],
-        }
-    },
+NO_STORE_PARAMETER: dict[str, Any] = {
+    "name": "Cache-Control",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "`no-store`: the answer is computed, though the same video was answered before, and is not held.",
 }
 _OPENAPI: dict[str, Any] = {
-    "parameters": parameters(OPTIONS) + JOB_PARAMETERS + [KEY_PARAMETER],
-    "requestBody": {
-        "required": True,
-        "description": "A form with the file, or the video itself. In a form, each option of the query may be a field "
-        "instead; those before the file are checked before it is read.",
-        "content": {
-            "multipart/form-data": {"schema": FORM},
-            "application/json": {"schema": _URL},
-            "video/*": RAW,
-            "application/octet-stream": RAW,
-        },
-    },
+    "parameters": parameters(OPTIONS) + JOB_PARAMETERS + [KEY_PARAMETER, NO_STORE_PARAMETER],
+    "requestBody": video_body(),
 }
 
 _EVENTS_EXAMPLE = (
@@ -106,6 +91,8 @@ async def recognize(request: Request) -> Response:
     With `Accept: text/event-stream` each step arrives as it is taken. With `Prefer: respond-async` the answer is a job,
     to be asked for later. A form with several parts `video` is answered by
     a list, `recognitions`, in their order: each an answer, or the problem that there was with that video.
+    The same video again, with the same key, is answered from what is held (`cached`), or goes on from there
+    (`compute.resumed_from_step`).
     """
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
@@ -157,7 +144,16 @@ async def recognize(request: Request) -> Response:
                 account.replayed()
                 return answer.kept
             if len(videos) > 1:
-                asked = recognize_several(pipeline, videos, plan, (account, ticket), spending, new_account, request_id)
+                asked = recognize_several(
+                    pipeline,
+                    videos,
+                    plan,
+                    (account, ticket),
+                    spending,
+                    new_account,
+                    request_id,
+                    no_store=no_store_of(request),
+                )
                 answers = await unless_client_leaves(request, asked)
                 await spending.settle()
                 tell_standings(request, spending)
@@ -166,7 +162,8 @@ async def recognize(request: Request) -> Response:
                 partial(drop, videos[0].path)
             )  # it stays till the answer: frames may lack till then
             decoded = await unless_client_leaves(
-                request, pipeline.decode(videos[0].path, plan, ticket, videos[0].upload_s)
+                request,
+                pipeline.decode(videos[0].path, plan, ticket, videos[0].upload_s, no_store=no_store_of(request)),
             )
             if media_type == sse.MEDIA_TYPE:
                 told = events(pipeline, decoded, account, spending, request_id)

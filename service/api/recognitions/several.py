@@ -38,6 +38,8 @@ async def recognize_several(
     spending: Spending,
     new_account: Callable[[], Account],
     request_id: str,
+    *,
+    no_store: bool = False,
 ) -> RecognitionList:
     """`first`: what the request holds for the first video already; the others get theirs in their turn."""
     await spending.reserve(plan.most_flops * len(videos))
@@ -53,7 +55,7 @@ async def recognize_several(
                 account.model = plan.model
                 try:
                     ticket = first[1] if number == 0 else held.enter_context(admitted())
-                    recognition = await _recognized(pipeline, videos[number], plan, ticket)
+                    recognition = await _recognized(pipeline, videos[number], plan, ticket, no_store)
                 except RequestCancelled:
                     raise
                 except FoveaError as error:
@@ -68,8 +70,8 @@ async def recognize_several(
     return RecognitionList(recognitions=[task.result() for task in asked])
 
 
-async def _recognized(pipeline: Pipeline, video: Spooled, plan: Plan, ticket: Ticket) -> Recognition:
-    async with aclosing(pipeline.recognize(video.path, plan, ticket, video.upload_s)) as events:
+async def _recognized(pipeline: Pipeline, video: Spooled, plan: Plan, ticket: Ticket, no_store: bool) -> Recognition:
+    async with aclosing(pipeline.recognize(video.path, plan, ticket, video.upload_s, no_store=no_store)) as events:
         async for event in events:
             if isinstance(event, Recognition):
                 return event

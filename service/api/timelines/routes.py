@@ -10,10 +10,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from fovea.timeline_answers import TimelineAnswer
-from service.api.body.described import FORM, RAW, parameters
+from service.api.body.described import parameters, video_body
 from service.api.body.spool import spooled
 from service.api.body.uploads import open_upload
 from service.api.edge import sse
+from service.api.edge.idempotency import KEY_PARAMETER, fingerprint_of, once, refuse_key
 from service.api.edge.negotiation import preferred
 from service.api.edge.parts import (
     client_of,
@@ -26,7 +27,7 @@ from service.api.edge.parts import (
     tracing_of,
 )
 from service.api.edge.problems import refusals
-from service.api.jobs.accepting import ACCEPTED, accepted, wants_job
+from service.api.jobs.accepting import ACCEPTED, JOB_PARAMETERS, accepted, wants_job
 from service.api.jobs.bodies import TIMELINE
 from service.api.operation.accounting import Account
 from service.api.recognitions.options import Ceilings
@@ -40,13 +41,8 @@ JSON = "application/json"
 router = APIRouter(tags=["timelines"])
 
 _OPENAPI: dict[str, Any] = {
-    "parameters": parameters(OPTIONS),
-    "requestBody": {
-        "required": True,
-        "description": "As of a recognition: a form with the file, or the video itself. In a form, each option of the "
-        "query may be a field instead.",
-        "content": {"multipart/form-data": {"schema": FORM}, "video/*": RAW, "application/octet-stream": RAW},
-    },
+    "parameters": parameters(OPTIONS) + JOB_PARAMETERS + [KEY_PARAMETER],
+    "requestBody": video_body(),
 }
 _EVENTS_EXAMPLE = (
     'id: 0\nevent: segment\ndata: {"start_s":0.0,"end_s":12.5,"label":null,"predictions":[],…}\n\n'
@@ -85,7 +81,8 @@ _EVENTS_EXAMPLE = (
 async def timeline(request: Request) -> Response:
     """Post a video as for a recognition. Windows slide over it, and neighbours of one label are one segment.
 
-    With `Accept: text/event-stream` segments arrive as they are found. A client that leaves ends the work.
+    With `Accept: text/event-stream` segments arrive as they are found. With `Prefer: respond-async` the answer is a
+    job, to be asked for later. A client that leaves ends the work, but not a job's.
     """
     settings, request_id = settings_of(request), request_id_of(request)
     ceilings = Ceilings(top_k=settings.max_top_k, deadline_ms=settings.max_deadline_ms)
@@ -106,6 +103,8 @@ async def timeline(request: Request) -> Response:
         )
         account = held.enter_context(new_account)
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
+        if media_type == sse.MEDIA_TYPE:
+            refuse_key(request)
         timelines, pipeline = timelines_of(request), pipeline_of(request)
         query = request.query_params.multi_items()
         parse_timeline_options(query, ceilings)  # before a byte of the body is read
@@ -121,7 +120,8 @@ async def timeline(request: Request) -> Response:
         held.enter_context(timelines.admitted())
         path = held.enter_context(spooled(settings.spool_dir))
         upload_s = await save_unless_client_leaves(request, upload, path)
-        if later := await upload.later_fields():
+        later = await upload.later_fields()
+        if later:
             plan = timelines.settle(parse_timeline_options([*given, *later], ceilings))
             account.model = plan.look.model
         offer = pipeline.offer(plan.look.model)
@@ -129,9 +129,13 @@ async def timeline(request: Request) -> Response:
             told = tell(timelines, path, plan, offer, upload_s, key=payer)
             first = await unless_client_leaves(request, _first(told))  # what goes wrong by then has its own status
             return sse.EventStream(events(told, first, account, request_id), held.pop_all(), ping_s=settings.sse_ping_s)
-        answer = await unless_client_leaves(request, last(timelines, path, plan, offer, upload_s, key=payer))
-        account.told(story_of(answer))
-        return Response(answer.model_dump_json(), media_type=JSON)
+        async with once(request, await fingerprint_of(request, [*given, *later], path)) as turn:
+            if turn.kept is not None:
+                account.replayed()
+                return turn.kept
+            answer = await unless_client_leaves(request, last(timelines, path, plan, offer, upload_s, key=payer))
+            account.told(story_of(answer))
+            return await turn.keep(Response(answer.model_dump_json(), media_type=JSON))
 
 
 async def _first(told: AsyncGenerator[Told, None]) -> Told:

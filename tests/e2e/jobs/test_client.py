@@ -44,6 +44,17 @@ def test_a_job_is_handed_in_and_waited_for(client: fovea.Client, red_video: byte
         job.cancel()
 
 
+def test_a_timeline_is_handed_in_and_waited_for(client: fovea.Client, red_video: bytes) -> None:
+    job = client.submit_timeline(red_video, window_s=0.5, labels=["red", "blue"], key="my-timeline")
+    answer = job.wait(30)
+    assert [one.label for one in answer.segments] == ["red"]
+    assert [one.label for one in answer.segments[0].predictions] == ["red", "blue"]
+    assert job.answer.kind == "timeline"
+    assert client.job(job.id).wait() == answer
+    assert [event.name for event in job.events()][-1] == "result"
+    assert client.submit_timeline(red_video, window_s=0.5, labels=["red", "blue"], key="my-timeline").id == job.id
+
+
 def test_the_same_key_is_the_same_job(client: fovea.Client, red_video: bytes) -> None:
     assert client.submit(red_video, key="mine").id == client.submit(red_video, key="mine").id
 
@@ -82,6 +93,8 @@ async def test_the_client_for_asyncio_does_the_same(served: Served, red_video: b
         assert (await job.wait(30)).predictions[0].label == "red"
         assert [event.name async for event in job.events()][-1] == "result"
         assert job.id in [one.id async for one in client.jobs()]
+        timeline = await client.submit_timeline(red_video, window_s=0.5)
+        assert (await timeline.wait(30)).segments[0].label == "red"
         with pytest.raises(JobFinished):
             await (await client.job(job.id)).cancel()
 
@@ -107,6 +120,21 @@ def test_the_command_line_hands_in_lists_shows_and_cancels(gated: Served, gate: 
     shown = run(gated, "jobs", "get", job, "--json")
     assert json.loads(shown.output)["result"]["predictions"][0]["label"] == "red"
     assert "cancelled" in run(gated, "jobs", "list").output
+
+
+def test_the_command_line_hands_in_a_timeline_and_draws_it_once_it_is_done(served: Served, red_video: bytes) -> None:
+    done = run(served, "timeline", "--async", "--label", "red", str(cached_clip("red.mp4")))
+    assert done.exit_code == 0, done.output
+    waited = run(served, "jobs", "wait", done.output.strip())
+    assert "timeline" in run(served, "jobs", "list").output
+    assert next(line for line in waited.output.splitlines() if line.startswith("red")).count("█") > 20
+    assert "complete" in waited.output
+
+
+@pytest.mark.parametrize("command", ["classify", "timeline"])
+def test_what_waits_for_no_answer_has_no_form_of_one(served: Served, red_video: bytes, command: str) -> None:
+    done = run(served, command, "--async", "--json", str(cached_clip("red.mp4")))
+    assert "--async does not wait for an answer" in str(done.exception)
 
 
 def test_a_webhook_without_a_job_is_refused(tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
-    """`open_page(served)`: the playground, ready for a video. At the end, the promises that hold for every page are
-    checked: no error in its scripts, nothing that its policy forbids, no request to another origin."""
+    """`open_page(served)`: the playground, ready for a video, its numbers unfolded. At the end, the promises that
+    hold for every page are checked: no error in its scripts, nothing that its policy forbids, no request to another
+    origin."""
     faults: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
@@ -48,10 +49,18 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
             await page.goto(url + path)
             if path == "/":
                 await expect(page.locator("#budget-told")).not_to_be_empty()
+                await page.get_by_text("Fine-tune").click()
             return page
 
         yield opened
     assert faults == []
+
+
+async def unfolded(page: Page) -> None:
+    """Show how every answer on the page was come to."""
+    for details in await page.locator(".how").all():
+        if await details.get_attribute("open") is None:
+            await details.locator("summary").click()
 
 
 async def recognized(page: Page, count: int = 1) -> None:

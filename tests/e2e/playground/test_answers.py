@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from fovea import Client
 from models.recognizer import Cube
 from tests.clips import cached_clip, noise
-from tests.e2e.playground.conftest import OpenPage, recognized
+from tests.e2e.playground.conftest import OpenPage, recognized, unfolded
 from tests.serving import Served, serving
 from tests.tiny import Gate, TinyRecognizer, TinyState, tiny_model
 
@@ -55,7 +55,7 @@ async def test_each_step_is_shown_when_it_is_taken(open_page: OpenPage, clip: Pa
         steps = page.locator(".run tbody tr")
         await expect(steps).to_have_count(1)  # the cube is held back
         await expect(steps.first).to_contain_text("everything")
-        await expect(page.locator(".verdict")).to_have_text("Looking …")
+        await expect(page.locator(".run h2")).to_contain_text("…")
         await expect(page.locator("#go")).to_have_text("Stop")
         gate.open()
         await recognized(page)
@@ -71,7 +71,8 @@ async def test_what_is_shown_is_what_the_service_answers(served: Served, open_pa
     await page.click("#go")
     await recognized(page)
     run = page.locator(".run")
-    await expect(run.locator("h2")).to_have_text("0.18 GFLOPs")
+    await expect(run.locator(".asked")).to_have_text("Thorough, 0.18 GFLOPs")
+    await unfolded(page)
     await expect(run.locator(".verdict")).to_contain_text("exhausted Every step was taken")
     await expect(run.locator(".verdict")).to_contain_text("100 % of the full price")
     await expect(run.get_by_text("0.18 of at most 0.18 GFLOPs; budget 0.18 in the mean")).to_be_visible()
@@ -151,6 +152,7 @@ async def test_a_step_chosen_again_shows_the_answer_as_it_stood_and_the_video_at
     await page.set_input_files("#file", clip)
     await page.click("#go")
     await recognized(page)
+    await unfolded(page)
     await expect(page.get_by_role("button", name="Show step 2")).to_have_attribute("aria-pressed", "true")
     await page.get_by_role("button", name="Show step 1").click()
     await expect(page.get_by_role("button", name="Show step 1")).to_have_attribute("aria-pressed", "true")
@@ -172,7 +174,8 @@ async def test_the_same_video_at_another_budget_stands_beside_it(
     await expect(page.locator("#budget")).to_have_value("0.12")
     await page.click("#go")
     await recognized(page, 2)
-    assert await page.locator(".run h2").all_inner_texts() == ["0.12 GFLOPs", "0.18 GFLOPs"]
+    assert await page.locator(".run .asked").all_inner_texts() == ["0.12 GFLOPs", "Thorough, 0.18 GFLOPs"]
+    await unfolded(page)
     await expect(page.locator(".run").first.locator(".verdict")).to_contain_text("budget As far as the thresholds")
     await expect(page.locator(".run").first.get_by_text("0.1 of at most 0.18 GFLOPs")).to_be_visible()
     await page.fill("#ceiling", "0.16")
@@ -242,7 +245,6 @@ async def test_a_clip_that_the_server_offers_is_one_press_away(open_page: OpenPa
         page = await open_page(served)
         await page.get_by_role("button", name="a clip & more.mp4").click()
         await expect(page.locator("#file-told")).to_contain_text("a clip & more.mp4")
-        await page.click("#go")
         await recognized(page)
 
 

@@ -9,7 +9,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
 from tests.clips import cached_clip
-from tests.e2e.playground.conftest import OpenPage, recognized
+from tests.e2e.playground.conftest import OpenPage, recognized, unfolded
 from tests.serving import Served, serving
 from tests.tiny import tiny_model
 
@@ -60,6 +60,8 @@ async def test_axe_finds_no_fault_in_any_state_of_the_page(
     await page.get_by_label("Ceiling").fill("0.15")
     await page.click("#go")
     await recognized(page, 2)
+    await unfolded(page)
+    await page.get_by_text("Ask this from code").first.click()
     assert await faults(page) == "", "two answers side by side"
     await page.get_by_label("Model").select_option("measured")
     await expect(page.locator("#budget-told")).to_contain_text("right at")
@@ -95,16 +97,24 @@ async def test_everything_can_be_done_from_the_keyboard(served: Served, open_pag
     await page.set_input_files("#file", clip)  # the browser's own dialogue
     await page.focus("#file")
     visited = []
-    for _ in range(6):
+    for _ in range(14):
         await page.keyboard.press("Tab")
-        visited.append(await page.evaluate("document.activeElement.id || document.activeElement.textContent"))
-    assert visited == ["offered.mp4", "model", "budget-slider", "budget", "ceiling", "go"]
+        visited.append(
+            await page.evaluate(
+                "document.activeElement.id || document.activeElement.textContent || document.activeElement.value"
+            )
+        )
+    examples = ["Two people meet", "A serve", "A ball, nobody there"]
+    assert visited[:5] == ["webcam", *examples, "offered.mp4"]
+    assert visited[5:] == ["what", "0.18", "go", "Fine-tune", "model", "budget-slider", "budget", "ceiling", "share"]
     await page.focus("#budget-slider")
     await page.keyboard.press("Home")
     await expect(page.locator("#budget")).to_have_value("0.1")
     await page.focus("#ceiling")
     await page.keyboard.press("Enter")
     await recognized(page)
+    await page.focus(".how > summary")
+    await page.keyboard.press("Enter")
     await page.focus(".step")
     await page.keyboard.press("Space")
     await expect(page.locator(".step").first).to_have_attribute("aria-pressed", "true")
@@ -142,7 +152,9 @@ async def test_the_whole_page_weighs_less_than_a_small_picture(served: Served, o
     page = await open_page(served)
     fetched: list[str] = await page.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
     paths = {url.removeprefix(served.url) for url in fetched}
-    assert {"/web/style.css", "/web/main.js", "/web/player.js"} <= paths
+    assert {"/web/style.css", "/web/main.js", "/web/player.js", "/web/clips/serve.webp"} <= paths
+    assert not any(path.endswith(".mp4") for path in paths), "a clip comes when it is chosen"
+    assert {"/web/timeline.js", "/web/webcam.js"}.isdisjoint(paths), "what may not be wanted comes when it is"
     files = {path: len(served.client.get(path).content) for path in {"/", *paths} if path == "/" or "/web/" in path}
     print(f"the page: {sum(files.values())} bytes in {len(files)} files")
     assert 10_000 < sum(files.values()) < MAX_BYTES

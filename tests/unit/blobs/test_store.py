@@ -43,6 +43,14 @@ async def test_what_is_put_is_fetched_read_and_deleted(blobs: Blobs, tmp_path: P
         await blobs.fetch("uploads/job_1", copy)
 
 
+async def test_what_has_lain_in_a_folder_for_long_is_found_there(blobs: Blobs) -> None:
+    assert await blobs.older("nothing", -60) == []
+    for key in ("old/job_1", "old/job_2-1", "other/job_3"):
+        await blobs.put(key, b"x")
+    assert sorted(await blobs.older("old", -60)) == ["old/job_1", "old/job_2-1"]
+    assert await blobs.older("old", 60) == []
+
+
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../outside", "uploads/../../outside", "a b"])
 async def test_no_key_leads_outside(blobs: Blobs, key: str) -> None:
     with pytest.raises(ValueError, match="is no key"):

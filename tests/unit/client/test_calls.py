@@ -4,22 +4,86 @@ A subscription carries its own id, so that sending it again makes no second stre
 """
 
 import re
+from collections.abc import Callable
 from typing import get_args, get_type_hints
 
 import pytest
 from ulid import ULID
 
-from fovea import RecognitionOptions, StreamOptions
-from fovea._calls import JSON, new_stream_id, recognition, subscription
+from fovea import JobOptions, RecognitionOptions, StreamOptions, TimelineJobOptions, TimelineOptions
+from fovea._calls import (
+    EVENTS,
+    JSON,
+    RECOGNITIONS,
+    TIMELINES,
+    Call,
+    job,
+    new_stream_id,
+    recognition,
+    recognitions,
+    subscription,
+    timeline,
+)
 from fovea.stream_answers import STREAM_ID_PATTERN, NewStream
 from fovea.words import Decode, Emit
+from service.api.jobs.accepting import JOB_PARAMETERS
 from service.api.recognitions.options import OPTIONS
+from service.api.timelines.options import OPTIONS as TIMELINE_OPTIONS
 
 URL = "rtsp://camera/"
 
 
 def test_the_options_of_a_recognition_are_those_that_the_service_reads() -> None:
     assert set(RecognitionOptions.__annotations__) == set(OPTIONS)
+
+
+def test_the_options_of_a_timeline_are_those_that_the_service_reads() -> None:
+    assert set(TimelineOptions.__annotations__) == set(TIMELINE_OPTIONS)
+
+
+def test_a_job_has_the_options_of_what_it_does_and_those_of_every_job() -> None:
+    every = {one["name"] for one in JOB_PARAMETERS if one["in"] == "query"}
+    assert set(get_type_hints(JobOptions)) == set(OPTIONS) | every
+    assert set(get_type_hints(TimelineJobOptions)) == set(TIMELINE_OPTIONS) | every
+
+
+@pytest.mark.parametrize("url", ["https://example.org/clip.mp4", "s3://bucket/clip.mp4", "HTTP://example.org/a"])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda url: recognition(url, {"top_k": 1}, accept=JSON),
+        lambda url: timeline(url, {"top_k": 1}),
+        lambda url: job(RECOGNITIONS, url, {"top_k": 1}, None),
+        lambda url: job(TIMELINES, url, {"top_k": 1}, None),
+    ],
+    ids=["recognition", "timeline", "job", "timeline as a job"],
+)
+def test_a_url_is_for_the_service_to_fetch_whatever_is_asked_of_it(ask: Callable[[str], Call], url: str) -> None:
+    call = ask(url)
+    assert (call.json, call.videos, call.query) == ({"url": url}, (), {"top_k": "1"})
+
+
+def test_a_job_says_that_nobody_waits_and_has_a_key_of_its_own_or_the_one_that_is_given() -> None:
+    first, second = (job(TIMELINES, b"", {"window_s": 2.0}, None) for _ in range(2))
+    assert first.headers["Prefer"] == "respond-async"
+    assert (first.path, first.accept) == ("/v1/timelines", JSON)
+    assert first.headers["Idempotency-Key"] != second.headers["Idempotency-Key"]
+    assert job(RECOGNITIONS, b"", {}, "mine").headers["Idempotency-Key"] == "mine"
+    assert timeline(b"", {}).accept == EVENTS
+
+
+def test_a_url_among_several_videos_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"https://example.org/a.mp4 is among 2 videos; .* ask for it alone"):
+        recognitions([b"", "https://example.org/a.mp4"], {})
+
+
+def test_labels_and_events_of_a_receiver_are_written_with_commas() -> None:
+    options: JobOptions = {"labels": ["a", "b"], "webhook_url": "https://x/", "webhook_events": ["state", "done"]}
+    assert job(RECOGNITIONS, b"", options, None).query == {
+        "labels": "a,b",
+        "webhook_url": "https://x/",
+        "webhook_events": "state,done",
+    }
 
 
 def test_the_options_of_a_stream_are_those_that_the_service_reads() -> None:

@@ -29,6 +29,7 @@ ASKED_WITH = {
     "RecognitionOptions",
     "StreamOptions",
     "Streams",
+    "TimelineJobOptions",
     "TimelineOptions",
     "VideoInput",
 }

@@ -85,6 +85,12 @@ class TestAuto:
         assert plan(RecognitionOptions(budget_flops=125), offers, DYNAMIC).model == "fixed"  # 0.55 beats 0.5
         assert plan(RecognitionOptions(budget_flops=140), offers, DYNAMIC).model == "dynamic"  # 0.6 beats 0.55
 
+    def test_weighs_what_the_budget_buys_and_no_better_point_below_it(self):
+        """Thresholds of a larger budget may be right less often, and they are what is served."""
+        falling = an_offer("falling", points=((100, 0.5), (120, 0.9), (140, 0.58), (180, 0.58)))
+        assert plan(RecognitionOptions(budget_flops=139), [DYNAMIC, falling], DYNAMIC).model == "falling"
+        assert plan(RecognitionOptions(budget_flops=140), [DYNAMIC, falling], DYNAMIC).model == "dynamic"
+
     def test_takes_the_cheaper_on_a_tie(self):
         cheaper = an_offer("cheaper", costs=(90,), points=((90, 0.6),), default=90)
         assert plan(RecognitionOptions(budget_flops=140), [DYNAMIC, cheaper], DYNAMIC).model == "cheaper"

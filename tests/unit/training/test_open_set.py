@@ -184,6 +184,17 @@ def test_a_bundle_below_the_majority_of_its_sources_says_so(with_score: Path, tm
     assert "never takes it" in dict(bundle.card)["Calibrated on"]
 
 
+def test_a_card_tells_the_accuracy_beside_that_of_the_most_frequent_class(with_score: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(with_score, tmp_path / "tiny"))
+    calibration = json.loads((copied / "calibration.json").read_text()) | {"majority_share": 0.001}
+    (copied / "calibration.json").write_text(json.dumps(calibration))
+    bundle = Bundle.read(copied)
+    told = dict(bundle.card)["Calibrated on"]
+    assert f"right in at most {bundle.calibration.best_accuracy:.1%} of these videos" in told
+    assert "right in 0.1%" in told
+    assert "never takes it" not in told
+
+
 def test_what_was_measured_is_kept_and_makes_a_section_of_the_results(tmp_path: Path) -> None:
     rows = outside_rows(np.array([0.8, 0.9]), {"noise": np.array([0.1, 0.85]), "empty": np.array([])}, 0.5)
     result = OpenSetResult(

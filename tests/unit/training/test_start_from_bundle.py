@@ -11,7 +11,7 @@ SHIPPED = available_models()["adafocus-v3-compact"]
 
 
 def test_plans_of_the_bundle_s_networks_start_from_the_one_that_ships() -> None:
-    for plan in ("compact", "compact-centre"):
+    for plan in ("compact", "light", "compact-centre"):
         (start,) = start_from_bundle(build_any(find_plan(plan, 3).model, seed=0), SHIPPED)
         assert start.part == "all"
 

@@ -1,0 +1,129 @@
+"""What a client waits for after the last byte of a slow upload: bytes to label, less the time of the bytes themselves.
+
+The service as it is served, the models that ship; each clip is sent at `--mbit` megabits a second, and as fast as it
+goes. The tail is by the client's clock, from the last byte sent to the answer; its parts are the service's own.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from service.wiring.recognising import load_models
+from tests.clips import noise, write_clip
+from tests.serving import serving
+from video.clip import VideoLimits
+from video.file.scan import scan
+
+PIECES_PER_S = 20
+LIMITS = VideoLimits(duration_s=600.0, frame_pixels=3840 * 2160, frames=36_000)
+X264 = {"preset": "veryfast", "crf": "30", "x264-params": "keyint=25:min-keyint=25:scenecut=0:bframes=0"}
+CLIPS: dict[str, dict[str, Any]] = {
+    "720p-10s.mp4": {"seconds": 10, "size": (1280, 720), "container_options": {"movflags": "faststart"}},
+    "720p-10s.ts": {"seconds": 10, "size": (1280, 720)},
+    "1080p-2s.mp4": {"seconds": 2, "size": (1920, 1080)},
+    "240p-2s.mp4": {"seconds": 2, "size": (320, 240)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    clip: str
+    megabytes: float
+    sent: str
+    upload_s: float
+    tail_ms: float
+    tail_share: float  # of upload and tail together
+    scan_ms: float  # reading the packets' times, alone, in this process
+    decode_ms: float  # scan, decoding and waiting for a child
+    queue_ms: float
+    inference_ms: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.clip:14} {self.megabytes:5.1f} MB {self.sent:12} upload {self.upload_s:6.2f} s, tail "
+            f"{self.tail_ms:5.0f} ms ({self.tail_share:4.1%}): decode {self.decode_ms:4.0f} (of it scan "
+            f"{self.scan_ms:3.0f}), queue {self.queue_ms:3.0f}, inference {self.inference_ms:3.0f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.slow_upload", description=__doc__)
+    parser.add_argument("--mbit", type=float, default=20.0, help="megabits a second of the slow upload")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="where to write the measurements")
+    given = parser.parse_args()
+    rows: list[Row] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(load=load_models, ready=False, decode_timeout_s=120.0) as served,
+    ):
+        while served.client.get("/readyz").status_code != 200:
+            time.sleep(0.2)
+        for name, values in CLIPS.items():
+            path = write_clip(Path(folder) / name, pattern=noise, options=X264, **values)
+            post(served.url, path.read_bytes(), None)  # warms up
+            for sent, rate in ((f"at {given.mbit:g} Mbit/s", given.mbit * 1e6 / 8), ("at once", None)):
+                found = [post(served.url, path.read_bytes(), rate) for _ in range(given.rounds)]
+                rows.append(row_of(path, sent, found))
+                print(rows[-1], flush=True)
+    if given.json:
+        given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+
+
+def post(url: str, video: bytes, bytes_per_s: float | None) -> tuple[float, float, dict[str, float]]:
+    """(seconds until the last byte was sent, seconds from there to the answer, the service's own timing in ms)."""
+    last_s = 0.0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal last_s
+        size = len(video) if bytes_per_s is None else int(bytes_per_s / PIECES_PER_S)
+        for start in range(0, len(video), size):
+            if bytes_per_s is not None:
+                time.sleep(max(0.0, begin_s + start / bytes_per_s - time.perf_counter()))
+            last_s = time.perf_counter()
+            yield video[start : start + size]
+
+    headers = {"Content-Type": "video/mp4", "Content-Length": str(len(video))}
+    begin_s = time.perf_counter()
+    answer = httpx.post(f"{url}/v1/recognitions", content=pieces(), headers=headers, timeout=120, trust_env=False)
+    end_s = time.perf_counter()
+    if answer.status_code != 200:
+        raise SystemExit(answer.text)
+    timing: dict[str, float] = answer.json()["timing_ms"]
+    return last_s - begin_s, end_s - last_s, timing
+
+
+def row_of(path: Path, sent: str, found: list[tuple[float, float, dict[str, float]]]) -> Row:
+    upload_s = statistics.median(one[0] for one in found)
+    tail_s = statistics.median(one[1] for one in found)
+    begin_s = time.perf_counter()
+    scan(str(path), LIMITS)
+    scan_s = time.perf_counter() - begin_s
+
+    def part(name: str) -> float:
+        return statistics.median(one[2][name] for one in found)
+
+    return Row(
+        clip=path.name,
+        megabytes=path.stat().st_size / 1e6,
+        sent=sent,
+        upload_s=upload_s,
+        tail_ms=1000 * tail_s,
+        tail_share=tail_s / (upload_s + tail_s),
+        scan_ms=1000 * scan_s,
+        decode_ms=part("decode"),
+        queue_ms=part("queue"),
+        inference_ms=part("inference"),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Steps that were paid for already: kept, found again, gone on from."""

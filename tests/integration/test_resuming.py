@@ -1,0 +1,99 @@
+"""Going on from held steps with real parts: AdaFocusV3 networks, a decode child and the engine's thread, no HTTP.
+
+What is asked in small budgets, one after the other, says in the end what one large budget says, to the last bit.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import Model, load_model
+from models.adafocus.config import tiny
+from models.runtime import RuntimeConfig
+from service.engine.budget import RecognitionOptions
+from service.engine.pipeline import Pipeline
+from service.engine.request import Recognition
+from service.metrics import Metrics
+from service.settings import Settings
+from service.wiring.keeping import open_results
+from service.wiring.recognising import open_pipeline
+from tests.clips import frozen, noise, write_clip
+from training.data.synthetic import LABELS
+from training.untrained import build_untrained
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles")
+    build_untrained(folder / "tiny", config=tiny(len(LABELS)), num_clips=24)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A keyframe in five: a glance alone costs less than half of the decoding, so that the clip is begun."""
+    options = frozen(x264_params="keyint=5:scenecut=0:bframes=0")
+    return write_clip(
+        tmp_path_factory.mktemp("videos") / "a.mp4", seconds=4.0, size=(96, 96), pattern=noise, gop=5, options=options
+    )
+
+
+@asynccontextmanager
+async def a_pipeline(bundles: Path, runtime: str, tolerance: float) -> AsyncIterator[Pipeline]:
+    def load(_: Settings) -> list[Model]:
+        return [load_model("tiny", bundles, runtime=RuntimeConfig(name=runtime, precision="fp32", num_threads=1))]
+
+    settings = Settings(decode_children=1, keyframe_tolerance=tolerance)
+    async with (
+        open_results(settings, Metrics()) as results,
+        open_pipeline(settings, Metrics(), load, results) as pipeline,
+    ):
+        yield pipeline
+
+
+async def recognize(
+    pipeline: Pipeline, path: Path, max_flops: int, threshold_nats: float, *, no_store: bool = False
+) -> Recognition:
+    """Sure at `threshold_nats`: at 0 never, below that it is known beforehand, and all frames are decoded at once."""
+    plan = pipeline.plan(RecognitionOptions(max_flops=max_flops))
+    thresholds_nats = (threshold_nats,) * len(plan.thresholds_nats)
+    plan = replace(plan, thresholds_nats=thresholds_nats, label_offsets_nats=())
+    with pipeline.admit(plan) as ticket:
+        async for event in pipeline.recognize(path, plan, ticket, no_store=no_store):
+            last = event
+    assert isinstance(last, Recognition)
+    return last
+
+
+@pytest.mark.parametrize(
+    ("runtime", "tolerance", "threshold_nats"),
+    [
+        pytest.param("torch", 0.0, -1.0, id="torch, from begun clips to whole ones"),
+        pytest.param("torch", 0.6, 0.0, id="torch, keyframes that stand in"),
+        pytest.param("openvino", 0.0, 0.0, id="openvino"),
+    ],
+)
+async def test_steps_that_are_bought_one_by_one_are_those_of_a_fresh_run(
+    bundles: Path, video: Path, runtime: str, tolerance: float, threshold_nats: float
+) -> None:
+    async with a_pipeline(bundles, runtime, tolerance) as pipeline:
+        prices = pipeline.offer("tiny").step_flops
+        assert len(prices) > 2
+        for num_steps in range(1, len(prices) + 1):
+            ceiling = sum(prices[:num_steps])
+            fresh = await recognize(pipeline, video, ceiling, threshold_nats, no_store=True)
+            bought = await recognize(pipeline, video, ceiling, threshold_nats)
+            assert [step.held for step in bought.steps] == [True] * (num_steps - 1) + [False]
+            assert (bought.spent_flops, bought.total_flops) == (prices[num_steps - 1], fresh.spent_flops)
+            for ours in (bought, await recognize(pipeline, video, ceiling, threshold_nats)):
+                assert ours.exit_reason is fresh.exit_reason
+                assert (ours.clip.pts_s, ours.in_domain) == (fresh.clip.pts_s, fresh.in_domain)
+                for one, other in zip(ours.steps, fresh.steps, strict=True):
+                    assert np.array_equal(one.probabilities_C, other.probabilities_C)
+                    assert (one.entropy_nats, one.cube, one.flops) == (other.entropy_nats, other.cube, other.flops)
+            assert ours.cached
+            assert ours.spent_flops == 0

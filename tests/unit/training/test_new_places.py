@@ -1,0 +1,54 @@
+"""How often a model is right in groups that it did not learn from: what is told, and what the page shows of it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.training.drawing import draw
+from training.judge.new_places import (
+    new_places_section,
+    on_new_places,
+    read_new_places,
+    write_new_places,
+)
+from training.judge.report import render
+from training.judge.results import POOLED
+
+
+def test_every_step_is_told_pooled_and_by_source() -> None:
+    seen = draw()
+    found = on_new_places(seen)
+    assert [point.step for point in found.depths] == list(range(len(seen.step_flops_K)))
+    for point, right in zip(found.depths, seen.correct_NK.mean(axis=0), strict=True):
+        (score,) = (score for score in point.scores if score.source == POOLED)
+        assert score.top1.value == pytest.approx(right)
+        assert score.top1.low <= right <= score.top1.high
+    assert {score.source for score in found.depths[0].scores} == {POOLED, *seen.sources_N}
+
+
+def test_it_is_the_same_after_a_file(tmp_path: Path) -> None:
+    found = on_new_places(draw())
+    write_new_places(tmp_path / "some" / "new_places.json", found)
+    assert read_new_places(tmp_path / "some" / "new_places.json") == found
+
+
+def test_a_file_that_holds_none_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "new_places.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"new_places\.json holds no accuracies of new places"):
+        read_new_places(tmp_path / "new_places.json")
+
+
+def test_the_page_tells_new_places_first_and_the_most_frequent_class_beside() -> None:
+    found = on_new_places(draw())
+    page = render({}, new_places=[found])
+    assert page.index("## On new places") < page.index("## a. Full compute")
+    rows = [line for line in page.splitlines() if line.startswith(f"| {found.model} |")]
+    assert len(rows) == len(found.depths) + 1
+    told = {score.source: score for score in found.depths[0].scores}
+    parts = [score for source, score in told.items() if source != POOLED]
+    expected = sum(score.majority * score.videos for score in parts) / told[POOLED].videos
+    assert f"| most frequent |  | {100 * expected:.1f} |" in rows[-1]
+
+
+def test_without_any_the_page_says_how_to_measure_them() -> None:
+    assert "fovea compare-exits" in new_places_section([])
