@@ -86,7 +86,7 @@ class Team:
         """The same module, whose backward pass leaves everybody's mean gradient. Made anew where other layers learn."""
         if self.size == 1:
             return step
-        return DistributedDataParallel(step, broadcast_buffers=False, find_unused_parameters=True)
+        return DistributedDataParallel(step, forward_sync_buffers=False, find_unused_parameters=True)
 
 
 ALONE = Team()
