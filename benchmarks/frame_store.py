@@ -1,4 +1,4 @@
-"""How filling a store of frames scales with processes: videos/s with one, two and so on, and again where all is there."""
+"""How filling a store of frames scales with processes: videos/s with one and with all cores, and where all is there."""
 
 import argparse
 import json
