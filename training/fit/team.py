@@ -5,7 +5,7 @@ averaged by torch's DistributedDataParallel, what else a step changes by `same`.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -59,25 +59,57 @@ class Team:
             for tensor in network.state_dict().values():
                 distributed.broadcast(tensor, src=0)
 
-    def average_statistics(self, network: nn.Module) -> None:
-        """Running means and variances of batch norms that move: each process has seen other batches."""
+    def join_statistics(self, network: nn.Module, before: Sequence[Tensor]) -> None:
+        """Running means and variances of batch norms as one process would have them, which sees all batches in turn.
+
+        `before`: `statistics_of` the network when all had the same. With momentum m a process that has seen k batches
+        has (1 - m)^k of what was before, and its own share beside; shares of earlier ones fade by what came after.
+        """
         if self.size == 1:
             return
-        for module in network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
-                for tensor in (module.running_mean, module.running_var):
-                    if tensor is not None:
-                        distributed.all_reduce(tensor)
-                        tensor.div_(self.size)
+        for module, (mean, var, seen) in zip(moving_norms(network), _threes(before), strict=True):
+            assert module.num_batches_tracked is not None
+            assert module.momentum is not None
+            own = module.num_batches_tracked - seen
+            every = own.clone()
+            distributed.all_reduce(every)
+            keeps = 1 - module.momentum
+            fades = keeps ** (own * (self.size - 1 - self.rank)).item()
+            for now, then in ((module.running_mean, mean), (module.running_var, var)):
+                assert now is not None
+                share = (now - keeps ** own.item() * then) * fades
+                distributed.all_reduce(share)
+                now.copy_(keeps ** every.item() * then + share)
+            module.num_batches_tracked.copy_(seen + every)
 
     def together(self, step: nn.Module) -> nn.Module:
         """The same module, whose backward pass leaves everybody's mean gradient. Made anew where other layers learn."""
         if self.size == 1:
             return step
-        return DistributedDataParallel(step, broadcast_buffers=False, find_unused_parameters=True)
+        return DistributedDataParallel(step, forward_sync_buffers=False, find_unused_parameters=True)
 
 
 ALONE = Team()
+
+
+def moving_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Whose running statistics a step changes."""
+    norms = (module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+    return [norm for norm in norms if norm.training and norm.running_mean is not None]
+
+
+def statistics_of(network: nn.Module) -> list[Tensor]:
+    """Copies: mean, variance and number of batches of each of `moving_norms`."""
+    kept = []
+    for norm in moving_norms(network):
+        for tensor in (norm.running_mean, norm.running_var, norm.num_batches_tracked):
+            assert tensor is not None
+            kept.append(tensor.clone())
+    return kept
+
+
+def _threes(tensors: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    yield from zip(tensors[::3], tensors[1::3], tensors[2::3], strict=True)
 
 
 def asked_for() -> bool:

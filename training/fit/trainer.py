@@ -34,7 +34,7 @@ from training.fit.optimizers import learning_rate, make_optimizer, set_learning_
 from training.fit.precision import set_modes
 from training.fit.recipe import Recipe
 from training.fit.run import BEST, DONE, LAST, METRICS
-from training.fit.team import ALONE, BatchLoss, Team
+from training.fit.team import ALONE, BatchLoss, Team, statistics_of
 
 BatchesFrom: TypeAlias = Callable[[int], Generator[tuple[Tensor, Tensor], None, None]]
 """From a number on, without end: (clips_BTHWC uint8, targets_BC). Batch n is the same whenever it is asked for."""
@@ -196,6 +196,7 @@ class Trainer:
         num_clips = 0
         assert self._loss is not None
         own = recipe.accumulation // self.team.size
+        statistics = statistics_of(self.network) if self.team.size > 1 else []
         for part in range(own):
             number = self._total_steps * recipe.accumulation + part * self.team.size + self.team.rank
             clips_BTHWC, targets_BC = (tensor.to(self._device, non_blocking=True) for tensor in next(batches))
@@ -215,7 +216,7 @@ class Trainer:
             learning = [p for group in self._optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(learning, recipe.max_gradient_norm)
         self._optimizer.step()
-        self.team.average_statistics(self.network)
+        self.team.join_statistics(self.network, statistics)
         if self._average is not None:
             self._average.update(self.network, in_stage)
         self._step += 1

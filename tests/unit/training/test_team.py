@@ -20,6 +20,7 @@ from training.fit.recipe import Recipe, Stage
 from training.fit.run import BEST, LAST, METRICS, read_run
 from video.clip import ClipRule
 
+pytestmark = pytest.mark.timeout(600)  # torchrun and its processes each import torch
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = replace(tiny(2), dropout=0.0)
 PLAN = TrainPlan(
@@ -53,14 +54,15 @@ def train(place: Path, out: str, processes: int, *more: str) -> subprocess.Compl
         [sys.executable, *(by_torchrun if processes > 1 else ()), "-m", "cli.main", "train", str(place / "videos.csv"),
          "--out", str(place / out), "--plan", str(place / "plan.json"), "--cache", str(place / "cache"),
          "--threads", "1", "--set", "recipe.precision=fp32", *more],
-        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=110, check=False,
+        cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 
 def losses(out: Path) -> list[list[float]]:
     with (out / METRICS).open(newline="") as file:
         return [
-            [float(value) for name, value in row.items() if name.startswith("loss")] for row in csv.DictReader(file)
+            [float(value) for name, value in row.items() if name.startswith(("loss", "held_out"))]
+            for row in csv.DictReader(file)
         ]
 
 
