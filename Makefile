@@ -6,10 +6,10 @@ export PYTHON VENV
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test fast check fix bench docs lock clean
+.PHONY: help run test fast check fix bench docs lock sbom release clean
 
 help: ## Say what can be done here
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.runtime ## Serve on this machine; sets up what it needs first
 	@scripts/run.sh $(ARGS)
@@ -41,6 +41,12 @@ docs: $(VENV)/.dev ## Build the documentation as a site into build/site, offline
 
 lock: $(VENV)/.dev ## Write requirements*.lock anew after a change of dependencies (ARGS=--upgrade: the newest)
 	$(PY) scripts/lock.py $(ARGS)
+
+sbom: $(VENV)/.dev ## Write build/sbom.cdx.json: what an image for CPUs holds, as CycloneDX
+	$(PY) -c "import sys, pathlib; sys.path.insert(0, 'scripts'); import release; release.sbom(pathlib.Path('build/sbom.cdx.json'))"
+
+release: $(VENV)/.dev ## Build what a release consists of (TAG=v0.1.0): wheels, chart, SBOM, notes
+	$(PY) scripts/release.py $(TAG)
 
 clean: ## Remove all that the other targets made: .venv, var, caches
 	rm -rf $(VENV) var build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .schemathesis

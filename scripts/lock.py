@@ -5,7 +5,7 @@ Run by `make lock` after a change of dependencies: what is locked stays, what is
 Linux, macOS, x86 and ARM.
 
 `requirements.lock` is what `make run` installs; `requirements-serve.lock` is what an image without torch holds, at the
-same versions; `requirements-dev.lock` adds what the tests need.
+same versions, both with what traces need; `requirements-dev.lock` adds what the tests need.
 
 torch is left out: its builds (CPU, CUDA) differ in what they need and in their hashes. pyproject.toml pins its version;
 what it needs beside NVIDIA's packages is locked here. Knows pyproject files and uv, and no package index:
@@ -24,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {"fovea", "fovea-server"}  # installed from this folder
 NOT_LOCKED = {"torch"}
+APART = {"ray"}  # extras that have a lock and an environment of their own
 FOR_TORCH = ["filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions"]
 TO_BUILD = ["setuptools>=80"]  # what makes this folder a package, without fetching anything else
 EVERYTHING, SERVING, DEV = "requirements.lock", "requirements-serve.lock", "requirements-dev.lock"
@@ -33,6 +34,7 @@ EVERYTHING, SERVING, DEV = "requirements.lock", "requirements-serve.lock", "requ
 class Lock:
     file: str
     dev: bool = False
+    extras: tuple[str, ...] = ()
     torch: bool = True
     versions_of: str | None = None
     """Takes the versions that this lock, written before, has."""
@@ -42,9 +44,10 @@ class Lock:
 
 LOCKS = (
     Lock(DEV, dev=True),
-    Lock(EVERYTHING, versions_of=DEV),
-    Lock(SERVING, torch=False, versions_of=DEV),
+    Lock(EVERYTHING, extras=("batch", "mqtt", "otel"), versions_of=DEV),
+    Lock(SERVING, extras=("mqtt", "otel"), torch=False, versions_of=DEV),
     Lock("requirements-moto.lock", alone=("moto[server]>=5.2.5",)),  # it wants older packages than we do
+    Lock("requirements-ray.lock", alone=("ray[data]>=2.60",), versions_of=DEV),  # hundreds of MB, beside our packages
 )
 
 
@@ -57,7 +60,9 @@ def requirements(lock: Lock) -> list[str]:
     if lock.alone:
         return list(lock.alone)
     service, client = (_project(ROOT / name) for name in ("pyproject.toml", "fovea/pyproject.toml"))
-    extras = service["optional-dependencies"].values() if lock.dev else ()
+    optional = service["optional-dependencies"]
+    named = [name for name in optional if name not in APART] if lock.dev else lock.extras
+    extras = [optional[name] for name in named]
     asked = [*service["dependencies"], *client["dependencies"], *(one for extra in extras for one in extra)]
     asked = [one for one in asked if name_of(one) not in OURS | NOT_LOCKED]
     return sorted({*asked, *(FOR_TORCH if lock.torch else ()), *TO_BUILD})

@@ -9,5 +9,8 @@ Fovea will answer at $address: open it in a browser (its API: $address/docs), or
 
     curl -F video=@clip.mp4 $address/v1/recognitions
 
+It does so once the log says \`ready\`. The first start prepares the models for this machine, which takes about half a minute
+(minutes on a busy one); later starts take seconds. Ctrl-C ends it.
+
 END
 exec "${VENV:-.venv}/bin/fovea" serve "$@"

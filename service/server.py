@@ -1,7 +1,9 @@
 """Runs the application under uvicorn, and drains it on SIGTERM. Knows no route and no model."""
 
 import asyncio
+import errno
 import faulthandler
+import socket
 from functools import partial
 from types import FrameType
 from typing import cast
@@ -11,7 +13,7 @@ from fastapi import FastAPI
 
 from service.app import create_app
 from service.connections import BoundedConnection, HeadLimits
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 
 SHUTDOWN_S = 45.0  # beyond the drain, for what the lifespan ends; then where it hangs is told, and the process ends
 
@@ -43,9 +45,11 @@ class DrainingServer(uvicorn.Server):
 def make_server(settings: Settings, app: FastAPI | None = None, *, owns_process: bool = False) -> DrainingServer:
     """A server for `settings` that has not started yet; `.run()` serves until a signal ends it.
 
-    Raises SettingsError where it would be open to strangers, KeyFileError where its keys cannot be read.
+    Raises SettingsError where it would be open to strangers or lacks a package, KeyFileError where its keys cannot be
+    read.
     """
     settings.check_access()
+    settings.check_extras()
     app = app if app is not None else create_app(settings)
     config = uvicorn.Config(
         app,
@@ -70,6 +74,28 @@ def _limits(settings: Settings) -> HeadLimits:
     )
 
 
+def check_port(host: str, port: int) -> None:
+    """Before anything is loaded. Raises SettingsError where nothing can listen there, and says what to do."""
+    where = f"FOVEA_PORT={port} of FOVEA_HOST={host}"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in found:
+            if family in {socket.AF_INET, socket.AF_INET6}:
+                socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            said = f"{where} is taken by another program: end it, or take another port (--port; 0 takes any free one)"
+        elif error.errno == errno.EACCES:
+            said = f"{where} is for root alone: take one from 1024 on, and have a proxy listen there"
+        else:
+            said = f"{where}: this machine cannot listen there ({error.strerror or error}): name one of its addresses"
+        raise SettingsError(said) from None
+
+
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, as all that this process does."""
+    """Serve until SIGTERM or SIGINT, as all that this process does; the metrics are at the same port.
+
+    Raises SettingsError where it would be open to strangers, or cannot listen.
+    """
+    check_port(settings.host, settings.port)
     make_server(settings, owns_process=True).run()

@@ -80,8 +80,9 @@ class Admission:
 
     @property
     def _fullness(self) -> float:
-        """Of what smaller budgets relieve. A place may as well be held by a slow upload."""
+        """Of what smaller budgets relieve: places that slow uploads hold are left out."""
         return max(
+            (self.places - self.backlog.num_slow_uploads) / self.max_places if self.max_places else 1.0,
             self.backlog.wait_s / self.max_wait_s,
             self.flops / self.max_flops,
             self.requests / self.max_requests,

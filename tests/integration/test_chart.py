@@ -149,9 +149,7 @@ def test_a_value_that_means_nothing_is_refused(wrong: dict[str, Any], named: str
 
 
 def test_settings_that_the_chart_names_are_settings() -> None:
-    objects = chart(
-        blobsVolume={"enabled": True}, modelsVolume={"claim": "mine"}, config=values_of("dev")["config"]
-    )
+    objects = chart(blobsVolume={"enabled": True}, modelsVolume={"claim": "mine"}, config=values_of("dev")["config"])
     (config,) = [one["data"] for one in objects if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "fovea"]
     (pod,) = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
     named = [*config, *(one["name"] for one in pod["containers"][0]["env"])]

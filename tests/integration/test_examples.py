@@ -145,7 +145,7 @@ def test_the_notebook_draws_what_the_service_measured(service: Served, tmp_path:
     code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert not [cell for cell in notebook["cells"] if cell.get("outputs")]  # committed as it is run: without results
     program = "\n".join(
-        [*code, f"figure.savefig({str(tmp_path / 'curve.png')!r})", "print(axes.lines[0].get_xydata())"]
+        [*code, f"figure.savefig({str(tmp_path / 'curve.png')!r})", "print(axes.lines[1].get_xydata())"]
     )
     done = run(sys.executable, "-c", program, FOVEA_URL=service.url, MPLBACKEND="agg")
     assert re.sub(r"\s+", " ", done.stdout).strip() == "[[ 0.5 40. ] [ 1.5 60. ]]"

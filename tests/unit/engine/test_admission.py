@@ -350,6 +350,15 @@ class TestLoad:
                 admission.check_open(ANYBODY)
         assert admission.pressure() > 0.95
 
+    def test_places_that_videos_hold_which_wait_for_us_are_pressure(self):
+        admission, clock = a_timed_admission(decode_s=0.001, max_places=4)
+        for _ in range(3):
+            admission.admit(1).decodes()
+        for _ in range(100):
+            clock.now_s += 0.1
+            felt = admission.pressure()
+        assert felt == pytest.approx(0.75, abs=0.01)
+
     def test_a_refusal_names_a_replica_that_has_room(self):
         admission, _ = a_timed_admission(max_places=1)
         admission.admit(1)

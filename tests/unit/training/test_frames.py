@@ -233,6 +233,15 @@ class TestFilling:
         assert [entry.path.name for entry in filled.unreadable] == ["damaged.mp4"]
         assert told == list(range(1, 14))
 
+    def test_several_processes_decode_what_one_does_and_tell_the_same(self, store, tmp_path):
+        samples, told = self.samples(tmp_path, 12), []
+        filled = store.fill(samples, num_workers=2, report=told.append)
+        assert [entry.path.name for entry in filled.unreadable] == ["damaged.mp4"]
+        assert told == list(range(1, 14))
+        alone = FrameStore(tmp_path / "other", 120)
+        path = filled.samples[0].path
+        assert np.array_equal(store.frames(path), alone.frames(path))
+
     def test_stops_where_that_is_too_much(self, store, tmp_path):
         with pytest.raises(DatasetError, match=r"1 of 5 videos cannot be read.*\n.*damaged\.mp4"):
             store.fill(self.samples(tmp_path, 4))
