@@ -371,7 +371,14 @@ class Settings(BaseSettings):
             return True
 
     @field_validator(
-        "bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", "api_keys_file", mode="after"
+        "bundles",
+        "cache_dir",
+        "spool_dir",
+        "state_dir",
+        "playground_clips",
+        "api_keys_file",
+        "mqtt_ca_file",
+        mode="after",
     )
     @classmethod
     def _expand_home(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
