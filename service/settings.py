@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     """Bytes of videos between two steps that are held, so that a larger budget goes on from there; 0: none are. 128 MiB
     are 60 of 16 frames at 224 x 224."""
     resume_ttl_s: float = Field(default=60.0, gt=0)
-    """Seconds that one is. 60."""
+    """Seconds that a video between two steps is held."""
 
     playground_clips: Path | None = None
     """Folder of videos that the playground offers to try, /srv/clips; None: none. Whoever sees the page may download
