@@ -109,8 +109,11 @@ def _accuracy(bundle: Bundle) -> Iterator[str]:
     yield "*On new places*: each video was answered by a network that had learnt nothing of its place. Expect this of a"
     yield "new camera. *On validation videos*: not learnt from, but places and people may have been."
     yield from ("", "| budget, GFLOPs | mean cost | on new places | on validation videos |", "|---|---|---|---|")
-    for point in bundle.grid.points:
-        seen = max((right for cost, right in bundle.frontier if cost <= point.budget_flops), default=None)
+    measured = [right for _, right in bundle.frontier]
+    as_served = len(measured) == len(bundle.grid.points)  # else those points are of other thresholds
+    for point, seen in zip(
+        bundle.grid.points, measured if as_served else [None] * len(bundle.grid.points), strict=True
+    ):
         yield (
             f"| {_gflops(point.budget_flops)} | {_gflops(point.solution.mean_cost_flops)} | "
             f"{_percent(point.solution.accuracy)} | {_percent(seen)} |"

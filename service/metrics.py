@@ -347,7 +347,8 @@ class Metrics:
         )
         self.pressure = Gauge(
             "fovea_pressure",
-            "The same, smoothed over two seconds and without places: from 0.25 on budgets are granted in part.",
+            "The same, smoothed over two seconds and without uploads that wait for nothing of ours: from 0.25 on "
+            "budgets are granted in part.",
             registry=self.registry,
         )
         self.waiting_decode_seconds = Gauge(

@@ -3,7 +3,6 @@
 NAME is the entry's place in what `fovea train --show-plan` prints: recipe.batch_size, recipe.stages.0.lr.
 """
 
-import copy
 import difflib
 import json
 from collections.abc import Iterator, Sequence
@@ -14,9 +13,9 @@ FIXED = ("family", "model.num_classes")  # another plan, and the data, say them
 
 def overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A copy with those entries set. Raises ValueError for a name that is not there, telling the nearest."""
-    changed = copy.deepcopy(values)
-    names = list(names_in(values))
+    changed: dict[str, Any] = json.loads(json.dumps(values))  # lists in place of tuples, too
     for override in overrides:
+        names = list(names_in(changed))
         name, equals, text = override.partition("=")
         if not equals:
             raise ValueError(f"--set {override} is no NAME=VALUE, such as recipe.batch_size=4")
@@ -28,8 +27,8 @@ def overridden(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, An
         place: Any = changed
         *outer, last = name.split(".")
         for part in outer:
-            place = place[int(part) if isinstance(place, list | tuple) else part]
-        place[int(last) if isinstance(place, list | tuple) else last] = _value(text)
+            place = place[int(part) if isinstance(place, list) else part]
+        place[int(last) if isinstance(place, list) else last] = _value(text)
     return changed
 
 
@@ -37,7 +36,7 @@ def names_in(values: Any, prefix: str = "") -> Iterator[str]:
     """Of all entries, those that hold others included."""
     if isinstance(values, dict):
         pairs = list(values.items())
-    elif isinstance(values, list | tuple) and any(isinstance(one, dict) for one in values):
+    elif isinstance(values, list) and any(isinstance(one, dict) for one in values):
         pairs = list(enumerate(values))
     else:
         return

@@ -1,6 +1,6 @@
 """Admission: two bounds, a Retry-After that is computed, and nothing that stays reserved."""
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -340,6 +340,22 @@ class TestLoad:
         clock.now_s += 60
         assert admission.load == 1
         assert admission.pressure() < 0.05
+
+    def test_uploads_that_are_only_stored_are_told_but_lower_no_budget(self):
+        admission, clock = a_timed_admission(max_places=4)
+        with ExitStack() as stored:
+            for _ in range(4):
+                stored.enter_context(admission.place())
+            for _ in range(100):
+                clock.now_s += 0.1
+                felt = admission.pressure()
+            assert (admission.load, felt) == (1, 0)
+
+    def test_one_that_is_draining_tells_others_that_it_is_full(self):
+        admission, _ = a_timed_admission()
+        assert admission.told_load == 0
+        admission.draining = True
+        assert (admission.told_load, admission.load) == (1, 0)
 
     def test_those_who_are_refused_are_felt_too(self):
         admission, clock = a_timed_admission(max_requests=1)

@@ -1,5 +1,7 @@
 """`--set NAME=VALUE`: an entry of the plan is another for this run, or there is a sentence that says what is meant."""
 
+import json
+
 import pytest
 
 from training.fit.plans import find_plan
@@ -15,6 +17,12 @@ def test_entries_at_any_depth_are_set() -> None:
     assert (recipe.batch_size, recipe.rates.glance, recipe.stages[0].lr) == (2, 0.25, 0.5)
     assert recipe.precision == "fp32"
     assert plan.model.num_classes == 3
+
+
+def test_a_whole_entry_of_a_list_is_set() -> None:
+    stage = find_plan("frame-cubes", 3).to_dict()["recipe"]["stages"][0] | {"lr": 0.5}
+    plan = find_plan("frame-cubes", 3, [f"recipe.stages.0={json.dumps(stage)}"])
+    assert plan.recipe.stages[0].lr == 0.5
 
 
 def test_nothing_else_changes() -> None:
@@ -38,6 +46,7 @@ def test_nothing_else_changes() -> None:
         ("recipe.stages.9.lr=1", "the plan has no recipe.stages.9.lr; is recipe.stages."),
         ("clip.num_frames=few", "clip.num_frames=few"),
         ("model.num_classes=5", "follows from the plan and the data"),
+        ('recipe.stages.0={"lr":1}', "recipe.stages.0="),
         ("family=tsm", "follows from the plan and the data"),
     ],
 )
