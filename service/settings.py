@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     """Bytes of videos between two steps that are held, so that a larger budget goes on from there; 0: none are. 128 MiB
     are 60 of 16 frames at 224 x 224."""
     resume_ttl_s: float = Field(default=60.0, gt=0)
-    """Seconds that one is. 60."""
+    """Seconds that a video between two steps is held."""
 
     playground_clips: Path | None = None
     """Folder of videos that the playground offers to try, /srv/clips; None: none. Whoever sees the page may download
@@ -371,7 +371,14 @@ class Settings(BaseSettings):
             return True
 
     @field_validator(
-        "bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", "api_keys_file", mode="after"
+        "bundles",
+        "cache_dir",
+        "spool_dir",
+        "state_dir",
+        "playground_clips",
+        "api_keys_file",
+        "mqtt_ca_file",
+        mode="after",
     )
     @classmethod
     def _expand_home(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:

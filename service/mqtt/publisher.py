@@ -127,10 +127,11 @@ class Publisher:
     # -- the connection
 
     async def _run(self) -> None:
-        tls = await asyncio.to_thread(self._tls)
         wait_s, told = self._first_wait_s, False
+        tls: ssl.SSLContext | None = None
         while True:
             try:
+                tls = tls or await asyncio.to_thread(self._tls)  # its file may be missing, or no certificate
                 async with self._client(tls) as client:
                     wait_s, told = self._first_wait_s, False
                     await self._talk(client)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -213,6 +214,19 @@ def certificate(tmp_path: Path) -> Path:
         check=True, capture_output=True,
     )  # fmt: skip
     return made
+
+
+async def test_a_file_of_authorities_that_is_missing_is_told_and_taken_up_once_it_is_there(
+    certificate: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    later, metrics = tmp_path / "later.pem", Metrics()
+    with mosquitto(
+        f"allow_anonymous true\ncertfile {certificate}\nkeyfile {certificate.with_name('key.pem')}"
+    ) as broker:
+        async with publishing(broker.url(scheme="mqtts", host="localhost"), metrics, ca_file=later):
+            await logged(caplog, "No such file")
+            await asyncio.to_thread(shutil.copy, certificate, later)
+            await connected(metrics)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho's socket, where TLS fails
