@@ -43,7 +43,7 @@ SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS10ZXN0cy1vbmx5"
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Served]:
-    models = [tiny_model(frontier=((0.5e9, 0.4), (1.5e9, 0.6)))]
+    models = [tiny_model(frontier=((0.5e9, 0.4), (1.0e9, 0.5), (1.5e9, 0.6)))]
     with serving(models=models, stream_allowed_networks=LOOPBACK, stream_ports="1-65535") as served:
         yield served
 
@@ -196,7 +196,7 @@ def test_the_notebook_draws_what_the_service_measured(service: Served, tmp_path:
         [*code, f"figure.savefig({str(tmp_path / 'curve.png')!r})", "print(axes.lines[1].get_xydata())"]
     )
     done = run(sys.executable, "-c", program, FOVEA_URL=service.url, MPLBACKEND="agg")
-    assert re.sub(r"\s+", " ", done.stdout).strip() == "[[ 0.5 40. ] [ 1.5 60. ]]"
+    assert re.sub(r"\s+", " ", done.stdout).strip() == "[[ 0.5 40. ] [ 1. 50. ] [ 1.5 60. ]]"
     assert (tmp_path / "curve.png").stat().st_size > 5000
 
 
