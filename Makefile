@@ -56,5 +56,5 @@ clean: ## Remove all that the other targets made: .venv, var, caches
 $(VENV)/.runtime: pyproject.toml fovea/pyproject.toml requirements.lock
 	@scripts/install.sh
 
-$(VENV)/.dev: pyproject.toml fovea/pyproject.toml requirements-dev.lock requirements-moto.lock
+$(VENV)/.dev: pyproject.toml fovea/pyproject.toml requirements-dev.lock requirements-moto.lock requirements-ray.lock
 	@scripts/install.sh dev

@@ -91,9 +91,11 @@ class Card:
     exits: list[ExitComparison]
 
 
-def run(seed: int, encoders: Encoders, sizes: Sizes, card: Card, say: Callable[[str], None]) -> None:
+def run(
+    seed: int, weights: Path | None, encoders: Encoders, sizes: Sizes, card: Card, say: Callable[[str], None]
+) -> None:
     """One seed: clips, heads, policies and rows, added to the card as they are found."""
-    network = needle_network(seed)
+    network = needle_network(seed, weights)
     counts = (sizes.heads, sizes.policy, sizes.calibration, sizes.val)
     heads, teach, calibration, val = (
         Part.made(encoders, count, 4 * seed + 1000 + number) for number, count in enumerate(counts)
@@ -298,13 +300,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.needle", description=__doc__)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        help="an ImageNet MobileNetV2 by torchvision's names (.safetensors), as decision 0036 took",
+    )
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     card, began_s = Card([], [], [], []), time.monotonic()
-    encoders = Encoders(needle_network(0), make_runtime(RuntimeConfig(num_threads=arguments.threads)))
+    weights = arguments.weights
+    encoders = Encoders(needle_network(0, weights), make_runtime(RuntimeConfig(num_threads=arguments.threads)))
     torch.set_num_threads(arguments.threads)
     for seed in arguments.seeds:
-        run(seed, encoders, Sizes(), card, partial(_say, began_s, seed))
+        run(seed, weights, encoders, Sizes(), card, partial(_say, began_s, seed))
         if arguments.json:
             arguments.json.write_text(json.dumps(asdict(card), indent=1) + "\n")
     print(render(card))

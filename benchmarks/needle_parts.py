@@ -9,10 +9,12 @@ Shape suffixes: N clips, B clips of a batch, K cubes, T frames, D features, C cl
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,20 +24,23 @@ from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut, place_cubes
 from models.adafocus.encoders import FocusEncoder
 from models.adafocus.network import AdaFocusV3, build_network
+from models.adafocus.placed import PlacedAdaFocus
 from models.backbones.config import BackboneConfig
 from models.bundle import Bundle
 from models.catalogue import available_models
+from models.checkpoints import load_backbone
 from models.loading import load_network
 from models.runtime.base import Runtime
 from training.fit.heads import LOGIT_SCALE, RIDGE, ridge_regression
 
-START = "adafocus-v3-compact"  # whose encoders are ImageNet's, frozen
+START = "adafocus-v3-compact"  # whose encoders are taken, frozen, unless others are given
 CUBE_PX = 96
+IMAGENET = BackboneConfig("mobilenet_v2")
 _CHUNK = 40  # clips made at a time
 _EDGE = 1e-3  # of a position in [0, 1]: on the very edge an interpolation has no neighbour, hence no gradient
 
 
-def needle_config() -> AdaFocusConfig:
+def needle_config(backbone: BackboneConfig = IMAGENET) -> AdaFocusConfig:
     """Frames twice the glance, cubes a ninth of a frame and a quarter of the time."""
     return AdaFocusConfig(
         num_classes=len(CLASSES),
@@ -43,8 +48,8 @@ def needle_config() -> AdaFocusConfig:
         frame_size=(HEIGHT_PX, WIDTH_PX),
         glance_indices=tuple(range(0, NUM_FRAMES, 2)),
         glance_size=(HEIGHT_PX // 2, WIDTH_PX // 2),
-        glance=BackboneConfig("mobilenet_v2"),
-        focus=BackboneConfig("mobilenet_v2"),
+        glance=backbone,
+        focus=backbone,
         cube_size=(2, CUBE_PX, CUBE_PX),
         max_cubes=2,
         aggregation="average",
@@ -54,12 +59,19 @@ def needle_config() -> AdaFocusConfig:
     )
 
 
-def needle_network(seed: int) -> AdaFocusV3:
-    network = build_network(needle_config(), seed)
-    shipped = load_network(Bundle.read(available_models()[START].resolve()))
-    assert isinstance(shipped, AdaFocusV3)
-    for part in ("glance", "focus"):
-        getattr(network, part).load_state_dict(getattr(shipped, part).state_dict(), strict=False)
+def needle_network(seed: int, weights: Path | None = None) -> AdaFocusV3:
+    """With an ImageNet MobileNetV2 from a file of torchvision's names in glance and cubes (the card of decision 0036),
+    or with the networks of the bundle that ships, which were trained on people."""
+    if weights is not None:
+        network = build_network(needle_config(), seed)
+        for encoder in (network.glance, network.focus):
+            load_backbone(encoder.backbone, load_file(weights), drop_head=True)
+    else:
+        shipped = load_network(Bundle.read(available_models()[START].resolve()))
+        assert isinstance(shipped, PlacedAdaFocus)
+        network = build_network(needle_config(shipped.config.glance), seed)
+        for part in ("glance", "focus"):
+            getattr(network, part).backbone.load_state_dict(getattr(shipped, part).backbone.state_dict())
     network.to(memory_format=torch.channels_last)
     for parameter in network.parameters():
         parameter.requires_grad_(False)

@@ -139,6 +139,8 @@ def classify(
         raise ValueError("--webhook-url tells of jobs, and this is none: add --async")
     if together and (server is None or as_job):
         raise ValueError("--together puts all files into one request: name the service with --server, without --async")
+    if together and render is not None:
+        raise ValueError("--together tells of several videos, and --render draws one: leave one of the two out")
     videos = videos_of(files, fetched=as_job or server is not None, drawn=render is not None)
     if render is not None:
         from cli.render.output import check_output

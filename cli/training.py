@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,8 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from training.fit.preparing import TrainRequest
+    from training.fit.team import Team
+    from training.fit.trainer import Report
 
 commands = typer.Typer(add_completion=False)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)  # square brackets in names are names
@@ -50,6 +53,11 @@ def train(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     cache: Annotated[Path, typer.Option(help="Where decoded frames are kept.")] = CACHE,
     max_minutes: Annotated[float | None, typer.Option(help="Save and stop then; the same command goes on.")] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An entry of the plan, recipe.batch_size=4; repeatable."),
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write OUT/tensorboard, too.")] = False,
     show_plan: Annotated[bool, typer.Option("--show-plan", help="Print the plan as JSON and stop.")] = False,
 ) -> None:
     """Train on your own videos. Killed at any time, the same command goes on where it was."""
@@ -60,13 +68,17 @@ def train(
     from training.fit.folds import fold_folder, scores_over_folds
     from training.fit.plans import find_plan
     from training.fit.preparing import TrainRequest, num_folds
+    from training.fit.team import joined, own_device
+    from training.fit.tensorboard import check_tensorboard
 
     if show_plan:
-        typer.echo(json.dumps(find_plan(plan, read_dataset(data).num_classes).to_dict(), indent=1))
+        shown = find_plan(plan, read_dataset(data).num_classes, override or ())
+        typer.echo(json.dumps(shown.to_dict(), indent=1))
         return
+    if tensorboard:
+        check_tensorboard()
     if plan in STARTED_FROM_SHIPPED and not (bundle or baseline or glance_weights or focus_weights or pose_weights):
         bundle = available_models().get(SHIPPED_START)
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     given = {"glance": glance_weights, "focus": focus_weights, "pose": pose_weights}
     request = TrainRequest(
         data=data,
@@ -78,30 +90,37 @@ def train(
         bundle=bundle,
         seed=seed,
         flip=tuple(flip or ()),
-        device=device,
+        device=own_device(device),
+        overrides=tuple(override or ()),
     )
     stop = _Stop(max_minutes)
     folds = [fold_folder(out, fold) for fold in range(num_folds(request))]
-    for fold, folder in enumerate(folds):
-        stderr.print(f"fold {fold + 1} of {len(folds)}:")
-        _train_one(replace(request, out=folder, fold=fold), stop, again=fold > 0)
-    for score in scores_over_folds(folds) if folds else ():
-        stderr.print(
-            f"all folds, stage {score.stage + 1} epoch {score.epoch:3d}: accuracy {score.accuracy:.3f}, "
-            f"loss {score.loss:.3f}"
-        )
-    _train_one(request, stop, again=bool(folds))
+    with joined(request.device) as team:
+        stderr.quiet = not team.is_first
+        torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // team.local_size))
+        for fold, folder in enumerate(folds):
+            stderr.print(f"fold {fold + 1} of {len(folds)}:")
+            _train_one(replace(request, out=folder, fold=fold), team, stop, again=fold > 0, tensorboard=tensorboard)
+        for score in scores_over_folds(folds) if folds and team.is_first else ():
+            stderr.print(
+                f"all folds, stage {score.stage + 1} epoch {score.epoch:3d}: accuracy {score.accuracy:.3f}, "
+                f"loss {score.loss:.3f}"
+            )
+        _train_one(request, team, stop, again=bool(folds), tensorboard=tensorboard)
     stderr.print(f"trained: {out}/best.safetensors; `fovea calibrate {out}` makes a bundle of it")
 
 
-def _train_one(request: "TrainRequest", stop: Callable[[], bool], *, again: bool) -> None:
+def _train_one(
+    request: "TrainRequest", team: "Team", stop: Callable[[], bool], *, again: bool, tensorboard: bool
+) -> None:
     """One network; `again`: on data that another was trained on just now. Exits with 3 where `stop()` said so."""
     from training.data.dataset import describe
     from training.fit.checkpoint import only_one
     from training.fit.preparing import make_ready
-    from training.fit.progress import LiveProgress
+    from training.fit.progress import LiveProgress, Reports
+    from training.fit.tensorboard import TensorBoard
 
-    ready = make_ready(request, report=_decoding)
+    ready = make_ready(request, team=team, report=_decoding)
     if (unreadable := ready.held_out.unreadable) and not again:
         told = f"{len(unreadable)} videos cannot be read and are left out:\n{describe(unreadable)}"
         stderr.print(told, style="yellow")
@@ -117,9 +136,14 @@ def _train_one(request: "TrainRequest", stop: Callable[[], bool], *, again: bool
             style="yellow",
         )
     num_epochs = sum(stage.epochs for stage in run.recipe.stages)
-    with only_one(request.out), LiveProgress(stderr, num_epochs * ready.steps_per_epoch) as progress:
+    with ExitStack() as held:
+        if team.is_first:
+            held.enter_context(only_one(request.out))
+        reports: list[Report] = [held.enter_context(LiveProgress(stderr, num_epochs * ready.steps_per_epoch))]
+        if tensorboard and team.is_first:
+            reports.append(held.enter_context(TensorBoard(request.out)))
         try:
-            finished = ready.trainer(request.out, progress).train(stop=stop)
+            finished = ready.trainer(request.out, Reports(tuple(reports))).train(stop=stop)
         except FloatingPointError as error:
             raise ValueError(f"{error}; what {request.out} holds stays as it is") from error
     if not finished:

@@ -24,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 OURS = {"fovea", "fovea-server"}  # installed from this folder
 NOT_LOCKED = {"torch"}
+APART = {"ray"}  # extras that have a lock and an environment of their own
 FOR_TORCH = ["filelock", "fsspec", "jinja2", "networkx", "sympy", "typing-extensions"]
 TO_BUILD = ["setuptools>=80"]  # what makes this folder a package, without fetching anything else
 EVERYTHING, SERVING, DEV = "requirements.lock", "requirements-serve.lock", "requirements-dev.lock"
@@ -43,9 +44,10 @@ class Lock:
 
 LOCKS = (
     Lock(DEV, dev=True),
-    Lock(EVERYTHING, extras=("otel",), versions_of=DEV),
-    Lock(SERVING, extras=("otel",), torch=False, versions_of=DEV),
+    Lock(EVERYTHING, extras=("batch", "mqtt", "otel"), versions_of=DEV),
+    Lock(SERVING, extras=("mqtt", "otel"), torch=False, versions_of=DEV),
     Lock("requirements-moto.lock", alone=("moto[server]>=5.2.5",)),  # it wants older packages than we do
+    Lock("requirements-ray.lock", alone=("ray[data]>=2.60",), versions_of=DEV),  # hundreds of MB, beside our packages
 )
 
 
@@ -59,7 +61,8 @@ def requirements(lock: Lock) -> list[str]:
         return list(lock.alone)
     service, client = (_project(ROOT / name) for name in ("pyproject.toml", "fovea/pyproject.toml"))
     optional = service["optional-dependencies"]
-    extras = optional.values() if lock.dev else [optional[name] for name in lock.extras]
+    named = [name for name in optional if name not in APART] if lock.dev else lock.extras
+    extras = [optional[name] for name in named]
     asked = [*service["dependencies"], *client["dependencies"], *(one for extra in extras for one in extra)]
     asked = [one for one in asked if name_of(one) not in OURS | NOT_LOCKED]
     return sorted({*asked, *(FOR_TORCH if lock.torch else ()), *TO_BUILD})

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that are read from the code: docs/settings.md and docs/http-api.md.
+"""Writes the pages of docs/ that are read from the code: settings.md, http-api.md, and the cards in models/.
 
 `python scripts/reference.py` writes them; a test holds that they are what it would write. Knows the settings and the
 OpenAPI document, and no page that people write.
@@ -16,9 +16,11 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from service.app import create_app  # noqa: E402  # the folder above has to be named first
+import cards  # noqa: E402  # the folders above have to be named first
+
+from service.app import create_app  # noqa: E402
 from service.settings import PREFIX, Settings  # noqa: E402
 
 DOCS = ROOT / "docs"
@@ -174,8 +176,9 @@ PAGES = {"settings.md": settings_page, "http-api.md": http_page}
 
 
 def main() -> None:
-    for name, write in PAGES.items():
-        (DOCS / name).write_text(write(), encoding="utf-8")
+    for name, text in ({name: write() for name, write in PAGES.items()} | cards.pages()).items():
+        (DOCS / name).parent.mkdir(exist_ok=True)
+        (DOCS / name).write_text(text, encoding="utf-8")
         print(f"written: docs/{name}")
 
 

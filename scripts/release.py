@@ -70,7 +70,7 @@ def sbom(file: Path) -> None:
     _run(_tool("cyclonedx-py"), "requirements", lock, *options, "--output-file", file)
 
 
-def main(tag: str) -> int:
+def main(tag: str = "") -> int:
     try:
         check_tag(tag)
         said = notes((ROOT / "CHANGELOG.md").read_text(), version())

@@ -37,7 +37,7 @@ from service.webhooks.target import TargetPolicy
 from service.wiring.keeping import open_accounts, open_ledger, open_once, open_peers, open_results
 from service.wiring.recognising import Loader, load_models, make_timelines, open_pipeline
 from service.wiring.tracing import make_tracing
-from service.wiring.watching import open_streams
+from service.wiring.watching import open_publisher, open_streams
 from service.wiring.working import make_fetcher, open_jobs, open_outbox
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,8 @@ async def _open(
         app.state.once = await stack.enter_async_context(open_once(settings, ledger, accounts))
         outbox = open_outbox(settings, metrics, ledger, app.state.targets, app.state.tracing)
         app.state.outbox = await stack.enter_async_context(outbox)
-        streams = open_streams(settings, metrics, pipeline, ledger, accounts, app.state.outbox)
+        publisher = await stack.enter_async_context(open_publisher(settings, metrics))
+        streams = open_streams(settings, metrics, pipeline, ledger, accounts, app.state.outbox, publisher)
         app.state.supervisor = await stack.enter_async_context(streams)
         app.state.timelines = timelines = make_timelines(settings, metrics, pipeline, accounts)
         stack.push_async_callback(timelines.close)

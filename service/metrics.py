@@ -276,12 +276,24 @@ class Metrics:
             registry=registry,
         )
         self._of_held_answers(registry)
+        self._of_the_broker(registry)
         self.http_server_request_duration_seconds = Histogram(
             "http_server_request_duration_seconds",
             "Duration of HTTP requests, as OpenTelemetry's http.server.request.duration.",
             ["http_request_method", "http_route", "http_response_status_code"],
             registry=registry,
             buckets=REQUEST_SECONDS,
+        )
+
+    def _of_the_broker(self, registry: CollectorRegistry) -> None:
+        self.mqtt_up = Gauge(
+            "fovea_mqtt_up", "Whether the broker of FOVEA_MQTT_URL is connected: 1 or 0.", registry=registry
+        )
+        self.mqtt_messages_total = Counter(
+            "fovea_mqtt_messages_total",
+            "Messages to the broker: sent, or dropped because it was away or too slow.",
+            ["outcome"],
+            registry=registry,
         )
 
     def _of_held_answers(self, registry: CollectorRegistry) -> None:
@@ -335,7 +347,8 @@ class Metrics:
         )
         self.pressure = Gauge(
             "fovea_pressure",
-            "The same, smoothed over two seconds and without places: from 0.25 on budgets are granted in part.",
+            "The same, smoothed over two seconds and without uploads that wait for nothing of ours: from 0.25 on "
+            "budgets are granted in part.",
             registry=self.registry,
         )
         self.waiting_decode_seconds = Gauge(

@@ -45,9 +45,11 @@ class DrainingServer(uvicorn.Server):
 def make_server(settings: Settings, app: FastAPI | None = None, *, owns_process: bool = False) -> DrainingServer:
     """A server for `settings` that has not started yet; `.run()` serves until a signal ends it.
 
-    Raises SettingsError where it would be open to strangers, KeyFileError where its keys cannot be read.
+    Raises SettingsError where it would be open to strangers or lacks a package, KeyFileError where its keys cannot be
+    read.
     """
     settings.check_access()
+    settings.check_extras()
     app = app if app is not None else create_app(settings)
     config = uvicorn.Config(
         app,

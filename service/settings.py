@@ -10,9 +10,10 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable
+from importlib.util import find_spec
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 MAX_FRAMES_PER_S = 120  # in the mean, of a video that is asked for its timeline
 PREFIX = "FOVEA_"
+_BROKER = re.compile(r"mqtts?://([^/?#@\s]*@)?(\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]\s]+)(:(?P<port>\d{1,5}))?/?")
 NOT_SETTINGS = frozenset(
     {"FOVEA_STRICT_TESTS", "FOVEA_SERVER", "FOVEA_API_KEY"}
 )  # read elsewhere: by the tests, by the client
@@ -173,7 +175,7 @@ class Settings(BaseSettings):
     """Bytes of videos between two steps that are held, so that a larger budget goes on from there; 0: none are. 128 MiB
     are 60 of 16 frames at 224 x 224."""
     resume_ttl_s: float = Field(default=60.0, gt=0)
-    """Seconds that one is. 60."""
+    """Seconds that a video between two steps is held."""
 
     playground_clips: Path | None = None
     """Folder of videos that the playground offers to try, /srv/clips; None: none. Whoever sees the page may download
@@ -261,6 +263,19 @@ class Settings(BaseSettings):
     webhook_concurrency: int = Field(default=16, ge=1)
     """Messages that this replica sends at a time. 16: so many receivers may hang before others wait."""
 
+    mqtt_url: SecretStr | None = None
+    """Broker that is told what cameras show: mqtt://user:password@broker:1883, mqtts:// for TLS. Needs the extra mqtt:
+    pip install 'fovea-server[mqtt]'. None: there is none."""
+    mqtt_topic: str = Field(default="fovea", pattern=r"^[^/+#$\x00]+(/[^/+#\x00]+)*$")
+    """What all topics begin with: fovea/<camera>/result and fovea/<camera>/state."""
+    mqtt_service: str | None = Field(default=None, min_length=1, max_length=64)
+    """How this process is called among those that share the broker, in fovea/service/<name>/availability: attic. None:
+    this machine's name and the port, attic-8000."""
+    mqtt_discovery: str | None = Field(default=None, pattern=r"^[^/+#$\x00]+(/[^/+#\x00]+)*$")
+    """Home Assistant's discovery prefix: homeassistant. Cameras are devices there by themselves. None: they are not."""
+    mqtt_ca_file: Path | None = None
+    """Authority that a broker's certificate is believed by, besides the system's: /etc/fovea/ca.pem."""
+
     log_format: Literal["text", "json"] = "text"
     """How the log is written: lines for people, or one JSON object a line with request and trace ids."""
     otlp_endpoint: str | None = None
@@ -304,6 +319,19 @@ class Settings(BaseSettings):
                 raise ValueError("must be whsec_ and 24 to 64 bytes in base64: echo whsec_$(openssl rand -base64 32)")
         return value
 
+    @field_validator("mqtt_url", mode="after")
+    @classmethod
+    def _is_broker(cls, value: SecretStr | None) -> SecretStr | None:
+        """Read by `service.mqtt.broker`; what is wrong with it is said here, before anything starts."""
+        if value is not None:
+            found = _BROKER.fullmatch(value.get_secret_value())
+            if found is None or not 1 <= int(found["port"] or 1) <= 65535:
+                raise ValueError(
+                    "must be mqtt://user:password@host:1883, or mqtts:// for TLS, with nothing after the port; "
+                    "/ ? # @ in a password are %2F %3F %23 %40"
+                )
+        return value
+
     @field_validator(
         "stream_allowed_networks",
         "url_allowed_networks",
@@ -343,7 +371,14 @@ class Settings(BaseSettings):
             return True
 
     @field_validator(
-        "bundles", "cache_dir", "spool_dir", "state_dir", "playground_clips", "api_keys_file", mode="after"
+        "bundles",
+        "cache_dir",
+        "spool_dir",
+        "state_dir",
+        "playground_clips",
+        "api_keys_file",
+        "mqtt_ca_file",
+        mode="after",
     )
     @classmethod
     def _expand_home(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
@@ -365,6 +400,14 @@ class Settings(BaseSettings):
                 f"FOVEA_HOST={self.host} lets others reach this service, and it has no keys: make one with `fovea keys "
                 "add NAME --file keys.json` and set FOVEA_API_KEYS_FILE=keys.json; or say FOVEA_OPEN=true, and "
                 "everybody who reaches it may do everything; or listen on 127.0.0.1"
+            )
+
+    def check_extras(self) -> None:
+        """Raises SettingsError where a setting needs a package that is not installed."""
+        if self.mqtt_url is not None and find_spec("aiomqtt") is None:
+            raise SettingsError(
+                "FOVEA_MQTT_URL names a broker, and what speaks MQTT is not installed: pip install "
+                "'fovea-server[mqtt]', or leave the variable out"
             )
 
     @property
@@ -404,9 +447,21 @@ class Settings(BaseSettings):
             return cls(**given)  # type: ignore[arg-type]
         except ValidationError as error:
             problems = "\n".join(
-                f"  {PREFIX}{str(one['loc'][0]).upper()}={one['input']!r}: {one['msg']}" for one in error.errors()
+                f"  {PREFIX}{name.upper()}={_shown(name, one['input'])}: {one['msg']}"
+                for one in error.errors()
+                for name in [str(one["loc"][0])]
             )
-            raise SettingsError(f"the environment holds settings that cannot be:\n{problems}") from error
+            cause = None if any(map(_is_secret, {str(one["loc"][0]) for one in error.errors()})) else error
+            raise SettingsError(f"the environment holds settings that cannot be:\n{problems}") from cause
+
+
+def _is_secret(name: str) -> bool:
+    field = Settings.model_fields.get(name)
+    return field is not None and SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def _shown(name: str, value: object) -> str:
+    return "***" if _is_secret(name) else repr(value)
 
 
 def unknown_variables(names: Iterable[str]) -> list[str]:

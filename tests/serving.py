@@ -77,10 +77,8 @@ def serving(
     with ExitStack() as stack:
         state_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="fovea-state-"))
         usual = {"decode_children": 1, "decode_timeout_s": 20.0, "drain_timeout_s": 5.0, "state_dir": state_dir}
-        usual |= {
-            "result_cache_bytes": 0,
-            "max_wait_s": 120.0,
-        }  # a crowded machine is slow: those who test what happens then say so
+        usual |= {"result_cache_bytes": 0}
+        usual |= {"max_wait_s": 120.0}  # a crowded machine is slow: those who test what happens then say so
         chosen = Settings(**usual | settings)
         app = create_app(chosen, load=load or load_tiny, tracing=tracing)
         server = make_server(chosen, app)

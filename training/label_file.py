@@ -30,7 +30,7 @@ def read_label_texts(path: Path) -> dict[str, LabelText]:
 
 def _read_rows(path: Path) -> list[tuple[str, LabelText]]:
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets begin with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"the labels {path} cannot be read ({error}); name a text, CSV or JSON file") from error
     match path.suffix:

@@ -20,3 +20,7 @@ class Rate:
     def seconds_for(self, amount: float) -> float:
         """How long `amount` takes at this rate; 0 while nothing was measured."""
         return amount * self._seconds / self._amount if self._amount else 0.0
+
+    def amount_in(self, seconds: float) -> float | None:
+        """How much is done in `seconds` at this rate; None while nothing was measured."""
+        return seconds * self._amount / self._seconds if self._seconds else None

@@ -52,7 +52,7 @@ def panel(answer: RecognitionAnswer, width_px: int, shown: Collection[int] = ())
     height = pad + 2 * line + line // 2 + num_lines * line + pad
     picture = Image.new("RGB", (width_px, height + height % 2), PAPER)
     pen = ImageDraw.Draw(picture)
-    pen.text((pad, pad), fitting(_verdict(answer), width_px - 2 * pad, size), font=font(size), fill=INK)
+    pen.text((pad, pad), fitting(verdict(answer), width_px - 2 * pad, size), font=font(size), fill=INK)
     pen.text((pad, pad + line), fitting(_account(answer), width_px - 2 * pad, size), font=font(size), fill=SOFT)
     top, half = pad + 2 * line + line // 2, width_px * 9 // 20
     for row, one in enumerate(answer.predictions):
@@ -83,10 +83,12 @@ def fitting(text: str, room_px: int, size_px: int) -> str:
     return text + "…"
 
 
-def _verdict(answer: RecognitionAnswer) -> str:
-    top = answer.predictions[0]
+def verdict(answer: RecognitionAnswer) -> str:
+    """In a line; where the answer abstains, why, and what was likeliest."""
+    likeliest = "".join(f"{one.name} {one.score:.2f}" for one in answer.predictions[:1])
+    said = likeliest if answer.reason is None else f"{answer.reason}: {likeliest or 'nothing'}"
     trained = "" if answer.trained else " UNTRAINED: labels mean nothing."
-    return f"{top.name} {top.score:.2f}; {answer.exit.reason} after step {answer.exit.step}.{trained}"
+    return f"{said}; {answer.exit.reason} after step {answer.exit.step}.{trained}"
 
 
 def _account(answer: RecognitionAnswer) -> str:

@@ -54,6 +54,7 @@ class Admission:
         self.max_wait_s = max_wait_s
         self.backlog = Backlog(num_decoders=num_decoders, decode_rate=decode_rate, flop_rate=flop_rate, clock=clock)
         self.places = 0  # requests being uploaded or decoded
+        self._num_stored = 0  # of these: uploads that are only to be stored
         self.flops = 0  # still to be spent by admitted requests, at most
         self.requests = 0  # admitted and not finished
         self.draining = False
@@ -79,9 +80,16 @@ class Admission:
         return max(self._fullness, self.places / self.max_places if self.max_places else 1.0)
 
     @property
+    def told_load(self) -> float:
+        """What other replicas are told: one that is draining has no room, however little is left in it."""
+        return max(1.0, self.load) if self.draining else self.load
+
+    @property
     def _fullness(self) -> float:
-        """Of what smaller budgets relieve. A place may as well be held by a slow upload."""
+        """Of what smaller budgets relieve: places of slow uploads, and of those only to be stored, are left out."""
+        relieved = self.places - self.backlog.num_slow_uploads - self._num_stored
         return max(
+            relieved / self.max_places if self.max_places else 1.0,
             self.backlog.wait_s / self.max_wait_s,
             self.flops / self.max_flops,
             self.requests / self.max_requests,
@@ -135,10 +143,12 @@ class Admission:
         self._check_place(owner)
         held = self.shares.of(owner)
         self.places, held.places = self.places + 1, held.places + 1
+        self._num_stored += 1
         try:
             yield
         finally:
             self.places, held.places = self.places - 1, held.places - 1
+            self._num_stored -= 1
 
     def _check_place(self, owner: Owner) -> None:
         if self.draining:

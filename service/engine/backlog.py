@@ -82,6 +82,11 @@ class Backlog:
     def seconds_to_compute(self, flops: int) -> float:
         return self._flop_rate.seconds_for(flops)
 
+    @property
+    def num_slow_uploads(self) -> int:
+        """Those that wait for their clients, and so for nothing of ours."""
+        return len(self._uploading) - self._num_arriving()
+
     def _num_arriving(self) -> int:
         since_s, num = self._clock() - ARRIVES_WITHIN_S, 0
         for began_s in reversed(self._uploading.values()):

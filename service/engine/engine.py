@@ -29,6 +29,8 @@ from video.rate import Rate
 
 log = logging.getLogger(__name__)
 
+QUANTUM_S = 0.02  # of a batch, while several owners are about; one step may take longer, and is not divided
+
 
 @dataclass(frozen=True, slots=True)
 class _FramesCame:
@@ -182,7 +184,7 @@ class Engine:
         now_s = self._clock()
         for request in self._scheduler.departures(now_s):
             self._leave(request, _farewell(request))
-        return self._scheduler.schedule()
+        return self._scheduler.schedule(self.flop_rate.amount_in(QUANTUM_S))
 
     def _run(self, batch: Batch) -> Sequence[State]:
         recognizer = self._recognizers[batch.model]

@@ -6,7 +6,8 @@ join and leave between turns (continuous batching).
 
 Fairness: a turn belongs to a lane, by weight (`lanes`). The batch is formed around the request of that lane that has
 waited for the most turns, so every waiting request is served within as many of its lane's turns as there were requests
-in its lane when it came. Room that is left in a batch is filled with whatever fits.
+in its lane when it came. Room that is left in a batch is filled with whatever fits. While several owners are about, a
+batch is smaller (`quantum_flops`): whoever comes waits for one that runs, and shares its own with others.
 """
 
 from collections.abc import Iterable
@@ -15,8 +16,10 @@ from enum import StrEnum
 
 from fovea.words import ExitReason
 from models.exit_rules import stops
-from service.engine.lanes import Turns
+from service.engine.lanes import Owner, Turns
 from service.engine.request import Plan, Request
+
+ABOUT_TURNS = 256  # that an owner counts as being about after its last request became ready
 
 
 class Kind(StrEnum):
@@ -49,6 +52,8 @@ class Scheduler:
         self._ready: list[Request] = []
         self._parked: dict[Request, None] = {}  # a set that keeps the order
         self._turns = Turns()
+        self._num_turns = 0
+        self._about: dict[Owner, int] = {}  # the turn at which something of the owner's became ready last
 
     def __len__(self) -> int:
         """How many are ready."""
@@ -66,7 +71,9 @@ class Scheduler:
 
     def add(self, requests: Iterable[Request]) -> None:
         """Take requests that are ready for their next step: new ones, and those whose last step was not enough."""
-        self._ready.extend(requests)
+        for request in requests:
+            self._ready.append(request)
+            self._about[request.lane.owner] = self._num_turns
 
     def park(self, request: Request) -> None:
         """Its next step cannot be taken before frames come: `unpark`."""
@@ -88,18 +95,21 @@ class Scheduler:
             self._parked = {request: None for request in self._parked if request not in left}
         return gone
 
-    def schedule(self) -> Batch | None:
+    def schedule(self, quantum_flops: float | None = None) -> Batch | None:
         """Remove and return the next batch: the longest-waiting request whose turn it is, and all that fit beside it.
 
-        Those of its lane come first, oldest first.
+        Those of its lane come first, oldest first. `quantum_flops` bounds it, too, while several owners are about.
         """
         if not self._ready:
             return None
+        self._num_turns += 1
         lane = self._turns.next({request.lane: None for request in self._ready})  # a set that keeps the order
         oldest = next(request for request in self._ready if request.lane == lane)
         model, kind = oldest.plan.model, kind_of(oldest)
         chosen: set[int] = set()
-        room_flops = self.max_batch_flops
+        room_flops: float = self.max_batch_flops
+        if quantum_flops is not None and self._is_shared:
+            room_flops = min(room_flops, quantum_flops)
         for request in sorted(self._ready, key=lambda request: request.lane != lane):  # stable: oldest first
             fits = not chosen or (len(chosen) < self.max_batch_size and request.next_cost_flops <= room_flops)
             if fits and request.plan.model == model and kind_of(request) is kind:
@@ -110,6 +120,14 @@ class Scheduler:
         for request in requests:
             self._turns.serve(request.lane, request.next_cost_flops)
         return Batch(model=model, kind=kind, requests=requests)
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether more than one owner is about."""
+        if len(self._about) > 1:
+            since = self._num_turns - ABOUT_TURNS
+            self._about = {owner: turn for owner, turn in self._about.items() if turn >= since}
+        return len(self._about) > 1
 
     def clear(self) -> list[Request]:
         """Remove and return everyone, oldest first, those that wait for frames last."""

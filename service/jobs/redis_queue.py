@@ -5,6 +5,7 @@ streaq's worker; a new one is made until it is closed, since Redis may have forg
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -67,6 +68,7 @@ class RedisQueue:
         self._concurrency = concurrency
         self._lease_s = lease_s
         self._worker: _Worker | None = None  # while it is connected
+        self._connects = asyncio.Event()  # set while it is
         self._running: asyncio.Task[None] | None = None
         self._reachable = True  # what the log holds
 
@@ -74,6 +76,9 @@ class RedisQueue:
         self._running = asyncio.create_task(self._run(work))
 
     async def put(self, item: str, *, delay_s: float = 0.0) -> None:
+        if self._reachable:  # a queue that is being opened: whoever comes first is put in first
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._connects.wait(), ANSWER_S)
         worker = self._worker
         if worker is None:
             raise _away("not connected")
@@ -103,10 +108,12 @@ class RedisQueue:
                 self._reachable = False
             finally:
                 self._worker = None
+                self._connects.clear()
             await asyncio.sleep(AGAIN_S)
 
     def _connected(self, worker: _Worker) -> None:
         self._worker = worker
+        self._connects.set()
         if not self._reachable:
             log.info("the queue %s in Redis is back", self._name)
         self._reachable = True

@@ -17,13 +17,14 @@ from service.streams import records
 from service.streams.status import Counts, Report, Result, Source, Status, Trouble
 
 Announce: TypeAlias = Callable[[str, Status | Result], Awaitable[None]]
-"""Tells the stream's receiver of an event, by its id. Raises Unavailable."""
+"""Tells those beside followers of an event, by its id: its receiver, a broker. Raises Unavailable."""
 
 
 class Journal:
     """Of one stream, while this replica holds it. `last_id`: no event's id will be below it.
 
-    `name`: by which the camera has metrics of its own; None: it has none. `announce`: None where it has no receiver.
+    `name`: by which the camera has metrics of its own; None: it has none. `announce`: None: there are
+    followers alone.
     """
 
     def __init__(

@@ -127,9 +127,7 @@ class Supervisor:
         if announce is None or record is None:
             return
         with contextlib.suppress(records.OtherVersion, Unavailable):
-            subscription = records.subscription_of(record)
-            if subscription.webhook is not None:
-                await announce(subscription, "end", last)
+            await announce(records.subscription_of(record), "end", last)
 
     async def snapshot(self, stream: str) -> Snapshot | None:
         """The latest picture, whoever holds the stream; None where there is none. Raises Unavailable."""

@@ -38,7 +38,7 @@ class Parts:
     terms: Terms
     start_process: Callable[[], Awaitable[Process]]
     camera_metrics: bool = False
-    announce: Callable[[Subscription, str, Status | Result], Awaitable[None]] | None = None  # to its receiver
+    announce: Callable[[Subscription, str, Status | Result], Awaitable[None]] | None = None  # to those beside followers
     accounts: Accounts | None = None  # where owners' spending is charged
 
 
@@ -52,7 +52,6 @@ class Watcher:
         self.subscription = subscription
         status = Status(StreamState.CONNECTING, time.time(), None, epoch, "all", None)
         name = (subscription.name or "") if parts.camera_metrics else None
-        announce = parts.announce if subscription.webhook is not None else None
         self.journal = Journal(
             subscription.id,
             token,
@@ -61,7 +60,7 @@ class Watcher:
             status,
             last_id=last_id,
             name=name,
-            announce=None if announce is None else partial(announce, subscription),
+            announce=None if parts.announce is None else partial(parts.announce, subscription),
         )
         self._look = Look(
             subscription,

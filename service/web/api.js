@@ -82,6 +82,18 @@ export async function* posted(path, video, options, signal) {
   throw lost(`The service went away in mid-answer, after ${count} of its ${parts}. What came stands below; try again.`);
 }
 
+/** Events at `path` as sse.js has them, after `lastId` or from now on, until the connection ends. Throws Problem. */
+export async function* streamed(path, lastId, signal) {
+  const headers = { Accept: "text/event-stream", ...(lastId ? { "Last-Event-ID": lastId } : {}) };
+  const response = await asked(path, { headers, cache: "no-store", signal });
+  try {
+    yield* events(response.body);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw lost("The connection broke.");
+  }
+}
+
 function query(options) {
   const given = Object.entries(options).filter(([, value]) => value !== "" && value != null);
   return given.length ? "?" + new URLSearchParams(given) : "";

@@ -9,6 +9,7 @@ const LIST = "v1/streams";
 
 const at = (id) => document.getElementById(id);
 let followed = null;
+let refused = false; // a key was asked for and not given: the list by itself asks no more
 
 /** Whether there is anything to show here. */
 export async function start() {
@@ -19,8 +20,9 @@ export async function start() {
     if (!(error instanceof Problem)) throw error;
   }
   at("subscribe").addEventListener("submit", onSubscribe);
+  addEventListener("fovea-key", () => { refused = false; });
   setInterval(() => {
-    if (!at("view-cameras").hidden && !document.hidden) relist().catch(() => {}); // what is followed tells of failures
+    if (!refused && !at("view-cameras").hidden && !document.hidden) relist().catch(() => {}); // what is followed tells of failures
   }, RELIST_MS);
   return true;
 }
@@ -39,7 +41,11 @@ async function onSubscribe(event) {
 }
 
 async function relist() {
-  const { streams } = await getJson(LIST);
+  const { streams } = await getJson(LIST).catch((error) => {
+    refused = error.status === 401;
+    throw error;
+  });
+  refused = false;
   at("streams-told").textContent = streams.length ? "" : "None yet.";
   const held = document.activeElement?.dataset?.stream;
   at("streams").replaceChildren(...streams.map((stream) => h(

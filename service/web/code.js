@@ -18,7 +18,8 @@ export function codeOf({ kind, file, options, answer }) {
     shell(`${root}/v1/${kind}${query}`),
   ].join(" \\\n  ");
   const key = hasKey() ? ', api_key=os.environ["FOVEA_API_KEY"]' : "";
-  const named = given.map(([name, value]) => `, ${name}=${Number.isNaN(Number(value)) ? JSON.stringify(value) : value}`);
+  const written = (name, value) => (name === "model" || Number.isNaN(Number(value)) ? JSON.stringify(value) : value);
+  const named = given.map(([name, value]) => `, ${name}=${written(name, value)}`);
   const method = kind === "timelines" ? "timeline" : "recognize";
   const told = kind === "timelines"
     ? "for one in answer.segments:\n    print(one.start_s, one.end_s, one.name)"

@@ -1,10 +1,12 @@
 // One subscription, live: its state, its last results, and how old the newest picture is.
 
+import { Problem, streamed } from "./api.js";
 import { h, percent, short } from "./dom.js";
 import { nameOf } from "./words.js";
 
 const MAX_RESULTS = 12;
 const TICK_MS = 250;
+const AGAIN_MS = 1000; // before a service that went away is asked again
 
 export class Followed {
   /** `say`: tells a screen reader; `remove`: unsubscribes. */
@@ -31,17 +33,37 @@ export class Followed {
       h("div", {}, h("button", { type: "button", onclick: () => remove(stream) }, "Unsubscribe")),
     );
     this.#showState(stream.status);
-    // EventSource resumes after the last event by itself, also when the service was away
-    this.source = new EventSource(`v1/streams/${encodeURIComponent(stream.id)}/events`);
-    this.source.addEventListener("state", (event) => this.#onState(JSON.parse(event.data)));
-    this.source.addEventListener("result", (event) => this.#onResult(JSON.parse(event.data)));
-    this.source.addEventListener("error", () => this.#onBreak());
+    this.stopping = new AbortController();
+    this.#follow(this.stopping.signal);
     this.timer = setInterval(() => this.#showAge(), TICK_MS);
   }
 
   close() {
-    this.source.close();
+    this.stopping.abort();
     clearInterval(this.timer);
+  }
+
+  /** Not by EventSource, which sends no key. Goes on after the last event, also where the service was away. */
+  async #follow(signal) {
+    const path = `v1/streams/${encodeURIComponent(this.stream.id)}/events`;
+    for (let last = "", isBroken = false; !signal.aborted; isBroken = true) {
+      try {
+        for await (const { event, id, data } of streamed(path, last, signal)) {
+          if (isBroken) this.#showState(this.status);
+          isBroken = false;
+          last = id || last;
+          if (event === "state") this.#onState(JSON.parse(data));
+          else if (event === "result") this.#onResult(JSON.parse(data));
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof Problem)) throw error;
+        if (error.status < 500) return this.#onGone();
+      }
+      if (signal.aborted) return;
+      this.why.textContent = "The service went away; its events go on where they were once it is back.";
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
   }
 
   #onState(status) {
@@ -50,7 +72,9 @@ export class Followed {
     if (status.state === "deleted") this.close();
   }
 
-  #showState({ state, error, video }) {
+  #showState(status) {
+    this.status = status;
+    const { state, error, video } = status;
     this.state.textContent = state;
     this.state.className = `state ${state}`;
     const again = error?.retry_at ? `; tried again at ${clock(error.retry_at)}` : "";
@@ -59,12 +83,10 @@ export class Followed {
       : video ? `${video.codec}, ${video.width} × ${video.height}` : "";
   }
 
-  #onBreak() {
-    if (this.source.readyState === EventSource.CLOSED) {
-      this.#showState({ state: "gone" });
-      this.why.textContent = "The service knows this subscription no more, or cannot be followed now; choose it again.";
-      this.close();
-    } else this.why.textContent = "The service went away; its events go on where they were once it is back.";
+  #onGone() {
+    this.#showState({ state: "gone" });
+    this.why.textContent = "The service knows this subscription no more, or cannot be followed now; choose it again.";
+    this.close();
   }
 
   #onResult({ recognition, captured_at, frame_age_s }) {

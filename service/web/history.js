@@ -8,7 +8,7 @@ const MOST = 20;
 function kept() {
   try {
     const found = JSON.parse(localStorage.getItem(PLACE) ?? "[]");
-    return Array.isArray(found) ? found : [];
+    return Array.isArray(found) ? found.filter((one) => one && typeof one === "object") : [];
   } catch {
     return []; // a browser that keeps nothing, or something else under our name
   }

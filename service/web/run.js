@@ -85,9 +85,13 @@ export class Run {
     return `${what}: ${nameOf(step.top)}, ${percent(step.top.score)}; entropy ${short(step.entropy_nats)}.`;
   }
 
-  /** The answer; returns it as a sentence. */
-  finish(answer) {
+  /** The answer; returns it as a sentence. `model`: its detail at the budget that was granted. */
+  finish(answer, model) {
     this.answer = answer;
+    if (model !== this.model) {
+      this.model = model;
+      this.rows.replaceChildren(...this.steps.map((step) => this.#row(step))); // beside the thresholds that held
+    }
     this.player.learn(answer.video);
     const why = (STOPPED[answer.exit.reason] ?? (() => answer.exit.reason))(this);
     const share = percent(answer.compute.total_gflops / this.model.full_gflops);

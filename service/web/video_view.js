@@ -9,6 +9,7 @@ import { clearHistory, remember, showHistory } from "./history.js";
 import { showKnown } from "./knows.js";
 import { Run } from "./run.js";
 import { linkTo, settingsOf } from "./share.js";
+import { hadLess } from "./words.js";
 
 const MAX_RUNS = 2; // this budget beside the one before
 const DWELL_MS = 400; // least time between two steps on the page, so that one sees them come
@@ -95,8 +96,10 @@ function choose(file) {
 
 /** Choose and recognise at once; what runs is broken off. */
 async function recogniseNow(file) {
-  running?.controller.abort();
-  await running?.done;
+  while (running) { // another that was chosen meanwhile, too
+    running.controller.abort();
+    await running.done;
+  }
   choose(file);
   at("ask").requestSubmit();
 }
@@ -183,7 +186,7 @@ async function ask(signal) {
         if (kind === "step") await pause(DWELL_MS);
       } else if (kind === "progress") run.progress(value);
       else if (kind === "result") {
-        say(run.finish(value));
+        say(run.finish(value, await grantedTo(value, model)));
         const spent = `${short(value.compute.spent_gflops)} GFLOPs`;
         remember({ file: file.name, said: run.title.textContent, effort: spent });
       }
@@ -192,6 +195,13 @@ async function ask(signal) {
     run?.fail();
     throw error;
   }
+}
+
+/** The model at the budget that the answer was granted: less than asked where the service was busy. */
+async function grantedTo(answer, model) {
+  if (!hadLess(answer)) return model;
+  const path = `v1/models/${encodeURIComponent(model.name)}`;
+  return getJson(path, { budget_gflops: answer.compute.budget_granted_gflops }).catch(() => model);
 }
 
 /** Does it, and shows what went wrong; a stop by the user is nothing wrong. */

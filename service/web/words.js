@@ -27,6 +27,9 @@ export function headline(answer) {
   return `${nameOf(top)}, ${answer.trained && answer.calibrated ? sureness(top.score) : "only a guess"}`;
 }
 
+/** Whether a busy service granted a smaller budget than was asked for. */
+export const hadLess = ({ compute: { budget_gflops: asked, budget_granted_gflops: granted } }) => granted != null && granted < asked;
+
 /** What it took: "Looked once, spent 0.6 of 1.2 GFLOPs." And what is closest where it does not know. */
 export function effort(answer, full) {
   const { steps, spent_gflops: now, total_gflops: spent } = answer.compute;
@@ -34,7 +37,8 @@ export function effort(answer, full) {
   const closest = answer.reason && top ? ` Closest: ${nameOf(top)}, ${percent(top.score)}.` : "";
   const before = answer.cached ? " It was answered before: nothing was spent now."
     : now < spent ? ` ${short(now)} of it now, the rest before.` : "";
-  return `${looks(steps.length)}, spent ${short(spent)} of ${short(full)} GFLOPs.${before}${closest}`;
+  const busy = hadLess(answer) ? ` The service was busy: the budget was ${short(answer.compute.budget_granted_gflops)} GFLOPs.` : "";
+  return `${looks(steps.length)}, spent ${short(spent)} of ${short(full)} GFLOPs.${before}${busy}${closest}`;
 }
 
 /** 1:02 or 1:02:03; with tenths where `fine`. */

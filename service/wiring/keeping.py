@@ -57,7 +57,7 @@ async def open_peers(settings: Settings, ledger: Ledger, admission: Admission) -
     if settings.redis_url is None:
         yield
         return
-    peers = Peers(ledger.book("load", events_kept=1), lambda: admission.load)
+    peers = Peers(ledger.book("load", events_kept=1), lambda: admission.told_load)
     admission.others_load = lambda: peers.least_load
     telling = asyncio.create_task(peers.run())
     try:

@@ -4,7 +4,6 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from service.addresses.policy import AddressPolicy
 from service.api.body.spool import spooled
@@ -28,9 +27,6 @@ from service.tracing.tracing import Tracing
 from service.webhooks.outbox import Outbox
 from service.webhooks.sender import Sender
 from service.webhooks.target import TargetPolicy
-
-if TYPE_CHECKING:
-    pass
 
 JOB_EVENTS_KEPT = 1000  # a recognition has about ten
 

@@ -81,6 +81,22 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.read_text().splitlines()]
 
 
+def assert_alike(one: Any, other: Any) -> None:
+    """The same but for numbers' last digits: they depend on which videos shared a batch (docs/ARCHITECTURE.md)."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            assert_alike(value, other[name])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for mine, theirs in zip(one, other, strict=True):
+            assert_alike(mine, theirs)
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, abs=1e-3)
+    else:
+        assert one == other
+
+
 def test_an_archive_that_is_killed_and_killed_again_has_each_video_once(
     environment: dict[str, str], clips: Path, tmp_path: Path
 ) -> None:
@@ -137,7 +153,7 @@ def test_objects_of_a_bucket_are_recognised_as_files_are(
         )  # fmt: skip
     assert done.returncode == 1, done.stderr
     first, second, broken, gone, local = rows_of(out)
-    assert first | {"source": ""} == local | {"source": ""}
+    assert_alike(first | {"source": ""}, local | {"source": ""})
     assert second["source"] == f"s3://{BUCKET}/year/clip-01.mp4"
     assert broken["problem"]["type"] == "/problems/video-unreadable"
     assert gone["problem"]["type"] == "/problems/url-not-fetched"

@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -85,7 +86,8 @@ def test_what_is_not_done_when_the_time_to_drain_is_over_is_sent_elsewhere(red_v
 
 def test_what_nobody_expected_is_a_problem_too_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR), serving() as served:
-        loaded, served.app.state.pipeline = served.app.state.pipeline, "no pipeline at all"
+        loaded = served.app.state.pipeline
+        served.app.state.pipeline = SimpleNamespace(admission=loaded.admission)  # without a catalogue
         answer = served.client.get("/v1/models", headers={"X-Request-ID": "abc"})
         served.app.state.pipeline = loaded
         assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
@@ -151,7 +153,7 @@ def test_one_line_in_the_log_tells_a_recognition(red_video: bytes, caplog: pytes
         record.getMessage() for record in caplog.records if record.name == "service.api.operation.accounting"
     ]
     assert first.startswith("recognition request=abc client=127.0.0.1 model=tiny outcome=ok ")
-    assert "steps=3 exit=exhausted spent_gflops=0.18" in first
+    assert "steps=3 held_steps=0 exit=exhausted spent_gflops=0.18" in first
     assert "outcome=invalid" in second
 
 
@@ -162,6 +164,7 @@ def test_the_openapi_document_shows_options_bodies_examples_and_refusals(served:
         "model",
         "task",
         "budget_gflops",
+        "min_budget_gflops",
         "max_gflops",
         "deadline_ms",
         "top_k",
@@ -172,6 +175,7 @@ def test_the_openapi_document_shows_options_bodies_examples_and_refusals(served:
         "webhook_url",
         "webhook_events",
         "Idempotency-Key",
+        "Cache-Control",
     ]
     assert set(post["requestBody"]["content"]) == {
         "multipart/form-data",

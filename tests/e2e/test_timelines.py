@@ -163,6 +163,30 @@ def test_a_file_that_breaks_late_is_told_up_to_there(served: Served, film: Path)
     assert [label for label, *_ in told(body)][:2] == ["red", "green"]
 
 
+def test_a_file_of_four_hours_that_breaks_after_three_is_told_for_three(tmp_path: Path) -> None:
+    hours = [COLOURS[label] for label in ("red", "green", "blue", "red")]
+    film = write_clip(
+        tmp_path / "day.mp4",
+        seconds=4 * 3600 - 60,  # the limit is four hours
+        fps=1,
+        gop=30,
+        size=(64, 48),
+        pattern=lambda number, width, height: hours[number // 3600](number, width, height),
+        container_options={"movflags": "faststart"},
+    )
+    whole = film.read_bytes()
+    media = whole.rindex(b"mdat")  # faststart: what tells of all frames comes first, then the frames
+    broken = whole[: media + (len(whole) - media) * 3 // 4]
+    with serving() as served:
+        status, body = post(served, broken, "?window_s=60&stride_s=60")
+    assert status == 200, body
+    assert body["end"]["reason"] == "broken"
+    assert body["end"]["at_s"] == pytest.approx(3 * 3600, abs=900)  # three quarters of the bytes, not of the frames
+    assert [label for label, *_ in told(body)][:3] == ["red", "green", "blue"]
+    for (_, start_s, _), hour in zip(told(body)[:3], range(3), strict=True):
+        assert start_s == pytest.approx(hour * 3600, abs=61)
+
+
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 def test_what_is_no_video_is_refused_in_whatever_form(served: Served, accept: str) -> None:
     status, body = post(served, b"no video at all", Accept=accept)

@@ -134,6 +134,19 @@ def test_a_changed_setting_replaces_the_pods() -> None:
     assert annotations(config={"FOVEA_MAX_TOP_K": "3"}) == annotations(config={"FOVEA_MAX_TOP_K": "3"})
 
 
+def test_a_setting_reads_as_it_was_written_large_numbers_too() -> None:
+    given = {"FOVEA_MAX_UPLOAD_BYTES": 536870912, "FOVEA_MAX_WAIT_S": 2.5, "FOVEA_OPEN": True, "FOVEA_MAX_TOP_K": "3"}
+    (config,) = [
+        one["data"] for one in chart(config=given) if (one["kind"], one["metadata"]["name"]) == ("ConfigMap", "fovea")
+    ]
+    assert {name: config[name] for name in given} == {
+        "FOVEA_MAX_UPLOAD_BYTES": "536870912",
+        "FOVEA_MAX_WAIT_S": "2.5",
+        "FOVEA_OPEN": "true",
+        "FOVEA_MAX_TOP_K": "3",
+    }
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [

@@ -249,7 +249,8 @@ fovea.Clinet
 """
     faults = [line for line in mypy(stranger, program) if ": error: " in line]
     assert [(line.split(":")[1], line.rpartition("  ")[2]) for line in faults] == [
-        ("5", "[call-arg]"),
+        ("5", "[call-overload]"),  # mypy tells it of the argument, and of the overloads for one video and for several
+        ("5", "[call-overload]"),
         ("6", "[attr-defined]"),
         ("7", "[attr-defined]"),
     ]

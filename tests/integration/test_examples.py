@@ -1,5 +1,6 @@
 """Every program in examples/ does what it says, as a reader would start it."""
 
+import asyncio
 import csv
 import io
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,12 +19,20 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
+from fovea.words import AbstainReason, StreamState
+from service.api.streams.publishing import publish
+from service.metrics import Metrics
+from service.mqtt.broker import Broker
+from service.mqtt.publisher import Publisher
+from service.mqtt.topics import Topics
 from tests.clips import solid, write_clip
 from tests.e2e.streams.conftest import CAMERA_LIKE, LOOPBACK, coloured_numbers
+from tests.mosquitto import mosquitto
 from tests.serving import Served, serving
 from tests.streaming import free_port
 from tests.timesformers import huggingface
 from tests.tiny import tiny_model
+from tests.unit.streams.making import TROUBLE, a_result, a_status, a_subscription
 from tests.unit.training.test_train_command import PLAN, plan_file
 from tests.unit.training.trained import make_data
 
@@ -33,7 +43,7 @@ SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS10ZXN0cy1vbmx5"
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Served]:
-    models = [tiny_model(frontier=((0.5e9, 0.4), (1.5e9, 0.6)))]
+    models = [tiny_model(frontier=((0.5e9, 0.4), (1.0e9, 0.5), (1.5e9, 0.6)))]
     with serving(models=models, stream_allowed_networks=LOOPBACK, stream_ports="1-65535") as served:
         yield served
 
@@ -139,16 +149,54 @@ def test_the_receiver_takes_a_signed_message_once_and_refuses_another(tmp_path: 
     ]
 
 
+async def test_the_listener_prints_what_the_service_tells_a_broker_also_one_that_comes_later(tmp_path: Path) -> None:
+    door = a_subscription(name="front door")
+    unknown = replace(a_result().recognition, reason=AbstainReason.NOT_KNOWN)
+    out = tmp_path / "out"
+
+    async def printed(text: str) -> None:
+        give_up_s = time.monotonic() + 60
+        while text not in out.read_text():
+            assert listening.returncode is None
+            assert time.monotonic() < give_up_s, out.read_text()
+            await asyncio.sleep(0.05)
+
+    with mosquitto() as broker, out.open("wb") as told:
+        publisher = Publisher(Broker.parse(broker.url()), Topics("house/fovea", "attic", "homeassistant"), Metrics())
+        publisher.start()
+        publish(publisher, door, a_status())
+        command = [EXAMPLES / "home_assistant_mqtt" / "listen.py", broker.url(), "--topic", "house/fovea"]
+        listening = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=told)
+        try:
+            await printed("front door is live\n")  # told before it came
+            await printed("service attic is online\n")
+            labelled = replace(a_result().recognition, label="red", display_name="Red light")
+            publish(publisher, door, a_result(recognition=labelled))
+            await printed(" front door: Red light 0.90, ")
+            publish(publisher, door, a_result(recognition=unknown))
+            await printed(" front door: no label (not_known) 0.90, ")
+            publish(publisher, door, a_status(StreamState.RECONNECTING, trouble=TROUBLE))
+            await printed("front door is reconnecting: nothing listens on port 554\n")
+            publish(publisher, door, a_status(StreamState.DELETED))
+            await printed("front door is forgotten\n")
+            await publisher.close()
+            await printed("service attic is offline\n")
+        finally:
+            await publisher.close()
+            listening.terminate()
+            await listening.wait()
+
+
 def test_the_notebook_draws_what_the_service_measured(service: Served, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     notebook = json.loads((EXAMPLES / "budget_curve.ipynb").read_text())
     code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert not [cell for cell in notebook["cells"] if cell.get("outputs")]  # committed as it is run: without results
     program = "\n".join(
-        [*code, f"figure.savefig({str(tmp_path / 'curve.png')!r})", "print(axes.lines[0].get_xydata())"]
+        [*code, f"figure.savefig({str(tmp_path / 'curve.png')!r})", "print(axes.lines[1].get_xydata())"]
     )
     done = run(sys.executable, "-c", program, FOVEA_URL=service.url, MPLBACKEND="agg")
-    assert re.sub(r"\s+", " ", done.stdout).strip() == "[[ 0.5 40. ] [ 1.5 60. ]]"
+    assert re.sub(r"\s+", " ", done.stdout).strip() == "[[ 0.5 40. ] [ 1. 50. ] [ 1.5 60. ]]"
     assert (tmp_path / "curve.png").stat().st_size > 5000
 
 

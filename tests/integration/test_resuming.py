@@ -50,7 +50,7 @@ async def a_pipeline(bundles: Path, runtime: str, tolerance: float) -> AsyncIter
     settings = Settings(decode_children=1, keyframe_tolerance=tolerance)
     async with (
         open_results(settings, Metrics()) as results,
-        open_pipeline(settings, Metrics(), load, results) as pipeline,
+        open_pipeline(settings, Metrics(), load, results=results) as pipeline,
     ):
         yield pipeline
 

@@ -56,6 +56,7 @@ def test_a_bundle_that_ships_is_trained_small_and_tells_its_origin(name: str) ->
     assert re.search(r"held out .* by whole groups|trained likewise without its group", card["Calibrated on"])
     assert len(card["Licence"]) > 10
     assert bundle.manifest.provenance.commit
+    assert all(bundle.label_texts[label].display_name for label in bundle.labels), "fovea name-labels"
     assert bundle.clip_rule.source_short_side_px in {160, 240}  # what the data hold
 
 

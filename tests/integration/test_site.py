@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import reference  # noqa: E402  # a script: not a package's part
+import cards  # noqa: E402  # scripts: not a package's parts
+import reference  # noqa: E402
 import site_diagrams  # noqa: E402
 
 FETCHED = re.compile(
@@ -24,6 +25,14 @@ FETCHED = re.compile(
 def test_a_page_that_is_read_from_the_code_is_what_the_code_says(name: str) -> None:
     written = (ROOT / "docs" / name).read_text()
     assert written == reference.PAGES[name](), "run .venv/bin/python scripts/reference.py"
+
+
+def test_every_model_that_ships_has_a_card_that_says_what_its_bundle_says() -> None:
+    pages = cards.pages()
+    assert {f"models/{folder.name}.md" for folder in cards.BUNDLES.iterdir()} < set(pages)
+    for name, text in pages.items():
+        assert (ROOT / "docs" / name).read_text() == text, "run .venv/bin/python scripts/reference.py"
+    assert set(pages) == {f"models/{path.name}" for path in (ROOT / "docs" / "models").iterdir()}
 
 
 def test_every_setting_has_a_row_with_its_meaning() -> None:

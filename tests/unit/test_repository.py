@@ -88,7 +88,8 @@ def test_the_locks_hold_a_version_of_everything_that_is_asked_for(lock: str, dev
     service, client = (
         tomllib.loads((ROOT / name).read_text())["project"] for name in ("pyproject.toml", "fovea/pyproject.toml")
     )
-    extras = [one for extra in service["optional-dependencies"].values() for one in extra] if dev else []
+    optional = service["optional-dependencies"]
+    extras = [one for name, extra in optional.items() for one in extra if name != "ray"] if dev else []
     versions = pinned(lock)
     for asked in map(Requirement, [*service["dependencies"], *client["dependencies"], *extras]):
         if asked.name not in {"fovea", "fovea-server", "torch"}:

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -141,23 +141,38 @@ def mix_up(
 
 
 def prefetched(
-    batches: BatchMaker, first_step: int, *, ahead: int = 2, num_threads: int = 1
+    batches: BatchMaker,
+    first_step: int,
+    *,
+    every: int = 1,
+    ahead: int = 2,
+    num_threads: int = 1,
+    pinned: bool = False,
 ) -> Generator[Batch, None, None]:
     """`batches.batch(first_step)`, the next, and so on without end, up to `ahead` of them made in advance.
 
+    `every`: one of so many, from the first on, where others take those between. `pinned`: in memory that a CUDA device
+    reads by itself while the process goes on.
+
     Close the iterator to end its threads. An error of `batch` is raised at its step.
     """
+    make = partial(_pinned_batch, batches) if pinned else batches.batch
     pool = ThreadPoolExecutor(num_threads, thread_name_prefix="batches")
     coming: deque[Future[Batch]] = deque()
     step = first_step
     try:
         while True:
             while len(coming) <= ahead:
-                coming.append(pool.submit(batches.batch, step))
-                step += 1
+                coming.append(pool.submit(make, step))
+                step += every
             yield coming.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _pinned_batch(batches: BatchMaker, step: int) -> Batch:
+    clips_BTHWC, targets_BC = batches.batch(step)
+    return clips_BTHWC.pin_memory(), targets_BC.pin_memory()
 
 
 def _flippable(dataset: Dataset, augmentation: Augmentation) -> list[bool]:

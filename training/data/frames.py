@@ -6,8 +6,13 @@ Knows no label and no augmentation.
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,11 +22,13 @@ from fovea.errors import VideoError
 from models.recognizer import Frames
 from training.data.dataset import LIMITS, Dataset, Unreadable
 from training.data.footage import PARSING, Footage, decode_footage, read_footage, write_footage
+from training.data.hashes import ContentHashes
 from training.data.recompress import recompress
 from video.clip import ClipRule
 from video.file.decode import decode
 
 _LAYOUT = 1  # of the files; another number is another folder
+_CHUNK = 16  # videos that a worker is handed at a time
 
 
 class FrameStore:
@@ -35,7 +42,8 @@ class FrameStore:
         self.short_side_px = short_side_px
         self._videos = folder / f"frames-v{_LAYOUT}-{short_side_px}px"
         self._clips = folder / f"clips-v{_LAYOUT}"
-        self._keys: dict[tuple[Path, int, int], str] = {}
+        self._folder = folder
+        self._hashes = ContentHashes(folder / "hashes.sqlite")
 
     def footage(self, path: Path) -> Footage:
         """All frames of a video, memory-mapped; decoded the first time only. Raises VideoError that names the file."""
@@ -77,33 +85,77 @@ class FrameStore:
         *,
         clips_alone: ClipRule | None = None,
         max_unreadable_share: float = 0.1,
+        num_workers: int = 1,
         report: Callable[[int], None] = lambda done: None,
     ) -> Dataset:
         """Decode every video that is not there yet; the data set less those that turn out unreadable.
 
         All frames, or, where nothing else will be asked for, the `clips_alone` of this rule: a fraction of the room.
-        `report` is told how many are done. Raises DatasetError where more than `max_unreadable_share` are unreadable.
+        In `num_workers` processes where there are more videos than that. `report` is told how many are done. Raises
+        DatasetError where more than `max_unreadable_share` are unreadable, ValueError where a worker dies.
         """
+        paths = [sample.path for sample in dataset.samples]
         unreadable = []
-        for number, sample in enumerate(dataset.samples, 1):
-            try:
-                if clips_alone is None:
-                    self.footage(sample.path)
-                else:
-                    self.clip(sample.path, clips_alone)
-            except VideoError as error:
-                unreadable.append(Unreadable(sample.path, error.detail.removeprefix(f"{sample.path}: ")))
+        reasons = self.decode_all(paths, clips_alone, num_workers)
+        for number, (path, reason) in enumerate(zip(paths, reasons, strict=True), 1):
+            if reason is not None:
+                unreadable.append(Unreadable(path, reason))
             report(number)
         return dataset.without(unreadable, max_unreadable_share)
 
+    def decode_all(
+        self, paths: Sequence[Path], clips_alone: ClipRule | None = None, num_workers: int = 1
+    ) -> Iterator[str | None]:
+        """What `fill` does, as it goes on: for each path, None or why it cannot be read."""
+        return Filling(self._folder, self.short_side_px, clips_alone).in_order(self, paths, num_workers)
+
     def _key(self, path: Path) -> str:
-        """Of the file's bytes; read again only where size or time of the file have changed."""
-        facts = path.stat()
-        known = (path, facts.st_size, facts.st_mtime_ns)
-        if known not in self._keys:
-            with path.open("rb") as file:
-                self._keys[known] = hashlib.file_digest(file, "sha256").hexdigest()[:32]
-        return self._keys[known]
+        """Of the file's bytes."""
+        return self._hashes.of(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What a worker does with each path: a value, so that other processes can be handed it."""
+
+    folder: Path
+    short_side_px: int
+    clips_alone: ClipRule | None
+
+    def in_order(self, store: FrameStore, paths: Sequence[Path], num_workers: int) -> Iterator[str | None]:
+        """For each path, None or why it cannot be read."""
+        if num_workers == 1 or len(paths) <= num_workers:
+            yield from (self.into(store, path) for path in paths)
+            return
+        chunk = max(1, min(_CHUNK, len(paths) // (4 * num_workers)))
+        # not forked: torch's threads, and locks they may hold, do not survive that
+        with ProcessPoolExecutor(num_workers, get_context("spawn")) as pool:
+            try:
+                yield from pool.map(self, paths, chunksize=chunk)
+            except BrokenProcessPool:
+                raise ValueError(
+                    "a process that decodes videos died, most likely for want of memory; what is decoded stays, so the "
+                    "same command goes on: take fewer workers"
+                ) from None
+
+    def __call__(self, path: Path) -> str | None:
+        return self.into(_store_of(self.folder, self.short_side_px), path)
+
+    def into(self, store: FrameStore, path: Path) -> str | None:
+        try:
+            if self.clips_alone is None:
+                store.footage(path)
+            else:
+                store.clip(path, self.clips_alone)
+        except VideoError as error:
+            return error.detail.removeprefix(f"{path}: ")
+        return None
+
+
+@cache
+def _store_of(folder: Path, short_side_px: int) -> FrameStore:
+    """One for a process: it keeps a file open."""
+    return FrameStore(folder, short_side_px)
 
 
 @contextmanager

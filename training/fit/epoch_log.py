@@ -8,6 +8,7 @@ Shape suffixes: E exits.
 import csv
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,22 @@ class EpochSums:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def joined_sums(several: Sequence[EpochSums]) -> EpochSums:
+    """Of processes that worked side by side; seconds are those of the slowest."""
+    whole = EpochSums(seconds=max(one.seconds for one in several))
+    for one in several:
+        whole.batches += one.batches
+        whole.clips += one.clips
+        whole.loss += one.loss
+        width = len(one.exits_E)
+        whole.exits_E = whole.exits_E or [0.0] * width
+        whole.counts_E = whole.counts_E or [0] * width
+        for e in range(width):
+            whole.exits_E[e] += one.exits_E[e]
+            whole.counts_E[e] += one.counts_E[e]
+    return whole
 
 
 def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:

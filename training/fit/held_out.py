@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from training.families import training_of
 from training.fit.recipe import Crops
+from training.fit.team import ALONE, Team
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,16 @@ class Score:
 
 @torch.no_grad()
 def score(
-    network: nn.Module, held_out: Iterable[tuple[Tensor, Tensor]], crops: Crops, seed: int, device: torch.device
+    network: nn.Module,
+    held_out: Iterable[tuple[Tensor, Tensor]],
+    crops: Crops,
+    seed: int,
+    device: torch.device,
+    team: Team = ALONE,
 ) -> Score:
     """In eval mode, in which it leaves the network. Where a stage trains on random cubes alone the policy knows nothing
-    yet, so random cubes are scored, the same every time. ValueError where nothing is held out.
+    yet, so random cubes are scored, the same every time. All of a team get the first one's score, so that they decide
+    alike. ValueError where nothing is held out.
     """
     network.eval()
     training = training_of(network)
@@ -54,4 +61,6 @@ def score(
     if not correct:
         raise ValueError("no video is held out, so no score can say when to stop; raise held_out_share")
     accuracy_E = torch.cat(correct).mean(dim=0)
-    return Score(tuple(accuracy_E.tolist()), accuracy_E.mean().item(), torch.cat(nats).mean().item())
+    found = Score(tuple(accuracy_E.tolist()), accuracy_E.mean().item(), torch.cat(nats).mean().item())
+    decided: Score = team.decided(found)
+    return decided

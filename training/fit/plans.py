@@ -5,15 +5,18 @@ of one's own.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from models.families import find_family
 from models.family import ModelConfig
 from training.data.augment import Augmentation
 from training.families import TRAININGS, find_training
+from training.fit.overrides import overridden
 from training.fit.recipe import Recipe
 from training.fit.run import ModelPlan
 from video.clip import ClipRule
@@ -73,8 +76,26 @@ def named_plans() -> dict[str, Callable[[int], TrainPlan]]:
     return {name: plan for family in TRAININGS for name, plan in find_training(family).plans.items()}
 
 
-def find_plan(name_or_path: str, num_classes: int) -> TrainPlan:
-    """One of `named_plans`, or a JSON file. Raises ValueError for an unknown name and for a file that is no plan."""
+def find_plan(name_or_path: str, num_classes: int, overrides: Sequence[str] = ()) -> TrainPlan:
+    """One of `named_plans`, or a JSON file; with `overrides`, NAME=VALUE, in place of what stands there.
+
+    Raises ValueError for an unknown name, for a file that is no plan, and for an override that cannot be.
+    """
+    plan = _found(name_or_path, num_classes)
+    if not overrides:
+        return plan
+    values = overridden(plan.to_dict(), overrides)
+    try:
+        TypeAdapter(ClipRule).validate_json(json.dumps(values["clip"]), strict=True)
+        return TrainPlan.from_dict(values, num_classes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"--set clip.{'.'.join(map(str, first['loc']))}={first['input']}: {first['msg']}") from error
+    except ValueError as error:
+        raise ValueError(f"--set {' --set '.join(overrides)}: {error}") from error
+
+
+def _found(name_or_path: str, num_classes: int) -> TrainPlan:
     plans = named_plans()
     if name_or_path in plans:
         return plans[name_or_path](num_classes)

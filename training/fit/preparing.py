@@ -4,6 +4,7 @@ Knows no terminal and no loop.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,6 +25,7 @@ from training.fit.plans import TrainPlan, find_plan
 from training.fit.precision import prepare
 from training.fit.recipe import PARTS, Recipe
 from training.fit.run import RUN, DataUsed, Run, Start, code_commit, read_run, write_run
+from training.fit.team import ALONE, Team
 from training.fit.trainer import Report, Trainer
 from video.clip import ClipRule
 
@@ -47,6 +49,8 @@ class TrainRequest:
     fold: int | None = None
     """Of a recipe that cross-fits, the fold to leave out; None: none."""
     device: str = "cpu"
+    overrides: tuple[str, ...] = ()
+    """NAME=VALUE: entries of the plan that are others here."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +65,7 @@ class Ready:
     """The folder of `FeatureCache`s."""
     halves: tuple[Batches, Batches] | None = None
     """Of the videos to learn from, where a policy is to be taught by heads that have not seen its clips."""
+    team: Team = ALONE
 
     def trainer(self, out: Path, report: Report | None = None) -> Trainer:
         return Trainer(
@@ -74,6 +79,7 @@ class Ready:
             halves=self._plain_halves,
             features=self.features,
             report=report,
+            team=self.team,
         )
 
     def _plain(self, dataset: Dataset, recompress_crf: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -96,18 +102,27 @@ class Ready:
         return max(1, round(self.batches.steps_per_epoch / self.run.recipe.accumulation))
 
     def _batches_from(self, first: int) -> Generator[tuple[Tensor, Tensor], None, None]:
-        yield from prefetched(self.batches if self.halves is None else Alternating(*self.halves), first)
+        batches = self.batches if self.halves is None else Alternating(*self.halves)
+        pinned = next(self.network.parameters()).device.type == "cuda"
+        yield from prefetched(batches, first, every=self.team.size, pinned=pinned)
 
 
-def make_ready(request: TrainRequest, *, report: Callable[[int, int], None] = lambda done, total: None) -> Ready:
+def make_ready(
+    request: TrainRequest,
+    *,
+    team: Team = ALONE,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Ready:
     """Decode what was never decoded (`report(done, total)`), split, build, and write or compare OUT/run.json.
+
+    On all cores; the processes of a `team` on one machine share the work.
 
     Raises ValueError kin for whatever cannot be trained on or with, and where OUT holds another run; nothing is
     written then.
     """
     device = _device(request.device)
     dataset = read_dataset(request.data)
-    plan = find_plan(request.plan, dataset.num_classes)
+    plan = find_plan(request.plan, dataset.num_classes, request.overrides)
     recipe = _recipe(request, plan)
     augmentation = replace(plan.augmentation, flip=request.flip) if request.flip else plan.augmentation
     model = plan.model_plan(request.baseline)
@@ -120,7 +135,16 @@ def make_ready(request: TrainRequest, *, report: Callable[[int, int], None] = la
     store = FrameStore(request.cache.expanduser(), plan.clip.source_short_side_px)
     train = dataset.split("train")
     clips_alone = None if recipe.stages else plan.clip  # nothing is drawn where heads are all there is to find
-    train = store.fill(train, clips_alone=clips_alone, report=lambda done: report(done, len(train)))
+    num_workers = max(1, len(os.sched_getaffinity(0)) // team.local_size)
+    if team.size > 1:
+        own = [sample.path for sample in train.samples][team.local_rank :: team.local_size]
+        for _ in store.decode_all(own, clips_alone, num_workers):
+            pass
+        team.wait()  # what follows finds all but the unreadable ones
+        num_workers = 1
+    train = store.fill(
+        train, clips_alone=clips_alone, num_workers=num_workers, report=lambda done: report(done, len(train))
+    )
     learning, held_out = _learning_and_held_out(train, recipe, request.fold)
     run = Run(
         model=model,
@@ -140,20 +164,22 @@ def make_ready(request: TrainRequest, *, report: Callable[[int, int], None] = la
     prepare(network, recipe.precision, device)
     halves = halve_groups(learning, recipe.seed) if recipe.heads_apart and recipe.stages else None
     return Ready(
-        run=_settled(request.out, run),
+        run=_settled(request.out, run, team),
         network=network,
         batches=batches(learning),
         held_out=held_out,
         store=store,
         features=request.cache.expanduser(),
         halves=None if halves is None else (batches(halves[0]), batches(halves[1])),
+        team=team,
     )
 
 
 def num_folds(request: TrainRequest) -> int:
     """Networks to train before the one on everything, which alone a baseline needs: it is not calibrated."""
     any_number_of_classes = 2  # which the data need not be read for
-    return find_plan(request.plan, any_number_of_classes).recipe.folds if request.baseline is None else 0
+    plan = find_plan(request.plan, any_number_of_classes, request.overrides)
+    return plan.recipe.folds if request.baseline is None else 0
 
 
 def _recipe(request: TrainRequest, plan: TrainPlan) -> Recipe:
@@ -214,12 +240,13 @@ def _check_frozen(recipe: Recipe, network: nn.Module, starts: tuple[Start, ...])
             )
 
 
-def _settled(out: Path, run: Run) -> Run:
-    """The run as OUT has it: written now, or there already and the same."""
-    if not (out / RUN).exists():
-        out.mkdir(parents=True, exist_ok=True)
-        write_run(out, run)
-        return read_run(out)
+def _settled(out: Path, run: Run, team: Team) -> Run:
+    """The run as OUT has it: written now, by the first of the team, or there already and the same."""
+    if team.decided(not (out / RUN).exists()):
+        if team.is_first:
+            out.mkdir(parents=True, exist_ok=True)
+            write_run(out, run)
+        team.wait()
     there = read_run(out)
     if differences := there.differences(run):
         shown = "\n".join(f"  {line}" for line in differences[:10])

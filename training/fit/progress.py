@@ -4,12 +4,28 @@ Knows no network.
 """
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from training.fit.trainer import StepReport
+from training.fit.trainer import Report, StepReport
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Several reports as one."""
+
+    each: tuple[Report, ...]
+
+    def step(self, report: StepReport) -> None:
+        for one in self.each:
+            one.step(report)
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        for one in self.each:
+            one.epoch(row)
 
 
 class LiveProgress:

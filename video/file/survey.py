@@ -16,9 +16,10 @@ from av.video.stream import VideoStream
 
 from fovea.errors import VideoLimitExceeded, VideoUnreadable
 from video.clip import VideoLimits
+from video.file.clock import REORDERED
 from video.file.probe import check_not_encrypted, check_size, opened, packets_of
 
-BACK_S = Fraction(1)  # reordered frames go back less than that
+BACK_S = Fraction(1)  # reordered frames go back less than that, unless they are slow
 MAX_GAP_S = Fraction(10)  # in formats that do not say how long a picture stays: more is a jump of the clock
 GUESSED_DURATIONS = frozenset({"mpegts", "mpeg", "flv", "ogg", "asf"})
 BEAT_PACKETS = 2048  # read between two signs of life
@@ -79,8 +80,8 @@ class RunningClock:
         gap_s = MAX_GAP_S if guesses else Fraction(limits.duration_s)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         self._usual = max(1, round(1 / (rate * stream.time_base)))
-        self._back = BACK_S / stream.time_base
-        self._forward = max(gap_s / stream.time_base, Fraction(20 * self._usual))
+        self._back = max(BACK_S / stream.time_base, Fraction(REORDERED * self._usual))
+        self._forward = max(gap_s / stream.time_base, Fraction(REORDERED * self._usual))
         self._shift = 0
         self.latest: int | None = None
         self.breaks = 0

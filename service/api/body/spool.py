@@ -28,16 +28,26 @@ def spooled(folder: Path) -> Iterator[Path]:
     """An empty file for an upload; it is gone afterwards, whatever happened. Raises Unavailable when there is none."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=PREFIX, suffix=SUFFIX, delete=False) as file:
-            path = Path(file.name)
+        held = _new_file(folder)
     except OSError as error:
         raise _not_stored(error) from error
+    path = Path(held.name)
     try:
-        with path.open("rb") as held:
-            _lock(held)
+        with held:
             yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _new_file(folder: Path) -> IO[bytes]:
+    """Locked. A process that starts at this moment may have swept it before: then another one is made."""
+    while True:
+        file = tempfile.NamedTemporaryFile(dir=folder, prefix=PREFIX, suffix=SUFFIX, delete=False)  # noqa: SIM115
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
 
 
 def drop(path: Path) -> None:

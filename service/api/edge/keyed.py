@@ -4,6 +4,7 @@ Everything needs a key but what is listed here as open: health, and the pages, w
 themselves. `RateLimit` and `RateLimit-Policy` are those of draft-ietf-httpapi-ratelimit-headers-10.
 """
 
+import asyncio
 import math
 from collections.abc import Iterable
 
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fovea.errors import FoveaError, MissingScope, Unauthenticated
 from service.api.edge.problems import response_to
+from service.api.edge.refusing import Refusing
 from service.keys.key import Key
 from service.keys.key import Scope as KeyScope
 from service.keys.quota import Standing
@@ -29,6 +31,7 @@ SCOPES = {  # the rest needs a key, whatever it opens
     "/playground/clips": KeyScope.RECOGNIZE,
     "/v1/streams": KeyScope.STREAMS,
 }
+NO_ROOM = 429
 COUNTED = "/v1/"  # a POST below it is a request that counts
 
 
@@ -41,6 +44,7 @@ class Keyed:
     def __init__(self, app: ASGIApp, ring: KeyRing | None) -> None:
         self.app = app
         self._ring = ring
+        self._refusing = Refusing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,6 +58,8 @@ class Keyed:
 
         async def telling_send(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if message["status"] == NO_ROOM and state["key"] is not None:
+                    await asyncio.sleep(self._refusing.pause_s(state["key"].name))
                 MutableHeaders(scope=message).update(rate_limits(state["standings"]))
             await send(message)
 

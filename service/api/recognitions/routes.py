@@ -35,7 +35,7 @@ from service.api.operation.accounting import Account
 from service.api.recognitions.answers import recognition_answer
 from service.api.recognitions.events import events
 from service.api.recognitions.options import OPTIONS, Ceilings, parse_options
-from service.api.recognitions.several import recognize_several
+from service.api.recognitions.several import is_settled, recognize_several
 from service.api.recognitions.spooling import spool_all, unless_client_leaves
 from service.engine.pipeline import Decoded, Pipeline
 from service.engine.request import Recognition
@@ -144,20 +144,23 @@ async def recognize(request: Request) -> Response:
                 account.replayed()
                 return answer.kept
             if len(videos) > 1:
-                asked = recognize_several(
-                    pipeline,
-                    videos,
-                    plan,
-                    (account, ticket),
-                    spending,
-                    new_account,
-                    request_id,
-                    no_store=no_store_of(request),
+                answers = await unless_client_leaves(
+                    request,
+                    recognize_several(
+                        pipeline,
+                        videos,
+                        plan,
+                        (account, ticket),
+                        spending,
+                        new_account,
+                        request_id,
+                        no_store=no_store_of(request),
+                    ),
                 )
-                answers = await unless_client_leaves(request, asked)
                 await spending.settle()
                 tell_standings(request, spending)
-                return await answer.keep(Response(answers.model_dump_json(), media_type=JSON))
+                response = Response(answers.model_dump_json(), media_type=JSON)
+                return await answer.keep(response) if is_settled(answers) else response
             ticket.when_place_is_free(
                 partial(drop, videos[0].path)
             )  # it stays till the answer: frames may lack till then

@@ -20,6 +20,7 @@ from service.engine.request import Plan, Recognition
 from service.keys.spending import Spending
 
 SIDE_BY_SIDE = 4  # videos of one request
+NO_ROOM, FAILURES_FROM = 429, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,12 @@ async def recognize_several(
     async with asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(one(number)) for number in range(len(videos))]
     return RecognitionList(recognitions=[task.result() for task in asked])
+
+
+def is_settled(answers: RecognitionList) -> bool:
+    """Whether asking again would say the same: no video was refused for want of room, or met a failure of ours."""
+    problems = [one for one in answers.recognitions if isinstance(one, Problem)]
+    return not any(problem.status == NO_ROOM or problem.status >= FAILURES_FROM for problem in problems)
 
 
 async def _recognized(pipeline: Pipeline, video: Spooled, plan: Plan, ticket: Ticket, no_store: bool) -> Recognition:

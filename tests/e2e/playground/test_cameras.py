@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from playwright.async_api import Page, Route, expect
 from tests.cameras import Camera, camera
 from tests.e2e.playground.conftest import OpenPage
 from tests.e2e.streams.conftest import LOOPBACK, footage
+from tests.keys import key_file
 from tests.serving import Served, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -67,6 +69,19 @@ async def test_a_camera_that_goes_away_and_comes_back_is_told(
     await expect(state).to_have_text("live")
     await page.locator("#followed").get_by_role("button", name="Unsubscribe").click()
     await expect(state).to_have_text("deleted")
+
+
+async def test_a_camera_of_a_service_with_keys_is_followed_with_the_key(
+    open_page: OpenPage, playing: Camera, tmp_path: Path
+) -> None:
+    secrets = key_file(tmp_path / "keys.json", desk={"scopes": ["recognize", "streams"]})
+    with serving(stream_allowed_networks=LOOPBACK, api_keys_file=tmp_path / "keys.json") as served:
+        page = await open_page(served, path="/#video")
+        await page.get_by_label("Key", exact=True).fill(secrets["desk"])
+        await page.get_by_role("button", name="Use it").click()
+        await subscribed(page, playing)
+        await expect(page.locator("#followed header .state")).to_have_text("live")
+        await expect(page.locator("#followed tbody tr").first).to_be_visible()
 
 
 async def test_an_address_that_cannot_be_gets_the_service_s_words(watching: Served, open_page: OpenPage) -> None:

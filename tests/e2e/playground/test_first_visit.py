@@ -21,6 +21,13 @@ NAMES = {
     "red": LabelText("Red things", "Something red fills the picture."),
     "blue": LabelText("Blue <b>things</b>"),
 }
+BUSY = """const asked = fetch;
+window.fetch = async (path, init) => {
+  const response = await asked(path, init);
+  if (!String(path).startsWith("v1/recognitions")) return response;
+  const text = await response.text();
+  return new Response(text.replace(/"budget_granted_gflops":[0-9.]+/, '"budget_granted_gflops":0.1'), response);
+};"""  # a service is rarely busy when a test wants it
 FRONTIER = ((1e8, 0.6), (1.6e8, 0.8))
 
 
@@ -68,6 +75,20 @@ async def test_what_it_does_not_know_is_said_as_such(served: Served, open_page: 
     await with_video(page, (20, 20, 220))
     await expect(page.locator(".said")).to_have_text("Not one of the things I know")
     await expect(page.locator(".effort")).to_contain_text("Closest: Blue <b>things</b>")
+
+
+async def test_a_smaller_budget_of_a_busy_service_is_told_beside_its_own_thresholds(
+    served: Served, open_page: OpenPage
+) -> None:
+    page = await open_page(served)
+    await page.add_init_script(BUSY)
+    await page.reload()
+    await expect(page.locator("#budget-told")).not_to_be_empty()
+    async with page.expect_response(re.compile(r"/v1/models/.*budget_gflops=0\.1$")) as thresholds:
+        await with_video(page, (220, 20, 20))
+    assert (await thresholds.value).ok
+    await expect(page.locator(".effort")).to_contain_text("The service was busy: the budget was 0.1 GFLOPs.")
+    await expect(page.locator(".run tbody tr")).to_have_count(3)
 
 
 async def test_the_page_says_what_the_model_knows(served: Served, open_page: OpenPage) -> None:
@@ -152,7 +173,7 @@ async def test_results_are_kept_in_this_browser_until_they_are_cleared(served: S
 
 async def test_what_somebody_else_left_under_our_name_breaks_nothing(served: Served, open_page: OpenPage) -> None:
     page = await open_page(served)
-    for left in ('"', "{}", "[[1]]"):
+    for left in ('"', "{}", "[[1], null, 3]"):
         await page.evaluate("(left) => localStorage.setItem('fovea.history', left)", left)
         await page.reload()
         await expect(page.locator("#budget-told")).not_to_be_empty()

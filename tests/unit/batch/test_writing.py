@@ -48,7 +48,7 @@ def test_parquet_holds_the_rows_with_their_structure(tmp_path: Path, rows: list[
     assert first["source"] == "a.mp4"
     assert first["problem"] is None
     assert first["label"] == rows[0]["label"]
-    assert first["predictions"] == rows[0]["predictions"]
+    assert first["predictions"] == [{"display_name": None} | one for one in rows[0]["predictions"]]  # null: no name
     assert first["compute"]["steps"][1]["cube"]["box"] == rows[0]["compute"]["steps"][1]["cube"]["box"]
     assert second["problem"]["type"] == "/problems/video-unreadable"
     assert second["label"] is None

@@ -1,6 +1,6 @@
 """Admission: two bounds, a Retry-After that is computed, and nothing that stays reserved."""
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -341,6 +341,22 @@ class TestLoad:
         assert admission.load == 1
         assert admission.pressure() < 0.05
 
+    def test_uploads_that_are_only_stored_are_told_but_lower_no_budget(self):
+        admission, clock = a_timed_admission(max_places=4)
+        with ExitStack() as stored:
+            for _ in range(4):
+                stored.enter_context(admission.place())
+            for _ in range(100):
+                clock.now_s += 0.1
+                felt = admission.pressure()
+            assert (admission.load, felt) == (1, 0)
+
+    def test_one_that_is_draining_tells_others_that_it_is_full(self):
+        admission, _ = a_timed_admission()
+        assert admission.told_load == 0
+        admission.draining = True
+        assert (admission.told_load, admission.load) == (1, 0)
+
     def test_those_who_are_refused_are_felt_too(self):
         admission, clock = a_timed_admission(max_requests=1)
         admission.admit(1)
@@ -349,6 +365,15 @@ class TestLoad:
             with pytest.raises(Overloaded):
                 admission.check_open(ANYBODY)
         assert admission.pressure() > 0.95
+
+    def test_places_that_videos_hold_which_wait_for_us_are_pressure(self):
+        admission, clock = a_timed_admission(decode_s=0.001, max_places=4)
+        for _ in range(3):
+            admission.admit(1).decodes()
+        for _ in range(100):
+            clock.now_s += 0.1
+            felt = admission.pressure()
+        assert felt == pytest.approx(0.75, abs=0.01)
 
     def test_a_refusal_names_a_replica_that_has_room(self):
         admission, _ = a_timed_admission(max_places=1)

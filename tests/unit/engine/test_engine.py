@@ -207,11 +207,11 @@ class TestAScheduleThatCannotBeMade:
         class BrokenScheduler(Scheduler):
             broken = True
 
-            def schedule(self):
+            def schedule(self, quantum_flops=None):
                 if self.broken:
                     self.broken = False
                     raise StopIteration
-                return super().schedule()
+                return super().schedule(quantum_flops)
 
         return BrokenScheduler(max_batch_flops=GLANCE, max_batch_size=1)
 

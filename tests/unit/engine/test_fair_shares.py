@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fovea.errors import Overloaded
 from service.engine.admission import Admission
-from service.engine.gate import Gate
+from service.engine.gate import ABOUT_S, Gate
 from service.engine.lanes import Lane, Owner, Turns
 from service.engine.shares import ASKED_S
 from video.children.pace import Estimate
@@ -183,6 +183,42 @@ async def test_who_leaves_the_line_takes_no_place_along():
         late.cancel()  # let in at the very moment of leaving
         await asyncio.gather(late, return_exceptions=True)
         (await gate.enter(MODEST)).close()
+
+
+async def test_while_another_is_about_the_last_decoder_is_for_whoever_has_none():
+    clock = Clock()
+    gate = Gate(2, clock)
+    modest = await gate.enter(MODEST)
+    first = await gate.enter(GREEDY)
+    modest.close()
+    second = asyncio.create_task(gate.enter(GREEDY))
+    await asyncio.sleep(0)
+    assert not second.done(), "modest may come back, and finds a decoder at once"
+    async with asyncio.timeout(5):
+        (await gate.enter(MODEST)).close()
+    assert not second.done()
+    first.close()
+    async with asyncio.timeout(5):
+        (await second).close()
+
+
+async def test_whoever_has_not_come_for_a_while_has_no_decoder_kept():
+    clock = Clock()
+    gate = Gate(2, clock)
+    (await gate.enter(MODEST)).close()
+    clock.now_s += ABOUT_S + 1
+    async with asyncio.timeout(5):
+        first, second = await gate.enter(GREEDY), await gate.enter(GREEDY)
+    first.close()
+    second.close()
+
+
+async def test_one_owner_alone_has_all_decoders():
+    gate = Gate(4)
+    async with asyncio.timeout(5):
+        passes = [await gate.enter(GREEDY) for _ in range(4)]
+    for one in passes:
+        one.close()
 
 
 def test_on_the_device_owners_take_turns_within_their_kind_of_work():

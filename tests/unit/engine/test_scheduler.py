@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from fovea.words import ExitReason
 from models.exit_rules import MAX_OFFSET_NATS
 from models.thresholds import ALWAYS_NATS, NEVER_NATS
-from service.engine.lanes import Lane
+from service.engine.lanes import Lane, Owner
 from service.engine.request import Request
-from service.engine.scheduler import Kind, Scheduler, exit_reason
+from service.engine.scheduler import ABOUT_TURNS, Kind, Scheduler, exit_reason
 
 from .making import CAMERAS, COSTS, CUBE, GLANCE, UPLOADS, a_plan, a_request, a_step
 
@@ -108,6 +108,37 @@ class TestFairness:
             unserved -= set(batch.requests)
             scheduler.add([*batch.requests, *(a_request() for _ in range(newcomers_per_turn))])  # a flood of others
         assert not unserved
+
+
+class TestSeveralOwners:
+    def test_while_several_are_about_a_batch_is_smaller_and_alone_it_is_not(self):
+        greedy, modest = (Lane("upload", 1.0, Owner(name)) for name in ("greedy", "modest"))
+        scheduler = a_scheduler()
+        scheduler.add([a_request(lane=greedy) for _ in range(14)])
+        alone = scheduler.schedule(2 * GLANCE)
+        scheduler.add([a_request(lane=modest)])
+        beside = [scheduler.schedule(2 * GLANCE), scheduler.schedule(2 * GLANCE)]
+        assert alone is not None
+        assert len(alone.requests) == 10
+        assert [len(batch.requests) for batch in beside if batch is not None] == [2, 2]
+
+    def test_one_request_is_taken_however_small_the_bound(self):
+        lanes = [Lane("upload", 1.0, Owner(name)) for name in ("greedy", "modest")]
+        scheduler = a_scheduler()
+        scheduler.add([a_request(lane=lane) for lane in lanes])
+        batches = [scheduler.schedule(1), scheduler.schedule(1)]
+        assert [len(batch.requests) for batch in batches if batch is not None] == [1, 1]
+
+    def test_whoever_is_gone_for_many_turns_makes_batches_no_smaller(self):
+        greedy, modest = (Lane("upload", 1.0, Owner(name)) for name in ("greedy", "modest"))
+        scheduler = a_scheduler()
+        scheduler.add([a_request(lane=modest)])
+        assert scheduler.schedule(1) is not None
+        for _ in range(ABOUT_TURNS + 1):
+            scheduler.add([a_request(lane=greedy) for _ in range(4)])
+            batch = scheduler.schedule(1)
+        assert batch is not None
+        assert len(batch.requests) > 1
 
 
 class TestWhoLeavesBetweenTurns:

@@ -13,6 +13,7 @@ from service.jobs.runner import Runner, RunnerParts
 from service.ledger.base import Note
 from service.ledger.holds import Holds
 from service.ledger.memory import MemoryBook
+from service.tracing.tracing import Untraced
 
 JOB = Job("job_1", "recognition", (), "uploads/job_1", 0.1, 0.0)
 FROM_LATER = json.dumps({"version": records.VERSION + 1, "state": "paused"})
@@ -29,6 +30,7 @@ def runner(book: MemoryBook) -> Runner:
         spooled=nothing,
         tell=nothing,
         metrics=nothing,
+        tracing=Untraced(),
     )
     return Runner(parts, lease_s=5.0, max_attempts=3)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cli.render import check_output, render
-from cli.render.drawing import colour_of, fitting, font
+from cli.render.drawing import colour_of, fitting, font, verdict
 from fovea.answers import (
     Box,
     Compute,
@@ -26,7 +26,7 @@ from fovea.answers import (
     Video,
 )
 from fovea.errors import VideoUnreadable
-from fovea.words import ExitReason
+from fovea.words import AbstainReason, ExitReason
 from tests.clips import read_number, solid, write_clip
 from video.clip import VideoLimits
 
@@ -118,6 +118,17 @@ def test_a_turned_video_is_drawn_upright(tmp_path: Path) -> None:
     (_, frame_HWC), *_ = frames_of(tmp_path / "out.mp4")
     assert frame_HWC.shape[1] == 480, "a narrow one is enlarged, for the letters' sake"
     assert frame_HWC.shape[0] > 480 * 640 / 360
+
+
+@pytest.mark.parametrize("predictions", [[], [Prediction(label="jump", score=0.2)]])
+def test_an_answer_without_a_label_is_drawn_with_its_reason(tmp_path: Path, predictions: list[Prediction]) -> None:
+    video = write_clip(tmp_path / "in.mp4", pattern=GREY, size=(320, 180), seconds=1.0)
+    unsure = answer(duration_s=1.0).model_copy(
+        update={"predictions": predictions, "reason": AbstainReason.BELOW_MIN_SCORE}
+    )
+    render(video, unsure, tmp_path / "out.png", LIMITS)
+    likeliest = "jump 0.20" if predictions else "nothing"
+    assert verdict(unsure) == f"below_min_score: {likeliest}; confident after step 2."
 
 
 @pytest.mark.parametrize(("size", "drawn_width"), [((65, 49), 480), ((1920, 1080), 1280), ((800, 450), 800)])

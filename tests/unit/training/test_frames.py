@@ -168,7 +168,8 @@ class TestTheFolder:
         monkeypatch.setattr(frames_module, "write_footage", fails)
         with pytest.raises(OSError, match="no space"):
             store.footage(cached_clip("small.mp4", size=(96, 64), seconds=0.4))
-        assert [entry for entry in (tmp_path / "cache").rglob("*") if entry.is_file()] == []
+        left = [entry.name for entry in (tmp_path / "cache").rglob("*") if entry.is_file()]
+        assert left == ["hashes.sqlite"]  # which videos are the same is known; no frames are
 
     def test_several_may_fill_it_at_once(self, store, tmp_path):
         path = cached_clip("plain.mp4", seconds=2, fps=25, size=(320, 240))
@@ -232,6 +233,15 @@ class TestFilling:
         assert len(filled) == 12
         assert [entry.path.name for entry in filled.unreadable] == ["damaged.mp4"]
         assert told == list(range(1, 14))
+
+    def test_several_processes_decode_what_one_does_and_tell_the_same(self, store, tmp_path):
+        samples, told = self.samples(tmp_path, 12), []
+        filled = store.fill(samples, num_workers=2, report=told.append)
+        assert [entry.path.name for entry in filled.unreadable] == ["damaged.mp4"]
+        assert told == list(range(1, 14))
+        alone = FrameStore(tmp_path / "other", 120)
+        path = filled.samples[0].path
+        assert np.array_equal(store.frames(path), alone.frames(path))
 
     def test_stops_where_that_is_too_much(self, store, tmp_path):
         with pytest.raises(DatasetError, match=r"1 of 5 videos cannot be read.*\n.*damaged\.mp4"):

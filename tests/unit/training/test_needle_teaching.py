@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.needle_parts import CellLogits, Part, needle_config
+from benchmarks.needle_parts import CellLogits, Part, needle_config, needle_network
 from benchmarks.needle_teaching import follow_everywhere, places_of, regress_losses, towards_needle
 from models.adafocus.heat_map import HeatMapPolicy
 from training.fit.heads import LOGIT_SCALE, RIDGE, ridge_regression
@@ -88,3 +88,12 @@ def test_heads_know_their_own_clips_wherever_a_cube_lies() -> None:
     places = torch.rand(120, 8, 3, generator=torch.Generator().manual_seed(3))
     own_loss, other_loss = (float(one.losses(slice(None), places).mean()) for one in (own, other))
     assert own_loss < 0.7 * other_loss
+
+
+def test_needles_are_seen_by_the_networks_of_the_bundle_that_ships() -> None:
+    network = needle_network(0)
+    assert network.config.glance.padding == "same"
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert torch.equal(next(network.glance.backbone.parameters()), next(network.focus.backbone.parameters())), (
+        "one network serves both there"
+    )

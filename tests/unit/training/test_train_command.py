@@ -294,5 +294,5 @@ def test_a_recipe_that_makes_no_sense_is_refused_with_the_rule(change: dict[str,
 
 
 def test_an_unknown_plan_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="compact, compact-16-frames, frame-cubes, clip-cubes"):
+    with pytest.raises(ValueError, match="compact, light, compact-16-frames, frame-cubes, clip-cubes"):
         find_plan("nonesuch", 3)

@@ -174,3 +174,9 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     path.write_text("no video at all")
     with pytest.raises(VideoUnreadable):
         survey(str(path), LIMITS)
+
+
+def test_a_slow_videos_frames_that_are_decoded_out_of_order_are_no_jump_of_its_clock() -> None:
+    path = clip("slow.mp4", seconds=120, fps=1, gop=30, size=(64, 48))  # with B-frames, seconds apart
+    found = survey(str(path), LIMITS)
+    assert (found.clock_breaks, found.duration_s) == (0, 120.0)

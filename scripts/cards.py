@@ -1,0 +1,180 @@
+"""A page for each model that ships: docs/models/NAME.md, read from the bundle and from its measurement in results/.
+
+Knows bundles and results, and nothing of how either is made. `scripts/reference.py` writes the pages.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.bundle import Bundle
+
+ROOT = Path(__file__).resolve().parents[1]
+BUNDLES = ROOT / "models" / "bundles"
+HEAD = "<!-- Written by scripts/reference.py; edit the bundle, or measure it again. -->\n"
+SHOWN_CONFUSIONS = 8
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A `result.json` of `fovea evaluate` about this very training of the bundle."""
+
+    facts: dict[str, Any]
+
+    @property
+    def labels(self) -> list[str]:
+        return list(self.facts["classes_C"])
+
+    @property
+    def counts_CC(self) -> list[list[int]]:
+        """Videos of a class (row) that were given a label (column), after all steps."""
+        return next(one["counts_CC"] for one in self.facts["confusions"] if one["way"] == "full")
+
+
+def pages() -> dict[str, str]:
+    """The name below docs/ and the text of every page."""
+    bundles = [Bundle.read(folder) for folder in sorted(BUNDLES.iterdir()) if (folder / "bundle.json").exists()]
+    cards = {f"models/{bundle.name}.md": card(bundle, measurement_of(bundle)) for bundle in bundles}
+    return {"models/index.md": _index(bundles)} | cards
+
+
+def measurement_of(bundle: Bundle) -> Measurement | None:
+    """The measurement of this training: the same name and commit. None: there is none."""
+    for path in sorted((ROOT / "results").glob("*/result.json")):
+        facts = json.loads(path.read_text())
+        if (facts["model"], facts["commit"]) == (bundle.name, bundle.manifest.provenance.commit):
+            return Measurement(facts)
+    return None
+
+
+def _index(bundles: Sequence[Bundle]) -> str:
+    rows = [
+        f"| [{bundle.name}]({bundle.name}.md) | {len(bundle.labels)} | {_gflops(bundle.step_flops[0])} to "
+        f"{_gflops(sum(bundle.step_flops))} | {_percent(_at_default(bundle))} |"
+        for bundle in bundles
+    ]
+    return "\n".join(
+        [
+            HEAD,
+            "# Models that ship",
+            "A card says what a model knows, what it learnt from, how often it is right, and where it fails.",
+            "",
+            "| model | labels | GFLOPs a video | right on new places, at its default budget |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def card(bundle: Bundle, measurement: Measurement | None) -> str:
+    """The page of one model."""
+    lines = [
+        HEAD,
+        f"# {bundle.name}",
+        *_said(bundle),
+        *_labels(bundle),
+        *_accuracy(bundle),
+        *_mistakes(bundle, measurement),
+        *_unknown(bundle),
+        *_prices(bundle),
+        "## Energy",
+        "Not measured: no machine at hand tells what it draws. Count GFLOPs, or measure the watts of your own machine.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _said(bundle: Bundle) -> Iterator[str]:
+    for heading, text in bundle.card:
+        yield from (f"**{heading}.** {text}", "")
+
+
+def _labels(bundle: Bundle) -> Iterator[str]:
+    yield from ("## What it knows", "| label | name | what it looks like |", "|---|---|---|")
+    for label in bundle.labels:
+        text = bundle.label_texts.get(label)
+        name, description = (text.display_name, text.description) if text else (None, None)
+        yield f"| `{label}` | {name or ''} | {description or ''} |"
+    yield ""
+
+
+def _accuracy(bundle: Bundle) -> Iterator[str]:
+    yield "## How often it is right"
+    if not bundle.calibrated:
+        yield from ("Nobody measured it.", "")
+        return
+    yield "*On new places*: each video was answered by a network that had learnt nothing of its place. Expect this of a"
+    yield "new camera. *On validation videos*: not learnt from, but places and people may have been."
+    yield from ("", "| budget, GFLOPs | mean cost | on new places | on validation videos |", "|---|---|---|---|")
+    measured = [right for _, right in bundle.frontier]
+    as_served = len(measured) == len(bundle.grid.points)  # else those points are of other thresholds
+    for point, seen in zip(
+        bundle.grid.points, measured if as_served else [None] * len(bundle.grid.points), strict=True
+    ):
+        yield (
+            f"| {_gflops(point.budget_flops)} | {_gflops(point.solution.mean_cost_flops)} | "
+            f"{_percent(point.solution.accuracy)} | {_percent(seen)} |"
+        )
+    yield ""
+
+
+def _mistakes(bundle: Bundle, measurement: Measurement | None) -> Iterator[str]:
+    yield "## What it confuses"
+    if measurement is None:
+        yield from ("This training of it was not measured in results/.", "")
+        return
+    labels, counts_CC = measurement.labels, measurement.counts_CC
+    total = sum(map(sum, counts_CC))
+    yield f"After all steps, on {total} validation videos. The most frequent mistakes:"
+    yield from ("", "| it is | it said | videos | of |", "|---|---|---|---|")
+    wrong = [
+        (count, row, column)
+        for row, counts in enumerate(counts_CC)
+        for column, count in enumerate(counts)
+        if row != column and count
+    ]
+    for count, row, column in sorted(wrong, key=lambda one: (-one[0], one[1:]))[:SHOWN_CONFUSIONS]:
+        yield f"| `{labels[row]}` | `{labels[column]}` | {count} | {sum(counts_CC[row])} |"
+    yield from ("", "All of them, rows are what it is, columns what it said, in the order of the labels:", "")
+    yield "| | " + " | ".join(str(number) for number in range(1, len(labels) + 1)) + " |"
+    yield "|---" * (len(labels) + 1) + "|"
+    for number, (label, counts) in enumerate(zip(labels, counts_CC, strict=True), start=1):
+        yield f"| {number} `{label}` | " + " | ".join(str(count or "") for count in counts) + " |"
+    yield ""
+
+
+def _unknown(bundle: Bundle) -> Iterator[str]:
+    facts = bundle.manifest.open_set
+    if facts is None:
+        return
+    yield "## What it says it does not know"
+    yield "A video that shows none of its labels should get none. 1 would tell all of them apart, 0.5 none."
+    yield from ("", "| footage of none of the labels | AUROC |", "|---|---|")
+    yield f"| real | {facts.auroc:.3f} |"
+    yield f"| synthetic: black, test patterns, noise, fractals, screen recordings | {facts.auroc_synthetic:.3f} |"
+    yield from ("", f"Of videos that do show a label it keeps {facts.kept:.1%}. Measured on {facts.measured_on}.", "")
+
+
+def _prices(bundle: Bundle) -> Iterator[str]:
+    yield from ("## What it costs", "| step | GFLOPs |", "|---|---|")
+    for number, flops in enumerate(bundle.step_flops):
+        yield f"| {'glance' if number == 0 else f'step {number}'} | {_gflops(flops)} |"
+    yield ""
+
+
+def _at_default(bundle: Bundle) -> float | None:
+    if not bundle.calibrated:
+        return None
+    held = [point for point in bundle.grid.points if point.budget_flops <= bundle.default_budget_flops]
+    return held[-1].solution.accuracy
+
+
+def _gflops(flops: float) -> str:
+    return f"{flops / 1e9:.3g}"
+
+
+def _percent(share: float | None) -> str:
+    return "not measured" if share is None else f"{100 * share:.1f} %"

@@ -1,0 +1,1 @@
+"""What cameras tell a broker of MQTT. Knows no camera and no HTTP."""

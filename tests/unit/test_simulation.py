@@ -1,0 +1,53 @@
+"""The simulated node does the arithmetic that a node does: cores are shared, nothing is lost, budgets give way."""
+
+from dataclasses import replace
+
+import pytest
+import simpy
+
+from benchmarks.simulate import Cores, Costs, Shared, fleet_of_cameras, shipped_offer, simulated_knee, simulated_level
+
+pytestmark = pytest.mark.slow
+COSTS = Costs(http_s=0.02, refusal_s=0.001, decode_s=0.2, s_per_gflop=0.1, client_s=0.0, cores=2.0, threads=2)
+
+
+def test_pieces_of_work_share_the_cores_and_none_gets_more_than_one() -> None:
+    env = simpy.Environment()
+    cores, ended = Cores(env, 2), dict[str, float]()
+
+    def piece(name: str, cpu_s: float) -> object:
+        yield cores.work(cpu_s)
+        ended[name] = env.now
+
+    for name, cpu_s in (("short", 1.0), ("long", 3.0), ("longest", 5.0)):
+        env.process(piece(name, cpu_s))
+    env.run()
+    assert ended == pytest.approx({"short": 1.5, "long": 3.5, "longest": 5.5})
+    assert cores.busy_s == pytest.approx(9.0)
+
+
+def test_the_knee_is_the_cores_over_what_a_video_costs_where_nothing_else_is_short() -> None:
+    offer = shipped_offer()
+    mean_gflops = offer.point_at(offer.default_budget_flops).solution.mean_cost_flops / 1e9
+    a_video_s = COSTS.http_s + COSTS.decode_s + mean_gflops * COSTS.s_per_gflop
+    assert simulated_knee(COSTS, offer, seconds=40.0) == pytest.approx(2.0 / a_video_s, rel=0.1)
+    busy_loop = replace(COSTS, http_s=1.0, decode_s=0.01, s_per_gflop=0.01)
+    assert simulated_knee(busy_loop, offer, seconds=40.0) == pytest.approx(1.0, rel=0.1), "one event loop, two cores"
+
+
+def test_at_five_times_the_knee_budgets_have_given_way_and_as_much_is_answered_as_ever() -> None:
+    offer = shipped_offer()
+    knee = simulated_knee(COSTS, offer, seconds=30.0)
+    level = simulated_level(COSTS, offer, 5.0, knee, seconds=60.0)
+    assert level.goodput_per_s >= 0.9 * knee
+    assert level.refused_per_s > 0
+    assert level.granted_gflops == pytest.approx(offer.least_flops / 1e9, rel=0.05)
+    firm = simulated_level(COSTS, offer, 5.0, knee, seconds=60.0, gives_way=False)
+    assert firm.goodput_per_s < level.goodput_per_s
+
+
+def test_a_fleet_grows_with_what_is_asked_and_says_what_gives_out_first() -> None:
+    few, many = fleet_of_cameras(200, Shared()), fleet_of_cameras(1_000_000, Shared())
+    assert few.nodes < many.nodes
+    assert few.breaks_first == "one node's cores"
+    assert "reads every camera's record" in many.breaks_first
