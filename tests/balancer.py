@@ -21,6 +21,7 @@ defaults
   option redispatch 1
   retries 3
   timeout connect 2s
+  timeout check 2s
   timeout client 60s
   timeout server 60s
 frontend in
@@ -28,7 +29,7 @@ frontend in
   default_backend replicas
 backend replicas
   option httpchk GET /readyz
-  default-server check inter 100ms fall 1 rise 1
+  default-server check inter 200ms fall 3 rise 1
 {servers}
 """
 
