@@ -59,8 +59,8 @@ class Replica:
         with self._log.open("a") as log:
             self._process = subprocess.Popen(self._command, stderr=log)
 
-    def wait_until_ready(self) -> None:
-        give_up_s = time.monotonic() + PATIENCE_S
+    def wait_until_ready(self, patience_s: float = PATIENCE_S) -> None:
+        give_up_s = time.monotonic() + patience_s
         while not self._is_ready():
             assert self.is_alive, f"the replica ended:\n{self.log}"
             assert time.monotonic() < give_up_s, f"the replica did not become ready:\n{self.log}"
