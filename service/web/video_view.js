@@ -26,6 +26,7 @@ const budget = new Budget(showKnown);
 
 export async function start() {
   at("ask").addEventListener("submit", onSubmit);
+  at("file").addEventListener("click", () => { at("file").value = ""; }); // the same file again is a change, too
   at("file").addEventListener("change", () => choose(at("file").files[0]));
   at("model").addEventListener("change", () => guarded(() => budget.choose(at("model").value)));
   at("mode").addEventListener("change", () => budget.ask(mode()));
@@ -111,6 +112,7 @@ async function recogniseAt(path, name) {
 
 async function fromWebcam() {
   let file;
+  at("webcam").disabled = true; // one dialog at a time
   try {
     const { record } = await import("./webcam.js");
     file = await record();
@@ -118,6 +120,8 @@ async function fromWebcam() {
     const why = error.name === "NotFoundError" ? "This machine has no camera that the browser can see."
       : `The browser did not give us the camera (${error.message || error.name}). Allow it for this page, then try again.`;
     throw new Problem({ title: "No webcam", detail: why });
+  } finally {
+    at("webcam").disabled = false;
   }
   if (file) await recogniseNow(file);
 }
