@@ -318,6 +318,7 @@ async def test_a_child_holds_no_descriptor_of_the_service(opened: Open, tmp_path
 async def test_nothing_is_left_behind(opened: Open) -> None:
     me = psutil.Process()
     await (await opened()).close()  # whatever asyncio opens once is open now
+    gc.collect()  # what earlier tests left is not ours
     before = me.num_fds(), len(me.children()), len(asyncio.all_tasks())
     sandbox = await opened(num_children=2, timeout_s=1.0)
     for _ in range(5):
