@@ -31,7 +31,7 @@ def everything(client: socket.socket) -> bytes:
 
 
 def is_cut_off(client: socket.socket, meanwhile: Callable[[], object]) -> bool:
-    """Whether the service closes the connection while we send on: it reads on for two seconds, for its answer's sake."""
+    """Whether the service closes the connection while we send on. It reads on for two seconds after its answer."""
     give_up_s = time.monotonic() + 20
     try:
         while time.monotonic() < give_up_s:
