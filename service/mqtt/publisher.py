@@ -60,6 +60,7 @@ class Publisher:
         self._unsent: dict[str, None] = {}  # topics among those, in the order in which they changed
         self._results: deque[tuple[str, bytes]] = deque()
         self._is_connected = False
+        self._is_closing = False
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -80,8 +81,8 @@ class Publisher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORDS_S):
                     await self._idle.wait()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        self._is_closing = True
+        await _end(self._task, again_s=2 * LAST_WORDS_S + 1)  # leave to say the last words and to disconnect
 
     # -- what there is to tell: nothing here waits
 
@@ -134,13 +135,16 @@ class Publisher:
                 tls = tls or await asyncio.to_thread(self._tls)  # its file may be missing, or no certificate
                 async with self._client(tls) as client:
                     wait_s, told = self._first_wait_s, False
-                    await self._talk(client)
+                    if not self._is_closing:
+                        await self._talk(client)
             except MqttError as error:
-                if not told:  # once, however long it is away
+                if not told and not self._is_closing:  # once, however long it is away
                     log.warning("the broker %s is away: %s; trying again", self._broker, str(error))
                 told = True
             except Exception:  # the task's edge: cameras go on without it
                 log.exception("telling the broker %s failed; trying again", self._broker)
+            if self._is_closing:  # an error on the way out takes the cancellation's place
+                return
             await asyncio.sleep(wait_s * random.uniform(0.7, 1.0))
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
@@ -189,9 +193,7 @@ class Publisher:
                 self._count("dropped")
             self._results.clear()
             lost = listening.done() or sending.done()
-            for task in (listening, sending):
-                task.cancel()
-            await asyncio.gather(listening, sending, return_exceptions=True)
+            await _end(listening, sending, again_s=0.1)
             if not lost:  # the way out: a broker that is taken leave of says nothing in our place
                 client.timeout = LAST_WORDS_S
                 with contextlib.suppress(Exception):
@@ -231,3 +233,14 @@ class Publisher:
             del self._unsent[topic]
             if not said.payload:
                 del self._retained[topic]
+
+
+async def _end(*tasks: asyncio.Task[None], again_s: float) -> None:
+    """Cancel until each has ended, every `again_s`: `asyncio.wait_for`, through which aiomqtt waits, loses a
+    cancellation that comes together with the answer (Python before 3.12).
+    """
+    while left := {task for task in tasks if not task.done()}:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=again_s)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -105,6 +105,16 @@ async def test_what_the_broker_says_in_its_place_is_put_right(broker: Mosquitto)
             await heard(listener, TOPICS.availability, "online")
 
 
+async def test_leaving_ends_though_the_broker_answers_at_the_same_moment(broker: Mosquitto) -> None:
+    """An answer that comes together with the cancellation may swallow it."""
+    with listening(broker) as listener:
+        for _ in range(20):
+            async with asyncio.timeout(30), publishing(broker.url()):
+                del listener.heard[:]
+                await asyncio.to_thread(once.single, TOPICS.availability, "offline", 1, True, "127.0.0.1", broker.port)
+                await heard(listener, TOPICS.availability, "online")
+
+
 async def test_after_the_broker_was_away_it_has_the_states_that_hold_now_and_no_old_results(broker: Mosquitto) -> None:
     metrics = Metrics()
     async with publishing(broker.url(), metrics) as publisher:
