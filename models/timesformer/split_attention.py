@@ -30,8 +30,8 @@ class SplitAttention(nn.Module):
         return found
 
     def _laid_out(self, tokens_NLD: Tensor) -> Tensor:
-        """Once for three products, which would each cast; of a strided view torch multiplies group by group, with a copy
-        of the weights for each."""
+        """Cast once for three products. Of a strided view torch would multiply row by row, each with its copy of the
+        weights."""
         return tokens_NLD.to(self.query.weight.dtype).contiguous()
 
     def _heads(self, projected_NLD: Tensor) -> Tensor:
