@@ -11,8 +11,8 @@ from service.engine.admission import Admission
 from service.engine.budget import MeasuredPoint, Offer, OpenSet
 from service.engine.engine import Engine
 from service.engine.gate import Gate
-from service.engine.lanes import Lane
-from service.engine.pipeline import Lanes, Pipeline
+from service.engine.lanes import Lane, Lanes
+from service.engine.pipeline import Pipeline
 from service.engine.scheduler import Scheduler
 from service.keys.spending import Accounts
 from service.metrics import Metrics

@@ -14,9 +14,10 @@ from fovea.errors import Draining, FoveaError
 from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer
+from service.engine.decoded import Decoded
 from service.engine.gate import Gate
-from service.engine.lanes import ANYBODY
-from service.engine.pipeline import Decoded, Lanes, Pipeline
+from service.engine.lanes import ANYBODY, Lanes
+from service.engine.pipeline import Pipeline
 from service.engine.request import FramesNeeded, Plan, Request
 from service.metrics import Metrics
 from tests.unit.engine.making import CAMERAS, COSTS, CUBE, GLANCE, UPLOADS, a_clip, a_plan, a_step
