@@ -75,6 +75,7 @@ class Bench:
             admission=self.admission,
             gate=Gate(2),
             metrics=Metrics(),
+            on_demand=keyframe_tolerance is not None,
             keyframe_tolerance=keyframe_tolerance,
         )
         self.ticket: Ticket = self.pipeline.admit(a_plan(), ANYBODY)
