@@ -96,6 +96,23 @@ def test_the_default_answers_bit_for_bit_alike_where_only_frames_that_its_steps_
     np.testing.assert_array_equal(*exits)
 
 
+@pytest.mark.parametrize("name", ADAFOCUS)
+def test_of_ten_seconds_with_a_keyframe_a_second_keyframes_are_all_that_is_decoded_for_all_steps(
+    name: str, tmp_path: Path
+) -> None:
+    offer = offer_of(load_model(name, runtime=EXACT))
+    if not offer.keyframe_tolerance:
+        pytest.skip(f"{name} was trained on exact frames alone")
+    assert offer.step_indices is not None
+    glance, *later = offer.step_indices
+    options = {"x264-params": "keyint=10:min-keyint=10:scenecut=0"}
+    path = write_clip(tmp_path / "a.mp4", seconds=10, fps=10, size=(320, 240), pattern=moving_square, options=options)
+    look = FirstLook(glance, offer.keyframe_tolerance, tuple(sorted(set().union(*later))), keyframes_stay=True)
+    clip = decode(str(path), offer.clip_rule, LIMITS, look)
+    assert clip.info.frames_decoded == len(glance)
+    assert clip.inexact.isdisjoint(set().union(*offer.step_indices))
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_large_video_and_its_small_copy_get_the_same_answer(name: str, tmp_path: Path) -> None:
     large = write_clip(tmp_path / "large.mp4", seconds=2, fps=15, size=(1280, 720), pattern=moving_square)
