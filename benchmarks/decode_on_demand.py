@@ -131,7 +131,10 @@ def phone_clip(source: Path, out: Path, seconds: float | None) -> Path:
 
 
 async def measure_all(
-    sets: Sequence[tuple[str, list[tuple[Path, str | None]], bool]], rounds: int, rows: list[Row], tolerance: float | None
+    sets: Sequence[tuple[str, list[tuple[Path, str | None]], bool]],
+    rounds: int,
+    rows: list[Row],
+    tolerance: float | None,
 ) -> None:
     # on a busy machine these would be taken for costly ones, which wait apart, or for ones that hang
     patient: dict[str, float | None] = {"costly_decode_s": 1000.0, "decode_timeout_s": 1000.0}
