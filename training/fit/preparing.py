@@ -162,6 +162,7 @@ def make_ready(
         starts=starts,
         commit=code_commit(),
     )
+    stand_ins_of(run)  # refused before anything is written
     clip = replace(plan.clip, num_frames=recipe.training_frames or plan.clip.num_frames)
 
     def batches(dataset: Dataset) -> Batches:

@@ -54,7 +54,7 @@ class ByHand:
 
 
 class Bench:
-    def __init__(self, keyframe_tolerance: float | None = None, **offered: Any) -> None:
+    def __init__(self, asked_tolerance: float | None = None, **offered: Any) -> None:
         self.hand = ByHand()
         self.admission = Admission(
             max_places=4,
@@ -88,8 +88,8 @@ class Bench:
             admission=self.admission,
             gate=Gate(2),
             metrics=Metrics(),
-            on_demand=keyframe_tolerance is not None or bool(offered),
-            keyframe_tolerance=keyframe_tolerance,
+            on_demand=asked_tolerance is not None or bool(offered),
+            keyframe_tolerance=asked_tolerance,
         )
         self.ticket: Ticket = self.pipeline.admit(a_plan(), ANYBODY)
         begun = replace(a_clip(), absent=frozenset({1}))
@@ -149,8 +149,8 @@ async def test_a_step_of_a_look_that_was_broken_off_is_charged_all_the_same() ->
     assert spent == [GLANCE, CUBE]
 
 
-async def the_look(plan: Plan, keyframe_tolerance: float | None, **offered: Any) -> FirstLook:
-    bench = Bench(keyframe_tolerance, **offered)
+async def the_look(plan: Plan, asked_tolerance: float | None, **offered: Any) -> FirstLook:
+    bench = Bench(asked_tolerance, **offered)
     bench.hand.clip = a_clip()
     with bench.pipeline.admit(plan) as ticket:
         await bench.pipeline.decode(Path("video.mp4"), plan, ticket)
