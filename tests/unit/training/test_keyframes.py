@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.clips import cached_clip, read_number
-from tests.unit.models.placed_cubes import PERSON
+from tests.unit.models.placed_cubes import WITHOUT_POINTS
 from tests.unit.training.test_train_command import PLAN, cache, data, ready
 from training.bundling import describe_recipe
 from training.data.dataset import LIMITS
@@ -45,7 +45,7 @@ def test_keyframes_near_enough_stand_in_for_frames_of_the_glance_and_for_no_othe
     assert taken[::2] == untouched[::2]
     assert all(number % 5 == 0 for number in taken[1::2])
     assert max(abs(one - other) for one, other in zip(taken, untouched, strict=True)) <= 0.6 * 6.25
-    assert taken == sorted(set(taken))
+    assert taken == sorted(taken)
 
 
 def test_where_keyframes_are_too_far_or_there_is_no_tolerance_frames_are_exact(video: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_file_gets_the_same_keyframes_every_time_wherever_it_lies(video: Path,
 
 def fitted(tolerance: float) -> TrainPlan:
     """A model whose cubes a rule places."""
-    model = replace(PERSON, num_classes=PLAN.model.num_classes)
+    model = replace(WITHOUT_POINTS, num_classes=PLAN.model.num_classes)
     recipe = replace(
         PLAN.recipe, stages=PLAN.recipe.stages[:1], fitted_heads=True, recompress_crf=30, keyframe_tolerance=tolerance
     )
@@ -93,7 +93,7 @@ def test_heads_are_fitted_to_the_clips_their_copies_and_both_with_keyframes(
     clips_BTHWC, labels_B = (torch.cat(parts) for parts in zip(*trainer.plain(), strict=True))
     plain, copies, moved, moved_copies = (part.numpy() for part in clips_BTHWC.chunk(4))
     assert all(torch.equal(labels_B[: len(plain)], part) for part in labels_B.chunk(4))
-    others = sorted(set(range(PERSON.num_frames)) - {*PERSON.glance_indices})
+    others = sorted(set(range(WITHOUT_POINTS.num_frames)) - {*WITHOUT_POINTS.glance_indices})
     np.testing.assert_array_equal(plain[:, others], moved[:, others])
     assert not np.array_equal(plain, moved)
     np.testing.assert_array_equal(copies[0], recompress(plain[0], 30))
