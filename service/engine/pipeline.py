@@ -55,14 +55,17 @@ class Pipeline:
         admission: Admission,
         gate: Gate,
         metrics: Metrics,
+        on_demand: bool = True,
         keyframe_tolerance: float | None = None,
         tracing: Tracing | None = None,
         gives_way: bool = True,
         results: Results | None = None,
     ) -> None:
-        """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once. `gives_way`: whether
-        budgets fall under load. `results`: where steps are kept for whoever asks again; None: nowhere."""
+        """`on_demand`: whether a clip may be begun with the glance's frames; else all at once. `keyframe_tolerance`: of
+        a `FirstLook`; None: what each model was trained to bear. `gives_way`: whether budgets fall under load.
+        `results`: where steps are kept for whoever asks again; None: nowhere."""
         self._gives_way = gives_way
+        self._on_demand = on_demand
         self._keyframe_tolerance = keyframe_tolerance
         self._results = results
         self.catalogue = tuple(offers)
@@ -178,15 +181,19 @@ class Pipeline:
     def _first_look(self, plan: Plan) -> FirstLook | None:
         """The glance's frames, later those of the steps that the plan can take; None: all frames of the clip.
 
-        Where every video goes on after its glance, all at once: one pass is cheaper than two.
+        Where every video goes on after its glance, all at once: one pass is cheaper than two; unless the keyframes that
+        stand in for the glance's frames will do for the others.
         """
-        steps = self._offers[plan.model].step_indices
+        offer = self._offers[plan.model]
+        steps = offer.step_indices
         if steps is None:
             return None
         later = tuple(sorted(set().union(*steps[1 : plan.most_steps])))
-        if self._keyframe_tolerance is None or plan.always_goes_on:
+        tolerance = offer.keyframe_tolerance if self._keyframe_tolerance is None else self._keyframe_tolerance
+        stay = 0 < tolerance <= offer.keyframe_tolerance
+        if not self._on_demand or (plan.always_goes_on and not stay):
             return FirstLook(tuple(sorted({*steps[0], *later})), 0.0, ())
-        return FirstLook(steps[0], self._keyframe_tolerance, later)
+        return FirstLook(steps[0], tolerance, later, stay)
 
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
