@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 import psutil
 
 from benchmarks.throughput import http_service
@@ -117,14 +118,31 @@ def greedy_process(url: str, video: bytes, secret: str, num_in_flight: int):
         process.join()
 
 
+async def told(client: httpx.AsyncClient, secret: str) -> dict[str, float]:
+    """What /metrics says of who waits for what."""
+    names = ("fovea_requests_waiting", "fovea_requests_awaiting_frames", "fovea_decode_places_used", "fovea_pressure")
+    answer = await client.get("/metrics", headers={"Authorization": f"Bearer {secret}"})
+    lines = answer.raise_for_status().text.splitlines()
+    return {name: float(line.split()[-1]) for name in names for line in lines if line.startswith(f"{name} ")}
+
+
+def cores_s(service: psutil.Process) -> dict[str, float]:
+    """CPU seconds so far, of the service's own process and of its decoders."""
+    decoders = [child.cpu_times() for child in service.children()]
+    mine = service.cpu_times()
+    return {"service": mine.user + mine.system, "decoders": sum(one.user + one.system for one in decoders)}
+
+
 async def measure(num: int, num_greedy: int, rounds: int, seconds: float) -> dict[str, object]:
     video = cached_clip("fair.mp4", pattern=moving_square, seconds=seconds, size=(214, 160)).read_bytes()
     alone, beside, served, refused, greedy_cpu_s, beside_s = Answers(), Answers(), 0, 0, 0.0, 0.0
+    used_s: dict[str, float] = {}
+    waiting: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "keys.json"
-        secrets = key_file(file, modest={}, greedy={})
+        secrets = key_file(file, modest={}, greedy={}, watch={"scopes": ["admin"]})
         os.environ["FOVEA_API_KEYS_FILE"] = str(file)
-        async with http_service(4) as (client, _):
+        async with http_service(4) as (client, service):
             url = str(client.base_url)
             connection = Connection(url, video, secrets["modest"])
             await modest(connection, 10)  # warm
@@ -134,10 +152,14 @@ async def measure(num: int, num_greedy: int, rounds: int, seconds: float) -> dic
                     while sum(answered) < num_greedy:  # until its line stands
                         await asyncio.sleep(0.1)
                     before, cpu_before_s, began_s = tuple(answered), cpu_s(), time.perf_counter()
+                    theirs_s = cores_s(service)
                     _add(beside, await modest(connection, num))
                     beside_s += time.perf_counter() - began_s
                     served, refused = served + answered[0] - before[0], refused + answered[1] - before[1]
                     greedy_cpu_s += cpu_s() - cpu_before_s
+                    for role, seconds_so_far in cores_s(service).items():
+                        used_s[role] = used_s.get(role, 0.0) + seconds_so_far - theirs_s[role]
+                    waiting = await told(client, secrets["watch"])
                 await asyncio.sleep(1)  # until what it left behind is done with
     return {
         "video_bytes": len(video),
@@ -153,6 +175,8 @@ async def measure(num: int, num_greedy: int, rounds: int, seconds: float) -> dic
         "greedy_answers_per_s": served / beside_s,
         "greedy_refusals_per_s": refused / beside_s,
         "greedy_client_cores": greedy_cpu_s / beside_s,
+        "cores": {role: round(seconds / beside_s, 2) for role, seconds in used_s.items()},
+        "waiting_at_the_end": waiting,
     }
 
 
