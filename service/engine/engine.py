@@ -29,7 +29,7 @@ from video.rate import Rate
 
 log = logging.getLogger(__name__)
 
-QUANTUM_S = 0.02  # of a batch, while several owners are about; one step may take longer, and is not divided
+QUANTUM_S = 0.01  # of a batch, while several owners are about; one step may take longer, and is not divided
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,11 +54,15 @@ class FairOrder(Generic[T]):
         self._waited: frozenset[T] = frozenset()  # at the turn before
         self._level = 0.0  # what the one of the turn before had been served, when it was chosen
 
-    def next(self, waiting: Collection[T]) -> T:
-        """Whose turn it is; the first of equals. Raises ValueError where nobody waits."""
+    def next(self, waiting: Collection[T], *, credit: float = 0.0) -> T:
+        """Whose turn it is; the first of equals. Raises ValueError where nobody waits.
+
+        `credit`: turns that others had meanwhile, up to that amount, are made up for to whoever comes back.
+        """
         for one in waiting:
-            if one not in self._waited:  # no turns were saved up meanwhile
-                self._served[one] = max(self._served.get(one, 0.0), self._level)
+            if one not in self._waited:  # no more turns than that were saved up meanwhile
+                level = self._level - credit / one.weight
+                self._served[one] = max(self._served.get(one, level), level)
         chosen = min(waiting, key=lambda one: self._served[one])
         self._waited = frozenset(waiting)
         self._level = self._served[chosen]
@@ -76,11 +80,11 @@ class Turns:
         self._kinds: FairOrder[Lane] = FairOrder()
         self._owners: dict[Lane, FairOrder[Owner]] = {}
 
-    def next(self, waiting: Collection[Lane]) -> Lane:
+    def next(self, waiting: Collection[Lane], *, owners_credit_flops: float = 0.0) -> Lane:
         """Whose turn it is; the first of equals. Raises ValueError where nobody waits."""
         kind = self._kinds.next({_kind(lane): None for lane in waiting})  # a set that keeps the order
         owners = {lane.owner: None for lane in waiting if _kind(lane) == kind}
-        owner = self._owners.setdefault(kind, FairOrder()).next(owners)
+        owner = self._owners.setdefault(kind, FairOrder()).next(owners, credit=owners_credit_flops)
         return Lane(kind.name, kind.weight, owner)
 
     def serve(self, lane: Lane, flops: int) -> None:

@@ -92,7 +92,7 @@ async def open_pipeline(
             lanes=_lanes(settings),
             sandbox=sandbox,
             admission=admission,
-            gate=Gate(num_decoders),
+            gate=Gate(num_decoders, num_ahead=lambda owner: admission.shares.of(owner).ahead),
             metrics=metrics,
             keyframe_tolerance=settings.keyframe_tolerance if settings.decode_on_demand else None,
             tracing=tracing,
