@@ -201,12 +201,10 @@ async def run(film: Path, events: Sequence[Event], asked: argparse.Namespace) ->
         offer = pipeline.offer(pipeline.plan(each).model)
         full_per_s = int(offer.full_flops / asked.stride_s) + 1
         common = {"window_s": asked.window_s, "stride_s": asked.stride_s}
-        rates = {"auto": asked.gflops_per_s * 1e9 if asked.gflops_per_s else None}
+        most = None if asked.gflops is None else int(asked.gflops * 1e9)
         ways = {
             "exhaustive": TimelineOptions(each, **common, decode=Decode.ALL, budget_flops_per_s=full_per_s),
-            "auto": TimelineOptions(
-                each, **common, budget_flops_per_s=None if rates["auto"] is None else int(rates["auto"])
-            ),
+            "auto": TimelineOptions(each, **common, budget_flops=most),
         }
         outcomes = []
         for name in asked.ways:
@@ -274,7 +272,7 @@ def main() -> None:
     parser.add_argument("--window-s", type=float, default=2.0)
     parser.add_argument("--stride-s", type=float, default=0.5)
     parser.add_argument("--min-score", type=float, default=0.5)
-    parser.add_argument("--gflops-per-s", type=float, help="budget of auto; absent: none")
+    parser.add_argument("--gflops", type=float, help="budget of auto for the whole film; absent: none")
     parser.add_argument("--model", default="auto")
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--ways", nargs="+", default=["exhaustive", "auto"], choices=["exhaustive", "auto"])

@@ -2,8 +2,9 @@
 
 Of those who wait, the owner goes first who was served the least for its weight, and of its own videos the oldest: a
 long line of one owner's holds up nobody else's. While another owner is about that has none, and none in line, the last
-free place is kept for it: it finds a decoder at once, and need not wait for another's video to be done. And while it
-decodes, an owner of which the device has enough meanwhile does not: it would only take the cores.
+free place is kept for it: it finds a decoder at once, and need not wait for another's video to be done. And while
+a video of its is decoded or on the device, an owner of which the device has enough does not decode: it would only take
+the cores.
 """
 
 import asyncio
@@ -99,13 +100,17 @@ class Gate:
         return self._order.next(able) if able else None
 
     def _steps_back(self, owner: Owner) -> bool:
-        """Whether the device has enough of its videos, and not of another's that decodes now."""
+        """Whether the device has enough of its videos, and little of another's that decodes now or is on the device."""
         if self._num_ahead(owner) < self._num_places:
             return False
-        steps_back = any(self._num_ahead(one) < self._num_places for one in self._inside if one != owner)
+        steps_back = any(self._is_here_with_little(one) for one in self._came_s if one != owner)
         if steps_back and self._look_again is None:  # the device may be through with them sooner
             self._look_again = asyncio.get_running_loop().call_later(AGAIN_S, self._again)
         return steps_back
+
+    def _is_here_with_little(self, owner: Owner) -> bool:
+        num_ahead = self._num_ahead(owner)
+        return num_ahead < self._num_places and (self._inside[owner] > 0 or num_ahead > 0)
 
     def _again(self) -> None:
         self._look_again = None

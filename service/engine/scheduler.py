@@ -17,10 +17,10 @@ from enum import StrEnum
 
 from fovea.words import ExitReason
 from models.exit_rules import stops
-from service.engine.lanes import Owner, Turns
+from service.engine.lanes import Lane, Owner, Turns
 from service.engine.request import Plan, Request
 
-CREDIT_QUANTA = 2  # that an owner may save up between two of its videos
+CREDIT_QUANTA = 4  # that an owner may save up between two of its videos
 ABOUT_TURNS = 256  # that an owner counts as being about after its last request became ready
 
 
@@ -105,9 +105,8 @@ class Scheduler:
         if not self._ready:
             return None
         self._num_turns += 1
-        credit_flops = CREDIT_QUANTA * (quantum_flops or 0.0)
         lanes = {request.lane: None for request in self._ready}  # a set that keeps the order
-        lane = self._turns.next(lanes, owners_credit_flops=credit_flops)
+        lane = self._turns.next(lanes, owners_credit_flops=CREDIT_QUANTA * (quantum_flops or 0.0))
         oldest = next(request for request in self._ready if request.lane == lane)
         model, kind = oldest.plan.model, kind_of(oldest)
         chosen: set[int] = set()
@@ -124,6 +123,15 @@ class Scheduler:
         for request in requests:
             self._turns.serve(request.lane, request.next_cost_flops)
         return Batch(model=model, kind=kind, requests=requests)
+
+    def is_turn_of(self, coming: Iterable[Lane], quantum_flops: float) -> bool:
+        """Whether it would be the turn of one of these, that is not ready yet, and a step of those that are ready would
+        have it wait for longer than a quantum: steps are not divided."""
+        ready = {request.lane: None for request in self._ready}
+        absent = [lane for lane in coming if lane not in ready]
+        if not absent or all(request.next_cost_flops <= quantum_flops for request in self._ready):
+            return False
+        return self._turns.first([*ready, *absent], owners_credit_flops=CREDIT_QUANTA * quantum_flops) in absent
 
     @property
     def _is_shared(self) -> bool:

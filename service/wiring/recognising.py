@@ -181,6 +181,7 @@ def offer_of(model: "Model") -> Offer:
     return Offer(
         name=bundle.name,
         digest=bundle.digest,
+        computed_by=model.computed_by,
         task=bundle.task,
         labels=bundle.labels,
         label_texts=bundle.label_texts,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 BURST = 10  # refusals of a key that are told at once
-EACH_S = 0.05  # after that, one in so many seconds
+EACH_S = 0.02  # after that, one in so many seconds
 LONGEST_S = 1.0  # that a refusal is held back
 
 

@@ -15,7 +15,7 @@ from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer
 from service.engine.gate import Gate
-from service.engine.lanes import ANYBODY
+from service.engine.lanes import ANYBODY, Lane
 from service.engine.pipeline import Decoded, Lanes, Pipeline
 from service.engine.request import FramesNeeded, Plan, Request
 from service.metrics import Metrics
@@ -37,6 +37,10 @@ class ByHand:
     looks: list[Any] = field(default_factory=list)
     clip: Clip | None = None  # what is decoded at once; None: nothing ever is
     is_found_costly: asyncio.Event = field(default_factory=asyncio.Event)
+    decode_rate: Rate = field(default_factory=Rate)
+
+    def expect(self, lane: Lane, within_s: float) -> None:
+        pass
 
     def submit(self, request: Request) -> None:
         self.requests.append(request)
