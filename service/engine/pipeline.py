@@ -147,7 +147,8 @@ class Pipeline:
             decode_s = time.monotonic() - started_s
             self._telling.decoded(clip, decode_s)
         lane = replace(self.lanes.uploads, owner=ticket.owner)
-        return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, lane, key=key, found=found)
+        settled = plan if found is None else found.plan
+        return Decoded(settled, ticket, path, clip, started_s, upload_s, decode_s, lane, key=key, found=found)
 
     async def _key(self, results: Results, path: Path, plan: Plan, owner: Owner, look: FirstLook | None) -> str:
         """Keyframes that may stand in for a glance's frames change what it says; when frames are decoded does not."""
@@ -161,6 +162,8 @@ class Pipeline:
         asked_s = time.monotonic()
         leave = await self._gate.enter(ticket.owner)
         self._telling.let_in(asked_s)
+        usually_s = self._sandbox.decode_rate.seconds_for(1)
+        self._engine.expect(replace(self.lanes.uploads, owner=ticket.owner), usually_s)
 
         def step_aside(estimate: Estimate) -> None:
             leave.close()

@@ -92,7 +92,7 @@ async def open_pipeline(
             lanes=_lanes(settings),
             sandbox=sandbox,
             admission=admission,
-            gate=Gate(num_decoders),
+            gate=Gate(num_decoders, num_ahead=lambda owner: admission.shares.of(owner).ahead),
             metrics=metrics,
             on_demand=settings.decode_on_demand,
             keyframe_tolerance=settings.keyframe_tolerance,
@@ -182,6 +182,7 @@ def offer_of(model: "Model") -> Offer:
     return Offer(
         name=bundle.name,
         digest=bundle.digest,
+        computed_by=model.computed_by,
         task=bundle.task,
         labels=bundle.labels,
         label_texts=bundle.label_texts,

@@ -16,7 +16,7 @@ from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer
 from service.engine.decoded import Decoded
 from service.engine.gate import Gate
-from service.engine.lanes import ANYBODY, Lanes
+from service.engine.lanes import ANYBODY, Lane, Lanes
 from service.engine.pipeline import Pipeline
 from service.engine.request import FramesNeeded, Plan, Request
 from service.metrics import Metrics
@@ -38,6 +38,10 @@ class ByHand:
     looks: list[Any] = field(default_factory=list)
     clip: Clip | None = None  # what is decoded at once; None: nothing ever is
     is_found_costly: asyncio.Event = field(default_factory=asyncio.Event)
+    decode_rate: Rate = field(default_factory=Rate)
+
+    def expect(self, lane: Lane, within_s: float) -> None:
+        pass
 
     def submit(self, request: Request) -> None:
         self.requests.append(request)
