@@ -55,14 +55,17 @@ class Pipeline:
         admission: Admission,
         gate: Gate,
         metrics: Metrics,
+        on_demand: bool = True,
         keyframe_tolerance: float | None = None,
         tracing: Tracing | None = None,
         gives_way: bool = True,
         results: Results | None = None,
     ) -> None:
-        """`keyframe_tolerance`: of a `FirstLook`; None: all frames of a clip are decoded at once. `gives_way`: whether
-        budgets fall under load. `results`: where steps are kept for whoever asks again; None: nowhere."""
+        """`on_demand`: whether a clip may be begun with the glance's frames; else all at once. `keyframe_tolerance`: of
+        a `FirstLook`; None: what each model was trained to bear. `gives_way`: whether budgets fall under load.
+        `results`: where steps are kept for whoever asks again; None: nowhere."""
         self._gives_way = gives_way
+        self._on_demand = on_demand
         self._keyframe_tolerance = keyframe_tolerance
         self._results = results
         self.catalogue = tuple(offers)
@@ -144,7 +147,8 @@ class Pipeline:
             decode_s = time.monotonic() - started_s
             self._telling.decoded(clip, decode_s)
         lane = replace(self.lanes.uploads, owner=ticket.owner)
-        return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, lane, key=key, found=found)
+        settled = plan if found is None else found.plan
+        return Decoded(settled, ticket, path, clip, started_s, upload_s, decode_s, lane, key=key, found=found)
 
     async def _key(self, results: Results, path: Path, plan: Plan, owner: Owner, look: FirstLook | None) -> str:
         """Keyframes that may stand in for a glance's frames change what it says; when frames are decoded does not."""
@@ -158,6 +162,8 @@ class Pipeline:
         asked_s = time.monotonic()
         leave = await self._gate.enter(ticket.owner)
         self._telling.let_in(asked_s)
+        usually_s = self._sandbox.decode_rate.seconds_for(1)
+        self._engine.expect(replace(self.lanes.uploads, owner=ticket.owner), usually_s)
 
         def step_aside(estimate: Estimate) -> None:
             leave.close()
@@ -178,15 +184,19 @@ class Pipeline:
     def _first_look(self, plan: Plan) -> FirstLook | None:
         """The glance's frames, later those of the steps that the plan can take; None: all frames of the clip.
 
-        Where every video goes on after its glance, all at once: one pass is cheaper than two.
+        Where every video goes on after its glance, all at once: one pass is cheaper than two; unless the keyframes that
+        stand in for the glance's frames will do for the others.
         """
-        steps = self._offers[plan.model].step_indices
+        offer = self._offers[plan.model]
+        steps = offer.step_indices
         if steps is None:
             return None
         later = tuple(sorted(set().union(*steps[1 : plan.most_steps])))
-        if self._keyframe_tolerance is None or plan.always_goes_on:
+        tolerance = offer.keyframe_tolerance if self._keyframe_tolerance is None else self._keyframe_tolerance
+        stay = 0 < tolerance <= offer.keyframe_tolerance
+        if not self._on_demand or (plan.always_goes_on and not stay):
             return FirstLook(tuple(sorted({*steps[0], *later})), 0.0, ())
-        return FirstLook(steps[0], self._keyframe_tolerance, later)
+        return FirstLook(steps[0], tolerance, later, stay)
 
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
