@@ -277,6 +277,7 @@ class Engine:
     def _go_on(self, model: str, requests: Sequence[Request]) -> None:
         """Those whose next step has all frames that it looks at are ready for it; the others say what they need."""
         begun = [request for request in requests if request.clip.inexact]
+        asked: set[Request] = set()  # the frames of one may be there before the next is asked for
         if begun:
             start_s = self._clock()
             try:
@@ -292,8 +293,9 @@ class Engine:
                     request.inference_s += took_s
                     request.state, request.needed = ahead.state, frozenset(ahead.next_indices)
                     if request.lacks_frames:
+                        asked.add(request)
                         self._ask_for_frames(request, ahead)
-        self._scheduler.add([request for request in requests if not request.lacks_frames])
+        self._scheduler.add([request for request in requests if request not in asked])
 
     def _ask_for_frames(self, request: Request, ahead: Ahead) -> None:
         lacking = request.clip.inexact & request.needed

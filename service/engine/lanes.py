@@ -38,6 +38,15 @@ class Lane:
             raise ValueError(f"lane {self.name!r} has weight {self.weight}: it must be above 0, or it is never served")
 
 
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The kinds of work that recognise, side by side."""
+
+    uploads: Lane
+    cameras: Lane
+    timelines: Lane
+
+
 class Weighted(Hashable, Protocol):
     @property
     def weight(self) -> float: ...

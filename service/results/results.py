@@ -21,6 +21,7 @@ from service.engine.request import Plan
 from service.metrics import Metrics
 from service.results.held import HeldSteps
 from service.results.paused import Paused, PausedVideos
+from video.clip import Clip
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,11 @@ class Found:
     plan: Plan  # what holds of them: all that was asked for where it is paid for, whatever load leaves
     reason: ExitReason | None = None
     paused: Paused | None = None
+
+    @property
+    def clip(self) -> Clip:
+        """The frames to go on with; black ones where no step looks at them any more."""
+        return self.held.clip if self.paused is None else self.paused.clip
 
 
 class Results:

@@ -330,6 +330,24 @@ class TestRequestsThatWaitForFrames:
         assert heard.events[-1] is ExitReason.EXHAUSTED
         assert [type(event) for event in heard.events].count(FramesNeeded) == 1, "what came is not asked for again"
 
+    def test_one_whose_frames_come_while_it_asks_takes_each_step_once(self):
+        bench, request = self.bench(), begun(a_request())
+        heard = bench.add(request)
+
+        def at_once(event: EngineEvent) -> None:
+            heard(event)
+            if isinstance(event, FramesNeeded):
+                come(request)
+                bench.engine.frames_came(request)
+
+        request.emit = at_once
+        bench.engine.step()
+        bench.deliver()
+        assert (len(bench.scheduler), bench.scheduler.num_parked) == (1, 0)
+        bench.run()
+        assert [step.step for step in heard.steps] == [0, 1, 2, 3]
+        assert bench.metric("fovea_requests_waiting") == 0
+
     def test_one_that_is_sure_after_its_glance_needs_none(self):
         bench = self.bench()
         heard = bench.add(begun(a_request(a_plan(thresholds=(9.0, 9.0, 9.0)))))
