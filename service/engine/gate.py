@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from service.engine.lanes import FairOrder, Owner
 
-ABOUT_S = 5.0  # that an owner counts as being about after it came last
+ABOUT_S = 5.0
 
 
 class Pass:
@@ -30,11 +30,14 @@ class Pass:
 
 
 class Gate:
-    """`num_places` at once. One event loop's."""
+    """`num_places` at once. One event loop's. `about_s`: how long an owner counts as being about after it came last."""
 
-    def __init__(self, num_places: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, num_places: int, clock: Callable[[], float] = time.monotonic, *, about_s: float = ABOUT_S
+    ) -> None:
         self._num_places = num_places
         self._clock = clock
+        self._about_s = about_s
         self._order: FairOrder[Owner] = FairOrder()
         self._waiting: dict[Owner, deque[asyncio.Future[None]]] = {}
         self._inside: Counter[Owner] = Counter()
@@ -88,7 +91,7 @@ class Gate:
         return self._order.next(able) if able else None
 
     def _keeps_last_place_from(self, owner: Owner) -> bool:
-        since_s = self._clock() - ABOUT_S
+        since_s = self._clock() - self._about_s
         self._came_s = {one: came_s for one, came_s in self._came_s.items() if came_s >= since_s}
         others = (one for one in self._came_s if one not in self._waiting)  # among those who wait the order decides
         return self._inside[owner] > 0 and any(not self._inside[one] for one in others)
