@@ -153,7 +153,7 @@ def _unknown(bundle: Bundle) -> Iterator[str]:
     yield "## What it says it does not know"
     yield "A video that shows none of its labels should get none. 1 would tell all of them apart, 0.5 none."
     yield from ("", "| footage of none of the labels | AUROC |", "|---|---|")
-    yield f"| real | {facts.auroc:.3f} |"
+    yield f"| real | {'not measured' if facts.auroc is None else f'{facts.auroc:.3f}'} |"
     yield f"| synthetic: black, test patterns, noise, fractals, screen recordings | {facts.auroc_synthetic:.3f} |"
     yield from ("", f"Of videos that do show a label it keeps {facts.kept:.1%}. Measured on {facts.measured_on}.", "")
 

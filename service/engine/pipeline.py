@@ -32,6 +32,7 @@ from service.engine.engine import Engine
 from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY, Lane, Owner
 from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition, Request, Step, Timing
+from service.engine.still import Still, still_of
 from service.metrics import Metrics
 from service.results.held import HeldSteps
 from service.results.paused import Paused
@@ -69,6 +70,7 @@ class Decoded:
     on_spend: Callable[[int], None] = lambda flops: None  # where no ticket is, which has one of its own
     key: str | None = None  # under which its steps are kept for others; None: they are not
     found: Found | None = None  # steps that an earlier request has paid for
+    picture: Still | None = None  # where the plan asks for one
 
     @property
     def deadline_s(self) -> float | None:
@@ -177,12 +179,12 @@ class Pipeline:
     ) -> Decoded:
         """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded.
 
-        Nothing is decoded where steps are held of which one will do, or from which to go on; `no_store`: they are
-        neither looked for nor kept.
+        Nothing is decoded where steps are held of which one will do, or from which to go on, but the frame of a picture
+        that is asked for; `no_store`: they are neither looked for nor kept.
         """
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
-        clip = key = found = None
+        clip = key = found = picture = None
         look = self._first_look(plan)
         try:
             async with asyncio.timeout(timeout_s):
@@ -194,20 +196,25 @@ class Pipeline:
                     clip = await self._decode_in_turn(path, plan, ticket, look)
                 else:
                     clip = _clip_of(found)
+                if plan.picture:
+                    has_frames = found is None or found.paused is not None
+                    picture = await self._picture(path, plan, ticket, clip if has_frames else None)
         except TimeoutError as error:
-            raise self._deadline_before_glance(plan) from error
+            if found is None or clip is None:  # else there is an answer, and no time for its picture
+                raise self._deadline_before_glance(plan) from error
         finally:
             if clip is None or _is_done(clip, look):
                 ticket.decoded()
             else:
                 ticket.begun()
-        decode_s = 0.0
+        decode_s = time.monotonic() - started_s if found is None or picture is not None else 0.0
         if found is None:
-            decode_s = time.monotonic() - started_s
             self._metrics.decode_seconds.observe(decode_s, self._tracing.exemplar())
             self._metrics.frames_decoded_total.labels(kind="glance").inc(clip.info.frames_decoded)
         lane = replace(self.lanes.uploads, owner=ticket.owner)
-        return Decoded(plan, ticket, path, clip, started_s, upload_s, decode_s, lane, key=key, found=found)
+        return Decoded(
+            plan, ticket, path, clip, started_s, upload_s, decode_s, lane, key=key, found=found, picture=picture
+        )
 
     async def _key(self, results: Results, path: Path, plan: Plan, owner: Owner, look: FirstLook | None) -> str:
         """Keyframes that may stand in for a glance's frames change what it says; when frames are decoded does not."""
@@ -237,6 +244,16 @@ class Pipeline:
                 )
         finally:
             leave.close()
+
+    async def _picture(self, path: Path, plan: Plan, ticket: Ticket, clip: Clip | None) -> Still:
+        """The middle one of the glance's frames: every first look decodes it. `clip`: None where its steps are held."""
+        offer = self._offers[plan.model]
+        indices = range(offer.clip_rule.num_frames) if offer.step_indices is None else offer.step_indices[0]
+        index = indices[len(indices) // 2]
+        if clip is None:
+            ticket.decodes()
+            clip = await self._decode_in_turn(path, plan, ticket, FirstLook((index,), 0.0, ()))
+        return await asyncio.to_thread(still_of, clip, index)
 
     def _first_look(self, plan: Plan) -> FirstLook | None:
         """The glance's frames, later those of the steps that the plan can take; None: all frames of the clip.
@@ -346,12 +363,13 @@ class Pipeline:
             clip=decoded.clip,
             timing=Timing(
                 upload_s=decoded.upload_s,
-                decode_s=0.0,
+                decode_s=decoded.decode_s,
                 queue_s=0.0,
                 inference_s=0.0,
                 total_s=decoded.upload_s + time.monotonic() - decoded.started_s,
             ),
             in_domain=held.in_domain,
+            picture=decoded.picture,
         )
         self._metrics.recognized(recognition, self._tracing.exemplar())
         self._tell(recognition)
@@ -463,6 +481,7 @@ class Pipeline:
             ),
             in_domain=request.in_domain,
             failure=going.failure if reason is ExitReason.UNDECODED else None,
+            picture=decoded.picture,
         )
 
     def _note_first_result(self, seconds: float) -> None:
