@@ -241,7 +241,7 @@ class _Client(Redis):
         assert task is not None
         before = task.cancelling()
         try:
-            return await super().execute_command(*args, **options)
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         finally:
             if task.cancelling() > before:
                 raise asyncio.CancelledError
