@@ -54,12 +54,8 @@ def cluster(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactor
             time.sleep(0.2)
         yield variables | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
     finally:
-        node.terminate()  # and with it what it has started
-        try:
-            node.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(node.pid, signal.SIGKILL)
-            node.wait(10)
+        os.killpg(node.pid, signal.SIGKILL)  # asked to end, it takes more than 30 s; nothing is to be kept
+        node.wait(10)
 
 
 def on_ray(arguments: list[str], cluster: dict[str, str]) -> subprocess.CompletedProcess[str]:

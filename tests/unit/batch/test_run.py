@@ -109,7 +109,7 @@ def test_a_run_goes_on_with_its_own_settings_and_bundles_alone(
     run_batch(clips, out, TERMS, at_once, told, stop=lambda: len(told.rows) == 5)
     with monkeypatch.context() as changed:
         changed.setenv("FOVEA_KEYFRAME_TOLERANCE", "0.6")
-        with pytest.raises(JournalError, match=r"FOVEA_KEYFRAME_TOLERANCE was 0\.0, now 0\.6.*remove it to begin anew"):
+        with pytest.raises(JournalError, match=r"FOVEA_KEYFRAME_TOLERANCE was None, now 0\.6.*remove it to begin anew"):
             run_batch(clips, out, TERMS, at_once, Told())
     with monkeypatch.context() as changed:
         changed.setenv("FOVEA_JOB_RETENTION_S", "60")  # no row depends on it
