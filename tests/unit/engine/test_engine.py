@@ -505,7 +505,11 @@ class TestATurnThatIsKept:
 
     def bench(self, glance_s: float = 1.0) -> Bench:
         bench = Bench()
-        bench.engine.flop_rate.observe(GLANCE, glance_s)
+        """Greedy was served, and has one more that is ready."""
+        bench.add(a_request(lane=self.GREEDY))
+        bench.run()
+        for _ in range(100):
+            bench.engine.flop_rate.observe(GLANCE, glance_s)
         bench.add(a_request(lane=self.GREEDY))
         return bench
 
