@@ -1,8 +1,8 @@
 """The same in simulated time, on two cores that nobody else uses: the real admission, gate and scheduler.
 
 Event loop, decoding children, device threads and the clients' work share the cores as an operating system divides them
-(`benchmarks/simulated/node.py`). What each costs was measured (a clip of 2 s, 214 x 160, the compact model of decision 0043). Says what
-the order of things does, and nothing of how fast a machine is.
+(`benchmarks/simulated/node.py`). What each costs was measured (a clip of 2 s, 214 x 160, the compact model of decision
+0043). Says what the order of things does, and nothing of how fast a machine is.
 """
 
 import argparse
