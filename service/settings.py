@@ -84,9 +84,10 @@ class Settings(BaseSettings):
     decode_on_demand: bool = True
     """Whether frames beyond the glance's are decoded only for videos that go on, where that saves at least half; false:
     all frames of a clip at once."""
-    keyframe_tolerance: float = Field(default=0.0, ge=0, lt=1)
+    keyframe_tolerance: float | None = Field(default=None, ge=0, lt=1)
     """How far a keyframe may lie from a frame of the glance and be taken for it, as a share of the distance of those
-    frames. 0: exact frames alone, the same labels as ever. 0.6 of 1.25 s in a video of 10 s: phones' keyframes do."""
+    frames. None: as far as each model was trained to bear. 0: exact frames alone. 0.6 of 1.25 s in a video of 10 s:
+    phones' keyframes do. Beyond what a model bears cubes look at exact frames, and its answers get worse."""
     decode_timeout_s: float = Field(default=30.0, gt=0)
     """Seconds one video may take to decode before its process is killed. Ten minutes of 720p keyframes take about 2. A
     costly one, decoded with what others leave of the cores, may take three times as long."""

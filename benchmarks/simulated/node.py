@@ -31,7 +31,6 @@ class Node:
         loop = asyncio.get_running_loop()
         self.cores = Cores(costs.cores)
         self._http = asyncio.Lock()
-        self._gate = Gate(costs.threads, loop.time, about_s=ABOUT_S if fair else -1.0)
         self._scheduler = Scheduler(max_batch_flops=16 * 10**9, max_batch_size=MAX_BATCH)
         self._decode_rate, self._flop_rate = Rate(), Rate()
         self.admission = Admission(
@@ -45,6 +44,7 @@ class Node:
             max_wait_s=5.0,
             clock=loop.time,
         )
+        self._gate = Gate(costs.threads, loop.time, self._num_ahead, about_s=ABOUT_S if fair else -1.0)
         self._refusing = Refusing(loop.time)
         self._ready = asyncio.Event()
         self._device = loop.create_task(self._run_batches())
@@ -83,6 +83,9 @@ class Node:
                 ticket.spend(await self._step(plan, step, owner))
         await self._on_loop(costs.http_s / 2)
         return plan
+
+    def _num_ahead(self, owner: Owner) -> int:
+        return self.admission.shares.of(owner).ahead if self._fair else 0
 
     async def _decode(self, owner: Owner, cpu_s: float) -> None:
         leave = await self._gate.enter(owner)

@@ -42,6 +42,7 @@ class DecodePlan:
     wanted: Mapping[int, int]  # place in the clip to packet index: those to decode now, a keyframe in place of some
     runs: tuple[Run, ...]  # for them; empty where everything is decoded, too
     file: OpenFile  # open until it was carried out, or is forgotten
+    keyframes_stay: bool = False  # of the look
 
     @property
     def price(self) -> DecodePrice:
@@ -80,7 +81,8 @@ def plan_decoding(path: str, rule: ClipRule, limits: VideoLimits, look: Look = N
         return DecodePlan(path, rule, limits, track, (), places, {}, (), file)
     targets = choose(track.packets, *_stretch(track, rule), rule.num_frames).targets
     wanted, runs = _looked_at(track, rule, targets, look)
-    return DecodePlan(path, rule, limits, track, targets, places, wanted, tuple(runs), file)
+    stay = isinstance(look, FirstLook) and look.keyframes_stay
+    return DecodePlan(path, rule, limits, track, targets, places, wanted, tuple(runs), file, stay)
 
 
 def _places(rule: ClipRule, look: Look) -> tuple[int, ...]:
@@ -156,7 +158,7 @@ def _carried_out(plan: DecodePlan, most_pixels: int | None) -> Clip:
     packets, targets = plan.track.packets, plan.targets
     times = [packets[plan.wanted.get(index, target)].pts or 0 for index, target in enumerate(targets)]
     moved = frozenset(index for index, target in plan.wanted.items() if target != targets[index])
-    return _clip(plan, times, shots, moved, reading, price)
+    return _clip(plan, times, shots, frozenset() if plan.keyframes_stay else moved, reading, price)
 
 
 def _afforded(price: DecodePrice, most_pixels: int | None) -> DecodePrice:
