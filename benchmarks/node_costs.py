@@ -58,11 +58,11 @@ class Spent:
         return f"event loop {self.loop_s:.4f} s, device {self.device_s:.4f} s, decoding {self.decode_s:.4f} s"
 
 
-async def alone(asker: Asker, process: psutil.Process, num: int, gflops: float) -> Spent:
+async def alone(asker: Asker, process: psutil.Process, num: int, model: str, gflops: float) -> Spent:
     """One video after the other at a budget that nothing lowers: what each takes."""
     before = Spent.now(process)
     for _ in range(num):
-        answer = await asker.ask(f"?budget_gflops={gflops}&min_budget_gflops={gflops}")
+        answer = await asker.ask(f"?model={model}&budget_gflops={gflops}&min_budget_gflops={gflops}")
         assert answer.status == httpx.codes.OK, f"HTTP {answer.status}"
     return Spent.now(process).since(before).each(num)
 
@@ -76,13 +76,13 @@ async def measured_costs(video: bytes, num: int, seconds: float) -> Costs:
         name = (await client.get("/v1/models")).json()["models"][0]["name"]
         model = (await client.get(f"/v1/models/{name}")).json()
         least, full, num_steps = model["least_gflops"], model["full_gflops"], len(model["step_gflops"])
-        firm = f"?min_budget_gflops={model['default_budget_gflops']}"
+        firm = f"?model={name}&min_budget_gflops={model['default_budget_gflops']}"
         await closed_loop(asker, CLIENTS, 5.0, firm)  # warm: rates, and the networks for batches of each size
         for gflops in (least, full):
-            await alone(asker, process, 10, gflops)
-        glance = await alone(asker, process, num, least)
+            await alone(asker, process, 10, name, gflops)
+        glance = await alone(asker, process, num, name, least)
         print(f"alone, a glance: {glance}", flush=True)
-        whole = await alone(asker, process, num, full)
+        whole = await alone(asker, process, num, name, full)
         print(f"alone, all {num_steps} steps: {whole}", flush=True)
         num_taken = (await asker.ask(firm)).steps
         before, began_s = Spent.now(process), time.perf_counter()
