@@ -69,7 +69,9 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     parser.add_argument("--most", type=int, default=1000, help="labelled videos to take at most, evenly spread")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tolerance", type=float, default=0.6, help="FOVEA_KEYFRAME_TOLERANCE of the second pipeline")
+    parser.add_argument(
+        "--tolerance", type=float, help="FOVEA_KEYFRAME_TOLERANCE of the second pipeline; absent: what the model bears"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     rows: list[Row] = []
@@ -129,10 +131,13 @@ def phone_clip(source: Path, out: Path, seconds: float | None) -> Path:
 
 
 async def measure_all(
-    sets: Sequence[tuple[str, list[tuple[Path, str | None]], bool]], rounds: int, rows: list[Row], tolerance: float
+    sets: Sequence[tuple[str, list[tuple[Path, str | None]], bool]],
+    rounds: int,
+    rows: list[Row],
+    tolerance: float | None,
 ) -> None:
     # on a busy machine these would be taken for costly ones, which wait apart, or for ones that hang
-    patient = {"costly_decode_s": 1000.0, "decode_timeout_s": 1000.0}
+    patient: dict[str, float | None] = {"costly_decode_s": 1000.0, "decode_timeout_s": 1000.0}
     patient["keyframe_tolerance"] = tolerance
     before, after = (Settings.read(decode_on_demand=on, **patient) for on in (False, True))
     async with open_pipeline(before, Metrics()) as at_once, open_pipeline(after, Metrics()) as on_demand:

@@ -1,110 +1,205 @@
-"""A modest key beside a greedy one: how much longer its answers take than alone, and what each of them got.
+"""A modest key beside a greedy one: how much longer its answers take than alone, where, and what each of them got.
 
 The modest client asks for one video after the other; the greedy one keeps many in flight, and asks again at once where
-it is refused. Both are on the machine of the service, and share its cores. Alone and beside are measured in turn.
+it is refused. Each is a process of its own that sends ready-made bytes over open connections and reads of an answer
+its length alone (the modest one its `timing_ms`, too): both share the cores of the service, and what they take of them
+is told. Alone and beside are measured in turn.
 """
 
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import statistics
 import tempfile
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import psutil
 
 from benchmarks.throughput import http_service
-from tests.clips import noise, write_clip
+from tests.clips import cached_clip, moving_square
 from tests.keys import key_file
 
-Latencies = list[float]
+PAUSE_S = 0.05  # of a client that was refused
+OK = 200
 
 
-async def ask(client: httpx.AsyncClient, video: bytes, secret: str) -> int:
-    headers = {"Content-Type": "video/mp4", "Authorization": f"Bearer {secret}"}
-    return (await client.post("/v1/recognitions", content=video, headers=headers)).status_code
+@dataclass
+class Answers:
+    """Of the modest client."""
+
+    seconds: list[float] = field(default_factory=list)  # a refused one is asked for again, and its time goes on
+    timing_ms: list[dict[str, float]] = field(default_factory=list)  # as the service tells it
+
+    def mean_ms(self) -> dict[str, float]:
+        parts = ("upload", "decode", "queue", "inference", "total")
+        means = {part: round(statistics.fmean(one[part] for one in self.timing_ms), 1) for part in parts}
+        return means | {"client": round(1000 * statistics.fmean(self.seconds), 1)}
+
+    def p95_s(self) -> float:
+        return statistics.quantiles(self.seconds, n=20)[-1]
 
 
-async def modest(client: httpx.AsyncClient, video: bytes, secret: str, num: int) -> Latencies:
-    """Seconds of each of `num` answers; one that is refused is asked for again, and its time goes on."""
-    seconds = []
+class Connection:
+    """Sends one video again and again."""
+
+    def __init__(self, url: str, video: bytes, secret: str) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._bytes = (
+            f"POST /v1/recognitions HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: video/mp4\r\n"
+            f"Authorization: Bearer {secret}\r\nContent-Length: {len(video)}\r\n\r\n"
+        ).encode() + video
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self) -> tuple[int, bytes]:
+        """(status, body)."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._streams
+        writer.write(self._bytes)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        body = await reader.readexactly(length)
+        if b"connection: close" in head:
+            writer.close()
+            self._streams = None
+        return int(head.split()[1]), body
+
+
+async def modest(connection: Connection, num: int) -> Answers:
+    answers = Answers()
     for _ in range(num):
         began_s = time.perf_counter()
-        while await ask(client, video, secret) != httpx.codes.OK:
-            await asyncio.sleep(0.05)
-        seconds.append(time.perf_counter() - began_s)
-    return seconds
+        status, body = await connection.ask()
+        while status != OK:
+            await asyncio.sleep(PAUSE_S)
+            status, body = await connection.ask()
+        answers.seconds.append(time.perf_counter() - began_s)
+        answers.timing_ms.append(json.loads(body)["timing_ms"])
+    return answers
 
 
-async def greedy(client: httpx.AsyncClient, video: bytes, secret: str, answered: list[int]) -> None:
-    """For ever."""
-    while True:
-        status = await ask(client, video, secret)
-        answered.append(status)
-        if status != httpx.codes.OK:
-            await asyncio.sleep(0.05)
+def greedy(url: str, video: bytes, secret: str, num_in_flight: int, answered: "multiprocessing.Array[int]") -> None:
+    """For ever: the body of a process. `answered`: answers, refusals."""
+
+    async def one() -> None:
+        connection = Connection(url, video, secret)
+        while True:
+            status, _ = await connection.ask()
+            answered[status != OK] += 1
+            if status != OK:
+                await asyncio.sleep(PAUSE_S)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(one() for _ in range(num_in_flight)))
+
+    asyncio.run(all_of_them())
 
 
-async def beside(
-    client: httpx.AsyncClient, video: bytes, secrets: dict[str, str], num: int, num_greedy: int
-) -> tuple[Latencies, list[int]]:
-    answered: list[int] = []
-    asking = [asyncio.create_task(greedy(client, video, secrets["greedy"], answered)) for _ in range(num_greedy)]
+@contextmanager
+def greedy_process(url: str, video: bytes, secret: str, num_in_flight: int):
+    """Its counts (answers, refusals), and its CPU seconds so far."""
+    spawn = multiprocessing.get_context("spawn")
+    answered = spawn.Array("q", 2, lock=False)
+    process = spawn.Process(target=greedy, args=(url, video, secret, num_in_flight, answered), daemon=True)
+    process.start()
+    assert process.pid is not None
     try:
-        await asyncio.sleep(2)  # until its line stands
-        answered.clear()
-        return await modest(client, video, secrets["modest"], num), answered
+        yield answered, lambda: sum(psutil.Process(process.pid).cpu_times()[:2])
     finally:
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        process.kill()
+        process.join()
 
 
-def p95(seconds: Latencies) -> float:
-    return statistics.quantiles(seconds, n=20)[-1]
+async def told(client: httpx.AsyncClient, secret: str) -> dict[str, float]:
+    """What /metrics says of who waits for what."""
+    names = ("fovea_requests_waiting", "fovea_requests_awaiting_frames", "fovea_decode_places_used", "fovea_pressure")
+    answer = await client.get("/metrics", headers={"Authorization": f"Bearer {secret}"})
+    lines = answer.raise_for_status().text.splitlines()
+    return {name: float(line.split()[-1]) for name in names for line in lines if line.startswith(f"{name} ")}
+
+
+def cores_s(service: psutil.Process) -> dict[str, float]:
+    """CPU seconds so far, of the service's own process and of its decoders."""
+    decoders = [child.cpu_times() for child in service.children()]
+    mine = service.cpu_times()
+    return {"service": mine.user + mine.system, "decoders": sum(one.user + one.system for one in decoders)}
 
 
 async def measure(num: int, num_greedy: int, rounds: int, seconds: float) -> dict[str, object]:
+    video = cached_clip("fair.mp4", pattern=moving_square, seconds=seconds, size=(214, 160)).read_bytes()
+    alone, beside, served, refused, greedy_cpu_s, beside_s = Answers(), Answers(), 0, 0, 0.0, 0.0
+    used_s: dict[str, float] = {}
+    waiting: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        file, clip = Path(folder) / "keys.json", Path(folder) / "clip.mp4"
-        secrets = key_file(file, modest={}, greedy={})
-        write_clip(clip, pattern=noise, seconds=seconds, size=(214, 160))
+        file = Path(folder) / "keys.json"
+        secrets = key_file(file, modest={}, greedy={}, watch={"scopes": ["admin"]})
         os.environ["FOVEA_API_KEYS_FILE"] = str(file)
-        alone, together, answered = [], [], []
-        async with http_service(num_greedy + 4) as (client, _):
-            await modest(client, clip.read_bytes(), secrets["modest"], 5)  # warm
+        async with http_service(4) as (client, service):
+            url = str(client.base_url)
+            connection = Connection(url, video, secrets["modest"])
+            await modest(connection, 10)  # warm
             for _ in range(rounds):
-                alone += await modest(client, clip.read_bytes(), secrets["modest"], num)
-                latencies, statuses = await beside(client, clip.read_bytes(), secrets, num, num_greedy)
-                together, answered = together + latencies, answered + statuses
+                _add(alone, await modest(connection, num))
+                with greedy_process(url, video, secrets["greedy"], num_greedy) as (answered, cpu_s):
+                    while sum(answered) < num_greedy:  # until its line stands
+                        await asyncio.sleep(0.1)
+                    before, cpu_before_s, began_s = tuple(answered), cpu_s(), time.perf_counter()
+                    theirs_s = cores_s(service)
+                    _add(beside, await modest(connection, num))
+                    beside_s += time.perf_counter() - began_s
+                    served, refused = served + answered[0] - before[0], refused + answered[1] - before[1]
+                    greedy_cpu_s += cpu_s() - cpu_before_s
+                    for role, seconds_so_far in cores_s(service).items():
+                        used_s[role] = used_s.get(role, 0.0) + seconds_so_far - theirs_s[role]
+                    waiting = await told(client, secrets["watch"])
+                await asyncio.sleep(1)  # until what it left behind is done with
     return {
-        "modest_requests": len(alone),
+        "video_bytes": len(video),
+        "modest_requests": len(alone.seconds),
         "greedy_in_flight": num_greedy,
-        "alone_p50_ms": 1000 * statistics.median(alone),
-        "alone_p95_ms": 1000 * p95(alone),
-        "beside_p50_ms": 1000 * statistics.median(together),
-        "beside_p95_ms": 1000 * p95(together),
-        "p95_ratio": p95(together) / p95(alone),
-        "greedy_answers": answered.count(200),
-        "greedy_refusals": len(answered) - answered.count(200),
+        "alone_p50_ms": 1000 * statistics.median(alone.seconds),
+        "alone_p95_ms": 1000 * alone.p95_s(),
+        "beside_p50_ms": 1000 * statistics.median(beside.seconds),
+        "beside_p95_ms": 1000 * beside.p95_s(),
+        "p95_ratio": beside.p95_s() / alone.p95_s(),
+        "alone_mean_ms": alone.mean_ms(),
+        "beside_mean_ms": beside.mean_ms(),
+        "greedy_answers_per_s": served / beside_s,
+        "greedy_refusals_per_s": refused / beside_s,
+        "greedy_client_cores": greedy_cpu_s / beside_s,
+        "cores": {role: round(seconds / beside_s, 2) for role, seconds in used_s.items()},
+        "waiting_at_the_end": waiting,
     }
+
+
+def _add(to: Answers, more: Answers) -> None:
+    to.seconds += more.seconds
+    to.timing_ms += more.timing_ms
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fairness", description=__doc__)
     parser.add_argument("--requests", type=int, default=40, help="of the modest client, in a round")
-    parser.add_argument("--greedy", type=int, default=100, help="videos that the greedy client keeps in flight")
+    parser.add_argument("--greedy", type=int, nargs="*", default=[8, 100], help="videos that it keeps in flight")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of the clip")
-    parser.add_argument("--json", type=Path, help="write the card there")
+    parser.add_argument("--json", type=Path, help="write the cards there")
     given = parser.parse_args()
-    card = asyncio.run(measure(given.requests, given.greedy, given.rounds, given.seconds))
-    for name, value in card.items():
-        print(f"{name:>18}  {value:.4g}" if isinstance(value, float) else f"{name:>18}  {value}")
+    cards = []
+    for num_greedy in given.greedy:
+        cards.append(asyncio.run(measure(given.requests, num_greedy, given.rounds, given.seconds)))
+        for name, value in cards[-1].items():
+            print(f"{name:>21}  {value:.4g}" if isinstance(value, float) else f"{name:>21}  {value}", flush=True)
     if given.json is not None:
-        given.json.write_text(json.dumps(card, indent=2))
+        given.json.write_text(json.dumps(cards, indent=2))
 
 
 if __name__ == "__main__":

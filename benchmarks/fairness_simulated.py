@@ -109,7 +109,6 @@ class Service:
         self._cores = Cores(costs.cores)
         self._http = asyncio.Lock()
         gates.ABOUT_S = 5.0 if mended else -1.0
-        self._gate = Gate(costs.cores, loop.time)
         self._scheduler = Scheduler(max_batch_flops=16 * 10**9, max_batch_size=32)
         self._decode_rate, self._flop_rate = Rate(), Rate()
         self._admission = Admission(
@@ -123,9 +122,13 @@ class Service:
             max_wait_s=5.0,
             clock=loop.time,
         )
+        self._gate = Gate(costs.cores, loop.time, self._num_ahead)
         self._refusing = Refusing(loop.time)
         self._ready = asyncio.Event()
         self.device = loop.create_task(self._run_batches())
+
+    def _num_ahead(self, owner: Owner) -> int:
+        return self._admission.shares.of(owner).ahead if self._mended else 0
 
     async def ask(self, owner: Owner, num_steps: int) -> bool:
         """Whether it was answered."""

@@ -1,6 +1,8 @@
 """Jobs on replicas that are killed and drained at random meanwhile: what became of each, and how long recovery took.
 
-Three replicas with the tiny recognizer and one Redis; or one process, with --embedded. Needs redis-server.
+Three replicas with the tiny recognizer and one Redis; or one process, with --embedded. Needs redis-server. A batch
+takes `--pause-s`, and a job three of them: so jobs are handed in faster than they are done, and a replica ends while it
+has as many at work as it may have.
 """
 
 import argparse
@@ -22,17 +24,19 @@ from tests.redis_server import redis_server
 from tests.replica import Replica
 
 LEASE_S = 5.0
+AT_WORK = 3  # jobs, for each replica, before one of them is ended
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.jobs", description=__doc__)
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--ends", type=int, default=20, help="how many times a replica is killed or drained")
+    parser.add_argument("--pause-s", type=float, default=0.3, help="how long a batch takes")
     parser.add_argument("--embedded", action="store_true", help="one process without Redis, which is killed")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # with its replicas
-    outcome = measured(given.jobs, given.ends, embedded=given.embedded)
+    outcome = measured(given.jobs, given.ends, given.pause_s, embedded=given.embedded)
     print(outcome.summary())
     is_good = outcome.states == {"succeeded": given.jobs} and set(outcome.results_told) == {1}
     print("every job ended with exactly one result" if is_good else "NOT every job ended with exactly one result")
@@ -51,12 +55,12 @@ def main() -> int:
     return 0 if is_good else 1
 
 
-def measured(num_jobs: int, num_ends: int, *, embedded: bool) -> Outcome:
+def measured(num_jobs: int, num_ends: int, pause_s: float, *, embedded: bool) -> Outcome:
     video = cached_clip("job.mp4", pattern=solid(220, 20, 20), seconds=0.5, size=(64, 48)).read_bytes()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fovea-jobs-")))
         settings: dict[str, Any] = {
-            "pause_s": 0.02,
+            "pause_s": pause_s,
             "job_lease_s": LEASE_S,
             "job_max_attempts": 50,
             "drain_timeout_s": 3.0,
@@ -75,11 +79,14 @@ def measured(num_jobs: int, num_ends: int, *, embedded: bool) -> Outcome:
 
 
 def ending(number: int, *, drains: bool) -> Callable[[Crowd, Callable[[], None]], None]:
-    """One replica after the other, at random, and up again."""
+    """One replica after the other, at random while all are at work, and up again."""
 
     def disturb(crowd: Crowd, about_to_end: Callable[[], None]) -> None:
         for _ in range(number):
-            time.sleep(random.uniform(0.5, 4.0))
+            time.sleep(random.uniform(0.5, 3.0))
+            give_up_s = time.monotonic() + 20  # the last jobs may be done
+            while len(crowd.running()) < AT_WORK * len(crowd.replicas) and time.monotonic() < give_up_s:
+                time.sleep(0.05)
             replica = random.choice(crowd.replicas)
             about_to_end()
             if drains and random.random() < 0.4:

@@ -1,12 +1,12 @@
-"""What it costs accuracy when keyframes stand in for the glance's frames, and when the loop filter is left out.
+"""What keyframes in the place of a glance's frames do to accuracy, with heads that have learnt them and without.
 
-`python -m benchmarks.keyframe_jitter DATA`: the glance's features of every labelled video, exact and with the frame of
-each place replaced by the nearest of a grid of keyframes, as far as the tolerance goes; a ridge head is fitted on exact
-features of all groups but a fold's and judges that fold's both ways (the shipped model's own way to its heads, whose
-networks never saw these videos). So every video counts once, judged by a head that never saw its group. The grid's
-distance is told as a share of the distance of the glance's frames; its phase is drawn for each video.
+`python -m benchmarks.keyframe_jitter DATA`: features of the training videos, with exact frames and with keyframes on
+several grids, by the networks of the bundle that ships, which never saw these videos. Heads are fitted as `fovea train`
+does, on clips and their compressed copies: `exact` with exact frames alone, `both` with keyframes on a drawn grid, too.
+Each video is judged by heads that saw none of its group, in several deals of the folds. Intervals are of paired
+differences, by resampling groups within each source. `--cache` keeps features: the same command goes on where it was.
 
-Shape suffixes: N videos, G features, C classes, T frames.
+Shape suffixes: N videos, R rows a video, F features, C classes.
 """
 
 import argparse
@@ -15,159 +15,138 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from models import load_model
-from models.adafocus.recognizer import AdaFocusRecognizer
-from models.runtime import RuntimeConfig
-from training.data.dataset import LIMITS, Sample, read_dataset
-from training.fit.heads import RIDGE, ridge_regression
-from video.clip import ClipRule
-from video.file.picture import Painter
-from video.file.probe import opened, packets_of
-from video.file.sampling import segment_centres
+from models.catalogue import available_models
+from models.recognizer import Frames
+from training.data.dataset import LIMITS, Dataset, Sample, read_dataset
+from training.data.frames import FrameStore
+from training.data.groups import fold_groups, group_of
+from training.data.keyframes import Grid, StandIns, clip_with
+from training.families import training_of
+from training.family import Regression
+from training.fit.feature_cache import FeatureCache
+from training.fit.heads import regressed
+from training.fit.networks import build, start_from_bundle
+from training.fit.plans import TrainPlan, find_plan
+from training.fit.precision import prepare
+from training.judge.statistics import mean_interval, resample
 
-FOLDS = 5
-WAYS = ((0.8, 0.3), (0.8, 0.6), (1.0, 0.6))  # (distance of keyframes, tolerance); 0.8: 10 s with a keyframe a second
-TELL_EVERY = 60  # videos
+TOLERANCE, CRF, FOLDS = 0.6, 28, 5
+LEARNT = {"exact": ("exact", "copy"), "both": ("exact", "copy", "keyframes", "copy with keyframes")}
+SECOND, DRAWN = "a keyframe a second of ten", "drawn, one in one to two seconds of ten"
+JUDGED = ("exact", SECOND, DRAWN)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    way: str
-    videos: int
-    exact_top1: float
+    step: int
+    learnt: str
+    judged: str
     top1: float
-    difference: float  # in points
-    standard_error: float  # of it, over videos
-    same_label: float
-    replaced: float  # share of the glance's frames that are not the exact ones
-    moved: float  # mean distance of those, as a share of the distance of the glance's frames
+    difference: float  # in points, from heads of exact frames on exact frames
+    low: float
+    high: float
 
     def __str__(self) -> str:
         return (
-            f"{self.way}: {self.exact_top1:.1%} -> {self.top1:.1%} ({self.difference:+.2f} +- "
-            f"{self.standard_error:.2f} points), same label {self.same_label:.1%}; {self.replaced:.0%} of the frames "
-            f"moved, by {self.moved:.2f}"
+            f"step {self.step}, learnt {self.learnt:<5}, on {self.judged}: {self.top1:.1%} ({self.difference:+.1f} "
+            f"[{self.low:.1f}, {self.high:.1f}])"
         )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.keyframe_jitter", description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--bundle", default="adafocus-v3-compact")
+    parser.add_argument("--plan", default="compact", help="or light")
+    parser.add_argument("--deals", type=int, default=6, help="of the folds")
+    parser.add_argument("--cache", type=Path, default=Path("~/.cache/fovea"))
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
-    recognizer = load_model(arguments.bundle, runtime=RuntimeConfig(num_threads=1)).recognizer
-    assert isinstance(recognizer, AdaFocusRecognizer)
-    samples = list(read_dataset(arguments.data).samples)
-    np.random.default_rng(0).shuffle(samples)  # so that what is told before the end means something
-    groups = sorted({sample.subject for sample in samples})
-    np.random.default_rng(0).shuffle(groups)
-    features: dict[object, list[NDArray[np.float32]]] = {way: [] for way in ("exact", "no loop filter", *WAYS)}
-    moves: dict[object, list[NDArray[np.float64]]] = {way: [] for way in WAYS}
-    for number, sample in enumerate(samples):
-        for way, (clip_THWC, moved_T) in clips_of(sample, recognizer, np.random.default_rng(number)).items():
-            (state,) = recognizer.glance([clip_THWC])
-            features[way].append(np.asarray(state.glance_G, np.float32))
-            if way in moves:
-                moves[way].append(moved_T)
-        if (number + 1) % TELL_EVERY == 0 or number + 1 == len(samples):
-            truth_N = np.array([one.label for one in samples[: number + 1]])
-            fold_N = np.array([groups.index(one.subject) % FOLDS for one in samples[: number + 1]])
-            rows = judged(features, moves, truth_N, fold_N)
-            print(f"{number + 1} videos", *rows, sep="\n  ", flush=True)
+    torch.set_num_threads(1)
+    dataset = read_dataset(arguments.data).split("train")
+    plan = find_plan(arguments.plan, dataset.num_classes)
+    network = build(plan.model_plan(None))
+    start_from_bundle(network, available_models()["adafocus-v3-compact"])
+    prepare(network, plan.recipe.precision, torch.device("cpu"))
+    heads = training_of(network).regressions(network)
+    given = features(dataset, plan, network, arguments.cache.expanduser())
+    rows = judged(dataset, heads, given, arguments.deals)
+    print(f"{arguments.plan}: {len(dataset)} videos, {arguments.deals} deals of {FOLDS} folds", *rows, sep="\n")
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
 
 
+@torch.no_grad()
+def features(dataset: Dataset, plan: TrainPlan, network: torch.nn.Module, cache: Path) -> dict[str, dict[str, Tensor]]:
+    """By kind of clip what heads are given, all videos in order."""
+    network.eval()
+    places = training_of(network).looked_at(plan.model)
+    assert places is not None, "a plan whose cubes a rule places"
+    assert plan.clip.source_short_side_px is not None
+    store, kept = FrameStore(cache, plan.clip.source_short_side_px), FeatureCache(cache, network, plan.recipe.precision)
+    found: dict[str, dict[str, list[Tensor]]] = {}
+    for number, sample in enumerate(dataset.samples):
+        for kind, clip_THWC in clips_of(sample, store, plan, StandIns(places, TOLERANCE), number).items():
+            clips_BTHWC = torch.from_numpy(clip_THWC)[None]
+            for name, feature in kept.features(network, clips_BTHWC, torch.Generator(), learned=False).items():
+                found.setdefault(kind, {}).setdefault(name, []).append(feature)
+    return {kind: {name: torch.cat(parts) for name, parts in named.items()} for kind, named in found.items()}
+
+
+def clips_of(sample: Sample, store: FrameStore, plan: TrainPlan, wanted: StandIns, number: int) -> dict[str, Frames]:
+    drawn = Grid.drawn(np.random.default_rng([7, number]))
+    return {
+        "exact": store.clip(sample.path, plan.clip),
+        "copy": store.clip(sample.path, plan.clip, CRF),
+        "keyframes": store.clip(sample.path, plan.clip, None, wanted),
+        "copy with keyframes": store.clip(sample.path, plan.clip, CRF, wanted),
+        SECOND: clip_with(sample.path, plan.clip, LIMITS, wanted, Grid(0.0, 0.1)),
+        DRAWN: clip_with(sample.path, plan.clip, LIMITS, wanted, drawn),
+    }
+
+
 def judged(
-    features: Mapping[object, list[NDArray[np.float32]]],
-    moves: Mapping[object, list[NDArray[np.float64]]],
-    truth_N: NDArray[np.intp],
-    fold_N: NDArray[np.intp],
+    dataset: Dataset, heads: list[Regression], given: Mapping[str, Mapping[str, Tensor]], deals: int
 ) -> list[Row]:
-    exact_NG = np.stack(features["exact"])
-    exact_N = out_of_fold(exact_NG, exact_NG, truth_N, fold_N)
+    samples = dataset.samples
+    resamples = resample([group_of(one) for one in samples], [one.source or "" for one in samples])
     rows = []
-    for way, found in features.items():
-        said_N = out_of_fold(exact_NG, np.stack(found), truth_N, fold_N)
-        gain_N = (said_N == truth_N).astype(float) - (exact_N == truth_N)
-        moved = np.concatenate(moves[way]) if way in moves else np.zeros(1)
-        rows.append(
-            Row(
-                way=f"keyframes {way[0]:g} apart, tolerance {way[1]:g}" if isinstance(way, tuple) else str(way),
-                videos=len(truth_N),
-                exact_top1=float((exact_N == truth_N).mean()),
-                top1=float((said_N == truth_N).mean()),
-                difference=100 * float(gain_N.mean()),
-                standard_error=100 * float(gain_N.std() / np.sqrt(len(gain_N))),
-                same_label=float((said_N == exact_N).mean()),
-                replaced=float((moved > 0).mean()),
-                moved=float(moved[moved > 0].mean()) if (moved > 0).any() else 0.0,
-            )
-        )
+    for step, head in enumerate(heads):
+        rows_NRF = {kind: head.rows(named) for kind, named in given.items()}
+        right = {
+            (learnt, kind): right_N
+            for learnt, kinds in LEARNT.items()
+            for kind, right_N in out_of_fold(dataset, head, rows_NRF, kinds, deals).items()
+        }
+        for (learnt, kind), right_N in right.items():
+            apart = mean_interval(100 * (right_N - right["exact", "exact"]), resamples)
+            rows.append(Row(step, learnt, kind, float(right_N.mean()), apart.value, apart.low, apart.high))
     return rows
 
 
-def clips_of(
-    sample: Sample, recognizer: AdaFocusRecognizer, rng: np.random.Generator
-) -> dict[object, tuple[NDArray[np.uint8], NDArray[np.float64]]]:
-    """(clip, how far each of the glance's frames was moved) of each way. Frames stand at equal distances here."""
-    rule, indices = recognizer.clip_rule, recognizer.step_indices[0]
-    frames = every_frame(sample.path, rule)
-    unfiltered = every_frame(sample.path, rule, skip_loop_filter="all")
-    count = len(frames)
-    places_T = np.array(segment_centres(0, count, rule.num_frames)) / (2 * rule.num_frames) - 0.5  # in frames
-    exact_T = np.clip(np.ceil(places_T - 0.5), 0, count - 1).astype(int)
-    apart = float(np.diff(places_T[list(indices)]).min())
-    found: dict[object, tuple[NDArray[np.uint8], NDArray[np.float64]]] = {
-        "exact": (np.stack([frames[at] for at in exact_T]), np.zeros(len(indices))),
-        "no loop filter": (np.stack([unfiltered[min(at, len(unfiltered) - 1)] for at in exact_T]), np.zeros(1)),
-    }
-    for spacing, tolerance in WAYS:
-        keys = np.arange(rng.uniform(0, spacing * apart), count, spacing * apart).round().astype(int).clip(0, count - 1)
-        taken_T = exact_T.copy()
-        for key in np.unique(keys):  # it stands for one place alone, the nearest
-            place = min(indices, key=lambda index: (abs(exact_T[index] - key), index))
-            if abs(exact_T[place] - key) <= tolerance * apart and (
-                taken_T[place] == exact_T[place] or abs(key - exact_T[place]) < abs(taken_T[place] - exact_T[place])
-            ):
-                taken_T[place] = key
-        moved_T = np.abs(taken_T - exact_T)[list(indices)] / apart
-        found[spacing, tolerance] = np.stack([frames[at] for at in taken_T]), moved_T
-    return found
-
-
-def every_frame(path: Path, rule: ClipRule, **options: str) -> list[NDArray[np.uint8]]:
-    """All frames as the model sees them; `options` of the decoder."""
-    with opened(str(path), LIMITS) as (container, stream):
-        context = stream.codec_context
-        context.options = dict(context.options) | options
-        painter = Painter(rule, stream.sample_aspect_ratio)
-        decoded = [frame for packet in packets_of(container, stream) for frame in context.decode(packet)]
-        decoded += context.decode(None)
-        return [painter.paint(frame)[0] for frame in decoded if isinstance(frame, av.VideoFrame)]
-
-
 def out_of_fold(
-    exact_NG: NDArray[np.float32], judged_NG: NDArray[np.float32], truth_N: NDArray[np.intp], fold_N: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    """The label of each video by the head that was fitted on exact features of all other folds."""
-    said_N = np.zeros(len(truth_N), np.intp)
-    for fold in range(FOLDS):
-        learnt, held = fold_N != fold, fold_N == fold
-        weight_CF, bias_C = ridge_regression(
-            torch.from_numpy(exact_NG[learnt]),
-            torch.from_numpy(truth_N[learnt]),
-            int(truth_N.max()) + 1,
-            RIDGE * exact_NG.shape[1],
-        )
-        said_N[held] = (torch.from_numpy(judged_NG[held]) @ weight_CF.T + bias_C).argmax(dim=1).numpy()
-    return said_N
+    dataset: Dataset, head: Regression, rows_NRF: Mapping[str, Tensor], kinds: tuple[str, ...], deals: int
+) -> dict[str, NDArray[np.float64]]:
+    """right_N by kind of clip that is judged: the share of deals in which a video is told right."""
+    place = {sample.path: number for number, sample in enumerate(dataset.samples)}
+    labels_N = torch.tensor([sample.label for sample in dataset.samples])
+    right = {kind: np.zeros(len(labels_N)) for kind in JUDGED}
+    for deal in range(deals):
+        for rest, part in fold_groups(dataset, FOLDS, deal):
+            learning, held = ([place[one.path] for one in some.samples] for some in (rest, part))
+            weight_CF, bias_C = regressed(
+                head,
+                torch.cat([rows_NRF[kind][learning] for kind in kinds]),
+                labels_N[learning].repeat(len(kinds)),
+            )
+            for kind in JUDGED:
+                told = (rows_NRF[kind][held].flatten(1) @ weight_CF.T + bias_C).argmax(dim=1)
+                right[kind][held] += (told == labels_N[held]).numpy() / deals
+    return right
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mobile_former", description=__doc__)
     parser.add_argument("--json", type=Path, help="where to write the measurements")
     parser.add_argument("--threads", type=int, help="CPU threads of the networks (default: every core)")
+    parser.add_argument("--only", default="", help="executors whose name holds this, such as openvino; no lengths")
     parser.add_argument(
         "--kinds", action="store_true", help="only print where OpenVINO's time goes, and what bounds it"
     )
@@ -76,7 +77,12 @@ def main() -> None:
     if arguments.kinds:
         print_roofline(arguments.threads)
         return
-    latencies = [one for executor in executors() for one in measure(executor, arguments.threads)]
+    chosen = [one for one in executors() if arguments.only in described(one)]
+    latencies = [one for executor in chosen for one in measure(executor, arguments.threads)]
+    if arguments.only:
+        if arguments.json:
+            arguments.json.write_text(json.dumps({"latencies": [asdict(one) for one in latencies]}, indent=1) + "\n")
+        return
     memory = {name: alone(name, NUM_FRAMES, arguments.threads) for name in (*PAPER_RATIOS, X3D)}
     print("\nmemory of one process beyond its imports, default runtime, 64 frames")
     for name, figures in memory.items():

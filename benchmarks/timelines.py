@@ -13,13 +13,14 @@ import argparse
 import asyncio
 import csv
 import json
+import math
 import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -29,18 +30,21 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from fovea.timeline_answers import Segment, TimelineAnswer
+from benchmarks.timeline_pieces import Exhausted, exhaust
 from fovea.words import Decode
 from service.api.timelines.telling import last
 from service.engine.budget import RecognitionOptions
 from service.metrics import Metrics
 from service.settings import Settings
-from service.timelines.plan import TimelineOptions
+from service.timelines.plan import TimelineOptions, TimelinePlan
+from service.timelines.timelines import Timelines
+from service.timelines.values import Segment, Timeline
 from service.wiring.recognising import make_timelines, open_pipeline
 from tests.clips import noise
 
 FPS, SIZE = 15, (400, 320)
 MIN_IOU = 0.5
+WINDOWS_EACH = 60  # of a piece of the exhaustive way
 
 
 @dataclass(frozen=True)
@@ -155,8 +159,8 @@ def iou(segment: Segment, event: Event) -> float:
     return max(0.0, both_s) / either_s
 
 
-def judged(name: str, answer: TimelineAnswer, events: Sequence[Event], seconds: float) -> Outcome:
-    found = [segment for segment in answer.segments if segment.label is not None]
+def judged(name: str, done: Exhausted, events: Sequence[Event]) -> Outcome:
+    found = [segment for segment in done.segments if segment.label is not None]
     right = right_ones(found, events)
     return Outcome(
         name=name,
@@ -165,12 +169,28 @@ def judged(name: str, answer: TimelineAnswer, events: Sequence[Event], seconds: 
         precision=round(right / max(1, len(found)), 4),
         recall=round(right / max(1, len(events)), 4),
         f1=round(2 * right / max(1, len(found) + len(events)), 4),
-        spent_gflops=round(answer.compute.spent_gflops, 1),
-        frames_decoded=answer.video.frames_decoded,
-        windows_full=answer.compute.windows.full,
-        windows=answer.compute.windows.count,
-        seconds=round(seconds, 1),
+        spent_gflops=round(done.spent_flops / 1e9, 1),
+        frames_decoded=done.frames_decoded,
+        windows_full=done.full,
+        windows=done.windows,
+        seconds=round(done.seconds, 1),
     )
+
+
+async def attentive(timelines: Timelines, film: Path, plan: TimelinePlan) -> Exhausted:
+    """As the service does it, in one go."""
+    segments: list[Segment] = []
+    began_s = time.monotonic()
+    async with aclosing(timelines.run(film, plan)) as items:
+        async for item in items:
+            match item:
+                case Segment():
+                    segments.append(item)
+                case Timeline():
+                    looks, frames = item.looks, item.shown.work.frames_decoded
+                    took_s = time.monotonic() - began_s
+                    return Exhausted(segments, item.spent_flops, frames, looks.full, looks.windows, took_s)
+    raise AssertionError("the timeline ended without an answer")
 
 
 async def run(film: Path, events: Sequence[Event], asked: argparse.Namespace) -> list[Outcome]:
@@ -181,22 +201,24 @@ async def run(film: Path, events: Sequence[Event], asked: argparse.Namespace) ->
         offer = pipeline.offer(pipeline.plan(each).model)
         full_per_s = int(offer.full_flops / asked.stride_s) + 1
         common = {"window_s": asked.window_s, "stride_s": asked.stride_s}
-        rates = {"auto": asked.gflops_per_s * 1e9 if asked.gflops_per_s else None}
+        most = None if asked.gflops is None else int(asked.gflops * 1e9)
         ways = {
             "exhaustive": TimelineOptions(each, **common, decode=Decode.ALL, budget_flops_per_s=full_per_s),
-            "auto": TimelineOptions(
-                each, **common, budget_flops_per_s=None if rates["auto"] is None else int(rates["auto"])
-            ),
+            "auto": TimelineOptions(each, **common, budget_flops=most),
         }
         outcomes = []
         for name in asked.ways:
-            began_s = time.monotonic()
-            answer = await last(timelines, film, timelines.settle(ways[name]), offer)
-            outcomes.append(judged(name, answer, events, time.monotonic() - began_s))
+            plan = timelines.settle(ways[name])
+            if name == "exhaustive":
+                done = await exhaust(
+                    pipeline, settings, film, plan, asked.work / "exhaustive", WINDOWS_EACH, asked.most_s
+                )
+            else:
+                done = await attentive(timelines, film, plan)
+            if done is None:
+                return outcomes
+            outcomes.append(judged(name, done, events))
             print(outcomes[-1], flush=True)
-            if asked.answers:
-                asked.answers.mkdir(parents=True, exist_ok=True)
-                (asked.answers / f"{name}.json").write_text(answer.model_dump_json())
         return outcomes
 
 
@@ -250,12 +272,12 @@ def main() -> None:
     parser.add_argument("--window-s", type=float, default=2.0)
     parser.add_argument("--stride-s", type=float, default=0.5)
     parser.add_argument("--min-score", type=float, default=0.5)
-    parser.add_argument("--gflops-per-s", type=float, help="budget of auto; absent: none")
+    parser.add_argument("--gflops", type=float, help="budget of auto for the whole film; absent: none")
     parser.add_argument("--model", default="auto")
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--ways", nargs="+", default=["exhaustive", "auto"], choices=["exhaustive", "auto"])
-    parser.add_argument("--film", type=Path, help="keep the film here, and take it from here if it is there")
-    parser.add_argument("--answers", type=Path, help="keep the answers in this folder")
+    parser.add_argument("--work", type=Path, help="keep film and windows in this folder; go on from what it holds")
+    parser.add_argument("--most-s", type=float, default=math.inf, help="stop after so long; --work goes on")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--memory", action="store_true", help="measure memory, and nothing else")
     parser.add_argument("--peak-of", type=float, help=argparse.SUPPRESS)
@@ -276,8 +298,9 @@ def main() -> None:
     else:
         clips = clips_of(asked.data, asked.seed)[: asked.clips]
     with tempfile.TemporaryDirectory() as folder:
-        film = asked.film or Path(folder) / "film.mp4"
-        told = film.with_suffix(".json")
+        asked.work = asked.work or Path(folder)
+        asked.work.mkdir(parents=True, exist_ok=True)
+        film, told = asked.work / "film.mp4", asked.work / "film.json"
         if film.exists() and told.exists():
             events = [Event(**one) for one in json.loads(told.read_text())]
         else:

@@ -40,11 +40,13 @@ async def ask_here(options: RecognitionOptions) -> AsyncIterator[Ask]:
 
 
 @asynccontextmanager
-async def ask_server(url: str, options: RecognitionOptions, api_key: str | None = None) -> AsyncIterator[Ask]:
-    """Post videos to the service at `url`, which may ask to wait."""
+async def ask_server(
+    url: str, options: RecognitionOptions, api_key: str | None = None, *, no_store: bool = False
+) -> AsyncIterator[Ask]:
+    """Post videos to the service at `url`, which may ask to wait. `no_store`: as of the client."""
     async with AsyncClient(url, api_key=api_key) as client:
 
         async def ask(video: Given) -> RecognitionAnswer:
-            return await client.recognize(video, **options)
+            return await client.recognize(video, no_store=no_store, **options)
 
         yield ask

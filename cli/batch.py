@@ -57,8 +57,8 @@ def batch(
     """Recognise all videos of an archive into a table. Killed at any time, the same command goes on where it was."""
     from fovea._calls import JSON, recognition
     from service.batch.embedded import answer_here
-    from service.batch.recogniser import Terms
     from service.batch.run import run_batch
+    from service.batch.terms import Terms
 
     options = {
         "model": model,
@@ -138,6 +138,7 @@ class _Told:
         self._total, self._failed = listed.inputs, before.failed
         self._done = before.answered + before.failed
         again = f", {listed.repeated} named more than once" if listed.repeated else ""
+        again += f", {listed.changed} changed since they were done" if listed.changed else ""
         going_on = f", {self._done} of them done before" if self._done else ""
         stderr.print(f"{listed.inputs} videos{again}{going_on}")
         self._bar.update(self._task, total=self._total, completed=self._done, failed=self._failed)

@@ -85,13 +85,15 @@ def cancel(job: JobId, server: Server = DEFAULT_SERVER, api_key: ApiKey = None) 
         typer.echo(client.job(job).cancel().state)
 
 
-def submit(videos: "Sequence[Given]", options: "JobOptions", server: str, api_key: str | None) -> None:
+def submit(
+    videos: "Sequence[Given]", options: "JobOptions", server: str, api_key: str | None, *, no_store: bool
+) -> None:
     """Hand videos in, and print the id of each one's job."""
     from fovea import Client
 
     with Client(server, api_key=api_key) as client:
         for video in videos:
-            typer.echo(client.submit(video, **options).id)
+            typer.echo(client.submit(video, no_store=no_store, **options).id)
 
 
 def submit_timeline(video: "Given", options: "TimelineJobOptions", server: str, api_key: str | None) -> None:

@@ -126,6 +126,9 @@ def classify(
     render: Annotated[
         Path | None, typer.Option(help="Draw the answer into the video (.mp4) or a contact sheet (.png).")
     ] = None,
+    no_store: Annotated[
+        bool, typer.Option("--no-store", help="Have --server compute the answer anew, and hold nothing of it.")
+    ] = False,
     together: Annotated[
         bool, typer.Option("--together", help="All files in one request to --server, which looks at a few at a time.")
     ] = False,
@@ -137,6 +140,10 @@ def classify(
     """Recognise videos: in this process, or by a running service with --server."""
     if webhook_url is not None and not as_job:
         raise ValueError("--webhook-url tells of jobs, and this is none: add --async")
+    if no_store and server is None and not as_job:
+        raise ValueError(
+            "--no-store is for a service, which holds answers, and none is asked: add --server, or leave it"
+        )
     if together and (server is None or as_job):
         raise ValueError("--together puts all files into one request: name the service with --server, without --async")
     if together and render is not None:
@@ -164,15 +171,17 @@ def classify(
         if render is not None or as_json:
             raise ValueError("--async does not wait for an answer: leave out --json and --render, see `fovea jobs`")
         wanted = {name: value for name, value in (options | {"webhook_url": webhook_url}).items() if value is not None}
-        submit(videos, cast("JobOptions", wanted), server or DEFAULT_SERVER, api_key)
+        submit(videos, cast("JobOptions", wanted), server or DEFAULT_SERVER, api_key, no_store=no_store)
         return
     given = cast("RecognitionOptions", {name: value for name, value in options.items() if value is not None})
     if together:
         assert server is not None
-        num_failed = asyncio.run(_classify_together(videos, given, as_json=as_json, server=server, api_key=api_key))
+        num_failed = asyncio.run(
+            _classify_together(videos, given, as_json=as_json, server=server, api_key=api_key, no_store=no_store)
+        )
     else:
         num_failed = asyncio.run(
-            _classify(videos, given, as_json=as_json, server=server, api_key=api_key, drawing=render)
+            _classify(videos, given, as_json=as_json, server=server, api_key=api_key, no_store=no_store, drawing=render)
         )
     if num_failed:
         stderr.print(f"{num_failed} of {len(files)} videos could not be recognised", style="red")
@@ -186,6 +195,7 @@ async def _classify(
     as_json: bool,
     server: str | None,
     api_key: str | None,
+    no_store: bool,
     drawing: Path | None,
 ) -> int:
     """Ask for one video after the other, print each answer as it comes; the number of videos that failed."""
@@ -201,7 +211,9 @@ async def _classify(
         disable=len(videos) == 1 or not stderr.is_terminal,
         transient=True,
     )
-    async with ask_server(server, options, api_key) if server is not None else ask_here(options) as ask:
+    async with (
+        ask_server(server, options, api_key, no_store=no_store) if server is not None else ask_here(options) as ask
+    ):
         with progress:
             for video in progress.track(videos):
                 try:
@@ -218,13 +230,19 @@ async def _classify(
 
 
 async def _classify_together(
-    videos: list[Given], options: "RecognitionOptions", *, as_json: bool, server: str, api_key: str | None
+    videos: list[Given],
+    options: "RecognitionOptions",
+    *,
+    as_json: bool,
+    server: str,
+    api_key: str | None,
+    no_store: bool,
 ) -> int:
     """Ask for all in one request, print the answers in their order; the number of videos that failed."""
     from fovea import AsyncClient
 
     async with AsyncClient(server, api_key=api_key) as client:
-        answers = await client.recognize(videos, **options)
+        answers = await client.recognize(videos, no_store=no_store, **options)
     for video, answer in zip(videos, answers, strict=True):
         _tell(video, answer, as_json=as_json)
     return sum(isinstance(answer, FoveaError) for answer in answers)

@@ -66,45 +66,51 @@ class AsyncClient:
 
     @overload
     async def recognize(  # type: ignore[overload-overlap]  # a text is a sequence of texts, too; here it is one video
-        self, video: VideoInput, **options: Unpack[RecognitionOptions]
+        self, video: VideoInput, *, no_store: bool = False, **options: Unpack[RecognitionOptions]
     ) -> RecognitionAnswer: ...
 
     @overload
     async def recognize(
-        self, video: Sequence[VideoInput], **options: Unpack[RecognitionOptions]
+        self, video: Sequence[VideoInput], *, no_store: bool = False, **options: Unpack[RecognitionOptions]
     ) -> list[RecognitionAnswer | FoveaError]: ...
 
     async def recognize(
-        self, video: VideoInput | Sequence[VideoInput], **options: Unpack[RecognitionOptions]
+        self,
+        video: VideoInput | Sequence[VideoInput],
+        *,
+        no_store: bool = False,
+        **options: Unpack[RecognitionOptions],
     ) -> RecognitionAnswer | list[RecognitionAnswer | FoveaError]:
         """What happens in the video. Raises the errors of `fovea.errors`.
 
         Of several videos: what happens in each, asked for in one request, in their order. What is wrong with one of
         them is in its place, as the error that it would have raised alone; what is wrong with all of it is raised.
+
+        `no_store`: computed, though the same video was answered before, and nothing held of it.
         """
         if isinstance(video, Sequence) and not isinstance(video, str | bytes):
-            return await self._recognize_several(video, options)
-        async with self._asked(recognition(video, options, accept=JSON)) as response:
+            return await self._recognize_several(video, options, no_store)
+        async with self._asked(recognition(video, options, accept=JSON, no_store=no_store)) as response:
             return parsed(RecognitionAnswer, await response.aread(), self.url)
 
     async def _recognize_several(
-        self, videos: Sequence[VideoInput], options: RecognitionOptions
+        self, videos: Sequence[VideoInput], options: RecognitionOptions, no_store: bool
     ) -> list[RecognitionAnswer | FoveaError]:
         if not videos:
             return []
         if len(videos) == 1:
             try:
-                return [await self.recognize(videos[0], **options)]
+                return [await self.recognize(videos[0], no_store=no_store, **options)]
             except OF_ONE_VIDEO as error:
                 return [error]
-        async with self._asked(recognitions(videos, options)) as response:
+        async with self._asked(recognitions(videos, options, no_store=no_store)) as response:
             return each_of(await response.aread(), self.url)
 
     async def recognize_steps(
-        self, video: VideoInput, **options: Unpack[RecognitionOptions]
+        self, video: VideoInput, *, no_store: bool = False, **options: Unpack[RecognitionOptions]
     ) -> AsyncGenerator[StepEvent | RecognitionAnswer, None]:
         """Every step as it is taken, then the answer. Closing the iterator (`aclosing`) cancels the rest."""
-        async with self._asked(recognition(video, options, accept=EVENTS)) as response:
+        async with self._asked(recognition(video, options, accept=EVENTS, no_store=no_store)) as response:
             reader = StepReader(self.url)
             async for event in EventSource(response).aiter_sse():
                 if (item := reader.read(event)) is not None:
@@ -134,10 +140,12 @@ class AsyncClient:
             reader.end()
 
     async def submit(
-        self, video: VideoInput, *, key: str | None = None, **options: Unpack[JobOptions]
+        self, video: VideoInput, *, key: str | None = None, no_store: bool = False, **options: Unpack[JobOptions]
     ) -> AsyncJob[RecognitionAnswer]:
         """Have a video recognised while nobody waits. Sent again with the same `key`, it is the same job."""
-        return AsyncJob(await self._job(job(RECOGNITIONS, video, options, key)), self.url, self._asked)
+        return AsyncJob(
+            await self._job(job(RECOGNITIONS, video, options, key, no_store=no_store)), self.url, self._asked
+        )
 
     async def submit_timeline(
         self, video: VideoInput, *, key: str | None = None, **options: Unpack[TimelineJobOptions]

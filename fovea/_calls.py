@@ -167,17 +167,17 @@ RECOGNITIONS = "/v1/recognitions"
 TIMELINES = "/v1/timelines"
 
 
-def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str) -> Call:
-    """`POST /v1/recognitions`."""
-    return _post(RECOGNITIONS, video, options, accept)
+def recognition(video: VideoInput, options: RecognitionOptions, *, accept: str, no_store: bool = False) -> Call:
+    """`POST /v1/recognitions`. `no_store`: computed, though the same video was answered before, and not held."""
+    return _post(RECOGNITIONS, video, options, accept, _caching(no_store))
 
 
-def recognitions(videos: Sequence[VideoInput], options: RecognitionOptions) -> Call:
+def recognitions(videos: Sequence[VideoInput], options: RecognitionOptions, *, no_store: bool = False) -> Call:
     """The same with several videos. Raises ValueError where one of them is a URL."""
     for video in videos:
         if is_url(video):
             raise ValueError(f"{video} is among {len(videos)} videos; a URL is a request of its own: ask for it alone")
-    return Call("POST", RECOGNITIONS, JSON, query_of(options), videos=tuple(videos))
+    return Call("POST", RECOGNITIONS, JSON, query_of(options), _caching(no_store), videos=tuple(videos))
 
 
 def timeline(video: VideoInput, options: TimelineOptions) -> Call:
@@ -193,6 +193,10 @@ def is_url(video: object) -> TypeGuard[str]:
 def query_of(options: Mapping[str, Any]) -> dict[str, str]:
     """Options as a query has them. Numbers are written as Python writes them: the service reads decimals exactly."""
     return {name: _written(value) for name, value in options.items() if value is not None}
+
+
+def _caching(no_store: bool) -> dict[str, str]:
+    return {"Cache-Control": "no-store"} if no_store else {}
 
 
 def _post(
@@ -222,10 +226,12 @@ def job_path(job: str) -> str:
     return f"{JOBS}/{quote(job, safe='')}"
 
 
-def job(path: str, video: VideoInput, options: JobOptions | TimelineJobOptions, key: str | None) -> Call:
+def job(
+    path: str, video: VideoInput, options: JobOptions | TimelineJobOptions, key: str | None, *, no_store: bool = False
+) -> Call:
     """A post to `path` that becomes a job. The key is made here: sent again, it is the same job."""
     headers = {"Prefer": "respond-async", "Idempotency-Key": key or secrets.token_urlsafe(24)}
-    return _post(path, video, options, JSON, headers)
+    return _post(path, video, options, JSON, headers | _caching(no_store))
 
 
 def job_page(state: str | None, before: str | None) -> Call:

@@ -97,6 +97,11 @@ class Bundle:
         )
 
     @property
+    def keyframe_tolerance(self) -> float:
+        """How far keyframes that stand in for the glance's frames may lie, as it was trained; 0: exact frames."""
+        return self.manifest.clip.keyframe_tolerance
+
+    @property
     def below_majority(self) -> bool:
         """Whether always saying the most frequent class of a video's source is right more often, out of fold."""
         return self.calibration.below_majority

@@ -61,6 +61,9 @@ class Framing(_Strict):
     resize: Resize
     source_short_side_px: int | None = Field(gt=0)
     window_s: float | None = Field(default=None, gt=0)
+    keyframe_tolerance: float = Field(default=0.0, ge=0, lt=1, exclude_if=lambda tolerance: not tolerance)
+    """How far a keyframe may lie from a frame of the glance and stand in for it, in cubes, too, as a share of the
+    distance of the glance's frames: it was trained so (decision 0066). 0, as in bundles made before: exact frames."""
 
     @model_validator(mode="after")
     def _has_a_window_or_none(self) -> "Framing":

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 class Model:
     bundle: Bundle
     recognizer: Recognizer[Any]
+    computed_by: str = ""  # runtime and precision, as they turned out here: the last digits of answers depend on them
 
 
 def load_model(name_or_path: str | Path, *folders: Path, runtime: RuntimeConfig | None = None) -> Model:
@@ -89,7 +90,12 @@ def make_model(bundle: Bundle, runtime: RuntimeConfig) -> Model:
 def _load_with_torch(bundle: Bundle, runtime: Runtime) -> Model:
     temperatures = bundle.calibration.temperatures_K
     family = find_family(bundle.config.family)
-    return Model(bundle, family.make_recognizer(load_network(bundle), bundle.clip_rule, temperatures, runtime))
+    recognizer = family.make_recognizer(load_network(bundle), bundle.clip_rule, temperatures, runtime)
+    return Model(bundle, recognizer, _computed_by(runtime))
+
+
+def _computed_by(runtime: Runtime) -> str:
+    return f"{runtime.name} {runtime.precision}"
 
 
 def _load_prepared(folder: Path, prepared: Prepared, runtime: OpenVinoRuntime) -> Model:
@@ -102,7 +108,8 @@ def _load_prepared(folder: Path, prepared: Prepared, runtime: OpenVinoRuntime) -
     }
     executed = Executed(functions, runtime.arrays, prepared.prices)
     temperatures = bundle.calibration.temperatures_K
-    return Model(bundle, light.make_recognizer(bundle.config, bundle.clip_rule, temperatures, executed))
+    recognizer = light.make_recognizer(bundle.config, bundle.clip_rule, temperatures, executed)
+    return Model(bundle, recognizer, _computed_by(runtime))
 
 
 def load_network(bundle: Bundle) -> "nn.Module":

@@ -84,9 +84,10 @@ class Settings(BaseSettings):
     decode_on_demand: bool = True
     """Whether frames beyond the glance's are decoded only for videos that go on, where that saves at least half; false:
     all frames of a clip at once."""
-    keyframe_tolerance: float = Field(default=0.0, ge=0, lt=1)
+    keyframe_tolerance: float | None = Field(default=None, ge=0, lt=1)
     """How far a keyframe may lie from a frame of the glance and be taken for it, as a share of the distance of those
-    frames. 0: exact frames alone, the same labels as ever. 0.6 of 1.25 s in a video of 10 s: phones' keyframes do."""
+    frames. None: as far as each model was trained to bear. 0: exact frames alone. 0.6 of 1.25 s in a video of 10 s:
+    phones' keyframes do. Beyond what a model bears cubes look at exact frames, and its answers get worse."""
     decode_while_uploading: bool = True
     """Whether decoding begins while a slow upload still arrives, in a process that is idle, where the file tells its
     length at its head; false: once it is there. An MP4 with its index first at 20 Mbit/s is nearly decoded by then."""

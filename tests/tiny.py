@@ -163,7 +163,8 @@ def tiny_model(
         open_set=open_set,
         card=(("Limits", "knows three colours"),),
     )
-    return SimpleNamespace(bundle=bundle, recognizer=recognizer if recognizer is not None else TinyRecognizer())
+    recognizer = recognizer if recognizer is not None else TinyRecognizer()
+    return SimpleNamespace(bundle=bundle, recognizer=recognizer, computed_by="numpy fp32")
 
 
 def knows_red() -> OpenSetScore:

@@ -142,7 +142,7 @@ def bundle_run(
         label_texts=dict(told.label_texts),
         trained=True,
         architecture=Architecture(family=family.name, config=config.to_dict()),
-        clip=_framing(run.clip),
+        clip=_framing(run.clip, run.recipe.keyframe_tolerance),
         default_budget_gflops=told.default_budget_gflops or usual_budget_flops(seen, calibration) / 1e9,
         licence=told.licence,
         provenance=Provenance(
@@ -216,6 +216,8 @@ def describe_recipe(run: Run, *, finished: bool) -> str:
         heads = "heads in closed form"
         if recipe.recompress_crf is not None:
             heads += f", on clips compressed once more (crf {recipe.recompress_crf}), too"
+        if recipe.keyframe_tolerance:
+            heads += f", and with keyframes for the glance's frames (as far as {recipe.keyframe_tolerance:g}), too"
         stages = "; ".join(filter(None, (heads, stages)))
         if recipe.heads_apart and recipe.stages:
             stages += "; the policy taught by heads of other groups"
@@ -270,7 +272,7 @@ def _check_fresh(run: Run, validation: Sequence[Sample], root: Path) -> None:
         )
 
 
-def _framing(rule: ClipRule) -> Framing:
+def _framing(rule: ClipRule, keyframe_tolerance: float) -> Framing:
     """The clip rule less what follows from the architecture."""
     sampling: Literal["uniform", "window"] = "uniform" if rule.window_s is None else "window"
     return Framing(
@@ -278,6 +280,7 @@ def _framing(rule: ClipRule) -> Framing:
         resize=rule.resize,
         source_short_side_px=rule.source_short_side_px,
         window_s=rule.window_s,
+        keyframe_tolerance=keyframe_tolerance,
     )
 
 

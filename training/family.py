@@ -87,6 +87,9 @@ class FamilyTraining(Generic[ConfigT, NetworkT]):
     """Beginnings of the names of all that a bundle must bring along where training starts from it."""
     repeatable: Callable[[NetworkT], bool] = lambda network: False
     """Whether `features` of a clip follow from the clip and the encoders alone, and may be kept."""
+    looked_at: Callable[[ConfigT], tuple[int, ...] | None] = lambda config: None
+    """The places in a clip that its glance looks at, where cubes look at no others; None: they may. There alone
+    keyframes may stand in."""
     any_length: bool = False
     """Trains on clips of fewer frames than it answers with (`training_frames`)."""
     randomise: "Callable[[NetworkT, Coordinates, int], None] | None" = None

@@ -55,6 +55,7 @@ class FirstLook:
     indices: tuple[int, ...]  # places in the clip, rising
     tolerance: float  # a keyframe may stand in for one within this share of their distance; below 1, so order stays
     later: tuple[int, ...] | None = None  # places that may be wanted later; None: all the others
+    keyframes_stay: bool = False  # the model bears them: no step has one replaced by the exact frame (decision 0066)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,8 @@ class Clip:
     one's: `view_at` tells the others.
 
     A clip may be begun with some of its frames (`FirstLook`) and joined with others later: `absent` ones are black
-    until then, or for good where nobody looks at them; `stand_ins` are keyframes near their places. `pts_s` of an
+    until then, or for good where nobody looks at them; `stand_ins` are keyframes near their places that an
+    exact frame may yet replace. `pts_s` of an
     absent frame is that of the one to come.
     """
 

@@ -11,8 +11,8 @@ import pyarrow.parquet
 
 from service.batch.journal import Counts, Listed
 from service.batch.ray_engine import answer_on_ray
-from service.batch.recogniser import Terms
 from service.batch.run import run_batch
+from service.batch.terms import Terms
 
 
 class Printed:

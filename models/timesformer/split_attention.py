@@ -21,12 +21,18 @@ class SplitAttention(nn.Module):
 
     def forward(self, tokens_NLD: Tensor, asking_NMD: Tensor | None = None) -> Tensor:
         """What the tokens, or only those that ask, take from all of their group."""
-        asking_NMD = tokens_NLD if asking_NMD is None else asking_NMD
+        tokens_NLD = self._laid_out(tokens_NLD)
+        asking_NMD = tokens_NLD if asking_NMD is None else self._laid_out(asking_NMD)
         query_NHMd = self._heads(self.query(asking_NMD))
         key_NHLd, value_NHLd = self._heads(self.key(tokens_NLD)), self._heads(self.value(tokens_NLD))
         mixed_NHMd = F.scaled_dot_product_attention(query_NHMd, key_NHLd, value_NHLd)
         found: Tensor = self.proj(mixed_NHMd.transpose(1, 2).reshape(asking_NMD.shape))
         return found
+
+    def _laid_out(self, tokens_NLD: Tensor) -> Tensor:
+        """Cast once for three products. Of a strided view torch would multiply row by row, each with its copy of the
+        weights."""
+        return tokens_NLD.to(self.query.weight.dtype).contiguous()
 
     def _heads(self, projected_NLD: Tensor) -> Tensor:
         length, dim = projected_NLD.shape[1:]

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 from service.batch.inputs import Input
-from service.batch.recogniser import Terms, open_recogniser
+from service.batch.recogniser import open_recogniser
 from service.batch.run import Keep
+from service.batch.terms import Terms
 
 
 def answer_here(terms: Terms, pending: Iterator[tuple[int, Input]], keep: Keep, stop: Callable[[], bool]) -> None:

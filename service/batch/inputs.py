@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.batch.objects import is_object, list_objects
@@ -25,10 +25,12 @@ class Input:
     """One video. `source` is what the result calls it: its path as it was spelled first, or s3://bucket/key.
 
     `key` is where it is, the same however it is spelled: the path with links resolved, as bytes of the file system.
+    `stamp` is another once the video is: a file's size and time, an object's ETag; empty where that is not known.
     """
 
     source: str
     key: bytes
+    stamp: str = field(default="", compare=False)
 
     @property
     def path(self) -> Path:
@@ -53,7 +55,7 @@ def find_inputs(sources: Iterable[str]) -> Iterator[Input]:
 
 def _of(source: str) -> Iterator[Input]:
     if is_object(source):
-        return (Input(url, url.encode()) for url in list_objects(source))
+        return (Input(url, url.encode(), stamp) for url, stamp in list_objects(source))
     if "://" in source:
         raise ValueError(f"{source} is not read here; give files, s3://bucket/prefix, or copy the videos first")
     path = Path(source)
@@ -69,7 +71,16 @@ def _of(source: str) -> Iterator[Input]:
 def local(path: str) -> Input:
     """A name that is no UTF-8 is told with its bytes as \\xNN."""
     shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return Input(shown, os.fsencode(os.path.realpath(path)))
+    place = os.path.realpath(path)
+    return Input(shown, os.fsencode(place), _stamp(place))
+
+
+def _stamp(path: str) -> str:
+    try:
+        facts = os.stat(path)
+    except (OSError, ValueError):
+        return ""
+    return f"{facts.st_size} {facts.st_mtime_ns}"
 
 
 def _below(folder: Path) -> Iterator[Input]:

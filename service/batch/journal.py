@@ -16,12 +16,14 @@ from typing import Any
 
 from service.batch.inputs import Input
 
-FORMAT = 1
+FORMAT = 2
 PAGE = 1000  # inputs and rows that are read or noted at a time
 
 _TABLES = """
 CREATE TABLE terms (format INTEGER NOT NULL, terms TEXT NOT NULL);
-CREATE TABLE inputs (number INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, source TEXT NOT NULL, listing INTEGER);
+CREATE TABLE inputs (
+    number INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, source TEXT NOT NULL, listing INTEGER, stamp TEXT NOT NULL
+);
 CREATE TABLE answers (number INTEGER PRIMARY KEY, answered INTEGER NOT NULL, answer TEXT NOT NULL);
 """
 
@@ -36,6 +38,7 @@ class Listed:
 
     inputs: int  # all that are known, of this listing and earlier ones
     repeated: int  # named again in this listing, or spelled in another way
+    changed: int = 0  # since they had a row, which is gone: they are done again
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +83,34 @@ class Journal:
             raise JournalError(f"{self.path} is of format {begun_by}, and this version reads {FORMAT}; remove it")
         if told := _differences(json.loads(text), dict(terms)):
             raise JournalError(
-                f"{self.path} holds rows of another run ({told}): go on with the same options, or remove it "
-                "to begin anew"
+                f"{self.path} holds rows of another run ({told}): go on with the same options, settings "
+                "and bundles, or remove it to begin anew"
             )
 
     def list_inputs(self, inputs: Iterable[Input]) -> Listed:
-        """Note those that are new. One whose key is known keeps its first spelling, its place and its row."""
+        """Note those that are new. One whose key is known keeps its first spelling and its place.
+
+        It keeps its row, too, unless its stamp tells that the video is another now; one that is gone since is not.
+        """
         with self._translated():
             (last,) = self._connection.execute("SELECT coalesce(max(listing), 0) FROM inputs").fetchone()
-            repeated, source = 0, iter(inputs)
-            while page := [(one.key, one.source, last + 1) for one in islice(source, PAGE)]:
+            repeated, changed, source = 0, 0, iter(inputs)
+            while page := [(one.key, one.source, last + 1, one.stamp) for one in islice(source, PAGE)]:
                 self._connection.execute("BEGIN")
+                changed += self._connection.executemany(
+                    "DELETE FROM answers WHERE number = "
+                    "(SELECT number FROM inputs WHERE key = :key AND :stamp NOT IN ('', stamp))",
+                    [{"key": key, "stamp": stamp} for key, _, _, stamp in page],
+                ).rowcount
                 cursor = self._connection.executemany(
-                    "INSERT INTO inputs (key, source, listing) VALUES (?, ?, ?) ON CONFLICT (key) "
-                    "DO UPDATE SET listing = excluded.listing WHERE listing < excluded.listing",
+                    "INSERT INTO inputs (key, source, listing, stamp) VALUES (?, ?, ?, ?) ON CONFLICT (key) "
+                    "DO UPDATE SET listing = excluded.listing, stamp = iif(excluded.stamp = '', stamp, excluded.stamp) "
+                    "WHERE listing < excluded.listing",
                     page,
                 )
                 repeated += len(page) - cursor.rowcount
                 self._connection.execute("COMMIT")
-        return Listed(self.num_inputs(), repeated)
+        return Listed(self.num_inputs(), repeated, changed)
 
     def num_inputs(self) -> int:
         with self._translated():

@@ -31,20 +31,23 @@ def is_object(source: str) -> bool:
     return source.startswith(SCHEME)
 
 
-def list_objects(url: str) -> Iterator[str]:
-    """The URL itself where it names a video, else all videos below that prefix, sorted. Raises StoreAway."""
+def list_objects(url: str) -> Iterator[tuple[str, str]]:
+    """The URL itself where it names a video, else all videos below that prefix, sorted. Raises StoreAway.
+
+    Beside each its ETag; empty where nobody has asked for it.
+    """
     bucket, prefix = _parts(url)
     if is_video_name(prefix.rsplit("/", 1)[-1]):
-        yield url
+        yield url, ""
         return
     from obstore.exceptions import BaseError  # noqa: PLC0415 - slow to load
 
     try:
         pages = _store(bucket).list(prefix or None)
-        keys = sorted(entry["path"] for page in pages for entry in page)
+        found = sorted((entry["path"], entry["e_tag"] or "") for page in pages for entry in page)
     except (BaseError, OSError) as error:
         raise StoreAway(_told(url, error)) from None
-    yield from (f"{SCHEME}{bucket}/{key}" for key in keys if is_video_name(key.rsplit("/", 1)[-1]))
+    yield from ((f"{SCHEME}{bucket}/{key}", tag) for key, tag in found if is_video_name(key.rsplit("/", 1)[-1]))
 
 
 async def fetch_object(url: str, path: Path) -> None:

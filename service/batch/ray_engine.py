@@ -17,8 +17,9 @@ from typing import Any
 
 from fovea.errors import FoveaError
 from service.batch.inputs import Input
-from service.batch.recogniser import Recogniser, Terms, open_recogniser
+from service.batch.recogniser import Recogniser, open_recogniser
 from service.batch.run import Keep
+from service.batch.terms import Terms
 
 CORES_PER_ACTOR = 4  # at most: enough for decoding children and the device thread to keep each other busy
 BATCH = 64  # inputs of one task: what is done again where a node is lost

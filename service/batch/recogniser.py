@@ -18,6 +18,7 @@ from service.api.recognitions.options import Ceilings, parse_options
 from service.batch.inputs import Input
 from service.batch.objects import fetch_object, is_object
 from service.batch.rows import answered, failed
+from service.batch.terms import Terms
 from service.engine.pipeline import Pipeline
 from service.engine.request import Plan, Recognition
 from service.metrics import Metrics
@@ -27,17 +28,6 @@ from service.wiring.recognising import open_pipeline
 SIDE_BY_SIDE_PER_CORE = 8  # videos: some are decoded, some wait for the device, some are on their way from a store
 LEAST_SIDE_BY_SIDE = 16
 _NO_BOUND = 1e9  # GFLOPs and seconds: all that runs side by side may wait
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What all rows of a run depend on besides the videos, as plain values."""
-
-    options: tuple[tuple[str, str], ...]  # a recognition's, as the API names them
-    precision: str | None = None  # instead of FOVEA_PRECISION
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**dict(self.options), "precision": self.precision}
 
 
 @dataclass(frozen=True, slots=True)

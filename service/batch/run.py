@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 from fovea.errors import InvalidRequest
 from service.batch.inputs import Input, find_inputs
 from service.batch.journal import Counts, Journal, Listed
-from service.batch.recogniser import Terms
+from service.batch.terms import Terms
 from service.batch.writing import ResultError, check_result, write_result
 
 Keep: TypeAlias = Callable[[int, Input, dict[str, Any], bool], None]
@@ -51,7 +51,7 @@ def run_batch(
     path = out.with_name(f"{out.name}.journal")
     if out.exists() and not path.exists():
         raise ResultError(f"{out} is there already, and its run has ended; remove it, or name another file")
-    with closing(Journal(path, terms.to_dict())) as journal:
+    with closing(Journal(path, terms.in_force())) as journal:
         try:
             listed = journal.list_inputs(find_inputs(sources))
         except ValueError:

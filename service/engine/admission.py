@@ -252,6 +252,7 @@ class Ticket:
         self._on_spend = on_spend
         self._held = admission.shares.of(owner)
         self._holds_place = True
+        self._is_ahead = False
         self._open = True
         self._on_place_free: Callable[[], None] = lambda: None
         admission.places += 1
@@ -272,6 +273,12 @@ class Ticket:
         """The upload is here, or more of it is to be decoded: from now on it waits for a decoder."""
         if self._open:
             self._backlog.decodes(self)
+            self._set_ahead(False)
+
+    def _set_ahead(self, is_ahead: bool) -> None:
+        """Whether frames of it are decoded for the device."""
+        self._held.ahead += is_ahead - self._is_ahead
+        self._is_ahead = is_ahead
 
     def wait_apart(self, estimate: Estimate) -> None:
         """The video is costly to decode: it waits among its like. Raises Overloaded."""
@@ -288,6 +295,8 @@ class Ticket:
         if self in self._backlog.costly_s:
             self._held.costly -= 1
         self._backlog.decoded(self)
+        if self._open:
+            self._set_ahead(True)
 
     def decoded(self) -> None:
         """The video is decoded (or never will be): its place is free, and what it waited for."""
@@ -328,6 +337,7 @@ class Ticket:
     def close(self) -> None:
         if self._open:
             self.decoded()
+            self._set_ahead(False)
             self._release(self._flops)
             self._expect(0)
             self._admission.requests -= 1

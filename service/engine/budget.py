@@ -66,6 +66,8 @@ class Offer:
     open_set: OpenSet | None = None  # None: it cannot say that it does not know
     label_texts: Mapping[str, LabelText] = field(default_factory=dict)  # names for people, where there are some
     step_indices: tuple[tuple[int, ...], ...] | None = None  # frames of the clip that each step may look at; None: all
+    keyframe_tolerance: float = 0.0  # within which it was trained to take keyframes for its frames; 0: exact ones
+    computed_by: str = ""  # runtime and precision: elsewhere answers may differ in their last digits
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 
     def text_of(self, label: str) -> LabelText:
@@ -153,6 +155,7 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer, *
     granted = granted_flops(pressure, budget_flops, offer.levels(least_flops, budget_flops))
     solution = offer.point_at(granted).solution
     return Plan(
+        asked=plan(options, offers, default) if granted < budget_flops else None,
         model=offer.name,
         step_flops=offer.step_flops,
         thresholds_nats=solution.thresholds_nats,

@@ -22,6 +22,7 @@ from fovea.errors import (
 from fovea.words import ExitReason
 from models.open_set import OpenSetScore
 from models.recognizer import Ahead, ChoosesFrames, Recognizer, ReusesFrames, State, TellsFeatures
+from service.engine.lanes import Lane
 from service.engine.request import FramesNeeded, Request, Step
 from service.engine.scheduler import Batch, Kind, Scheduler, exit_reason, is_late
 from service.metrics import Metrics
@@ -29,7 +30,16 @@ from video.rate import Rate
 
 log = logging.getLogger(__name__)
 
-QUANTUM_S = 0.02  # of a batch, while several owners are about; one step may take longer, and is not divided
+QUANTUM_S = 0.01  # of a batch, while several owners are about; one step may take longer, and is not divided
+HELD_S = 0.03  # at most, that a turn is kept for a video that is being decoded
+
+
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """A video that is being decoded."""
+
+    lane: Lane
+    until_s: float  # the engine's clock: longer it is not waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,8 @@ class Engine:
         self._scheduler = scheduler
         self._metrics = metrics
         self._clock = clock
-        self._inbox: queue.SimpleQueue[Request | _FramesCame | None] = queue.SimpleQueue()  # None: stop
+        self._inbox: queue.SimpleQueue[Request | _FramesCame | _Coming | None] = queue.SimpleQueue()  # None: stop
+        self._coming: list[_Coming] = []
         self._ended = False
         self._ending = threading.Lock()  # of `_ended`: nothing comes into the inbox once nobody reads it
         metrics.requests_awaiting_frames.set_function(lambda: scheduler.num_parked)
@@ -83,6 +94,14 @@ class Engine:
                 self._inbox.put(request)
                 return
         self._leave(request, Draining.cut_off("video"))
+
+    def expect(self, lane: Lane, within_s: float) -> None:
+        """A video of that lane is being decoded, which usually takes so long; from any thread.
+
+        Where it is behind others, no step of theirs that takes long is begun in the last moment before it comes.
+        """
+        if within_s <= HELD_S:
+            self._inbox.put(_Coming(lane, self._clock() + HELD_S))
 
     def frames_came(self, request: Request, failure: FoveaError | None = None) -> None:
         """The frames that `request` needed are in its clip, or will never be; from any thread.
@@ -106,13 +125,16 @@ class Engine:
 
     def _receive(self) -> bool:
         """Take in what was submitted, waiting only when there is nothing else to do. False: time to stop."""
-        while not self._inbox.empty() or not len(self._scheduler):
+        while not self._inbox.empty() or not len(self._scheduler) or self._held_s():
             try:
-                came = self._inbox.get(timeout=self._patience_s())
-            except queue.Empty:  # the time of one that waits for frames is up
+                came = self._inbox.get(timeout=self._held_s() if len(self._scheduler) else self._patience_s())
+            except queue.Empty:  # the time of one that waits for frames is up, or that a turn is held
                 return True
             if came is None:
                 return False
+            if isinstance(came, _Coming):
+                self._coming.append(came)
+                continue
             if isinstance(came, _FramesCame):
                 self._resume(came.request, came.failure)
                 continue
@@ -125,8 +147,23 @@ class Engine:
                 self._take_in(came)
         return True
 
+    def _held_s(self) -> float:
+        """How long the next turn is kept for a video that is being decoded; 0: not at all."""
+        now_s = self._clock()
+        self._coming = [one for one in self._coming if one.until_s > now_s]
+        if not self._coming:
+            return 0.0
+        quantum_flops = self.flop_rate.amount_in(QUANTUM_S)
+        lanes = [one.lane for one in self._coming]
+        if quantum_flops is None or not self._scheduler.is_turn_of(lanes, quantum_flops):
+            return 0.0
+        return max(one.until_s for one in self._coming) - now_s
+
     def _take_in(self, request: Request) -> None:
         """One that goes on from held steps may lack frames, as after a step of its own."""
+        came = next((one for one in self._coming if one.lane == request.lane), None)
+        if came is not None:
+            self._coming.remove(came)
         if request.steps:
             self._go_on(request.plan.model, [request])
         else:
@@ -240,6 +277,7 @@ class Engine:
     def _go_on(self, model: str, requests: Sequence[Request]) -> None:
         """Those whose next step has all frames that it looks at are ready for it; the others say what they need."""
         begun = [request for request in requests if request.clip.inexact]
+        asked: set[Request] = set()  # the frames of one may be there before the next is asked for
         if begun:
             start_s = self._clock()
             try:
@@ -255,8 +293,9 @@ class Engine:
                     request.inference_s += took_s
                     request.state, request.needed = ahead.state, frozenset(ahead.next_indices)
                     if request.lacks_frames:
+                        asked.add(request)
                         self._ask_for_frames(request, ahead)
-        self._scheduler.add([request for request in requests if not request.lacks_frames])
+        self._scheduler.add([request for request in requests if request not in asked])
 
     def _ask_for_frames(self, request: Request, ahead: Ahead) -> None:
         lacking = request.clip.inexact & request.needed

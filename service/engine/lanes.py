@@ -38,6 +38,15 @@ class Lane:
             raise ValueError(f"lane {self.name!r} has weight {self.weight}: it must be above 0, or it is never served")
 
 
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The kinds of work that recognise, side by side."""
+
+    uploads: Lane
+    cameras: Lane
+    timelines: Lane
+
+
 class Weighted(Hashable, Protocol):
     @property
     def weight(self) -> float: ...
@@ -54,15 +63,27 @@ class FairOrder(Generic[T]):
         self._waited: frozenset[T] = frozenset()  # at the turn before
         self._level = 0.0  # what the one of the turn before had been served, when it was chosen
 
-    def next(self, waiting: Collection[T]) -> T:
-        """Whose turn it is; the first of equals. Raises ValueError where nobody waits."""
-        for one in waiting:
-            if one not in self._waited:  # no turns were saved up meanwhile
-                self._served[one] = max(self._served.get(one, 0.0), self._level)
+    def next(self, waiting: Collection[T], *, credit: float = 0.0) -> T:
+        """Whose turn it is; the first of equals. Raises ValueError where nobody waits.
+
+        `credit`: turns that others had meanwhile, up to that amount, are made up for to whoever comes back.
+        """
+        self._served |= {one: self._standing(one, credit) for one in waiting}
         chosen = min(waiting, key=lambda one: self._served[one])
         self._waited = frozenset(waiting)
         self._level = self._served[chosen]
         return chosen
+
+    def first(self, waiting: Collection[T], *, credit: float = 0.0) -> T:
+        """Whose turn it would be. Nothing changes."""
+        return min(waiting, key=lambda one: self._standing(one, credit))
+
+    def _standing(self, one: T, credit: float) -> float:
+        """What it was served; of one that did not wait at the turn before, no less than others, but for its credit."""
+        if one in self._waited:
+            return self._served[one]
+        level = self._level - credit / one.weight
+        return max(self._served.get(one, level), level)
 
     def serve(self, one: T, amount: float) -> None:
         """`amount` is spent on it, in its own turn or in the room that another's left."""
@@ -76,12 +97,17 @@ class Turns:
         self._kinds: FairOrder[Lane] = FairOrder()
         self._owners: dict[Lane, FairOrder[Owner]] = {}
 
-    def next(self, waiting: Collection[Lane]) -> Lane:
+    def next(self, waiting: Collection[Lane], *, owners_credit_flops: float = 0.0) -> Lane:
         """Whose turn it is; the first of equals. Raises ValueError where nobody waits."""
         kind = self._kinds.next({_kind(lane): None for lane in waiting})  # a set that keeps the order
-        owners = {lane.owner: None for lane in waiting if _kind(lane) == kind}
-        owner = self._owners.setdefault(kind, FairOrder()).next(owners)
-        return Lane(kind.name, kind.weight, owner)
+        order = self._owners.setdefault(kind, FairOrder())
+        return Lane(kind.name, kind.weight, order.next(_owners(kind, waiting), credit=owners_credit_flops))
+
+    def first(self, waiting: Collection[Lane], *, owners_credit_flops: float = 0.0) -> Lane:
+        """Whose turn it would be. Nothing changes."""
+        kind = self._kinds.first({_kind(lane): None for lane in waiting})
+        order = self._owners.get(kind, FairOrder())
+        return Lane(kind.name, kind.weight, order.first(_owners(kind, waiting), credit=owners_credit_flops))
 
     def serve(self, lane: Lane, flops: int) -> None:
         """`flops` are spent on `lane`, in its own turn or in the room that another's left."""
@@ -91,3 +117,7 @@ class Turns:
 
 def _kind(lane: Lane) -> Lane:
     return lane if lane.owner is ANYBODY else Lane(lane.name, lane.weight)
+
+
+def _owners(kind: Lane, waiting: Collection[Lane]) -> Collection[Owner]:
+    return {lane.owner: None for lane in waiting if _kind(lane) == kind}

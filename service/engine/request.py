@@ -39,6 +39,7 @@ class Plan:
     label_offsets_nats: tuple[tuple[float, ...], ...] = ()
     terms: Terms = field(default_factory=Terms)  # when the answer has no label
     granted_flops: int | None = None  # what the thresholds were solved for, where load left less than B; None: B
+    asked: "Plan | None" = None  # the plan for all of B, where load left less: steps that are paid for follow it
     mean_flops: int | None = None  # what calibration videos cost with these thresholds; None: not known
 
     @property

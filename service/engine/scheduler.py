@@ -7,7 +7,8 @@ join and leave between turns (continuous batching).
 Fairness: a turn belongs to a lane, by weight (`lanes`). The batch is formed around the request of that lane that has
 waited for the most turns, so every waiting request is served within as many of its lane's turns as there were requests
 in its lane when it came. Room that is left in a batch is filled with whatever fits. While several owners are about, a
-batch is smaller (`quantum_flops`): whoever comes waits for one that runs, and shares its own with others.
+batch is smaller (`quantum_flops`): whoever comes waits for one that runs. An owner that asks for one video after the
+other makes up for turns that others had in between, so that its next step need not wait for another batch of theirs.
 """
 
 from collections.abc import Iterable
@@ -16,9 +17,10 @@ from enum import StrEnum
 
 from fovea.words import ExitReason
 from models.exit_rules import stops
-from service.engine.lanes import Owner, Turns
+from service.engine.lanes import Lane, Owner, Turns
 from service.engine.request import Plan, Request
 
+CREDIT_QUANTA = 4  # that an owner may save up between two of its videos
 ABOUT_TURNS = 256  # that an owner counts as being about after its last request became ready
 
 
@@ -103,7 +105,8 @@ class Scheduler:
         if not self._ready:
             return None
         self._num_turns += 1
-        lane = self._turns.next({request.lane: None for request in self._ready})  # a set that keeps the order
+        lanes = {request.lane: None for request in self._ready}  # a set that keeps the order
+        lane = self._turns.next(lanes, owners_credit_flops=CREDIT_QUANTA * (quantum_flops or 0.0))
         oldest = next(request for request in self._ready if request.lane == lane)
         model, kind = oldest.plan.model, kind_of(oldest)
         chosen: set[int] = set()
@@ -120,6 +123,15 @@ class Scheduler:
         for request in requests:
             self._turns.serve(request.lane, request.next_cost_flops)
         return Batch(model=model, kind=kind, requests=requests)
+
+    def is_turn_of(self, coming: Iterable[Lane], quantum_flops: float) -> bool:
+        """Whether it would be the turn of one of these, that is not ready yet, and a step of those that are ready would
+        have it wait for longer than a quantum: steps are not divided."""
+        ready = {request.lane: None for request in self._ready}
+        absent = [lane for lane in coming if lane not in ready]
+        if not absent or all(request.next_cost_flops <= quantum_flops for request in self._ready):
+            return False
+        return self._turns.first([*ready, *absent], owners_credit_flops=CREDIT_QUANTA * quantum_flops) in absent
 
     @property
     def _is_shared(self) -> bool:

@@ -22,6 +22,7 @@ class Held:
     requests: int = 0
     flops: int = 0
     costly: int = 0
+    ahead: int = 0  # requests that are decoded as far as they need it, and not answered
     asked_s: float = -math.inf  # when it asked last; a monotonic clock's time
 
     def counts(self, now_s: float) -> bool:

@@ -21,6 +21,7 @@ from service.engine.request import Plan
 from service.metrics import Metrics
 from service.results.held import HeldSteps
 from service.results.paused import Paused, PausedVideos
+from video.clip import Clip
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +43,14 @@ class Found:
     """Steps that need not be taken. `reason`: why the plan stops after them; else `paused` is what to go on from."""
 
     held: HeldSteps
+    plan: Plan  # what holds of them: all that was asked for where it is paid for, whatever load leaves
     reason: ExitReason | None = None
     paused: Paused | None = None
+
+    @property
+    def clip(self) -> Clip:
+        """The frames to go on with; black ones where no step looks at them any more."""
+        return self.held.clip if self.paused is None else self.paused.clip
 
 
 class Results:
@@ -74,7 +81,7 @@ class Results:
     async def key(self, path: Path, owner: str, offer: Offer, *look: object) -> str:
         """Of all that the steps depend on. `look`: what else of the request does."""
         content = await asyncio.to_thread(_digest, path)
-        depends_on = [owner, content, offer.name, offer.digest, self._conditions, look]
+        depends_on = [owner, content, offer.name, offer.digest, offer.computed_by, self._conditions, look]
         return hashlib.sha256(json.dumps(depends_on, default=str).encode()).hexdigest()
 
     async def find(self, key: str, plan: Plan) -> Found | None:
@@ -112,18 +119,17 @@ class Results:
 
     def _stopped(self, text: str | None, plan: Plan) -> Found | None:
         held = None if text is None else HeldSteps.of_text(text)
-        stop = None if held is None else held.exit(plan)
-        return None if held is None or stop is None else Found(held.up_to(stop[0]), stop[1])
+        return None if held is None else _where_it_stops(held, plan)
 
     def _paused_at(self, key: str, plan: Plan) -> Found | None:
         paused = self._paused.take(key)
         if paused is None:
             return None
-        stop = paused.held.exit(plan)
-        if stop is None:
-            return Found(paused.held, paused=paused)
+        found = _where_it_stops(paused.held, plan)
+        if found is None:
+            return Found(paused.held, plan, paused=paused)
         self._paused.keep(key, paused)
-        return Found(paused.held.up_to(stop[0]), stop[1])
+        return found
 
     def _text(self, key: str) -> str | None:
         try:
@@ -143,6 +149,15 @@ class Results:
         task = asyncio.create_task(work)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+
+def _where_it_stops(held: HeldSteps, plan: Plan) -> Found | None:
+    """Among the steps that are held, which cost nothing now; None: after them."""
+    for one in (plan,) if plan.asked is None else (plan.asked, plan):
+        stop = held.exit(one)
+        if stop is not None:
+            return Found(held.up_to(stop[0]), one, stop[1])
+    return None
 
 
 def _digest(path: Path) -> str:

@@ -93,7 +93,7 @@ async def open_results(settings: Settings, metrics: Metrics) -> AsyncIterator[Re
         max_bytes=settings.result_cache_bytes,
         ttl_s=ttl_s,
         paused=PausedVideos(max_bytes=settings.resume_bytes, ttl_s=settings.resume_ttl_s),
-        conditions=(version("fovea-server"), settings.runtime, settings.precision, settings.video_limits()),
+        conditions=(version("fovea-server"), settings.video_limits()),
         metrics=metrics,
         shared=None if redis_url is None else RedisResults(redis_url.get_secret_value(), ttl_s=ttl_s),
     )

@@ -11,8 +11,8 @@ from service.engine.admission import Admission
 from service.engine.budget import MeasuredPoint, Offer, OpenSet
 from service.engine.engine import Engine
 from service.engine.gate import Gate
-from service.engine.lanes import Lane
-from service.engine.pipeline import Lanes, Pipeline
+from service.engine.lanes import Lane, Lanes
+from service.engine.pipeline import Pipeline
 from service.engine.scheduler import Scheduler
 from service.keys.spending import Accounts
 from service.metrics import Metrics
@@ -92,9 +92,10 @@ async def open_pipeline(
             lanes=_lanes(settings),
             sandbox=sandbox,
             admission=admission,
-            gate=Gate(num_decoders),
+            gate=Gate(num_decoders, num_ahead=lambda owner: admission.shares.of(owner).ahead),
             metrics=metrics,
-            keyframe_tolerance=settings.keyframe_tolerance if settings.decode_on_demand else None,
+            on_demand=settings.decode_on_demand,
+            keyframe_tolerance=settings.keyframe_tolerance,
             tracing=tracing,
             gives_way=settings.degrade,
             results=results,
@@ -182,6 +183,7 @@ def offer_of(model: "Model") -> Offer:
     return Offer(
         name=bundle.name,
         digest=bundle.digest,
+        computed_by=model.computed_by,
         task=bundle.task,
         labels=bundle.labels,
         label_texts=bundle.label_texts,
@@ -194,6 +196,7 @@ def offer_of(model: "Model") -> Offer:
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
         step_indices=model.recognizer.step_indices if isinstance(model.recognizer, ChoosesFrames) else None,
+        keyframe_tolerance=bundle.keyframe_tolerance,
         label_offsets_nats=bundle.label_offsets_nats,
         below_majority=bundle.below_majority,
         open_set=None if bundle.open_set is None else _open_set(bundle.open_set.facts),

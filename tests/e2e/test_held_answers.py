@@ -1,6 +1,8 @@
 """The same video again: its answer is held, or gone on from, for the key that asked, until it is told not to be."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fovea import Client
 from tests.e2e.jobs.asking import ended, events, submitted
 from tests.keys import key_file
 from tests.redis_server import redis_server
@@ -30,6 +33,11 @@ def holding(before: Callable[[str], None] = lambda kind: None, **settings: Any) 
 def held() -> Iterator[Served]:
     with holding() as served:
         yield served
+
+
+def classify(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cli.main", "classify", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 def batches(served: Served) -> list[str]:
@@ -93,6 +101,30 @@ def test_no_store_neither_finds_nor_leaves_anything(held: Served, red_video: byt
         assert answer["compute"]["spent_gflops"] == 0.1
     assert "cached" not in held.post(red_video, SMALL).json(), "nothing was left"
     assert held.metric("fovea_result_cache_lookups_total", outcome="miss") == 1, "nothing was looked for"
+
+
+def test_the_client_says_no_store_for_one_video_for_several_step_by_step_and_for_jobs(
+    held: Served, red_video: bytes
+) -> None:
+    with Client(held.url) as client:
+        client.recognize(red_video, max_gflops=0.1)
+        assert client.recognize(red_video, max_gflops=0.1).cached
+        asked = [client.recognize(red_video, max_gflops=0.1, no_store=True)]
+        asked += [one for one in client.recognize([red_video] * 2, max_gflops=0.1, no_store=True)]
+        asked.append([*client.recognize_steps(red_video, max_gflops=0.1, no_store=True)][-1])
+        asked.append(client.submit(red_video, max_gflops=0.1, no_store=True).wait())
+    assert [(one.cached, one.compute.spent_gflops) for one in asked] == [(False, 0.1)] * 5
+
+
+def test_classify_says_no_store(held: Served, red_video: bytes, tmp_path: Path) -> None:
+    held.post(red_video, SMALL)
+    video = tmp_path / "red.mp4"
+    video.write_bytes(red_video)
+    for more, spent in ((["--together"], 0.0), (["--no-store"], 0.1), (["--no-store", "--together"], 0.1)):
+        done = classify("--json", "--server", held.url, "--max-gflops", "0.1", *more, video)
+        assert json.loads(done.stdout)["compute"]["spent_gflops"] == spent, done.stderr
+    refused = classify("--no-store", video)
+    assert "add --server" in refused.stderr
 
 
 def test_another_video_is_another_answer(held: Served, red_video: bytes, blue_video: bytes) -> None:

@@ -80,6 +80,26 @@ def test_what_is_asked_for_is_told(where: str, expression: str) -> None:
     assert asked <= names_told(), where
 
 
+def test_the_dashboard_shows_what_held_answers_save_and_take() -> None:
+    shown = {name for _, expression in panels() for name in METRIC.findall(LABELS.sub("", expression))}
+    told = {name for name in names_told() if name.startswith(("fovea_result_cache", "fovea_saved", "fovea_resumable"))}
+    assert len(told) == 4
+    assert told <= shown
+
+
+def test_no_panel_of_the_dashboard_lies_upon_another() -> None:
+    board = json.loads((MONITORING / "dashboards" / "fovea.json").read_text())
+    covered = [
+        (x, y)
+        for at in (panel["gridPos"] for panel in board["panels"])
+        for x in range(at["x"], at["x"] + at["w"])
+        for y in range(at["y"], at["y"] + at["h"])
+    ]
+    assert len(covered) == len(set(covered))
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(ids) == len(set(ids))
+
+
 @pytest.mark.slow
 def test_prometheus_understands_every_expression_of_the_dashboard(tmp_path: Path) -> None:
     rules = [

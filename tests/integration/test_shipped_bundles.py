@@ -10,6 +10,7 @@ import pytest
 from fovea.errors import BudgetTooSmall
 from models import available_models, load_model
 from models.bundle import Bundle
+from models.listing import read_listing
 from models.recognizer import ChoosesFrames, Frames, Recognizer, TellsFeatures
 from models.runtime import RuntimeConfig
 from service.engine.budget import RecognitionOptions, plan
@@ -37,6 +38,7 @@ SURE = {"adafocus-v3-light": 0.3}
 """From this score on a copy keeps the label. Three frames say less: one recording of four is told with a score below it
 at the first exits, and its copy gets another label there (decision 0045)."""
 ADAFOCUS = [name for name in SHIPPED if name.startswith("adafocus")]
+BEARS_KEYFRAMES = [name for name in ADAFOCUS if read_listing(available_models()[name]).manifest.clip.keyframe_tolerance]
 EXACT = RuntimeConfig(name="torch", precision="fp32", num_threads=1)
 
 
@@ -94,6 +96,21 @@ def test_the_default_answers_bit_for_bit_alike_where_only_frames_that_its_steps_
     assert some.info.frames_decoded < whole.info.frames_decoded
     exits = [list(exits_of(recognizer, clip.frames_THWC)) for clip in (whole, some)]
     np.testing.assert_array_equal(*exits)
+
+
+@pytest.mark.parametrize("name", BEARS_KEYFRAMES)
+def test_of_ten_seconds_with_a_keyframe_a_second_keyframes_are_all_that_is_decoded_for_all_steps(
+    name: str, tmp_path: Path
+) -> None:
+    offer = offer_of(load_model(name, runtime=EXACT))
+    assert offer.step_indices is not None
+    glance, *later = offer.step_indices
+    options = {"x264-params": "keyint=10:min-keyint=10:scenecut=0"}
+    path = write_clip(tmp_path / "a.mp4", seconds=10, fps=10, size=(320, 240), pattern=moving_square, options=options)
+    look = FirstLook(glance, offer.keyframe_tolerance, tuple(sorted(set().union(*later))), keyframes_stay=True)
+    clip = decode(str(path), offer.clip_rule, LIMITS, look)
+    assert clip.info.frames_decoded == len(glance)
+    assert clip.inexact.isdisjoint(set().union(*offer.step_indices))
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -127,6 +127,20 @@ async def test_a_plan_that_stops_at_held_steps_leaves_the_state_to_others() -> N
     assert going_on.paused is not None
 
 
+async def test_what_load_leaves_of_a_budget_does_not_bound_steps_that_are_paid_for() -> None:
+    held = results()
+    asked, least = a_plan(thresholds=(-1.0, 0.45, -1.0)), (2.0, 2.0, -1.0)
+    granted = replace(a_plan(thresholds=least), asked=asked)
+    held.keep("both", steps_of(0.5, 0.4), None)
+    found = await held.find("both", granted)
+    assert found is not None
+    assert (len(found.held.steps), found.plan) == (2, asked)
+    held.keep("glance", steps_of(0.5), None)
+    found = await held.find("glance", granted)
+    assert found is not None
+    assert (len(found.held.steps), found.plan) == (1, granted), "what is not paid for is bounded"
+
+
 async def test_the_answer_that_went_further_stays() -> None:
     held = results()
     held.keep("k", steps_of(0.5, 0.4, 0.3, 0.2), None)
@@ -171,6 +185,7 @@ async def test_each_of_owner_content_bundle_and_conditions_changes_the_key(tmp_p
         await held.key(paths[0], "desk", offer, 0.0),
         await held.key(paths[0], "", replace(offer, digest="sha256:1"), 0.0),
         await held.key(paths[0], "", replace(offer, name="n"), 0.0),
+        await held.key(paths[0], "", replace(offer, computed_by="openvino bf16"), 0.0),
         await held.key(paths[0], "", offer, 0.6),
         await other.key(paths[0], "", offer, 0.0),
     ]

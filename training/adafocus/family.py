@@ -59,6 +59,7 @@ TRAINING: FamilyTraining[AdaFocusConfig, Network] = FamilyTraining(
     describe_stage=describe_stage,
     backbones=("glance.", "focus.", "pose."),
     repeatable=lambda network: isinstance(network, PlacedAdaFocus),
+    looked_at=lambda config: None if config.placement == "learned" else config.glance_indices,
     randomise=_randomise,
     plans=PLANS,
 )

@@ -20,7 +20,8 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
     A network that was trained on people glances at eight frames, an eighth of their pixels, and finds a person's key
     points in them. Two steps follow the person: each looks at windows of two frames, brought to 192 px, whatever the
     person's size was. The networks stay as they came; heads are ridge regressions on how their features change and on
-    the key points, on clips as they are and compressed once more. It starts from MoveNet's weights, or from the bundle
+    the key points, on clips as they are and compressed once more, with exact frames and with keyframes in place of some
+    (decision 0066). It starts from MoveNet's weights, or from the bundle
     that ships.
     """
     backbone = BackboneConfig("mobilenet_v2", padding="same")
@@ -40,7 +41,7 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
         key_points=True,
         dropout=0.5,
     )
-    recipe = Recipe(stages=(), fitted_heads=True, recompress_crf=28, folds=5)
+    recipe = Recipe(stages=(), fitted_heads=True, recompress_crf=28, keyframe_tolerance=0.6, folds=5)
     clip = replace(cropped(model, source_short_side_px=240), resize="stretch")
     return TrainPlan(model, clip, recipe, MILD)
 

@@ -23,6 +23,7 @@ from models.recognizer import Frames
 from training.data.dataset import LIMITS, Dataset, Unreadable
 from training.data.footage import PARSING, Footage, decode_footage, read_footage, write_footage
 from training.data.hashes import ContentHashes
+from training.data.keyframes import Grid, StandIns, clip_with
 from training.data.recompress import recompress
 from video.clip import ClipRule
 from video.file.decode import decode
@@ -62,18 +63,32 @@ class FrameStore:
         """When each of `frames` is shown, in seconds from the start of the video."""
         return self.footage(path).pts_s
 
-    def clip(self, path: Path, clip_rule: ClipRule, recompress_crf: int | None = None) -> Frames:
-        """frames_THWC as the service decodes them for inference, whatever the store's short side, or as they are when
-        compressed once more. Raises VideoError."""
-        named = repr(clip_rule) if recompress_crf is None else f"{clip_rule!r} crf {recompress_crf}"
+    def clip(
+        self,
+        path: Path,
+        clip_rule: ClipRule,
+        recompress_crf: int | None = None,
+        stand_ins: StandIns | None = None,
+    ) -> Frames:
+        """frames_THWC as the service decodes them for inference, whatever the store's short side. `stand_ins`: with
+        keyframes for some, on a grid that follows from the file; `recompress_crf`: compressed once more. Raises
+        VideoError."""
+        named = repr(clip_rule) if stand_ins is None else f"{clip_rule!r} {stand_ins!r}"
+        if recompress_crf is not None:
+            named += f" crf {recompress_crf}"
         folder = self._clips / hashlib.blake2b(named.encode(), digest_size=8).hexdigest()
-        stored = folder / f"{self._key(path)}.npy"
+        key = self._key(path)
+        stored = folder / f"{key}.npy"
         if not stored.exists():
-            if recompress_crf is None:
+            if recompress_crf is not None:
+                made_THWC = recompress(self.clip(path, clip_rule, stand_ins=stand_ins), recompress_crf)
+            elif stand_ins is not None:
+                grid = Grid.drawn(np.random.default_rng(list(key.encode())))
+                with _naming(path):
+                    made_THWC = clip_with(path, clip_rule, LIMITS, stand_ins, grid)
+            else:
                 with _naming(path):
                     made_THWC = decode(str(path), clip_rule, LIMITS).frames_THWC
-            else:
-                made_THWC = recompress(self.clip(path, clip_rule), recompress_crf)
             _write_whole(stored, lambda file: np.save(file, made_THWC))
         with PARSING:
             frames_THWC: Frames = np.load(stored)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from training.families import training_of
+from training.family import Regression
 from training.fit.feature_cache import FeatureCache
 
 RIDGE = 0.5  # times features and rows a clip; across held-out groups 0.1 to 0.5 are level, 1 is two points worse
@@ -51,20 +52,24 @@ def fit_heads(
     features_by_name = {name: torch.cat(parts) for name, parts in gathered.items()}
     labels_N = torch.cat(labels)
     for head in heads:
-        rows_NRF = head.rows(features_by_name)
-        rows_a_clip, width = rows_NRF.shape[1:]
-        weight_CF, bias_C = ridge_regression(
-            rows_NRF.flatten(0, 1),
-            labels_N.repeat_interleave(rows_a_clip),
-            len(head.biases[0]),
-            (BLOCK_RIDGE if head.blocks else RIDGE) * rows_a_clip * width,
-            _weights(head.blocks, rows_NRF) if head.blocks else None,
-        )
+        weight_CF, bias_C = regressed(head, head.rows(features_by_name), labels_N)
         parts = torch.split(weight_CF, [weight.shape[1] for weight in head.weights], dim=1)
         for weight, part in zip(head.weights, parts, strict=True):
             weight.copy_(LOGIT_SCALE * part)
         for bias in head.biases:
             bias.copy_(LOGIT_SCALE * bias_C / len(head.biases))
+
+
+def regressed(head: Regression, rows_NRF: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
+    """(weight_CF, bias_C) of one head on its rows; `head` itself stays as it is."""
+    rows_a_clip, width = rows_NRF.shape[1:]
+    return ridge_regression(
+        rows_NRF.flatten(0, 1),
+        labels_N.repeat_interleave(rows_a_clip),
+        len(head.biases[0]),
+        (BLOCK_RIDGE if head.blocks else RIDGE) * rows_a_clip * width,
+        _weights(head.blocks, rows_NRF) if head.blocks else None,
+    )
 
 
 def _weights(blocks: tuple[int, ...], rows_NRF: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ from training.data.batches import Alternating, Batches, prefetched
 from training.data.dataset import Dataset, read_dataset, relative
 from training.data.frames import FrameStore
 from training.data.groups import fold_groups, halve_groups, hold_out_groups
-from training.families import training_of
+from training.data.keyframes import StandIns
+from training.families import find_training, training_of
 from training.fit.apart import Halves
 from training.fit.networks import build, has_part, start_from_bundle, start_parts
 from training.fit.plans import TrainPlan, find_plan
@@ -82,13 +83,18 @@ class Ready:
             team=self.team,
         )
 
-    def _plain(self, dataset: Dataset, recompress_crf: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        return plain_batches(dataset, self.store, self.run.clip, self.run.recipe.batch_size, recompress_crf)
+    def _plain(
+        self, dataset: Dataset, recompress_crf: int | None = None, stand_ins: StandIns | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        return plain_batches(dataset, self.store, self.run.clip, self.run.recipe.batch_size, recompress_crf, stand_ins)
 
     def _for_heads(self, dataset: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from self._plain(dataset)
-        if self.run.recipe.recompress_crf is not None:
-            yield from self._plain(dataset, self.run.recipe.recompress_crf)
+        """Clips as they are, and what else the recipe says: compressed once more, with keyframes, both."""
+        stand_ins = stand_ins_of(self.run)
+        for with_keyframes in (None,) if stand_ins is None else (None, stand_ins):
+            yield from self._plain(dataset, None, with_keyframes)
+            if self.run.recipe.recompress_crf is not None:
+                yield from self._plain(dataset, self.run.recipe.recompress_crf, with_keyframes)
 
     @property
     def _plain_halves(self) -> Halves | None:
@@ -156,6 +162,7 @@ def make_ready(
         starts=starts,
         commit=code_commit(),
     )
+    stand_ins_of(run)  # refused before anything is written
     clip = replace(plan.clip, num_frames=recipe.training_frames or plan.clip.num_frames)
 
     def batches(dataset: Dataset) -> Batches:
@@ -198,13 +205,32 @@ def _learning_and_held_out(train: Dataset, recipe: Recipe, fold: int | None) -> 
 
 
 def plain_batches(
-    dataset: Dataset, store: FrameStore, clip_rule: ClipRule, batch_size: int, recompress_crf: int | None = None
+    dataset: Dataset,
+    store: FrameStore,
+    clip_rule: ClipRule,
+    batch_size: int,
+    recompress_crf: int | None = None,
+    stand_ins: StandIns | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(clips_BTHWC, labels_B) as inference would see them, or as copies of that quality, in order."""
     for first in range(0, len(dataset), batch_size):
         samples = dataset.samples[first : first + batch_size]
-        clips_BTHWC = np.stack([store.clip(sample.path, clip_rule, recompress_crf) for sample in samples])
+        clips_BTHWC = np.stack([store.clip(sample.path, clip_rule, recompress_crf, stand_ins) for sample in samples])
         yield torch.from_numpy(clips_BTHWC), torch.tensor([sample.label for sample in samples])
+
+
+def stand_ins_of(run: Run) -> StandIns | None:
+    """None where the recipe wants exact frames alone. ValueError where cubes look at frames that no glance has seen."""
+    if not run.recipe.keyframe_tolerance:
+        return None
+    training = find_training(run.model.family)
+    places = training.looked_at(training.family.read_config(run.model.config))
+    if places is None:
+        raise ValueError(
+            f"keyframe_tolerance is {run.recipe.keyframe_tolerance:g}, but keyframes can stand in only where all steps "
+            "look at frames of the glance; take a plan whose cubes a rule places, such as compact, or 0"
+        )
+    return StandIns(places, run.recipe.keyframe_tolerance)
 
 
 def _device(name: str) -> torch.device:

@@ -87,6 +87,9 @@ class Recipe:
     recompress_crf: int | None = None
     """Fitted heads are given every clip twice, as it is and after one more round of H.264 at this constant rate factor:
     videos come in many qualities, and differences of frames show it. None: as it is."""
+    keyframe_tolerance: float = 0.0
+    """Fitted heads are given every clip also with keyframes in the place of the glance's frames, as far as so large a
+    share of those frames' distance (`training.data.keyframes`): answers bear it then. 0: with exact frames alone."""
     average_decay: float = 0.0
     """Of the running average of the weights (0.99: of about the last hundred steps), which then is what is scored and
     kept; 0: the weights themselves."""
@@ -140,7 +143,9 @@ class Recipe:
         _one_of(Optimizer, optimizer=self.optimizer)
         _one_of(Gradient, gradient=self.gradient)
         _one_of(Precision, precision=self.precision)
-        for name in ("momentum", "label_smoothing", "average_decay"):
+        if self.keyframe_tolerance and not self.fitted_heads:
+            raise ValueError("keyframe_tolerance is for fitted heads; set fitted_heads, or leave it out")
+        for name in ("momentum", "label_smoothing", "average_decay", "keyframe_tolerance"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must lie in [0, 1)")
         if not 0 < self.held_out_share < 1:

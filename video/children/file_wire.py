@@ -56,8 +56,8 @@ def read_request(header: Header) -> tuple[str, ClipRule, VideoLimits, Look]:
 def look_of(said: Header | None) -> Look:
     """What a request says of its look."""
     match said:
-        case {"FirstLook": {"indices": indices, "tolerance": tolerance, "later": later}}:
-            return FirstLook(tuple(indices), tolerance, None if later is None else tuple(later))
+        case {"FirstLook": {"indices": indices, "tolerance": tolerance, "later": later, "keyframes_stay": stay}}:
+            return FirstLook(tuple(indices), tolerance, None if later is None else tuple(later), stay)
         case {"FurtherLook": {"indices": indices, "others": others}}:
             return FurtherLook(tuple(indices), tuple(others))
         case _:

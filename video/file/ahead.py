@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -129,6 +130,7 @@ class _Ahead:
     _num_settled: int = 0
     _num_shown: int = 0  # frames, up to _FIRST_FRAMES
     _start: int | None = None  # when the first of them is shown
+    _slack: int = 0  # that a keyframe may lie behind the frame that it stands in for, scaled as centres are
     _centres: list[int] = field(default_factory=list)  # of all segments, see `segment_centres`
     _decoder: RunDecoder = field(init=False)
     _trail: Trail = field(init=False)
@@ -188,7 +190,9 @@ class _Ahead:
         if facts.is_shown and self._num_shown < _FIRST_FRAMES:
             self._num_shown += 1
             self._start = facts.pts if self._start is None else min(self._start, facts.pts)
-            self._centres = segment_centres(*self._extent(), self.rule.num_frames)
+            start, end = self._extent()
+            self._centres = segment_centres(start, end, self.rule.num_frames)
+            self._slack = _apart(self.look) * 2 * (end - start)
         if facts.is_key:
             self._keys.append(index)
             self._prune()
@@ -230,12 +234,15 @@ class _Ahead:
         """Segments whose frame is known: packets of later times have all been decoded later."""
         if self._start is None:
             return 0
-        count = self.rule.num_frames
-        known = 2 * count * (self._dts - self._facts[-1].duration)  # the frame behind the centre has come, too
-        settled = self._num_settled
-        while settled < count and self._centres[settled] < known:
+        settled = self._num_known(self._num_settled, self._slack)
+        return settled if settled >= min(_TELLING, self.rule.num_frames - 1) else 0
+
+    def _num_known(self, settled: int, slack: int = 0) -> int:
+        """Of segments whose frame has come, and the one behind it, and `slack` more (scaled as centres)."""
+        known = 2 * self.rule.num_frames * (self._dts - self._facts[-1].duration) - slack
+        while settled < self.rule.num_frames and self._centres[settled] < known:
             settled += 1
-        return settled if settled >= min(_TELLING, count - 1) else 0
+        return settled
 
     def _settle(self, num_settled: int, *, is_all: bool = False) -> None:
         """Decode what is known to be wanted of so many segments. `is_all`: the file is there to its end."""
@@ -245,14 +252,16 @@ class _Ahead:
             last = next(facts.duration for facts in self._facts if facts.pts == times[-1])
             end = times[-1] + max(1, last)
         extent = self._extent(end)
-        targets = choose(self._facts, *extent, self.rule.num_frames, None if is_all else num_settled).targets
-        look = _begun(self.look, num_settled)
+        num_known = num_settled if is_all else self._num_known(num_settled)
+        targets = choose(self._facts, *extent, self.rule.num_frames, None if is_all else num_known).targets
+        look = _begun(self.look, num_known)
         if isinstance(look, FirstLook) and not look.indices:
             return
         wanted, _ = looked_at(self._facts, extent, self.rule, targets, look)
-        for target in sorted(set(wanted.values())):
+        settled = sorted({target for place, target in wanted.items() if place < num_settled})
+        for target in settled:
             self._wanted[self._facts[target].pts] = target
-        for target in sorted(set(wanted.values())):
+        for target in settled:
             if target > self._fed:
                 self._decode_to(target)
 
@@ -279,6 +288,14 @@ class _Ahead:
     @property
     def _frame_pixels(self) -> int:
         return self.stream.codec_context.width * self.stream.codec_context.height
+
+
+def _apart(look: Look) -> int:
+    """Segments between the frames of a look in which keyframes may stand in for them, else 0: a keyframe that is yet to
+    come may be nearer, and a frame that is yet to come may be nearer to the keyframe."""
+    if not isinstance(look, FirstLook) or not look.tolerance:
+        return 0
+    return min((after - before for before, after in pairwise(look.indices)), default=1)
 
 
 def _begun(look: Look, num_settled: int) -> Look:

@@ -46,6 +46,7 @@ class DecodePlan:
     file: OpenFile  # open until it was carried out, or is forgotten
     ready: Mapping[int, Shot]  # by packet index: decoded already, while the file arrived
     num_decoded_early: int
+    keyframes_stay: bool = False  # of the look
 
     @property
     def price(self) -> DecodePrice:
@@ -90,7 +91,8 @@ def plan_decoding(
     extent = _extent(track, rule)
     targets = choose(track.packets, *extent, rule.num_frames).targets
     wanted, runs = looked_at(track.packets, extent, rule, targets, look)
-    return DecodePlan(path, rule, limits, track, targets, places, wanted, tuple(runs), file, ready, num_early)
+    stay = isinstance(look, FirstLook) and look.keyframes_stay
+    return DecodePlan(path, rule, limits, track, targets, places, wanted, tuple(runs), file, ready, num_early, stay)
 
 
 def _ready(early: EarlyFrames, file: OpenFile) -> dict[int, Shot]:
@@ -182,7 +184,7 @@ def _carried_out(plan: DecodePlan, most_pixels: int | None) -> Clip:
     times = [packets[plan.wanted.get(index, target)].pts or 0 for index, target in enumerate(targets)]
     moved = frozenset(index for index, target in plan.wanted.items() if target != targets[index])
     num_early = len(plan.ready.keys() & plan.wanted.values())
-    return _clip(plan, times, shots, moved, reading, price, num_early)
+    return _clip(plan, times, shots, frozenset() if plan.keyframes_stay else moved, reading, price, num_early)
 
 
 def _afforded(price: DecodePrice, most_pixels: int | None) -> DecodePrice:

@@ -15,7 +15,8 @@ from service.api.recognitions.options import Ceilings, parse_options
 from service.api.timelines.options import parse_timeline_options
 from service.api.timelines.telling import tell
 from service.engine.admission import Ticket
-from service.engine.pipeline import Decoded, Pipeline
+from service.engine.decoded import Decoded
+from service.engine.pipeline import Pipeline
 from service.engine.request import Plan, Step
 from service.jobs.job import RESULT, Body, Task, Told
 from service.keys.spending import Accounts, Spending

@@ -11,7 +11,8 @@ from fovea.errors import FoveaError
 from service.api.edge.problems import problem_of
 from service.api.operation.accounting import Account
 from service.api.recognitions.answers import recognition_answer, step_event
-from service.engine.pipeline import Decoded, Pipeline
+from service.engine.decoded import Decoded
+from service.engine.pipeline import Pipeline
 from service.engine.request import Step
 from service.keys.spending import Spending
 

@@ -38,7 +38,8 @@ from service.api.recognitions.events import events
 from service.api.recognitions.options import OPTIONS, Ceilings, parse_options
 from service.api.recognitions.several import is_settled, recognize_several
 from service.api.recognitions.spooling import spool_all, unless_client_leaves
-from service.engine.pipeline import Decoded, Pipeline
+from service.engine.decoded import Decoded
+from service.engine.pipeline import Pipeline
 from service.engine.request import Recognition
 
 JSON = "application/json"

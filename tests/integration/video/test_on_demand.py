@@ -69,6 +69,16 @@ def test_a_stand_in_is_a_keyframe_at_its_own_time_and_without_tolerance_there_is
     assert not decode(path, RULE, LIMITS, replace(LOOK, tolerance=0.0)).stand_ins
 
 
+def test_keyframes_that_stay_are_no_stand_ins_whose_exact_frames_are_yet_to_come() -> None:
+    path = str(source("a.mp4"))
+    begun, stays = decode(path, RULE, LIMITS, LOOK), decode(path, RULE, LIMITS, replace(LOOK, keyframes_stay=True))
+    assert begun.stand_ins
+    assert not stays.stand_ins
+    assert stays.absent == begun.absent
+    assert stays.pts_s == begun.pts_s
+    np.testing.assert_array_equal(stays.frames_THWC, begun.frames_THWC)
+
+
 def test_further_frames_cost_the_groups_of_their_time_alone() -> None:
     path = str(source("a.mp4"))
     plan = plan_decoding(path, RULE, LIMITS, FurtherLook((6, 8)))  # at 3.25 and 4.25 s

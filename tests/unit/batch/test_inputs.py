@@ -48,6 +48,18 @@ def test_a_result_of_an_earlier_run_is_a_list(archive: Path) -> None:
     assert sources("result.jsonl") == ["clips/b.mp4"]
 
 
+def test_a_file_s_stamp_is_another_once_the_file_is(archive: Path) -> None:
+    def stamps() -> list[str]:
+        return [one.stamp for one in find_inputs(["clips"])]
+
+    first = stamps()
+    assert stamps() == first
+    assert all(first)
+    os.utime(archive / "clips/b.mp4", ns=(0, 0))
+    (archive / "clips/deep/c.mov").write_bytes(b"longer")
+    assert [old == new for old, new in zip(first, stamps(), strict=True)] == [True, False, False, True]
+
+
 def test_one_file_has_one_key_however_it_is_spelled(archive: Path) -> None:
     (archive / "link").symlink_to(archive / "clips")
     spelled = ("clips/b.mp4", "./clips/../clips/b.mp4", str(archive / "clips/b.mp4"), "link/b.mp4")

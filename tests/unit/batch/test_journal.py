@@ -75,6 +75,24 @@ def test_rows_of_other_options_are_not_mixed(tmp_path: Path) -> None:
         Journal(tmp_path / "j", TERMS | {"top_k": "2"})
 
 
+def test_a_video_that_changed_loses_its_row_and_one_that_is_gone_keeps_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", TERMS)
+    names = ("same", "changed", "gone", "came")
+    journal.list_inputs(Input(name, name.encode(), "" if name == "came" else "1") for name in names)
+    for number, one in journal.pending():
+        journal.keep(number, {"label": one.source}, answered=True)
+    stamps = {"same": "1", "changed": "2", "gone": "", "came": "1"}
+    listed = journal.list_inputs(Input(name, name.encode(), stamps[name]) for name in names)
+    assert listed == Listed(inputs=4, repeated=0, changed=2)
+    assert [one.source for _, one in journal.pending()] == ["changed", "came"]
+    for number, one in journal.pending():
+        journal.keep(number, {"label": one.source}, answered=True)
+    stamps["gone"] = "1"
+    listed = journal.list_inputs(Input(name, name.encode(), stamps[name]) for name in names)
+    assert listed.changed == 0, "what came back is what it was"
+    journal.close()
+
+
 def test_two_processes_do_not_work_on_one_journal(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j", TERMS)
     with pytest.raises(JournalError, match="another process works on"):

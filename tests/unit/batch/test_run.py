@@ -4,6 +4,7 @@ The engine is one that answers at once: what recognises is another noun.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -13,11 +14,14 @@ from pathlib import Path
 import pytest
 
 from fovea.errors import InvalidOption
+from models.adafocus.config import tiny
 from service.batch.inputs import Input
 from service.batch.journal import Counts, JournalError, Listed
-from service.batch.recogniser import Terms
 from service.batch.run import Ended, Keep, run_batch
+from service.batch.terms import Terms
 from service.batch.writing import ResultError
+from training.data.synthetic import LABELS
+from training.untrained import build_untrained
 
 TERMS = Terms((("model", "auto"),))
 
@@ -94,6 +98,39 @@ def test_a_run_goes_on_with_its_own_options_alone(archive: Path) -> None:
         run_batch([str(archive / "clips")], out, Terms((("model", "other"),)), at_once, Told())
 
 
+def test_a_run_goes_on_with_its_own_settings_and_bundles_alone(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bundles = tmp_path_factory.mktemp("bundles")
+    build_untrained(bundles / "small", config=tiny(len(LABELS)), num_clips=4, seed=1)
+    monkeypatch.setenv("FOVEA_BUNDLES", str(bundles))
+    monkeypatch.setenv("FOVEA_SHIPPED_BUNDLES", "false")
+    told, out, clips = Told(), archive / "r.jsonl", [str(archive / "clips")]
+    run_batch(clips, out, TERMS, at_once, told, stop=lambda: len(told.rows) == 5)
+    with monkeypatch.context() as changed:
+        changed.setenv("FOVEA_KEYFRAME_TOLERANCE", "0.6")
+        with pytest.raises(JournalError, match=r"FOVEA_KEYFRAME_TOLERANCE was 0\.0, now 0\.6.*remove it to begin anew"):
+            run_batch(clips, out, TERMS, at_once, Told())
+    with monkeypatch.context() as changed:
+        changed.setenv("FOVEA_JOB_RETENTION_S", "60")  # no row depends on it
+        run_batch(clips, out, TERMS, at_once, Told(), stop=lambda: True)
+    shutil.rmtree(bundles / "small")
+    build_untrained(bundles / "small", config=tiny(len(LABELS)), num_clips=4, seed=2)
+    with pytest.raises(JournalError, match="bundle small was sha256:"):
+        run_batch(clips, out, TERMS, at_once, Told())
+
+
+def test_a_run_does_a_video_again_that_was_changed_since(archive: Path) -> None:
+    told, out, clips = Told(), archive / "r.jsonl", [str(archive / "clips")]
+    run_batch(clips, out, TERMS, at_once, told, stop=lambda: len(told.rows) == 5)
+    (archive / "clips/clip-01.mp4").write_bytes(b"another")
+    again = Told()
+    run_batch(clips, out, TERMS, at_once, again)
+    assert again.lists == [(Listed(30, 0, changed=1), Counts(answered=3, failed=1))]
+    assert str(archive / "clips/clip-01.mp4") in [source for source, _ in again.rows]
+    assert len(sources_in(out)) == 30
+
+
 @pytest.mark.parametrize("refused", ["sources", "options"])
 def test_what_is_refused_at_once_leaves_nothing_behind(archive: Path, refused: str) -> None:
     def refuses(terms: Terms, pending: Iterator[tuple[int, Input]], keep: Keep, stop: Callable[[], bool]) -> None:
@@ -109,7 +146,7 @@ PROGRAM = """
 import os, sys, random
 from pathlib import Path
 from service.batch import run, writing
-from service.batch.recogniser import Terms
+from service.batch.terms import Terms
 from tests.unit.batch.test_run import Told, at_once
 
 folder, where = Path(sys.argv[1]), sys.argv[2]

@@ -72,6 +72,16 @@ def test_a_job_says_that_nobody_waits_and_has_a_key_of_its_own_or_the_one_that_i
     assert timeline(b"", {}).accept == EVENTS
 
 
+def test_no_store_is_a_header_of_whatever_is_asked_for() -> None:
+    calls = [
+        recognition(b"", {}, accept=JSON, no_store=True),
+        recognitions([b"", b""], {}, no_store=True),
+        job(RECOGNITIONS, b"", {}, None, no_store=True),
+    ]
+    assert [(call.headers["Cache-Control"], call.query) for call in calls] == [("no-store", {})] * 3
+    assert "Cache-Control" not in recognition(b"", {}, accept=JSON).headers
+
+
 def test_a_url_among_several_videos_is_refused() -> None:
     with pytest.raises(ValueError, match=r"https://example.org/a.mp4 is among 2 videos; .* ask for it alone"):
         recognitions([b"", "https://example.org/a.mp4"], {})

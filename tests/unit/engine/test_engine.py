@@ -12,7 +12,8 @@ import pytest
 from fovea.errors import DeadlineBeforeGlance, Draining, InferenceFailed, RequestCancelled, VideoUnreadable
 from fovea.words import ExitReason
 from models.recognizer import Ahead, Cube, Frames
-from service.engine.engine import Engine
+from service.engine.engine import HELD_S, Engine
+from service.engine.lanes import Lane, Owner
 from service.engine.request import EngineEvent, FramesNeeded, Request, Step
 from service.engine.scheduler import Scheduler
 from service.metrics import Metrics
@@ -329,6 +330,24 @@ class TestRequestsThatWaitForFrames:
         assert heard.events[-1] is ExitReason.EXHAUSTED
         assert [type(event) for event in heard.events].count(FramesNeeded) == 1, "what came is not asked for again"
 
+    def test_one_whose_frames_come_while_it_asks_takes_each_step_once(self):
+        bench, request = self.bench(), begun(a_request())
+        heard = bench.add(request)
+
+        def at_once(event: EngineEvent) -> None:
+            heard(event)
+            if isinstance(event, FramesNeeded):
+                come(request)
+                bench.engine.frames_came(request)
+
+        request.emit = at_once
+        bench.engine.step()
+        bench.deliver()
+        assert (len(bench.scheduler), bench.scheduler.num_parked) == (1, 0)
+        bench.run()
+        assert [step.step for step in heard.steps] == [0, 1, 2, 3]
+        assert bench.metric("fovea_requests_waiting") == 0
+
     def test_one_that_is_sure_after_its_glance_needs_none(self):
         bench = self.bench()
         heard = bench.add(begun(a_request(a_plan(thresholds=(9.0, 9.0, 9.0)))))
@@ -477,6 +496,51 @@ class TestRequestsThatWaitForFrames:
             return False
         bench.deliver()
         return True
+
+
+class TestATurnThatIsKept:
+    """Steps are not divided: one that takes long is not begun just before a video comes whose turn it would be."""
+
+    GREEDY, MODEST = (Lane("upload", 0.5, Owner(name)) for name in ("greedy", "modest"))
+
+    def bench(self, glance_s: float = 1.0) -> Bench:
+        bench = Bench()
+        bench.engine.flop_rate.observe(GLANCE, glance_s)
+        bench.add(a_request(lane=self.GREEDY))
+        return bench
+
+    def expecting(self, bench: Bench, lane: Lane, within_s: float = 0.01) -> float:
+        bench.engine.expect(lane, within_s)
+        bench.deliver()
+        return bench.engine._held_s()
+
+    def test_for_a_video_that_is_being_decoded_but_not_for_long(self):
+        bench = self.bench()
+        assert self.expecting(bench, self.MODEST) == HELD_S
+        bench.now_s += HELD_S
+        assert bench.engine._held_s() == 0
+
+    def test_once_it_has_come_there_is_nothing_to_wait_for(self):
+        bench = self.bench()
+        self.expecting(bench, self.MODEST)
+        bench.engine.submit(a_request(lane=self.MODEST))
+        bench.deliver()
+        assert bench.engine._held_s() == 0
+
+    def test_not_where_decoding_takes_long(self):
+        assert self.expecting(self.bench(), self.MODEST, within_s=2 * HELD_S) == 0
+
+    def test_not_where_a_step_is_short(self):
+        assert self.expecting(self.bench(glance_s=0.001), self.MODEST) == 0
+
+    def test_not_for_more_videos_of_one_who_waits_already_or_was_served_more(self):
+        assert self.expecting(self.bench(), self.GREEDY) == 0
+        bench = Bench()
+        bench.engine.flop_rate.observe(GLANCE, 1.0)
+        bench.add(a_request(lane=self.MODEST))
+        bench.run()
+        bench.add(a_request(lane=self.GREEDY))
+        assert self.expecting(bench, self.MODEST) == 0
 
 
 class TestTheThread:

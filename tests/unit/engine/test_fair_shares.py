@@ -139,7 +139,7 @@ def test_whatever_comes_and_goes_nothing_stays_held(asked):
         ticket.close()
     for one in (GREEDY, MODEST, HEAVY):
         of = admission.shares.of(one)
-        assert (of.places, of.requests, of.flops, of.costly) == (0, 0, 0, 0)
+        assert (of.places, of.requests, of.flops, of.costly, of.ahead) == (0, 0, 0, 0, 0)
 
 
 async def decoded_in_order(gate: Gate, owners: list[Owner]) -> list[str]:
@@ -213,6 +213,25 @@ async def test_whoever_has_not_come_for_a_while_has_no_decoder_kept():
     second.close()
 
 
+async def test_while_another_s_video_is_here_an_owner_of_which_the_device_has_enough_does_not_decode():
+    ahead = Counter({GREEDY: 4})
+    gate = Gate(4, Clock(), lambda owner: ahead[owner])
+    modest = await gate.enter(MODEST)
+    greedy = asyncio.create_task(gate.enter(GREEDY))
+    await asyncio.sleep(0)
+    assert not greedy.done(), "modest's is decoded"
+    ahead[MODEST] = 1
+    modest.close()
+    await asyncio.sleep(0)
+    assert not greedy.done(), "modest's is on the device"
+    ahead[GREEDY] = 3
+    async with asyncio.timeout(5):
+        (await greedy).close()
+    ahead |= {GREEDY: 4, MODEST: 4}
+    async with asyncio.timeout(5):
+        (await gate.enter(GREEDY)).close()
+
+
 async def test_one_owner_alone_has_all_decoders():
     gate = Gate(4)
     async with asyncio.timeout(5):
@@ -236,6 +255,23 @@ def test_on_the_device_owners_take_turns_within_their_kind_of_work():
         ("camera", "greedy"): 100,
         ("camera", "heavy"): 300,
     }
+
+
+def test_whoever_comes_back_makes_up_for_turns_of_others_up_to_a_credit():
+    greedy, modest = Lane("upload", 0.5, GREEDY), Lane("upload", 0.5, MODEST)
+    for credit, expected in ((0.0, ["modest", "greedy"]), (250.0, ["modest", "modest"])):
+        turns = Turns()
+        for lane in (modest, *[greedy] * 9):
+            assert turns.next([lane], owners_credit_flops=credit) == lane
+            turns.serve(lane, 100)
+        order = []
+        for _ in range(2):
+            foretold = turns.first([greedy, modest], owners_credit_flops=credit)
+            lane = turns.next([greedy, modest], owners_credit_flops=credit)
+            assert lane == foretold
+            turns.serve(lane, 100)
+            order.append(lane.owner.name)
+        assert order == expected
 
 
 def test_an_owner_of_no_weight_is_refused():

@@ -14,9 +14,10 @@ from fovea.errors import Draining, FoveaError
 from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer
+from service.engine.decoded import Decoded
 from service.engine.gate import Gate
-from service.engine.lanes import ANYBODY
-from service.engine.pipeline import Decoded, Lanes, Pipeline
+from service.engine.lanes import ANYBODY, Lane, Lanes
+from service.engine.pipeline import Pipeline
 from service.engine.request import FramesNeeded, Plan, Request
 from service.metrics import Metrics
 from tests.unit.engine.making import CAMERAS, COSTS, CUBE, GLANCE, UPLOADS, a_clip, a_plan, a_step
@@ -37,6 +38,10 @@ class ByHand:
     looks: list[Any] = field(default_factory=list)
     clip: Clip | None = None  # what is decoded at once; None: nothing ever is
     is_found_costly: asyncio.Event = field(default_factory=asyncio.Event)
+    decode_rate: Rate = field(default_factory=Rate)
+
+    def expect(self, lane: Lane, within_s: float) -> None:
+        pass
 
     def submit(self, request: Request) -> None:
         self.requests.append(request)
@@ -56,7 +61,7 @@ class ByHand:
 
 
 class Bench:
-    def __init__(self, keyframe_tolerance: float | None = None) -> None:
+    def __init__(self, asked_tolerance: float | None = None, **offered: Any) -> None:
         self.hand = ByHand()
         self.admission = Admission(
             max_places=4,
@@ -70,14 +75,28 @@ class Bench:
         rule = ClipRule(num_frames=2, height_px=4, width_px=4, resize="stretch")
         hand: Any = self.hand
         self.pipeline = Pipeline(
-            offers=[Offer("m", "sha256:0", "t", ("a", "b"), True, rule, COSTS, 100, (), step_indices=STEP_INDICES)],
+            offers=[
+                Offer(
+                    "m",
+                    "sha256:0",
+                    "t",
+                    ("a", "b"),
+                    True,
+                    rule,
+                    COSTS,
+                    100,
+                    (),
+                    **{"step_indices": STEP_INDICES} | offered,
+                )
+            ],
             engine=hand,
             lanes=Lanes(UPLOADS, CAMERAS, CAMERAS),
             sandbox=hand,
             admission=self.admission,
             gate=Gate(2),
             metrics=Metrics(),
-            keyframe_tolerance=keyframe_tolerance,
+            on_demand=asked_tolerance is not None or bool(offered),
+            keyframe_tolerance=asked_tolerance,
         )
         self.ticket: Ticket = self.pipeline.admit(a_plan(), ANYBODY)
         begun = replace(a_clip(), absent=frozenset({1}))
@@ -137,8 +156,8 @@ async def test_a_step_of_a_look_that_was_broken_off_is_charged_all_the_same() ->
     assert spent == [GLANCE, CUBE]
 
 
-async def the_look(plan: Plan, keyframe_tolerance: float | None) -> FirstLook:
-    bench = Bench(keyframe_tolerance)
+async def the_look(plan: Plan, asked_tolerance: float | None, **offered: Any) -> FirstLook:
+    bench = Bench(asked_tolerance, **offered)
     bench.hand.clip = a_clip()
     with bench.pipeline.admit(plan) as ticket:
         await bench.pipeline.decode(Path("video.mp4"), plan, ticket)
@@ -155,6 +174,16 @@ async def test_only_frames_that_the_steps_of_a_plan_look_at_are_ever_decoded() -
     for tolerance in (0.3, 0.0, None):
         assert await the_look(glance_alone, tolerance) == FirstLook((0,), tolerance or 0.0, ())
     assert await the_look(replace(every_step, max_entropy_nats=0.5), 0.3) == FirstLook((0,), 0.3, ())
+
+
+async def test_keyframes_stand_in_for_good_as_far_as_a_model_was_trained_to_bear_them() -> None:
+    every_step, bears = a_plan(thresholds=(0.5,) * 3), {"keyframe_tolerance": 0.6}
+    assert await the_look(every_step, None, **bears) == FirstLook((0,), 0.6, (1,), keyframes_stay=True)
+    assert await the_look(a_plan(), None, **bears) == FirstLook((0,), 0.6, (1,), True), "though every video goes on"
+    assert await the_look(every_step, 0.3, **bears) == FirstLook((0,), 0.3, (1,), keyframes_stay=True)
+    assert await the_look(every_step, 0.7, **bears) == FirstLook((0,), 0.7, (1,)), "cubes look at exact frames"
+    assert await the_look(every_step, 0.0, **bears) == FirstLook((0,), 0.0, (1,))
+    assert await the_look(every_step, None, keyframe_tolerance=0.0) == FirstLook((0,), 0.0, (1,)), "it says nothing"
 
 
 async def test_a_clip_that_lacks_only_what_no_step_looks_at_gives_its_place_back() -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 
 from models.timesformer.block import Attention, Block
 from models.timesformer.config import Scheme, TimeSformerConfig, base, high_resolution, long_range, tiny, with_scheme
@@ -246,6 +247,18 @@ def test_folding_changes_nothing_but_the_number_of_operations(scheme: Scheme) ->
     saved = sum(p.numel() for p in network.encoder.parameters()) - sum(p.numel() for p in folded.parameters())
     steps = (len(STEPS[scheme]) - 1) * config.depth
     assert saved == steps * (config.dim + 1) * config.dim
+
+
+@all_schemes
+def test_folded_no_linear_layer_multiplies_a_strided_view(scheme: Scheme) -> None:
+    """torch does that as a product of batches (bmm), for which it copies the weights once for each row."""
+    folded = fold(lively(small(scheme)).encoder)
+    view_NHWC = views(small(scheme), count=1)[0]  # of several, regrouping copies
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as seen:
+        folded(view_NHWC)
+    names = {event.key for event in seen.key_averages()}
+    assert "aten::addmm" in names
+    assert "aten::bmm" not in names
 
 
 def test_folding_saves_the_stated_share_of_the_paper_sized_network() -> None:

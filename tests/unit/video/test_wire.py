@@ -29,7 +29,15 @@ def through(header: messages.Header) -> messages.Header:
 
 
 @pytest.mark.parametrize(
-    "look", [None, FirstLook((0, 1), 0.5), FirstLook((0,), 0.0, (1,)), FurtherLook((1,), (0,))], ids=repr
+    "look",
+    [
+        None,
+        FirstLook((0, 1), 0.5),
+        FirstLook((0,), 0.0, (1,)),
+        FirstLook((0,), 0.6, (1,), True),
+        FurtherLook((1,), (0,)),
+    ],
+    ids=repr,
 )
 def test_a_request_arrives_as_it_was_sent(look: Look) -> None:
     sent = wire.request("/tmp/a b.mp4", RULE, LIMITS, look)
