@@ -28,9 +28,7 @@ VideoInput: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 """A path, the bytes themselves, an open binary file, or a URL (https://..., s3://...) that the service fetches."""
 
 
-class RecognitionOptions(TypedDict, total=False):
-    """Options of a recognition, as the API names them; what is left out, the service decides."""
-
+class _AnyRecognition(TypedDict, total=False):
     model: str
     task: str
     budget_gflops: float
@@ -41,6 +39,12 @@ class RecognitionOptions(TypedDict, total=False):
     min_score: float
     abstain: bool
     labels: Sequence[str]
+
+
+class RecognitionOptions(_AnyRecognition, total=False):
+    """Options of a recognition, as the API names them; what is left out, the service decides."""
+
+    picture: bool
 
 
 class TimelineOptions(TypedDict, total=False):
@@ -62,8 +66,8 @@ class TimelineOptions(TypedDict, total=False):
     decode: Decode | Literal["auto", "all", "keyframes"]
 
 
-class JobOptions(RecognitionOptions, total=False):
-    """Options of a recognition, and of the job that it becomes."""
+class JobOptions(_AnyRecognition, total=False):
+    """Options of a recognition, and of the job that it becomes. A job has no picture: it would have to be kept."""
 
     webhook_url: str
     webhook_events: str | Sequence[str]

@@ -4,6 +4,7 @@ The service fills them, the client reads them. Money is GFLOPs here (10^9 multip
 milliseconds or seconds as the names say.
 """
 
+import base64
 from datetime import date
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -169,6 +170,20 @@ class TimingMs(Value):
     )
 
 
+class Picture(Value):
+    """A small frame from the middle of the video, as displayed."""
+
+    jpeg_base64: str = Field(description="A JPEG, as Base64 (RFC 4648, section 4).", examples=["/9j/4AAQSkZJRg=="])
+    width: int = Field(description="Pixels of it.", examples=[320])
+    height: int = Field(examples=[180])
+    pts_s: float = Field(description="When the video shows it.", examples=[1.06])
+    box: Box = Field(description="The part of the source frame that it shows: what the model was shown.")
+
+    @property
+    def jpeg(self) -> bytes:
+        return base64.b64decode(self.jpeg_base64)
+
+
 class RecognitionAnswer(Value):
     """The answer, with its own account of what it cost."""
 
@@ -218,6 +233,11 @@ class RecognitionAnswer(Value):
     compute: Compute
     video: Video
     timing_ms: TimingMs
+    picture: Picture | None = Field(
+        default=None,
+        description="Where `picture=true` asked for it; else absent.",
+        exclude_if=_is_none,
+    )
 
 
 class Problem(BaseModel):

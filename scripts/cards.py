@@ -13,6 +13,7 @@ from models.bundle import Bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLES = ROOT / "models" / "bundles"
+DRAWN = ROOT / "results" / "drawn" / "answers.json"
 HEAD = "<!-- Written by scripts/reference.py; edit the bundle, or measure it again. -->\n"
 SHOWN_CONFUSIONS = 8
 
@@ -78,6 +79,7 @@ def card(bundle: Bundle, measurement: Measurement | None) -> str:
         *_labels(bundle),
         *_accuracy(bundle),
         *_mistakes(bundle, measurement),
+        *_failures(bundle),
         *_unknown(bundle),
         *_prices(bundle),
         "## Energy",
@@ -146,6 +148,29 @@ def _mistakes(bundle: Bundle, measurement: Measurement | None) -> Iterator[str]:
     yield ""
 
 
+def _failures(bundle: Bundle) -> Iterator[str]:
+    """Of drawn clips, as `python -m tools.hard_clips` wrote them down."""
+    facts = json.loads(DRAWN.read_text())
+    said = {one["clip"]: one for one in facts["answers"] if one["model"] == bundle.name}
+    if not said:
+        return
+    yield "## Where it fails, in pictures"
+    yield "No footage may be shown here, so we drew a handshake and made it harder. The model learnt from recordings:"
+    yield "the first row tells what a drawing alone does to it. Answers are those at the default budget."
+    yield from ("", "| frame | what is hard | right is | it said |", "|---|---|---|---|")
+    for clip in facts["clips"]:
+        picture = f"![{clip['told']}](../pictures/hard/{clip['name']}.webp)"
+        yield f"| {picture} | {clip['told']} | {clip['right']} | {_said_of(said[clip['name']], bundle)} |"
+    yield from ("", "`python -m tools.hard_clips` draws them and asks again.", "")
+
+
+def _said_of(one: dict[str, Any], bundle: Bundle) -> str:
+    text = bundle.label_texts.get(one["best"])
+    name = text.display_name if text and text.display_name else one["best"]
+    likeliest = f"{name}, {100 * one['score']:.0f} %"
+    return likeliest if one["label"] else f"nothing that it knows; closest: {likeliest}"
+
+
 def _unknown(bundle: Bundle) -> Iterator[str]:
     facts = bundle.manifest.open_set
     if facts is None:
@@ -153,7 +178,7 @@ def _unknown(bundle: Bundle) -> Iterator[str]:
     yield "## What it says it does not know"
     yield "A video that shows none of its labels should get none. 1 would tell all of them apart, 0.5 none."
     yield from ("", "| footage of none of the labels | AUROC |", "|---|---|")
-    yield f"| real | {facts.auroc:.3f} |"
+    yield f"| real | {'not measured' if facts.auroc is None else f'{facts.auroc:.3f}'} |"
     yield f"| synthetic: black, test patterns, noise, fractals, screen recordings | {facts.auroc_synthetic:.3f} |"
     yield from ("", f"Of videos that do show a label it keeps {facts.kept:.1%}. Measured on {facts.measured_on}.", "")
 

@@ -77,7 +77,8 @@ def main(tag: str = "") -> int:
     except ValueError as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)  # a wheel of another version would be published, too
+    FOLDER.mkdir(parents=True)
     NOTES.write_text(said)
     wheels(FOLDER)
     chart(FOLDER)

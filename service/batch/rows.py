@@ -11,7 +11,7 @@ from pydantic import BaseModel, create_model
 from fovea.answers import RecognitionAnswer
 from fovea.errors import FoveaError
 
-OF_A_REQUEST = frozenset({"id", "timing_ms"})
+OF_A_REQUEST = frozenset({"id", "timing_ms", "picture"})
 
 
 class RowProblem(BaseModel):

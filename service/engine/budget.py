@@ -124,6 +124,7 @@ class RecognitionOptions:
     abstain: bool = True
     labels: tuple[str, ...] = ()  # those that may be told; none: all
     min_budget_flops: int | None = None  # what is granted at least under load; None: a glance
+    picture: bool = False  # whether the answer brings a frame
 
 
 def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer, *, pressure: float = 0.0) -> Plan:
@@ -173,6 +174,7 @@ def plan(options: RecognitionOptions, offers: Sequence[Offer], default: Offer, *
             known_from=None if offer.open_set is None else offer.open_set.threshold,
             only=options.labels,
         ),
+        picture=options.picture,
     )
 
 

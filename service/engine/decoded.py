@@ -12,6 +12,7 @@ from models.recognizer import Shared
 from service.engine.admission import Ticket
 from service.engine.lanes import Lane
 from service.engine.request import Plan, Recognition, Step, Timing
+from service.engine.still import Still
 from service.results.results import Found
 from video.clip import Clip
 
@@ -32,6 +33,7 @@ class Decoded:
     on_spend: Callable[[int], None] = lambda flops: None  # where no ticket is, which has one of its own
     key: str | None = None  # under which its steps are kept for others; None: they are not
     found: Found | None = None  # steps that an earlier request has paid for
+    picture: Still | None = None  # where the plan asks for one
 
     @property
     def deadline_s(self) -> float | None:
@@ -58,4 +60,5 @@ class Decoded:
             timing=timing,
             in_domain=in_domain,
             failure=failure,
+            picture=self.picture,
         )

@@ -33,18 +33,21 @@ class Pass:
 
 
 class Gate:
-    """`num_places` at once. One event loop's."""
+    """`num_places` at once. One event loop's. `about_s`: how long an owner counts as being about after it came last."""
 
     def __init__(
         self,
         num_places: int,
         clock: Callable[[], float] = time.monotonic,
         num_ahead: Callable[[Owner], int] = lambda owner: 0,
+        *,
+        about_s: float = ABOUT_S,
     ) -> None:
         """`num_ahead`: how many of an owner's videos are decoded, and wait for the device or are there."""
         self._num_places = num_places
         self._clock = clock
         self._num_ahead = num_ahead
+        self._about_s = about_s
         self._look_again: asyncio.TimerHandle | None = None
         self._order: FairOrder[Owner] = FairOrder()
         self._waiting: dict[Owner, deque[asyncio.Future[None]]] = {}
@@ -117,7 +120,7 @@ class Gate:
         self._let_in()
 
     def _keeps_last_place_from(self, owner: Owner) -> bool:
-        since_s = self._clock() - ABOUT_S
+        since_s = self._clock() - self._about_s
         self._came_s = {one: came_s for one, came_s in self._came_s.items() if came_s >= since_s}
         others = (one for one in self._came_s if one not in self._waiting)  # among those who wait the order decides
         return self._inside[owner] > 0 and any(not self._inside[one] for one in others)

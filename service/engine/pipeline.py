@@ -31,6 +31,7 @@ from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY, Lane, Lanes, Owner
 from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition, Request, Step, Timing
 from service.engine.run import Run
+from service.engine.still import Still, still_of
 from service.engine.telling import Telling
 from service.metrics import Metrics
 from service.results.held import HeldSteps
@@ -144,11 +145,12 @@ class Pipeline:
         """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded.
 
         What was decoded `early` is not decoded again. Nothing is decoded where steps are held of which one will do, or
-        from which to go on; `no_store`: they are neither looked for nor kept.
+        from which to go on, but the frame of a picture that is asked for; `no_store`: they are neither looked for nor
+        kept.
         """
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
-        clip = key = found = None
+        clip = key = found = picture = None
         look = self._first_look(plan)
         try:
             async with asyncio.timeout(timeout_s):
@@ -163,20 +165,25 @@ class Pipeline:
                     clip = found.clip
                     if early is not None:
                         early.close()
+                if plan.picture:
+                    has_frames = found is None or found.paused is not None
+                    picture = await self._picture(path, plan, ticket, clip if has_frames else None)
         except TimeoutError as error:
-            raise self._telling.deadline_before_glance(plan) from error
+            if found is None or clip is None:  # else there is an answer, and no time for its picture
+                raise self._telling.deadline_before_glance(plan) from error
         finally:
             if clip is None or _is_done(clip, look):
                 ticket.decoded()
             else:
                 ticket.begun()
-        decode_s = 0.0
+        decode_s = time.monotonic() - started_s if found is None or picture is not None else 0.0
         if found is None:
-            decode_s = time.monotonic() - started_s
             self._telling.decoded(clip, decode_s)
         lane = replace(self.lanes.uploads, owner=ticket.owner)
         settled = plan if found is None else found.plan
-        return Decoded(settled, ticket, path, clip, started_s, upload_s, decode_s, lane, key=key, found=found)
+        return Decoded(
+            settled, ticket, path, clip, started_s, upload_s, decode_s, lane, key=key, found=found, picture=picture
+        )
 
     async def _key(self, results: Results, path: Path, plan: Plan, owner: Owner, look: FirstLook | None) -> str:
         """Keyframes that may stand in for a glance's frames change what it says; when frames are decoded does not."""
@@ -228,6 +235,16 @@ class Pipeline:
         if early is not None:
             self._telling.used_early(early, clip)
         return clip
+
+    async def _picture(self, path: Path, plan: Plan, ticket: Ticket, clip: Clip | None) -> Still:
+        """The middle one of the glance's frames: every first look decodes it. `clip`: None where its steps are held."""
+        offer = self._offers[plan.model]
+        indices = range(offer.clip_rule.num_frames) if offer.step_indices is None else offer.step_indices[0]
+        index = indices[len(indices) // 2]
+        if clip is None:
+            ticket.decodes()
+            clip = await self._decode_in_turn(path, plan, ticket, FirstLook((index,), 0.0, ()))
+        return await asyncio.to_thread(still_of, clip, index)
 
     def _first_look(self, plan: Plan) -> FirstLook | None:
         """The glance's frames, later those of the steps that the plan can take; None: all frames of the clip.
@@ -332,7 +349,7 @@ class Pipeline:
             decoded.ticket.close()
         timing = Timing(
             upload_s=decoded.upload_s,
-            decode_s=0.0,
+            decode_s=decoded.decode_s,
             queue_s=0.0,
             inference_s=0.0,
             total_s=decoded.upload_s + time.monotonic() - decoded.started_s,

@@ -16,6 +16,7 @@ from fovea.errors import FoveaError
 from fovea.words import ExitReason
 from models.recognizer import Cube, Shared
 from service.engine.lanes import Lane
+from service.engine.still import Still
 from service.engine.verdict import Terms, Verdict, judge
 from video.clip import Clip, VideoInfo
 
@@ -41,6 +42,7 @@ class Plan:
     granted_flops: int | None = None  # what the thresholds were solved for, where load left less than B; None: B
     asked: "Plan | None" = None  # the plan for all of B, where load left less: steps that are paid for follow it
     mean_flops: int | None = None  # what calibration videos cost with these thresholds; None: not known
+    picture: bool = False  # whether the answer brings a frame
 
     @property
     def budget_granted_flops(self) -> int:
@@ -174,6 +176,7 @@ class Recognition:
     timing: Timing
     in_domain: float | None = None  # None: the model has no open-set score
     failure: FoveaError | None = None  # why the frames of the next step are not there: UNDECODED
+    picture: Still | None = None  # where the plan asks for one, and there was time for it
 
     @property
     def verdict(self) -> Verdict:

@@ -102,6 +102,12 @@ class Desk:
 
     # -- what clients ask for
 
+    def check_share(self, owner: str) -> None:
+        """Raises Overloaded where the owner has its share of the jobs that are kept: asked before an upload is read."""
+        share = self._shares.beyond(owner)
+        if share is not None:
+            raise self._no_room(_has_its_share(owner, share))
+
     async def submit(self, job: Job) -> Known:
         """Accepted: from now on it is done, whatever becomes of this process. Its upload is in the blob store.
 
@@ -110,7 +116,7 @@ class Desk:
         """
         share = self._shares.beyond(job.owner)
         if share is not None and await self.book.record(job.id) is None:
-            raise await self._refused(job, f"{job.owner} has its share of the jobs that are kept: {share}")
+            raise await self._refused(job, _has_its_share(job.owner, share))
         adding = await self.book.add(records.job_record(job), self._max_jobs)
         if adding == "added":
             self._shares.added(job.owner)
@@ -128,6 +134,9 @@ class Desk:
     async def _refused(self, job: Job, why: str) -> Overloaded:
         with contextlib.suppress(Unavailable):
             await self.blobs.delete(job.blob)
+        return self._no_room(why)
+
+    def _no_room(self, why: str) -> Overloaded:
         return Overloaded(f"{why}; try again later, or raise FOVEA_MAX_JOBS", retry_after_s=30, max_jobs=self._max_jobs)
 
     async def job(self, job_id: str) -> Known:
@@ -252,3 +261,7 @@ class Desk:
 
 def unknown(job_id: str) -> UnknownJob:
     return UnknownJob(f"there is no job {job_id[:64]!r}, or it was kept long enough; GET /v1/jobs lists them")
+
+
+def _has_its_share(owner: str, share: int) -> str:
+    return f"{owner} has its share of the jobs that are kept: {share}"

@@ -3,6 +3,7 @@
 Every time that matters (leases, ids, reads) is Redis's own: replicas' clocks need not agree.
 """
 
+import asyncio
 import base64
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -231,8 +232,23 @@ class RedisLedger:
         await self._connections.close()
 
 
+class _Client(Redis):
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Redis-py sends through `asyncio.wait_for`, which loses a cancellation that comes as it is done (Python before
+        3.12): whoever asks in a loop would go on for ever. The task has counted it all the same.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        before = task.cancelling()
+        try:
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        finally:
+            if task.cancelling() > before:
+                raise asyncio.CancelledError
+
+
 def _client(url: str, *, num_retries: int, timeout_s: float) -> Any:
-    return Redis.from_url(
+    return _Client.from_url(
         url,
         decode_responses=True,
         retry=Retry(NoBackoff(), num_retries),

@@ -114,7 +114,8 @@ export class Budget {
       return;
     }
     this.told.textContent = price + (point
-      ? `${percent(point.accuracy)} right at ${short(point.gflops)} GFLOPs in the mean, measured on videos it had not seen.`
+      ? `${percent(thresholds.accuracy)} right in places that it never saw, at ${short(thresholds.mean_gflops)} GFLOPs in the mean. ` +
+        `The curve shows validation videos: ${percent(point.accuracy)} right at ${short(point.gflops)} GFLOPs.`
       : model.trained
         ? `${short(thresholds.mean_gflops)} GFLOPs in the mean on its calibration videos; no accuracy was measured.`
         : `Untrained, so there is no accuracy to show: these are its prices, from a glance to all ${model.step_gflops.length} steps.`);

@@ -1,7 +1,6 @@
 // The page's second view: subscribe to a camera, and follow one subscription live. Shown where the service has streams.
 
 import { getJson, Problem, send } from "./api.js";
-import { Followed } from "./followed.js";
 import { h, problemCard } from "./dom.js";
 
 const RELIST_MS = 5000;
@@ -9,6 +8,7 @@ const LIST = "v1/streams";
 
 const at = (id) => document.getElementById(id);
 let followed = null;
+let wanted = null; // the id of the stream that is about to be followed
 let refused = false; // a key was asked for and not given: the list by itself asks no more
 
 /** Whether there is anything to show here. */
@@ -51,15 +51,18 @@ async function relist() {
   at("streams").replaceChildren(...streams.map((stream) => h(
     "li", {},
     h("button", {
-      type: "button", "data-stream": stream.id, "aria-pressed": String(stream.id === followed?.stream.id),
+      type: "button", "data-stream": stream.id, "aria-pressed": String(stream.id === wanted),
       onclick: () => { follow(stream); relist().catch(() => {}); },
     }, h("span", { class: "url" }, stream.url), h("span", { class: `state ${stream.status.state}` }, stream.status.state)),
   )));
   if (held) at("streams").querySelector(`[data-stream="${held}"]`)?.focus(); // the list was drawn anew under it
 }
 
-function follow(stream) {
+async function follow(stream) {
   if (followed?.stream.id === stream.id) return;
+  wanted = stream.id;
+  const { Followed } = await import("./followed.js");
+  if (wanted !== stream.id || followed?.stream.id === stream.id) return; // another was chosen meanwhile
   followed?.close();
   followed = new Followed(stream, { say: (text) => { at("camera-spoken").textContent = text; }, remove });
   at("followed").replaceChildren(followed.element);

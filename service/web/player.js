@@ -3,11 +3,15 @@
 import { h } from "./dom.js";
 import { colourOf } from "./colours.js";
 
+const PATIENCE_MS = 2000;
+const CANNOT = "This browser cannot play the file (its codec or container). The service reads more kinds, so the answer still comes.";
+
 /** A stage for one run: the video, a canvas over it, and a line of time under it. */
 export class Player {
   /** `numFrames`: how many frames the model samples; each stands for that part of the video. */
   constructor(url, numFrames) {
     this.numFrames = numFrames;
+    this.frame = null; // of the answer, where the video does not play
     this.cubes = []; // {step, pts_s, box}
     this.isPlayable = true;
     this.video = h("video", { src: url, loop: true, playsinline: true, preload: "auto", "aria-label": "The video" });
@@ -20,7 +24,10 @@ export class Player {
     this.note = h("p", { class: "told", hidden: true });
     this.stage = h("div", { class: "stage" }, this.video, this.canvas);
     this.element = h("div", { class: "player" }, this.stage, this.controls, this.note);
-    this.video.addEventListener("loadedmetadata", () => this.#onSize(this.video.videoWidth, this.video.videoHeight));
+    this.video.addEventListener("loadedmetadata", () => {
+      if (this.video.videoWidth) this.#onSize(this.video.videoWidth, this.video.videoHeight);
+      else this.#cannotPlay(); // it plays the sound alone
+    });
     this.video.addEventListener("error", () => this.#cannotPlay());
     this.video.addEventListener("click", () => this.toggle.click());
     for (const event of ["play", "pause"]) this.video.addEventListener(event, () => this.#showState());
@@ -41,6 +48,7 @@ export class Player {
   /** Stretches of the video in place of cubes: [{from_s, to_s, colour}]. */
   mark(stretches) {
     this.stretches = stretches;
+    if (!this.isPlayable) this.#showStretchesAlone();
     this.#drawLine();
   }
 
@@ -56,9 +64,29 @@ export class Player {
 
   /** What the answer knows of the video, for one that does not play here. */
   learn({ width, height, duration_s }) {
-    this.duration_s = duration_s;
+    Object.assign(this, { duration_s, size: [width, height] });
     if (!this.isPlayable) this.#onSize(width, height);
     this.#drawLine();
+  }
+
+  /** A frame of the video, for one that does not play here: {jpeg_base64, pts_s, box}. */
+  show(frame) {
+    this.frame = frame; // the browser may not have said yet that it does not play the file
+    if (!this.isPlayable) this.#showFrame(frame);
+  }
+
+  #showFrame({ jpeg_base64, pts_s, box }) {
+    const bytes = Uint8Array.from(atob(jpeg_base64), (letter) => letter.charCodeAt(0));
+    const url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+    const picture = h("img", {
+      src: url, alt: `A frame of the video, at ${pts_s.toFixed(1)} s`, onload: () => URL.revokeObjectURL(url),
+    });
+    for (const [side, share] of Object.entries({ left: box.x, top: box.y, width: box.w, height: box.h })) {
+      picture.style[side] = `${share * 100}%`;
+    }
+    this.video.before(picture);
+    this.note.textContent = `This browser cannot play the file, so this is one frame of it, at ${pts_s.toFixed(1)} s. ` +
+      "All cubes are drawn on it, whatever their time.";
   }
 
   get length_s() {
@@ -125,18 +153,44 @@ export class Player {
     );
   }
 
+  #showStretchesAlone() {
+    this.stage.hidden = true;
+    this.controls.hidden = false;
+    this.note.textContent = CANNOT;
+  }
+
   #onSize(width, height) {
     if (width && height) this.stage.style.setProperty("--ratio", width / height);
     this.#drawLine();
   }
 
   #cannotPlay() {
+    if (!this.isPlayable) return;
     this.isPlayable = false;
-    this.video.hidden = this.controls.hidden = true;
+    for (const part of [this.video, this.controls, this.toggle, this.time]) part.hidden = true;
     this.stage.classList.add("blank");
     this.note.hidden = false;
-    this.note.textContent =
-      "This browser cannot play the file (its codec or container). The service reads more kinds: the answer still " +
-      "comes, and its cubes are drawn on an empty frame, whatever their time.";
+    this.note.textContent = `${CANNOT} Its cubes are drawn on an empty frame, whatever their time.`;
+    if (this.stretches) this.#showStretchesAlone();
+    if (this.size) this.#onSize(...this.size);
+    if (this.frame) this.#showFrame(this.frame);
   }
+}
+
+/** Whether this browser shows pictures of the file; null where it does not say so in time. */
+export function plays(url) {
+  const video = h("video", { preload: "metadata" });
+  video.muted = true;
+  return new Promise((resolve) => {
+    const told = (whether) => {
+      clearTimeout(timer);
+      resolve(whether);
+      video.removeAttribute("src");
+      video.load(); // what it has read of the file is let go
+    };
+    const timer = setTimeout(() => told(null), PATIENCE_MS);
+    video.addEventListener("loadedmetadata", () => told(video.videoWidth > 0), { once: true });
+    video.addEventListener("error", () => told(false), { once: true });
+    video.src = url;
+  });
 }

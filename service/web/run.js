@@ -93,12 +93,13 @@ export class Run {
       this.rows.replaceChildren(...this.steps.map((step) => this.#row(step))); // beside the thresholds that held
     }
     this.player.learn(answer.video);
+    if (answer.picture) this.player.show(answer.picture);
     const why = (STOPPED[answer.exit.reason] ?? (() => answer.exit.reason))(this);
     const share = percent(answer.compute.total_gflops / this.model.full_gflops);
     this.title.textContent = headline(answer);
     this.title.classList.toggle("abstained", Boolean(answer.reason));
     this.effort.textContent = effort(answer, this.model.full_gflops);
-    this.more.replaceChildren(codeDetails({ kind: "recognitions", ...this.request, answer }));
+    this.more.replaceChildren(codeDetails({ kind: "recognitions", ...this.request, answer: { ...answer, picture: undefined } }));
     this.verdict.replaceChildren(
       h("strong", { class: "reason" }, answer.exit.reason),
       ` ${why} ${share} of the full price.`,

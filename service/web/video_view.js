@@ -7,6 +7,7 @@ import { bytes, h, problemCard, short } from "./dom.js";
 import { exampleButtons } from "./examples.js";
 import { clearHistory, remember, showHistory } from "./history.js";
 import { showKnown } from "./knows.js";
+import { plays } from "./player.js";
 import { Run } from "./run.js";
 import { linkTo, settingsOf } from "./share.js";
 import { hadLess } from "./words.js";
@@ -182,8 +183,11 @@ async function ask(signal) {
     if (isNarrow.matches) run.element.scrollIntoView({ behavior: isStill.matches ? "auto" : "smooth" });
     if (!isTimeline) run.player.play();
   };
+  const extra = !isTimeline && await plays(url) === false ? { picture: true } : {};
+  signal.throwIfAborted();
   try {
-    for await (const { kind, value } of posted(isTimeline ? "timelines" : "recognitions", file, options, signal)) {
+    const path = isTimeline ? "timelines" : "recognitions";
+    for await (const { kind, value } of posted(path, file, { ...options, ...extra }, signal)) {
       if (!run) begun();
       if (kind === "step" || kind === "segment") {
         say(run.add(value));

@@ -1,37 +1,59 @@
 """The simulated node does the arithmetic that a node does: cores are shared, nothing is lost, budgets give way."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
-import simpy
 
-from benchmarks.simulate import Cores, Costs, Shared, fleet_of_cameras, shipped_offer, simulated_knee, simulated_level
+from benchmarks.simulated.clock import run
+from benchmarks.simulated.cores import Cores
+from benchmarks.simulated.costs import Costs
+from benchmarks.simulated.fleet import Shared, fleet_of_cameras
+from benchmarks.simulated.load import shipped_offer, simulated_knee, simulated_level
 
 pytestmark = pytest.mark.slow
-COSTS = Costs(http_s=0.02, refusal_s=0.001, decode_s=0.2, s_per_gflop=0.1, client_s=0.0, cores=2.0, threads=2)
+COSTS = Costs(
+    http_s=0.02,
+    refusal_s=0.001,
+    decode_s=0.2,
+    further_decode_s=0.0,
+    glance_s_per_gflop=0.1,
+    cube_s_per_gflop=0.1,
+    client_s=0.0,
+    cores=2.0,
+    threads=2,
+)
 
 
 def test_pieces_of_work_share_the_cores_and_none_gets_more_than_one() -> None:
-    env = simpy.Environment()
-    cores, ended = Cores(env, 2), dict[str, float]()
+    cores, ended = Cores(2), dict[str, float]()
 
-    def piece(name: str, cpu_s: float) -> object:
-        yield cores.work(cpu_s)
-        ended[name] = env.now
+    async def piece(name: str, cpu_s: float) -> None:
+        await cores.work(cpu_s)
+        ended[name] = asyncio.get_running_loop().time()
 
-    for name, cpu_s in (("short", 1.0), ("long", 3.0), ("longest", 5.0)):
-        env.process(piece(name, cpu_s))
-    env.run()
+    async def all_of_them() -> None:
+        await asyncio.gather(piece("short", 1.0), piece("long", 3.0), piece("longest", 5.0))
+
+    run(all_of_them())
     assert ended == pytest.approx({"short": 1.5, "long": 3.5, "longest": 5.5})
     assert cores.busy_s == pytest.approx(9.0)
+
+
+def test_who_waits_for_what_never_comes_is_told() -> None:
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(RuntimeError, match="nothing will happen any more"):
+        run(waits())
 
 
 def test_the_knee_is_the_cores_over_what_a_video_costs_where_nothing_else_is_short() -> None:
     offer = shipped_offer()
     mean_gflops = offer.point_at(offer.default_budget_flops).solution.mean_cost_flops / 1e9
-    a_video_s = COSTS.http_s + COSTS.decode_s + mean_gflops * COSTS.s_per_gflop
+    a_video_s = COSTS.http_s + COSTS.decode_s + mean_gflops * COSTS.glance_s_per_gflop
     assert simulated_knee(COSTS, offer, seconds=40.0) == pytest.approx(2.0 / a_video_s, rel=0.1)
-    busy_loop = replace(COSTS, http_s=1.0, decode_s=0.01, s_per_gflop=0.01)
+    busy_loop = replace(COSTS, http_s=1.0, decode_s=0.01, glance_s_per_gflop=0.01, cube_s_per_gflop=0.01)
     assert simulated_knee(busy_loop, offer, seconds=40.0) == pytest.approx(1.0, rel=0.1), "one event loop, two cores"
 
 

@@ -74,14 +74,14 @@ async def fingerprint_of(request: Request, options: Iterable[tuple[str, str]], *
     return await asyncio.to_thread(_fingerprint, options, bodies) if HEADER in request.headers else ""
 
 
-def refuse_key(request: Request) -> None:
-    """For answers that are told bit by bit. Raises InvalidOption where there is a key."""
+def refuse_key(
+    request: Request,
+    why: str = "what is told step by step cannot be told again; accept application/json, or send "
+    "`Prefer: respond-async` and follow the job's events",
+) -> None:
+    """For answers that are not kept. Raises InvalidOption where there is a key."""
     if HEADER in request.headers:
-        raise InvalidOption(
-            f"{HEADER}: what is told step by step cannot be told again; accept application/json, or send "
-            "`Prefer: respond-async` and follow the job's events",
-            option=HEADER,
-        )
+        raise InvalidOption(f"{HEADER}: {why}", option=HEADER)
 
 
 def _fingerprint(options: Iterable[tuple[str, str]], bodies: Iterable[Path | bytes]) -> str:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 
 BURST = 10  # refusals of a key that are told at once
-EACH_S = 0.02  # after that, one in so many seconds
-LONGEST_S = 1.0  # that a refusal is held back
+EACH_S = 0.04  # after that, one in so many seconds
+LONGEST_S = 2.0  # that a refusal is held back
 
 
 class Refusing:

@@ -10,7 +10,7 @@ from fovea.errors import Draining, InvalidOption
 from fovea.job_answers import JobAnswer
 from fovea.words import WebhookEvent
 from service.api.body.uploads import open_upload
-from service.api.edge.idempotency import fingerprint_of, once
+from service.api.edge.idempotency import HEADER, fingerprint_of, once
 from service.api.edge.parts import (
     desk_of,
     key_of,
@@ -82,6 +82,9 @@ async def accepted(
     settings, desk = settings_of(request), desk_of(request)
     if pipeline_of(request).admission.draining:
         raise Draining.refused()
+    key = key_of(request)
+    if HEADER not in request.headers:  # else it may be a job that is there already
+        desk.check_share("" if key is None else key.name)
     query = request.query_params.multi_items()
     check(_ours_apart(query)[0])  # before a byte of the body is read
     upload = open_upload(
@@ -92,7 +95,6 @@ async def accepted(
     )
     given = [*query, *await upload.fields()]
     check(_ours_apart(given)[0])
-    key = key_of(request)
     owner = ANYBODY if key is None else key.owner
     with ExitStack() as spool:
         spool.enter_context(pipeline_of(request).admission.place(owner))  # its upload lies on the disk

@@ -23,7 +23,7 @@ from service.api.pages.headers import FILE_HEADERS, WEB, page_headers, static_pa
 
 SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 
-PAGE = page_headers()
+PAGE = page_headers(img_src="'self' blob:")  # a frame that an answer brought
 # Swagger UI writes styles into its elements and carries its icons as data: URLs.
 DOCS = page_headers(style_src="'self' 'unsafe-inline'", img_src="'self' data:")
 

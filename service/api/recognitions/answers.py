@@ -3,6 +3,8 @@
 Shape suffix: C classes.
 """
 
+import base64
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from fovea.answers import (
     Compute,
     CubePlace,
     Exit,
+    Picture,
     Prediction,
     RecognitionAnswer,
     StepEvent,
@@ -21,6 +24,7 @@ from fovea.answers import (
 from models.recognizer import Cube
 from service.engine.budget import Offer
 from service.engine.request import Plan, Recognition, Step
+from service.engine.still import Still
 from service.engine.summary import place
 from service.engine.verdict import Terms
 from video.clip import Clip
@@ -76,6 +80,7 @@ def recognition_answer(recognition: Recognition, offer: Offer) -> RecognitionAns
             total=_ms(timing.total_s),
             decode_steps=[_ms(seconds) for seconds in timing.decode_steps_s],
         ),
+        picture=None if recognition.picture is None else _picture(recognition.picture),
     )
 
 
@@ -128,6 +133,17 @@ def cube_place(cube: Cube, clip: Clip) -> CubePlace:
     return CubePlace(
         pts_s=(round(where.first_pts_s, 3), round(where.last_pts_s, 3)),
         box=Box(x=where.x, y=where.y, w=where.w, h=where.h),
+    )
+
+
+def _picture(still: Still) -> Picture:
+    x, y, w, h = still.box_B
+    return Picture(
+        jpeg_base64=base64.b64encode(still.jpeg).decode(),
+        width=still.width_px,
+        height=still.height_px,
+        pts_s=round(still.pts_s, 3),
+        box=Box(x=x, y=y, w=w, h=h),
     )
 
 

@@ -71,6 +71,12 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
         "Labels that may be given, separated by commas; absent: all. Scores stay what they are among all labels.",
         None,
     ),
+    "picture": (
+        {"type": "boolean", "default": False},
+        "Whether the answer brings a small frame from the middle of the video, for pages that cannot play it. It is "
+        "made for this answer and kept nowhere, so it goes with neither a job nor an Idempotency-Key.",
+        None,
+    ),
 }
 
 
@@ -94,6 +100,7 @@ def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> Recog
         "min_score": _share("min_score", values),
         "abstain": _switch("abstain", values),
         "labels": _labels("labels", values),
+        "picture": _switch("picture", values),
     }
     return RecognitionOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from fovea.answers import RecognitionAnswer, RecognitionList
+from fovea.errors import InvalidOption
 from service.api.body.body import announced_bytes
 from service.api.body.described import parameters, video_body
 from service.api.body.spool import drop
@@ -38,9 +39,11 @@ from service.api.recognitions.events import events
 from service.api.recognitions.options import OPTIONS, Ceilings, parse_options
 from service.api.recognitions.several import is_settled, recognize_several
 from service.api.recognitions.spooling import spool_all, unless_client_leaves
+from service.engine.budget import RecognitionOptions
 from service.engine.decoded import Decoded
 from service.engine.pipeline import Pipeline
-from service.engine.request import Recognition
+from service.engine.request import Plan, Recognition
+from service.keys.key import Key
 
 JSON = "application/json"
 router = APIRouter(tags=["recognitions"])
@@ -103,15 +106,14 @@ async def recognize(request: Request) -> Response:
         return await accepted(
             request,
             RECOGNITION,
-            lambda given: pipeline.plan(parse_options(given, ceilings)),
+            lambda given: pipeline.plan(_without_picture(parse_options(given, ceilings))),
             max_bytes=settings.max_upload_bytes,
             timeout_s=settings.upload_timeout_s,
         )
     with ExitStack() as held:
         key = key_of(request)
-        told_key = None if key is None else key.name
         new_account = partial(
-            Account, metrics_of(request), tracing_of(request), request_id, client_of(request), told_key
+            Account, metrics_of(request), tracing_of(request), request_id, client_of(request), _name_of(key)
         )
         account = held.enter_context(new_account())
         media_type = preferred(request.headers.get("accept"), (JSON, sse.MEDIA_TYPE))
@@ -120,6 +122,7 @@ async def recognize(request: Request) -> Response:
         pipeline = pipeline_of(request)
         spending = held.enter_context(spending_of(request))
         query = _early_options(request, ceilings)
+        settle = partial(_settled, request, pipeline, ceilings)
         pipeline.admission.check_open(spending.owner)
         upload = open_upload(
             request,
@@ -128,7 +131,7 @@ async def recognize(request: Request) -> Response:
             min_bytes_per_s=settings.min_upload_bytes_per_s,
         )
         given = [*query, *await upload.fields()]
-        plan = pipeline.plan(parse_options(given, ceilings), gives_way=True)
+        plan = settle(given)
         account.model = spending.model = plan.model
         await spending.reserve(plan.most_flops)
         tell_standings(request, spending)
@@ -143,7 +146,7 @@ async def recognize(request: Request) -> Response:
             partial(pipeline.early, plan=plan, expected_bytes=announced_bytes(request)),
         )
         if later:
-            plan = pipeline.plan(parse_options([*given, *later], ceilings), gives_way=True)
+            plan = settle([*given, *later])
             account.model = spending.model = plan.model
             await spending.reserve(plan.most_flops)
             ticket.reserve(plan.most_flops, expected_flops=plan.expected_flops)
@@ -201,6 +204,29 @@ def _early_options(request: Request, ceilings: Ceilings) -> list[tuple[str, str]
     query = request.query_params.multi_items()
     parse_options(query, ceilings)
     return query
+
+
+def _settled(request: Request, pipeline: Pipeline, ceilings: Ceilings, given: list[tuple[str, str]]) -> Plan:
+    """Raises InvalidOption and what planning raises."""
+    options = parse_options(given, ceilings)
+    if options.picture:
+        refuse_key(request, "an answer with a picture is not kept; leave out picture, or this key")
+    return pipeline.plan(options, gives_way=True)
+
+
+def _name_of(key: Key | None) -> str | None:
+    return None if key is None else key.name
+
+
+def _without_picture(options: RecognitionOptions) -> RecognitionOptions:
+    """Those of a job. Raises InvalidOption."""
+    if options.picture:
+        raise InvalidOption(
+            "picture=true: a job's answer is kept until it is fetched, and pictures are not kept; leave it out, or ask "
+            "without `Prefer: respond-async`",
+            option="picture",
+        )
+    return options
 
 
 async def _last(pipeline: Pipeline, decoded: Decoded) -> Recognition:

@@ -14,7 +14,7 @@ from service.timelines.plan import TimelineOptions
 _THEIRS = {
     name: described
     for name, described in recognitions.OPTIONS.items()
-    if name not in {"budget_gflops", "min_budget_gflops", "max_gflops"}
+    if name not in {"budget_gflops", "min_budget_gflops", "max_gflops", "picture"}
 }
 _BUDGET = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_GFLOPS}
 

@@ -23,6 +23,8 @@ def test_a_key_cannot_fill_the_room_for_jobs(red_video: bytes, tmp_path: Path) -
         answers = [hand_in(served.client, red_video, **headers["greedy"]) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
         assert "greedy has its share of the jobs" in answers[-1].json()["detail"]
+        nothing = hand_in(served.client, b"", **headers["greedy"])
+        assert nothing.status_code == 429, "it is told before the upload is read, whatever that holds"
         assert hand_in(served.client, red_video, **headers["modest"]).status_code == 202
         served.wait_for_metric(4, "fovea_jobs_total", kind="recognition", state="succeeded")
     with serving(**settings) as served:  # what is kept counts from the start

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from playwright.async_api import expect
 
 from tests.cable import cable_to
@@ -102,15 +104,87 @@ async def test_a_ceiling_that_cannot_be_gets_the_service_s_words(
     await expect(page.get_by_role("alert")).to_contain_text("max_gflops='a lot': must be a number")
 
 
-async def test_a_video_that_the_browser_cannot_play_is_answered_all_the_same(
+def unplayable(*, with_audio: bool = False) -> Path:
+    """MPEG-4 part 2, left half green, right half blue; 16 to 9. Chromium plays its sound alone, if there is one."""
+    name = "old_with_sound.mp4" if with_audio else "old.avi"
+    return cached_clip(name, pattern=halves, codec="mpeg4", seconds=1.0, size=(320, 180), with_audio=with_audio)
+
+
+def halves(number: int, width: int, height: int) -> NDArray[np.uint8]:
+    frame_HWC = np.zeros((height, width, 3), np.uint8)
+    frame_HWC[:, : width // 2, 1] = 200
+    frame_HWC[:, width // 2 :, 2] = 200
+    return frame_HWC
+
+
+COLOURS_OF = """(image) => {
+  const canvas = document.createElement("canvas");
+  canvas.width = image.naturalWidth;
+  canvas.height = image.naturalHeight;
+  const pen = canvas.getContext("2d");
+  pen.drawImage(image, 0, 0);
+  return [0.25, 0.75].map((x) => [...pen.getImageData(x * canvas.width, canvas.height / 2, 1, 1).data.slice(0, 3)]);
+}"""
+
+
+@pytest.mark.parametrize("with_audio", [False, True])
+async def test_of_a_video_that_the_browser_cannot_play_a_frame_is_shown(
+    served: Served, open_page: OpenPage, with_audio: bool
+) -> None:
+    page = await open_page(served)
+    await page.set_input_files("#file", unplayable(with_audio=with_audio))
+    async with page.expect_request("**/v1/recognitions?**picture=true") as asked:
+        await page.click("#go")
+    await asked.value
+    await recognized(page)
+    await expect(page.get_by_text("This browser cannot play the file, so this is one frame of it")).to_be_visible()
+    await expect(page.locator("video")).to_be_hidden()
+    frame = page.get_by_role("img", name="A frame of the video, at 0.6 s")
+    await expect(frame).to_be_visible()
+    left, right = await frame.evaluate(COLOURS_OF)
+    assert left == pytest.approx([0, 200, 0], abs=30)
+    assert right == pytest.approx([0, 0, 200], abs=30)
+    ratio = await frame.evaluate("image => image.clientWidth / image.clientHeight")
+    assert ratio == pytest.approx(16 / 9, rel=0.02), "all of the stage, in the video's shape"
+    await page.get_by_text("Ask this from code").click()
+    assert "picture" not in " ".join(await page.locator(".code pre").all_inner_texts()), "that was for the page alone"
+
+
+async def test_a_video_that_the_browser_plays_is_asked_about_without_a_picture(
+    served: Served, open_page: OpenPage, clip: Path
+) -> None:
+    page = await open_page(served)
+    await page.set_input_files("#file", clip)
+    async with page.expect_request("**/v1/recognitions?**") as asked:
+        await page.click("#go")
+    assert "picture" not in (await asked.value).url
+    await recognized(page)
+    await expect(page.locator(".stage img")).to_have_count(0)
+
+
+async def test_the_timeline_of_a_video_that_the_browser_cannot_play_stands_without_it(
     served: Served, open_page: OpenPage
 ) -> None:
     page = await open_page(served)
-    await page.set_input_files("#file", cached_clip("old.avi", codec="mpeg4", seconds=1.0, size=(320, 180)))
+    await page.get_by_text("a timeline").click()
+    await page.set_input_files("#file", unplayable())
+    await page.click("#go")
+    await expect(page.locator(".segments li")).to_have_count(1)
+    await expect(page.get_by_text("This browser cannot play the file")).to_be_visible()
+    await expect(page.locator(".stage")).to_be_hidden()
+    await expect(page.locator(".marks i")).to_be_visible()
+    await expect(page.get_by_role("button", name="Play")).to_be_hidden()
+
+
+async def test_without_a_picture_cubes_are_drawn_on_an_empty_frame(served: Served, open_page: OpenPage) -> None:
+    page = await open_page(served)
+    await page.route(
+        "**/v1/recognitions?**", lambda route: route.continue_(url=route.request.url.replace("&picture=true", ""))
+    )
+    await page.set_input_files("#file", unplayable())
     await page.click("#go")
     await recognized(page)
-    await expect(page.get_by_text("This browser cannot play the file")).to_be_visible()
-    await expect(page.locator("video")).to_be_hidden()
+    await expect(page.get_by_text("drawn on an empty frame")).to_be_visible()
     ratio = await page.locator(".stage").evaluate("stage => stage.clientWidth / stage.clientHeight")
     assert ratio == pytest.approx(16 / 9, rel=0.02), "the shape is known from the answer"
     num_inked = await page.locator("canvas").evaluate(

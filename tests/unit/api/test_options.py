@@ -27,9 +27,10 @@ def test_no_option_means_the_defaults() -> None:
 def test_every_option_is_taken() -> None:
     assert parsed(
         model="tiny", task="colours", budget_gflops="1.2", max_gflops="2", deadline_ms="5000", top_k="3",
-        min_score="0.25", abstain="false", min_budget_gflops="0.5",
+        min_score="0.25", abstain="false", min_budget_gflops="0.5", picture="true",
     ) == RecognitionOptions(
-        "tiny", "colours", 1_200_000_000, 2_000_000_000, 5000, 3, 0.25, abstain=False, min_budget_flops=500_000_000
+        "tiny", "colours", 1_200_000_000, 2_000_000_000, 5000, 3, 0.25, abstain=False, min_budget_flops=500_000_000,
+        picture=True,
     )  # fmt: skip
 
 

@@ -46,6 +46,21 @@ async def test_a_restarted_redis_gets_back_what_holders_have() -> None:
             await ledger.close()
 
 
+async def test_a_call_that_is_cancelled_at_any_moment_is_cancelled(server: RedisServer) -> None:
+    """Otherwise a task that asks in a loop goes on, and whoever has cancelled it waits for ever."""
+    ledger = RedisLedger(server.url)
+    book = ledger.book("stream", events_kept=KEPT)
+    await book.records()  # connected
+    for num_turns in range(1, 40):  # of the loop; Redis answers after some ten
+        asking = asyncio.create_task(book.records())
+        for _ in range(num_turns):
+            await asyncio.sleep(0)
+        if asking.cancel():
+            await asyncio.wait([asking])
+            assert asking.cancelled(), f"cancelled after {num_turns} turns of the loop"
+    await ledger.close()
+
+
 async def test_what_redis_forgot_before_it_was_deleted_is_not_put_back(server: RedisServer) -> None:
     """A restarted Redis has no record of it when DELETE comes, and its holder has yet to notice."""
     ledger = RedisLedger(server.url)

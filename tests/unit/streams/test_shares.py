@@ -1,9 +1,13 @@
 """Who watches which camera: nobody what he cannot, all as even as that allows, and no more moves than needed."""
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.streams.shares import Replica, assign
+
+from . import plain_shares
 
 BOTH = frozenset({"x", "y"})
 
@@ -113,3 +117,23 @@ def test_once_everybody_holds_what_he_was_given_nothing_moves(
         for name, one in replicas.items()
     }
     assert assign(streams, settled) == places
+
+
+@given(st.dictionaries(st.sampled_from("abcdefghij"), st.sampled_from("xyz")), REPLICAS)
+def test_the_answer_is_that_of_the_rule_written_plainly(streams: dict[str, str], replicas: dict[str, Replica]) -> None:
+    assert assign(streams, replicas) == plain_shares.assign(streams, replicas)
+
+
+def test_it_is_so_for_many_more_cameras_too() -> None:
+    for seed in range(200):
+        rng = random.Random(seed)
+        streams = {f"c{number:03}": rng.choice("xyz") for number in range(rng.randint(20, 80))}
+        replicas = {
+            name: Replica(
+                frozenset(rng.sample("xyz", rng.randint(1, 3))),
+                rng.choice([5, 15, 25, 100]),
+                frozenset(rng.sample(sorted(streams), rng.randint(0, len(streams) // 2))),
+            )
+            for name in rng.sample(["one", "two", "three", "four", "five", "six"], rng.randint(1, 6))
+        }
+        assert assign(streams, replicas) == plain_shares.assign(streams, replicas), seed

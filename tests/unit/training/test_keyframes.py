@@ -9,7 +9,8 @@ import torch
 
 from tests.clips import cached_clip, read_number
 from tests.unit.models.placed_cubes import WITHOUT_POINTS
-from tests.unit.training.test_train_command import PLAN, cache, data, ready
+from tests.unit.training.test_train_command import PLAN, cache, ready
+from tests.unit.training.trained import make_data
 from training.bundling import describe_recipe
 from training.data.dataset import LIMITS
 from training.data.frames import FrameStore
@@ -20,7 +21,7 @@ from training.fit.preparing import stand_ins_of
 from video.clip import ClipRule
 from video.file.decode import decode
 
-__all__ = ["cache", "data"]  # fixtures
+__all__ = ["cache"]  # a fixture
 
 RULE = ClipRule(16, 240, 320, "stretch", 240)
 GLANCE = tuple(range(1, 16, 2))
@@ -29,6 +30,11 @@ GLANCE = tuple(range(1, 16, 2))
 @pytest.fixture(scope="module")
 def video() -> Path:
     return cached_clip("plain.mp4", seconds=2, fps=25, size=(320, 240))  # one keyframe of its own
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_data(tmp_path_factory.mktemp("data"))
 
 
 def numbers(path: Path, tolerance: float, grid: Grid) -> list[int]:
@@ -95,7 +101,7 @@ def test_heads_are_fitted_to_the_clips_their_copies_and_both_with_keyframes(
     assert all(torch.equal(labels_B[: len(plain)], part) for part in labels_B.chunk(4))
     others = sorted(set(range(WITHOUT_POINTS.num_frames)) - {*WITHOUT_POINTS.glance_indices})
     np.testing.assert_array_equal(plain[:, others], moved[:, others])
-    assert not np.array_equal(plain, moved)
+    assert not np.array_equal(plain, moved), "every frame of these videos differs from its neighbours"
     np.testing.assert_array_equal(copies[0], recompress(plain[0], 30))
     np.testing.assert_array_equal(moved_copies[0], recompress(moved[0], 30))
     told = describe_recipe(made.run, finished=True)

@@ -1,0 +1,1 @@
+"""The service in simulated time, from costs that were measured."""
