@@ -92,12 +92,7 @@ class Metrics:
             registry=registry,
             buckets=REQUEST_SECONDS,
         )
-        self.frames_decoded_total = Counter(
-            "fovea_frames_decoded_total",
-            "Frames of uploads that were decoded, by the kind of step that needed them: glance or focus.",
-            ["kind"],
-            registry=registry,
-        )
+        self._of_frames(registry)
         self.decode_estimate_seconds = Histogram(
             "fovea_decode_estimate_seconds",
             "What decoding one video was estimated to take, once its packets were read; refused ones count.",
@@ -283,6 +278,21 @@ class Metrics:
             ["http_request_method", "http_route", "http_response_status_code"],
             registry=registry,
             buckets=REQUEST_SECONDS,
+        )
+
+    def _of_frames(self, registry: CollectorRegistry) -> None:
+        self.frames_decoded_total = Counter(
+            "fovea_frames_decoded_total",
+            "Frames of uploads that were decoded, by the kind of step that needed them: glance or focus.",
+            ["kind"],
+            registry=registry,
+        )
+        self.early_frames_total = Counter(
+            "fovea_early_frames_total",
+            "Frames that were decoded while their upload arrived and then asked for: used, or unused as others were "
+            "wanted.",
+            ["outcome"],
+            registry=registry,
         )
 
     def _of_the_broker(self, registry: CollectorRegistry) -> None:

@@ -161,6 +161,7 @@ def tiny_model(
         label_offsets_nats=(),
         below_majority=False,
         open_set=open_set,
+        keyframe_tolerance=0.0,
         card=(("Limits", "knows three colours"),),
     )
     recognizer = recognizer if recognizer is not None else TinyRecognizer()

@@ -1,6 +1,6 @@
 """The values that pass between decoding and everything else. Knows neither libav nor a model.
 
-Shape suffixes: T frames, H rows, W columns, C colour channels, B box sides.
+Shape suffixes: T frames, N of some of them, H rows, W columns, C colour channels, B box sides.
 """
 
 from dataclasses import dataclass, replace
@@ -71,6 +71,20 @@ Look: TypeAlias = FirstLook | FurtherLook | None
 
 
 @dataclass(frozen=True, slots=True)
+class EarlyFrames:
+    """Frames of one video that were decoded while it still arrived: each by the number of its packet, and by a digest
+    of all packets up to that one, so that it is taken only where the whole file tells the same (decision 0067)."""
+
+    packets: tuple[int, ...]  # rising
+    digests: tuple[str, ...]
+    frames_NHWC: NDArray[np.uint8]
+    view_NB: NDArray[np.float32]
+    displayed: tuple[tuple[int, int], ...]  # (width, height) in pixels of each frame as a player shows it
+    num_decoded: int  # frames that came out of the decoder for them
+    busy_s: float  # that it took, without waiting for bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DecodePrice:
     """What decoding costs at most, known before it begins; more only where the file lies about its keyframes.
 
@@ -100,6 +114,7 @@ class VideoInfo:
     frames_missing: int = 0  # that the file speaks of, and that are not there
     clock_breaks: int = 0  # times that the file's clock restarted or jumped; the clip's own runs on
     decode_pixels: int = 0  # what decoding was priced at, `DecodePrice`; 0 of a camera's window
+    frames_early: int = 0  # of the clip, that had been decoded while the video arrived
 
 
 @dataclass(frozen=True, slots=True)

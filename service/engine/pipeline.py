@@ -25,6 +25,7 @@ from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer, RecognitionOptions, plan
 from service.engine.decoded import Decoded
+from service.engine.early import EarlyDecoding
 from service.engine.engine import Engine
 from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY, Lane, Lanes, Owner
@@ -38,7 +39,7 @@ from service.results.results import Results
 from service.tracing.tracing import Tracing, Untraced
 from video.children.pace import Estimate
 from video.children.sandbox import Sandbox
-from video.clip import Clip, FirstLook, FurtherLook
+from video.clip import Clip, EarlyFrames, FirstLook, FurtherLook
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +62,13 @@ class Pipeline:
         tracing: Tracing | None = None,
         gives_way: bool = True,
         results: Results | None = None,
+        decodes_early: bool = True,
     ) -> None:
         """`on_demand`: whether a clip may be begun with the glance's frames; else all at once. `keyframe_tolerance`: of
         a `FirstLook`; None: what each model was trained to bear. `gives_way`: whether budgets fall under load.
-        `results`: where steps are kept for whoever asks again; None: nowhere."""
+        `results`: where steps are kept for whoever asks again; None: nowhere. `decodes_early`: whether decoding begins
+        while an upload arrives."""
+        self._decodes_early = decodes_early
         self._gives_way = gives_way
         self._on_demand = on_demand
         self._keyframe_tolerance = keyframe_tolerance
@@ -105,22 +109,44 @@ class Pipeline:
         """
         return self.admission.admit(plan.most_flops, owner, on_spend, expected_flops=plan.expected_flops)
 
+    def early(self, path: Path, plan: Plan, expected_bytes: int | None) -> EarlyDecoding | None:
+        """For an upload that is about to arrive at `path`, `expected_bytes` of it if that is known; None: not done."""
+        if not self._decodes_early:
+            return None
+        rule = self._offers[plan.model].clip_rule
+        return EarlyDecoding(path, rule, self._first_look(plan), self._sandbox.follow, expected_bytes)
+
     async def recognize(
-        self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0, *, no_store: bool = False
+        self,
+        path: Path,
+        plan: Plan,
+        ticket: Ticket,
+        upload_s: float = 0.0,
+        *,
+        no_store: bool = False,
+        early: EarlyDecoding | None = None,
     ) -> AsyncGenerator[Step | Recognition, None]:
         """Every step as it is taken, then the Recognition. Closing the iterator cancels the request."""
-        decoded = await self.decode(path, plan, ticket, upload_s, no_store=no_store)
+        decoded = await self.decode(path, plan, ticket, upload_s, no_store=no_store, early=early)
         async with aclosing(self.run(decoded)) as events:
             async for event in events:
                 yield event
 
     async def decode(
-        self, path: Path, plan: Plan, ticket: Ticket, upload_s: float = 0.0, *, no_store: bool = False
+        self,
+        path: Path,
+        plan: Plan,
+        ticket: Ticket,
+        upload_s: float = 0.0,
+        *,
+        no_store: bool = False,
+        early: EarlyDecoding | None = None,
     ) -> Decoded:
         """Video file to clip, within the deadline. Raises VideoError, DeadlineBeforeGlance, Overloaded.
 
-        Nothing is decoded where steps are held of which one will do, or from which to go on, but the frame of a picture
-        that is asked for; `no_store`: they are neither looked for nor kept.
+        What was decoded `early` is not decoded again. Nothing is decoded where steps are held of which one will do, or
+        from which to go on, but the frame of a picture that is asked for; `no_store`: they are neither looked for nor
+        kept.
         """
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
@@ -133,9 +159,12 @@ class Pipeline:
                     found = await self._results.find(key, plan)
                 if found is None:
                     ticket.decodes()
-                    clip = await self._decode_in_turn(path, plan, ticket, look)
+                    frames = await self._early_frames(early, plan, look)
+                    clip = await self._decode_in_turn(path, plan, ticket, look, frames)
                 else:
                     clip = found.clip
+                    if early is not None:
+                        early.close()
                 if plan.picture:
                     has_frames = found is None or found.paused is not None
                     picture = await self._picture(path, plan, ticket, clip if has_frames else None)
@@ -161,8 +190,24 @@ class Pipeline:
         offer = self._offers[plan.model]
         return await results.key(path, owner.name, offer, 0.0 if look is None else look.tolerance)
 
+    async def _early_frames(
+        self, early: EarlyDecoding | None, plan: Plan, look: FirstLook | None
+    ) -> EarlyFrames | None:
+        """None, too, where the plan is another since."""
+        if early is None or (early.rule, early.look) != (self._offers[plan.model].clip_rule, look):
+            return None
+        waits_s = time.monotonic()
+        frames = await early.frames()
+        self._telling.followed(waits_s)
+        return frames
+
     async def _decode_in_turn(
-        self, path: Path, plan: Plan, ticket: Ticket, look: FirstLook | FurtherLook | None
+        self,
+        path: Path,
+        plan: Plan,
+        ticket: Ticket,
+        look: FirstLook | FurtherLook | None,
+        early: EarlyFrames | None = None,
     ) -> Clip:
         """Owners take turns; a video that turns out to be costly steps aside, and waits among its like."""
         asked_s = time.monotonic()
@@ -177,15 +222,19 @@ class Pipeline:
 
         try:
             with self._tracing.span("decode", model=plan.model):
-                return await self._sandbox.decode(
+                clip = await self._sandbox.decode(
                     path,
                     self._offers[plan.model].clip_rule,
                     look,
                     on_costly=step_aside,
                     on_scan=self._telling.scanned,
+                    early=early,
                 )
         finally:
             leave.close()
+        if early is not None:
+            self._telling.used_early(early, clip)
+        return clip
 
     async def _picture(self, path: Path, plan: Plan, ticket: Ticket, clip: Clip | None) -> Still:
         """The middle one of the glance's frames: every first look decodes it. `clip`: None where its steps are held."""

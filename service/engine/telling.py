@@ -6,7 +6,7 @@ from fovea.errors import DeadlineBeforeGlance
 from service.engine.request import Plan, Recognition, Request, Step
 from service.metrics import Metrics
 from service.tracing.tracing import Tracing
-from video.clip import Clip
+from video.clip import Clip, EarlyFrames
 
 
 class Telling:
@@ -29,6 +29,16 @@ class Telling:
         """What its first look wants."""
         self._metrics.decode_seconds.observe(took_s, self._tracing.exemplar())
         self._metrics.frames_decoded_total.labels(kind="glance").inc(clip.info.frames_decoded)
+
+    def followed(self, since_s: float) -> None:
+        """The child that followed its upload is through with it."""
+        self._tracing.record("early", since_s, time.monotonic())
+
+    def used_early(self, early: EarlyFrames, clip: Clip) -> None:
+        """What of the frames that were decoded while it arrived is in the clip."""
+        used = clip.info.frames_early
+        self._metrics.early_frames_total.labels(outcome="used").inc(used)
+        self._metrics.early_frames_total.labels(outcome="unused").inc(len(early.packets) - used)
 
     def decoded_more(self, more: Clip) -> None:
         """What a further step looks at."""

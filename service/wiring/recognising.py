@@ -99,6 +99,7 @@ async def open_pipeline(
             tracing=tracing,
             gives_way=settings.degrade,
             results=results,
+            decodes_early=settings.decode_while_uploading,
         )
     finally:
         admission.draining = True

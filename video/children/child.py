@@ -64,10 +64,10 @@ class Child:
         assert status is not None
         return status
 
-    def write(self, header: Header) -> None:
-        """Send a message; to a child that has died it goes nowhere: reading tells."""
+    def write(self, header: Header, payload: bytes = b"") -> None:
+        """Send a message, and what stands behind it; to a child that has died it goes nowhere: reading tells."""
         with contextlib.suppress(OSError):
-            self._writer.write(pack(header))
+            self._writer.write(pack(header) + payload)
 
     async def header(self) -> Header:
         """The next message. Raises EOFError or OSError when the child has gone, ValueError for nonsense."""

@@ -7,12 +7,18 @@ Knows nothing of the service around it: av and numpy are all it imports, and no 
 import logging
 import socket
 import sys
+import time
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from fovea.errors import VideoError, VideoLimitExceeded, VideoUnreadable
-from video.children import file_wire
+from video.children import early_wire, file_wire
 from video.children.confinement import confine, peak_bytes, stepping_back
+from video.children.following import Arrivals
 from video.children.messages import Header, pack, receive
+from video.clip import EarlyFrames
+from video.file.ahead import Arriving, decode_ahead
 from video.file.decode import CostsMore, carry_out, plan_decoding
 
 _NEARLY_ALL = 0.85  # of the address space: the next frame of a large video does not fit
@@ -26,8 +32,13 @@ def main(arguments: list[str]) -> None:
     with socket.socket(fileno=descriptor) as connection:
         connection.sendall(pack({}))
         while (header := receive(connection)) is not None:
+            if early_wire.is_late(header):
+                continue
             connection.sendall(pack({}))
-            answer, payload = _answer(header, address_space_bytes, connection)
+            if "follow" in header:
+                answer, payload = _follow(header, connection)
+            else:
+                answer, payload = _answer(header, address_space_bytes, connection)
             connection.sendall(pack(answer))
             connection.sendall(payload)
 
@@ -35,7 +46,7 @@ def main(arguments: list[str]) -> None:
 def _answer(header: Header, address_space_bytes: int, connection: socket.socket) -> tuple[Header, bytes]:
     peak_before = peak_bytes()
     try:
-        plan = plan_decoding(*file_wire.read_request(header))
+        plan = plan_decoding(*file_wire.read_request(header), _read_early(header, connection))
         connection.sendall(pack(file_wire.price(plan.price)))
         work = partial(carry_out, plan, file_wire.read_most_pixels(header))
         return file_wire.answer(stepping_back(work) if file_wire.read_steps_back(header) else work())
@@ -57,6 +68,41 @@ def _answer(header: Header, address_space_bytes: int, connection: socket.socket)
         _log.exception("a video could not be decoded")
         failed = VideoUnreadable("the decoder gave up on this video; it may be damaged, convert it to H.264 in mp4")
         return file_wire.failure(failed), b""
+
+
+def _read_early(header: Header, connection: socket.socket) -> EarlyFrames | None:
+    """What stands behind a request, of frames that were decoded before."""
+    if "early" not in header:
+        return None
+    rule = file_wire.read_request(header)[1]
+    num_bytes = early_wire.payload_bytes(header, rule)
+    payload = bytearray(num_bytes)
+    view = memoryview(payload)
+    while view:
+        if not (taken := connection.recv_into(view)):
+            raise ConnectionResetError("the parent has gone")
+        view = view[taken:]
+    return early_wire.read_early(header, payload, rule)
+
+
+def _follow(header: Header, connection: socket.socket) -> tuple[Header, bytes]:
+    """What is decoded of a video while it arrives. Whatever fails, the whole file tells it better."""
+    path, rule, limits, look, num_bytes, most_pixels = early_wire.read_follow(header)
+    arrivals = Arrivals(connection, num_bytes)
+    began_s = time.monotonic()
+    early: EarlyFrames | None = None
+    try:
+        arriving = Arriving(Path(path), num_bytes, arrivals.wait, arrivals.is_over)
+        early = decode_ahead(arriving, rule, limits, look, most_pixels)
+    except ConnectionError:
+        raise
+    except (MemoryError, OSError):
+        pass
+    except Exception:  # the process's edge, as in `_answer`
+        _log.exception("a video that still arrives could not be decoded")
+    if early is not None:
+        early = replace(early, busy_s=time.monotonic() - began_s - arrivals.waited_s)
+    return early_wire.early(early)
 
 
 def _too_large(address_space_bytes: int) -> VideoLimitExceeded:

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 from fovea.errors import VideoError
-from video.children import file_wire
+from video.children import early_wire, file_wire
 from video.children.child import Child
 from video.children.messages import Header
-from video.clip import Clip, ClipRule, DecodePrice, Look, VideoLimits
+from video.clip import Clip, ClipRule, DecodePrice, EarlyFrames, Look, VideoLimits
 
 _MAX_UNREAD = 3  # "begun", the price and the answer; a child that says more has been taken over
 _CRASHES = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT})
@@ -63,6 +63,7 @@ class DecodeProcess:
         most_pixels: int | None = None,
         *,
         steps_back: bool = False,
+        early: EarlyFrames | None = None,
     ) -> Clip | DecodePrice:
         """Decode `path` there, or learn its price where that is above `most_pixels`. See `file_wire.request`.
 
@@ -75,7 +76,9 @@ class DecodeProcess:
         self.num_asked += 1
         self.price = self.scanned_s = None
         self._rule = rule
-        self._child.write(file_wire.request(str(path), rule, limits, look, most_pixels, steps_back=steps_back))
+        asked = file_wire.request(str(path), rule, limits, look, most_pixels, steps_back=steps_back)
+        told, behind = ({}, b"") if early is None else early_wire.early(early)
+        self._child.write(asked | told, behind)
         await self._message(began=False)
         began_s = time.monotonic()
         header, payload = await self._message(began=True)
@@ -97,11 +100,38 @@ class DecodeProcess:
             raise answer
         return answer
 
+    def follow(
+        self, path: Path, rule: ClipRule, limits: VideoLimits, look: Look, num_bytes: int, most_pixels: int
+    ) -> None:
+        """Have it decode what there is of a video while it arrives. `tell` it of more; what comes of it: `followed`."""
+        assert not self.is_busy
+        self.is_busy = True
+        self.num_asked += 1
+        self.price = self.scanned_s = None
+        self._rule = rule
+        self._child.write(early_wire.follow(str(path), rule, limits, look, num_bytes, most_pixels))
+
+    async def followed(self) -> EarlyFrames | None:
+        """Frames of the video that it follows; None where there are none. Raises ProcessLost."""
+        assert self._rule is not None
+        await self._message(began=False)
+        header, payload = await self._message(began=True)
+        try:
+            early = early_wire.read_early(header, payload, self._rule)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProcessLost(began=True) from error
+        self.is_busy = False
+        return early
+
+    def tell(self, header: Header) -> None:
+        """Of the video that it follows."""
+        self._child.write(header)
+
     async def settle(self) -> None:
         """Wait for the answer to a request whose asker has left, and forget it. Raises ProcessLost."""
         while self.is_busy:
             header, _ = await self._message(began=True)
-            self.is_busy = not header.keys() & {"error", "info", "held"}
+            self.is_busy = not header.keys() & {"error", "info", "held", "early"}
 
     async def crashed(self) -> bool:
         """Of a process that is lost: whether the decoder brought it down, and nobody killed it."""
@@ -131,8 +161,10 @@ class DecodeProcess:
                 payload = b""
                 if "info" in header and self._rule is not None:
                     payload = await self._child.payload(file_wire.payload_bytes(header, self._rule))
+                elif "early" in header and self._rule is not None:
+                    payload = await self._child.payload(early_wire.payload_bytes(header, self._rule))
                 self._messages.put_nowait((header, bytearray(payload)))  # writable: torch shares it
-        except (EOFError, ValueError, KeyError, OSError):
+        except (EOFError, ValueError, KeyError, TypeError, OSError):
             pass  # it ended, or speaks nonsense: either way it is lost
         finally:
             self.kill()

@@ -24,6 +24,7 @@ _COUNTS = (
     "frames_missing",
     "clock_breaks",
     "decode_pixels",
+    "frames_early",
 )
 
 
@@ -49,10 +50,11 @@ def request(
 
 
 def read_request(header: Header) -> tuple[str, ClipRule, VideoLimits, Look]:
-    return header["path"], ClipRule(**header["rule"]), VideoLimits(**header["limits"]), _look(header["look"])
+    return header["path"], ClipRule(**header["rule"]), VideoLimits(**header["limits"]), look_of(header["look"])
 
 
-def _look(said: Header | None) -> Look:
+def look_of(said: Header | None) -> Look:
+    """What a request says of its look."""
     match said:
         case {"FirstLook": {"indices": indices, "tolerance": tolerance, "later": later, "keyframes_stay": stay}}:
             return FirstLook(tuple(indices), tolerance, None if later is None else tuple(later), stay)

@@ -8,13 +8,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from fovea.errors import DecodeCrashed, DecodeTimeout, Draining, Unavailable, VideoLimitExceeded
 from video.children.file_process import DecodeProcess, ProcessLost
+from video.children.followed_upload import FollowedUpload
 from video.children.pace import DecodePace, Estimate
 from video.children.turns import Turns
-from video.clip import Clip, ClipRule, DecodePrice, Look, VideoLimits
+from video.clip import Clip, ClipRule, DecodePrice, EarlyFrames, Look, VideoLimits
 from video.rate import Rate
 
 _MAX_FAILED_STARTS = 5  # in a row; then those who wait are told, and trying goes on slowly
@@ -27,6 +29,14 @@ _COSTLY_TIMEOUTS = 3.0  # that a costly video may take where it is decoded with 
 _MAX_DEATHS = 2  # of children at work on one video: the first may have been killed for another's greed
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    path: Path
+    rule: ClipRule
+    look: Look
+    early: EarlyFrames | None
 
 
 class Sandbox:
@@ -60,6 +70,7 @@ class Sandbox:
         self._turns = Turns[DecodeProcess](num_children, lambda child: not child.gone.is_set())
         self._tending: list[asyncio.Task[None]] = []
         self._settling: set[asyncio.Task[None]] = set()
+        self._following: list[FollowedUpload] = []  # the oldest first
         self._is_closed = False
         self.num_running = 0
         self.decode_rate = Rate()  # videos that are not costly over one child's seconds, waiting not counted
@@ -69,6 +80,11 @@ class Sandbox:
     def num_waiting(self) -> int:
         """Requests that wait for a free child."""
         return self._turns.num_waiting
+
+    @property
+    def num_following(self) -> int:
+        """Uploads that are decoded while they arrive."""
+        return len(self._following)
 
     @property
     def pids(self) -> list[int]:
@@ -92,6 +108,7 @@ class Sandbox:
         """End all children and wait for them; whoever waits or decodes gets Draining."""
         self._is_closed = True
         self._turns.fail(Draining.refused())
+        await asyncio.gather(*(following.close() for following in self._following))
         tasks = [*self._tending, *self._settling]
         for task in tasks:
             task.cancel()
@@ -106,10 +123,12 @@ class Sandbox:
         *,
         on_costly: Callable[[Estimate], None] = lambda estimate: None,
         on_scan: Callable[[float, float], None] = lambda began_s, ended_s: None,
+        early: EarlyFrames | None = None,
     ) -> Clip:
         """The clip of the video at `path`, decoded by the next free child, first come first served.
 
-        With a `look`, those frames of it. No child and no open file is held between two looks at one video.
+        With a `look`, those frames of it; `early` ones as they are. No child and no open file is held between two looks
+        at one video.
 
         A video whose packets tell that it is costly gives its child back undecoded: `on_costly` is called, and may
         raise; then it waits its turn among its like. `on_scan` hears when its packets were read (monotonic). A child
@@ -118,22 +137,51 @@ class Sandbox:
         DecodeTimeout, DecodeCrashed; Draining once closed, Unavailable where children do not start
         or do not live. Cancelled, the child has a second to finish before it is killed.
         """
-        answer = await self._try(path, rule, look, self.pace.pixels_in(self._costly_s), on_scan)
+        asked = _Asked(path, rule, look, early)
+        answer = await self._try(asked, self.pace.pixels_in(self._costly_s), on_scan)
         if isinstance(answer, Clip):
             return answer
         estimate = self.pace.estimate(answer)
         if estimate.seconds > (limit_s := _COSTLY_TIMEOUTS * self._timeout_s):
             raise _hopeless(estimate, limit_s)
         on_costly(estimate)
-        clip = await self._try(path, rule, look, None, on_scan)
+        clip = await self._try(asked, None, on_scan)
         assert isinstance(clip, Clip)
         return clip
 
+    def follow(self, path: Path, rule: ClipRule, look: Look, num_bytes: int) -> FollowedUpload | None:
+        """Begin to decode a video of which `num_bytes` have arrived; None where no child is idle for it.
+
+        Its child is given to whoever waits for one, at once: half of the children at most follow uploads. What comes
+        out is decoded at no more than the price of a video that is not costly.
+        """
+        most = max(1, self._num_children // 2)
+        if self._is_closed or len(self._following) >= most or (child := self._turns.take_idle()) is None:
+            return None
+
+        def end() -> None:
+            self._following.remove(following)
+            if not child.is_busy:
+                self._reuse(child)
+            else:
+                child.kill()
+
+        most_pixels = self.pace.pixels_in(self._costly_s)
+        child.follow(path, rule, self._limits, look, num_bytes, most_pixels)
+        following = FollowedUpload(child, self._timeout_s, end)
+        self._following.append(following)
+        return following
+
+    def _give_way(self) -> None:
+        """Somebody is about to wait for a child: the one that follows an upload for the longest is given back."""
+        if not self._turns.has_free:
+            for following in self._following:
+                if following.stop():
+                    return
+
     async def _try(
         self,
-        path: Path,
-        rule: ClipRule,
-        look: Look,
+        asked: "_Asked",
         most_pixels: int | None,
         on_scan: Callable[[float, float], None],
     ) -> Clip | DecodePrice:
@@ -142,9 +190,10 @@ class Sandbox:
         for _ in range(_MAX_LOST_CHILDREN):
             if self._is_closed:
                 raise Draining.refused()
+            self._give_way()
             child = await self._turns.take(is_costly=most_pixels is None)
             try:
-                return await self._ask(child, path, rule, look, most_pixels)
+                return await self._ask(child, asked, most_pixels)
             except ProcessLost as lost:
                 if self._is_closed:
                     raise Draining.refused() from None
@@ -161,18 +210,19 @@ class Sandbox:
                     self._turns.costly_ended()
         raise Unavailable("decoding processes die before they begin; try again", retry_after_s=1)
 
-    async def _ask(
-        self, child: DecodeProcess, path: Path, rule: ClipRule, look: Look, most_pixels: int | None
-    ) -> Clip | DecodePrice:
+    async def _ask(self, child: DecodeProcess, asked: "_Asked", most_pixels: int | None) -> Clip | DecodePrice:
+        early = asked.early
         steps_back = most_pixels is None and self._num_children > 1  # else cheap ones would wait for it all the longer
         timeout_s = self._timeout_s * (_COSTLY_TIMEOUTS if steps_back else 1)
         self.num_running += 1
         started_s = time.monotonic()
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await child.ask(path, rule, self._limits, look, most_pixels, steps_back=steps_back)
+                answer = await child.ask(
+                    asked.path, asked.rule, self._limits, asked.look, most_pixels, steps_back=steps_back, early=early
+                )
             if isinstance(answer, Clip):
-                took_s = time.monotonic() - started_s
+                took_s = time.monotonic() - started_s + (0.0 if early is None else early.busy_s)
                 self.pace.observe(answer.info.decode_pixels, took_s)
                 if most_pixels is not None:
                     self.decode_rate.observe(1, took_s)

@@ -54,6 +54,20 @@ class Turns(Generic[T]):
                 self.offer(waiter.result())  # cancelled in the very moment a child became free
             raise
 
+    @property
+    def has_free(self) -> bool:
+        self._forget_unusable()
+        return bool(self._free)
+
+    def take_idle(self) -> T | None:
+        """A child that nobody waits for, if there is one."""
+        self._forget_unusable()
+        return self._free.popleft() if self._free and not self.num_waiting else None
+
+    def _forget_unusable(self) -> None:
+        while self._free and not self._is_usable(self._free[0]):
+            self._free.popleft()
+
     def offer(self, child: T) -> None:
         """A child is free."""
         self._free.append(child)

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from fovea.errors import NoVideoStream, VideoLimitExceeded, VideoUnreadable
 from video.clip import VideoLimits
+from video.file.growing import GrowingFile
 from video.file.mp4_claims import check_claims
 
 # Containers that hold their own pictures. Left out on purpose: whatever names other files or addresses (concat, hls,
@@ -44,16 +45,19 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def opened(path: str, limits: VideoLimits) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(
+    path: str, limits: VideoLimits, source: GrowingFile | None = None
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The file's container and its video stream, nothing decoded; raises VideoError kin without naming the path.
 
+    `source`: what to read the file by, front to back; `path` tells what is there of it.
     FileNotFoundError and PermissionError are of the file itself.
     """
     check_claims(path)
     av.logging.set_level(None)
     try:
         container = av.open(
-            "file:" + path,  # so that a name like "concat:a|b" stays a name
+            source or "file:" + path,  # so that a name like "concat:a|b" stays a name
             "r",
             options={"format_whitelist": FORMATS, "protocol_whitelist": "file", "codec_whitelist": CODECS},
             metadata_errors="replace",  # titles in a broken encoding are none of our business

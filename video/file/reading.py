@@ -1,7 +1,7 @@
 """Goes through a file's frames: chosen ones by decoding no more than they need, or all of them in order.
 
 Knows neither which frames are wanted nor a process; runs wherever it is called, in one thread.
-Shape suffixes: H rows, W columns, C colour channels, B box sides.
+Shape suffixes: H rows, W columns, C colour channels.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -10,34 +10,20 @@ from dataclasses import dataclass, field
 
 import av
 import numpy as np
-from av.error import ArgumentError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from fovea.errors import VideoLimitExceeded, VideoUnreadable
+from fovea.errors import VideoUnreadable
 from video.clip import ClipRule, VideoLimits
 from video.file.open_file import OpenFile
 from video.file.parameter_sets import ParameterSets
 from video.file.picture import Orientation, Painter, orientation_of
-from video.file.probe import MAX_ASPECT, check_size, opened, packets_of
+from video.file.probe import opened, packets_of
+from video.file.runs import RunDecoder, Shot, decoded, shot_of
 from video.file.sampling import Run, is_shown_for
 from video.file.scan import Track, check_share
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """One frame taken."""
-
-    pts: int
-    frame_HWC: NDArray[np.uint8]
-    view_B: NDArray[np.float32]
-    displayed: tuple[int, int]
-
-
-class FalseKeyframe(Exception):
-    """A packet that claims to be a keyframe is none: what is decoded from it on is made up."""
 
 
 @dataclass(slots=True)
@@ -62,44 +48,29 @@ class Reading:
         """
         packets = self.track.packets
         wanted = {packets[target].pts: target for run in runs for target in run.targets}
-        shots: dict[int, Shot] = {}
         orientation = self._orientation()
         with self._opened() as (stream, packets_read):
             self.painter = Painter(self.rule, stream.sample_aspect_ratio, orientation)
-            context = stream.codec_context
-            # frames that no other refers to are left out; dav1d takes this setting once, when it opens, not per packet
-            skips = context.name != "libdav1d"
-            sets = ParameterSets(stream)
+            decoder = RunDecoder(stream, self.painter, self.limits, wanted)
             remaining = iter(runs)
             run = next(remaining)
-            num_before = self.num_decoded
-            for index, packet in enumerate(packets_read):
-                if index < run.first:
-                    sets.left_out(packet)
-                    continue
-                if index == run.first:
-                    num_before = self.num_decoded
-                    packet = sets.completed(packet)  # noqa: PLW2901 - the same packet, with what it needs
-                pts = packet.pts = packets[index].pts
-                first_pts = packets[run.first].pts
-                leading = pts is not None and first_pts is not None and pts < first_pts
-                frames: list[VideoFrame] = []
-                if not leading:  # a frame shown before the keyframe it follows cannot be decoded from here
-                    if skips:
-                        context.skip_frame = "DEFAULT" if index in run.targets else "NONREF"
-                    frames += self._decoded(context, packet)
-                if index == run.last:
-                    frames += self._decoded(context, None)
-                    context.flush_buffers()
-                if frames and self.num_decoded - len(frames) == num_before and not frames[0].key_frame:
-                    raise FalseKeyframe
-                self._take(frames, wanted, shots)
-                if index == run.last:
-                    following = next(remaining, None)
-                    if following is None:
-                        break
-                    run = following
-        return shots
+            try:
+                for index, packet in enumerate(packets_read):
+                    if index < run.first:
+                        decoder.leave_out(packet)
+                        continue
+                    pts = packets[index].pts
+                    begins = index == run.first
+                    decoder.feed(decoder.begin(packet, pts) if begins else packet, pts, is_wanted=index in run.targets)
+                    if index == run.last:
+                        decoder.end()
+                        following = next(remaining, None)
+                        if following is None:
+                            break
+                        run = following
+            finally:
+                self.num_decoded += decoder.num_decoded
+        return decoder.shots
 
     def everything(
         self, centres: Sequence[int], scale: int, places: Collection[int]
@@ -121,7 +92,7 @@ class Reading:
                 chosen = (pts, frame) if before is None or is_this else before
                 if len(times) in places:
                     if latest is None or latest.pts != chosen[0]:
-                        latest = self._shot(*chosen)
+                        latest = shot_of(self.painter, *chosen)
                     shots[len(times)] = latest
                 times.append(chosen[0])
             before = pts, frame
@@ -132,13 +103,13 @@ class Reading:
         self._check_damage(before[0])
         left = [index for index in range(len(times), len(centres)) if index in places]
         if left:
-            shots |= dict.fromkeys(left, self._shot(*before))
+            shots |= dict.fromkeys(left, shot_of(self.painter, *before))
         return times + [before[0]] * (len(centres) - len(times)), shots
 
     def pictures(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
         """(seconds from the video's start, frame_HWC) of every frame in order of time: to show, not to recognise."""
         for pts, frame in self._all_frames():
-            yield self.track.seconds(pts), self._shot(pts, frame).frame_HWC
+            yield self.track.seconds(pts), shot_of(self.painter, pts, frame).frame_HWC
 
     def _all_frames(self) -> Iterator[tuple[int, VideoFrame]]:
         """(pts, frame) of the good ones in order of time; without times in the file, frames come in that of the track.
@@ -194,40 +165,15 @@ class Reading:
 
     def _tried(self, context: VideoCodecContext, packet: "av.Packet[VideoStream] | None") -> list[VideoFrame]:
         try:
-            return self._decoded(context, packet)
+            frames = decoded(context, packet, self.limits)
+            self.num_decoded += len(frames)
+            return frames
         except MemoryError:
             raise
         except av.FFmpegError:
             self.num_refused += 1
             self.num_damaged += 1
             return []
-
-    def _decoded(self, context: VideoCodecContext, packet: "av.Packet[VideoStream] | None") -> list[VideoFrame]:
-        try:
-            frames = context.decode(packet)
-        except ArgumentError:  # a size that libav itself refuses: see max_pixels in probe
-            raise VideoLimitExceeded(
-                f"a frame claims a size far beyond the {self.limits.frame_pixels} pixels taken here, or none at all; "
-                "send the video at a lower resolution",
-                limit_pixels=self.limits.frame_pixels,
-            ) from None
-        for frame in frames:
-            self.num_decoded += 1
-            check_size(frame.width, frame.height, self.limits)  # of the frame itself: headers may lie
-        return frames
-
-    def _take(self, frames: list[VideoFrame], wanted: dict[int | None, int], shots: dict[int, Shot]) -> None:
-        for frame in frames:
-            target = wanted.get(frame.pts) if frame.pts is not None else None
-            if target is not None and target not in shots and not frame.is_corrupt:
-                assert frame.pts is not None
-                shots[target] = self._shot(frame.pts, frame)
-
-    def _shot(self, pts: int, frame: VideoFrame) -> Shot:
-        displayed = self.painter.displayed_size(frame)
-        if max(displayed) > MAX_ASPECT * min(displayed):
-            raise VideoLimitExceeded.too_elongated(*displayed, MAX_ASPECT)
-        return Shot(pts, *self.painter.paint(frame), displayed)
 
     def _orientation(self) -> Orientation | None:
         """What the first frame tells for all of them, where it tells it in the coded stream; else None."""

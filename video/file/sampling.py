@@ -54,24 +54,28 @@ def middle(start: int, end: int, ticks: int | None) -> tuple[int, int]:
     return first, first + max(1, ticks)
 
 
-def choose(packets: Sequence[PacketFacts], start: int, end: int, num_frames: int) -> Choice:
+def choose(packets: Sequence[PacketFacts], start: int, end: int, num_frames: int, first: int | None = None) -> Choice:
     """For each of `num_frames` equal segments of [start, end) the frame shown at its centre.
 
     One that is nearer, and comes sooner than half the usual distance of frames, is taken instead: at a constant rate
     that is the nearest frame, and a picture that stands still for long is not passed over for the next one.
     Where every segment holds a keyframe, keyframes alone are taken: each the nearest to its segment's centre, and
     several times cheaper to decode (decision 0002). Every shown packet must have a pts.
+    `first`: for so many segments alone, as far as can be told before the others' packets are known. Where one keyframe
+    stands for two of them, the last one will have none.
     """
     assert num_frames > 0
     assert end > start
     scale = 2 * num_frames
-    centres = segment_centres(start, end, num_frames)
+    centres = segment_centres(start, end, num_frames)[:first]
     half = end - start  # half a segment, in the same scale
     times = ((packet.pts, index) for index, packet in enumerate(packets) if packet.is_shown)
     shown = sorted((pts, index) for pts, index in times if pts is not None)
     keys = [(pts, index) for pts, index in shown if packets[index].is_key]
     by_key = [_nearest(keys, centre, scale) for centre in centres] if keys else []
-    if keys and all(abs(pts * scale - centre) <= half for (pts, _), centre in zip(by_key, centres, strict=True)):
+    are_enough = first is None or len(set(by_key)) == len(by_key)
+    near = (abs(pts * scale - centre) <= half for (pts, _), centre in zip(by_key, centres, strict=True))
+    if keys and are_enough and all(near):
         return Choice(tuple(index for _, index in by_key), keyframes_only=True)
     usual = usual_distance([pts for pts, _ in shown])
     return Choice(tuple(_shown_at(shown, centre, scale, usual)[1] for centre in centres), keyframes_only=False)
@@ -117,7 +121,7 @@ def plan_runs(packets: Sequence[PacketFacts], targets: Sequence[int]) -> list[Ru
     """
     runs: list[Run] = []
     for target in sorted(set(targets)):
-        first, last = _run_start(packets, target), target
+        first, last = run_start(packets, target), target
         while last + 1 < len(packets) and packets[last + 1].pts is None:
             last += 1
         wanted = {target}
@@ -130,10 +134,11 @@ def plan_runs(packets: Sequence[PacketFacts], targets: Sequence[int]) -> list[Ru
 
 def in_passing(packets: Sequence[PacketFacts], runs: Sequence[Run], target: int) -> bool:
     """Whether the frame of `target` comes out where `runs` are decoded."""
-    return any(run.first <= _run_start(packets, target) and target <= run.last for run in runs)
+    return any(run.first <= run_start(packets, target) and target <= run.last for run in runs)
 
 
-def _run_start(packets: Sequence[PacketFacts], target: int) -> int:
+def run_start(packets: Sequence[PacketFacts], target: int) -> int:
+    """The packet from which to decode for the frame of `target`: the keyframe that it follows."""
     target_pts = packets[target].pts
     for index in range(target, -1, -1):
         pts = packets[index].pts

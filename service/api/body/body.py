@@ -85,3 +85,10 @@ class Body:
             f"{what} is larger than the {self._max_bytes} bytes allowed; shorten the video or encode it smaller",
             max_bytes=self._max_bytes,
         )
+
+
+def announced_bytes(request: Request) -> int | None:
+    """Of the body, as it is; None where the client does not say, or compresses it."""
+    announced = request.headers.get("content-length", "")
+    encoding = request.headers.get("content-encoding", "identity")
+    return int(announced) if announced.isdecimal() and encoding == "identity" else None

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from io import RawIOBase
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from fovea.errors import InvalidUpload, Unavailable
 
@@ -76,25 +76,48 @@ def _lock(file: IO[bytes]) -> bool:
     return True
 
 
-async def save(video: AsyncIterator[bytes], path: Path) -> float:
-    """Write the `video` of an upload to `path`; returns the seconds it took.
+class Arriving(Protocol):
+    """Who hears how much of an upload lies in its file."""
+
+    @property
+    def patience_s(self) -> float:
+        """How long what arrives may wait before it is written there."""
+        ...
+
+    def arrived(self, num_bytes: int) -> None:
+        """So many bytes lie there."""
+        ...
+
+    def ended(self, num_bytes: int) -> None:
+        """All do."""
+        ...
+
+
+async def save(video: AsyncIterator[bytes], path: Path, arriving: Arriving | None = None) -> float:
+    """Write the `video` of an upload to `path`; returns the seconds it took. `arriving` hears of it.
 
     Raises InvalidUpload when it is empty, Unavailable when the disk does not take it. The file is written in a thread,
-    a megabyte at a time: a full page cache or a network disk may take its time.
+    a megabyte at a time, or what has come where somebody wants it soon: a full page cache or a network disk may take
+    its time.
     """
-    started_s = time.monotonic()
+    started_s = written_s = time.monotonic()
     num_bytes = 0
     pending = bytearray()
     try:
         with path.open("wb", buffering=0) as file:
             async for chunk in video:
                 pending += chunk
-                if len(pending) >= WRITE_BYTES:
+                is_awaited = arriving is not None and time.monotonic() - written_s > arriving.patience_s
+                if len(pending) >= WRITE_BYTES or is_awaited:
                     num_bytes += len(pending)
                     await asyncio.to_thread(_write, file, pending)
-                    pending = bytearray()
+                    pending, written_s = bytearray(), time.monotonic()
+                    if arriving is not None:
+                        arriving.arrived(num_bytes)
             num_bytes += len(pending)
             await asyncio.to_thread(_write, file, pending)
+            if arriving is not None:
+                arriving.ended(num_bytes)
     except OSError as error:
         raise _not_stored(error) from error
     if num_bytes == 0:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from fovea.answers import RecognitionAnswer, RecognitionList
 from fovea.errors import InvalidOption
+from service.api.body.body import announced_bytes
 from service.api.body.described import parameters, video_body
 from service.api.body.spool import drop
 from service.api.body.uploads import open_upload
@@ -136,7 +137,14 @@ async def recognize(request: Request) -> Response:
         tell_standings(request, spending)
         ticket = held.enter_context(pipeline.admit(plan, spending.owner, spending.spend))
         most = settings.max_files if media_type == JSON else 1
-        videos, later = await spool_all(request, upload, held, settings.spool_dir, most)
+        videos, later = await spool_all(
+            request,
+            upload,
+            held,
+            settings.spool_dir,
+            most,
+            partial(pipeline.early, plan=plan, expected_bytes=announced_bytes(request)),
+        )
         if later:
             plan = settle([*given, *later])
             account.model = spending.model = plan.model
@@ -170,7 +178,14 @@ async def recognize(request: Request) -> Response:
             )  # it stays till the answer: frames may lack till then
             decoded = await unless_client_leaves(
                 request,
-                pipeline.decode(videos[0].path, plan, ticket, videos[0].upload_s, no_store=no_store_of(request)),
+                pipeline.decode(
+                    videos[0].path,
+                    plan,
+                    ticket,
+                    videos[0].upload_s,
+                    no_store=no_store_of(request),
+                    early=videos[0].early,
+                ),
             )
             if media_type == sse.MEDIA_TYPE:
                 told = events(pipeline, decoded, account, spending, request_id)

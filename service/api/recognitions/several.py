@@ -15,6 +15,7 @@ from service.api.edge.problems import problem_of
 from service.api.operation.accounting import Account
 from service.api.recognitions.answers import recognition_answer
 from service.engine.admission import Ticket
+from service.engine.early import EarlyDecoding
 from service.engine.pipeline import Pipeline
 from service.engine.request import Plan, Recognition
 from service.keys.spending import Spending
@@ -29,6 +30,7 @@ class Spooled:
 
     path: Path
     upload_s: float
+    early: EarlyDecoding | None = None  # what of it is decoded while it arrives
 
 
 async def recognize_several(
@@ -78,7 +80,8 @@ def is_settled(answers: RecognitionList) -> bool:
 
 
 async def _recognized(pipeline: Pipeline, video: Spooled, plan: Plan, ticket: Ticket, no_store: bool) -> Recognition:
-    async with aclosing(pipeline.recognize(video.path, plan, ticket, video.upload_s, no_store=no_store)) as events:
+    asked = pipeline.recognize(video.path, plan, ticket, video.upload_s, no_store=no_store, early=video.early)
+    async with aclosing(asked) as events:
         async for event in events:
             if isinstance(event, Recognition):
                 return event

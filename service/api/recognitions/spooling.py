@@ -1,7 +1,7 @@
 """All the videos of a request, brought to files: as they are sent, or fetched. Knows no option and no model."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,15 +15,22 @@ from service.api.body.spool import save, spooled
 from service.api.body.uploads import Upload
 from service.api.edge.parts import tracing_of
 from service.api.recognitions.several import Spooled
+from service.engine.early import EarlyDecoding
 
 T = TypeVar("T")
 
 
 async def spool_all(
-    request: Request, upload: Upload, spool: ExitStack, folder: Path, most: int
+    request: Request,
+    upload: Upload,
+    spool: ExitStack,
+    folder: Path,
+    most: int,
+    begin_early: Callable[[Path], EarlyDecoding | None] = lambda path: None,
 ) -> tuple[list[Spooled], list[tuple[str, str]]]:
     """The videos, `most` of them at most, and the fields that came after the first. They are gone with `spool`.
 
+    `begin_early`: asked of each that is sent, before its first byte.
     Raises InvalidUpload, Unavailable, and what reading a body raises.
     """
     videos: list[Spooled] = []
@@ -36,16 +43,21 @@ async def spool_all(
                 + (", or ask for application/json: events are told of one video" if most == 1 else "")
             )
         path = spool.enter_context(spooled(folder))
-        videos.append(Spooled(path, await save_unless_client_leaves(request, upload, path)))
+        early = None if isinstance(upload, UrlUpload) else begin_early(path)
+        if early is not None:
+            spool.enter_context(early)
+        videos.append(Spooled(path, await save_unless_client_leaves(request, upload, path, early), early))
         fields, follows = await upload.until_next_video()
         later += fields
     return videos, later
 
 
-async def save_unless_client_leaves(request: Request, upload: Upload, path: Path) -> float:
+async def save_unless_client_leaves(
+    request: Request, upload: Upload, path: Path, early: EarlyDecoding | None = None
+) -> float:
     """The seconds it took. Raises what `save` does, and RequestCancelled."""
     with tracing_of(request).span("upload", by_url=isinstance(upload, UrlUpload)):
-        saving = save(upload.video(), path)
+        saving = save(upload.video(), path, early)
         if isinstance(upload, UrlUpload):  # all of the body is read: only then can the end be listened for
             return await unless_client_leaves(request, saving)
         return await saving

@@ -49,7 +49,9 @@ class ByHand:
     def frames_came(self, request: Request, failure: FoveaError | None = None) -> None:
         self.came.append(request)
 
-    async def decode(self, path: Path, rule: ClipRule, look: Any, *, on_costly: Any, on_scan: Any) -> Clip:
+    async def decode(
+        self, path: Path, rule: ClipRule, look: Any, *, on_costly: Any, on_scan: Any, early: Any = None
+    ) -> Clip:
         self.looks.append(look)
         if self.clip is not None:
             return self.clip

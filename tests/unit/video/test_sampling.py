@@ -234,3 +234,15 @@ def test_what_comes_out_in_passing_is_what_its_own_run_would_give() -> None:
     assert [in_passing(packets, runs, target) for target in (3, 6, 8, 9, 10)] == [False, True, True, True, False]
     leading = open_gops(3)
     assert not in_passing(leading, plan_runs(leading, [6]), 7), "a leading frame needs the group before"
+
+
+def test_the_first_segments_give_what_they_will_give_in_the_end() -> None:
+    packets = stream("K" + 11 * ".")
+    assert choose(packets[:8], 0, 120, 3, first=2).targets == choose(packets, 0, 120, 3).targets[:2]
+
+
+def test_where_one_keyframe_stands_for_two_of_the_first_segments_exact_frames_are_expected() -> None:
+    # keyframes at 0 and 80, centres at 20, 60, 100, 140: half a segment from each, until the last has none
+    packets = stream("K.......K.......")
+    assert choose(packets, 0, 160, 4).targets == (2, 6, 10, 14)
+    assert choose(packets[:12], 0, 160, 4, first=3).targets == (2, 6, 10)

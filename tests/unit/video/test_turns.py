@@ -130,3 +130,17 @@ def test_whatever_comes_no_child_is_lost_and_costly_videos_leave_some_to_others(
         assert turns.num_waiting == 0
 
     asyncio.run(run())
+
+
+async def test_an_idle_child_is_taken_only_where_nobody_waits_and_one_is_free() -> None:
+    turns = turns_of(1)
+    assert turns.has_free
+    assert turns.take_idle() == 0
+    assert not turns.has_free
+    assert turns.take_idle() is None
+    waiting = await started(turns, is_costly=False)
+    turns.offer(0)
+    assert await waiting == 0
+    turns.offer(-1)  # it died
+    assert not turns.has_free
+    assert turns.take_idle() is None

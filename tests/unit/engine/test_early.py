@@ -1,0 +1,136 @@
+"""Decoding begins before the last byte where that pays: not for what is here at once, nor for a trickle."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from service.engine.early import EarlyDecoding
+from tests.clips import cached_clip, frozen, noise
+from video.children.followed_upload import FollowedUpload
+from video.clip import ClipRule
+
+RULE = ClipRule(4, 32, 32, "stretch")
+FIRST = cached_clip("early-first.mp4", size=(640, 480), pattern=noise, container_options=frozen(movflags="faststart"))
+LAST = cached_clip("early-last.mp4")
+
+
+class Child:
+    """What is told to the child that follows."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+        self.is_done = False
+
+    def arrived(self, num_bytes: int) -> None:
+        self.told.append(num_bytes)
+
+    def ended(self) -> None:
+        self.told.append("ended")
+
+    def stop(self) -> bool:
+        self.told.append("stop")
+        return True
+
+
+class Uploading:
+    """An upload at a steady rate, by a clock of its own."""
+
+    def __init__(
+        self, path: Path, seconds: float, *, announced: bool = True, is_room: Callable[[], bool] = lambda: True
+    ) -> None:
+        self.size, self.seconds, self.now_s = path.stat().st_size, seconds, 0.0
+        self.child: Child | None = None
+        self.began_s: list[float] = []
+
+        def follow(path: Path, rule: ClipRule, look: object, num_bytes: int) -> FollowedUpload | None:
+            if not is_room():
+                return None
+            self.began_s.append(self.now_s)
+            self.child = Child()
+            return cast(FollowedUpload, self.child)
+
+        expected = self.size if announced else None
+        self.early = EarlyDecoding(path, RULE, None, follow, expected, clock=lambda: self.now_s)
+
+    def go_on(self, until: float = 1.0) -> None:
+        """To that share of it, in a hundred steps of all."""
+        while (share := self.now_s / self.seconds) < until - 1e-9:
+            self.now_s += self.seconds / 100
+            self.early.arrived(round(self.size * (share + 0.01)))
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.15])
+def test_what_is_here_at_once_is_not_begun(seconds: float) -> None:
+    uploading = Uploading(FIRST, seconds)
+    uploading.go_on()
+    assert uploading.child is None
+
+
+def test_a_slow_upload_is_begun_once_and_told_of_all_that_comes() -> None:
+    uploading = Uploading(FIRST, 4.0)
+    uploading.go_on()
+    uploading.early.ended(uploading.size)
+    assert len(uploading.began_s) == 1
+    assert 0.1 <= uploading.began_s[0] < 0.5
+    assert uploading.child is not None
+    assert uploading.child.told[-2:] == [uploading.size, "ended"]
+
+
+def test_a_trickle_is_begun_when_its_end_is_near() -> None:
+    uploading = Uploading(FIRST, 100.0)
+    uploading.go_on()
+    assert 89 <= uploading.began_s[0] <= 92
+
+
+def test_one_of_unknown_length_is_begun_as_soon_as_it_is_slow() -> None:
+    uploading = Uploading(FIRST, 100.0, announced=False)
+    uploading.go_on()
+    assert uploading.began_s[0] <= 5  # its index was there by then
+
+
+def test_an_index_that_comes_last_is_never_begun_and_no_longer_asked_for() -> None:
+    uploading = Uploading(LAST, 4.0)
+    assert uploading.early.patience_s < 1
+    uploading.go_on(0.5)
+    assert uploading.early.patience_s == math.inf
+    uploading.go_on()
+    assert uploading.child is None
+
+
+def test_where_no_child_is_idle_it_is_asked_for_again() -> None:
+    room: list[bool] = []
+    uploading = Uploading(FIRST, 4.0, is_room=lambda: bool(room))
+    uploading.go_on(0.5)
+    assert uploading.child is None
+    room.append(True)
+    uploading.go_on()
+    assert uploading.began_s[0] == pytest.approx(2.04)
+
+
+def test_the_last_byte_begins_nothing() -> None:
+    uploading = Uploading(FIRST, 4.0, announced=False)
+    uploading.now_s = 4.0
+    uploading.early.arrived(0)
+    uploading.early.ended(uploading.size)
+    assert uploading.child is None
+
+
+async def test_whoever_leaves_gives_the_child_back() -> None:
+    uploading = Uploading(FIRST, 4.0)
+    with uploading.early:
+        uploading.go_on(0.5)
+    assert uploading.child is not None
+    assert uploading.child.told[-1] == "stop"
+    assert await Uploading(FIRST, 4.0).early.frames() is None
+
+
+def test_an_upload_that_is_gone_is_not_begun(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(FIRST.read_bytes())
+    uploading = Uploading(path, 4.0)
+    path.unlink()
+    uploading.go_on()
+    assert uploading.child is None
