@@ -160,6 +160,7 @@ def tiny_model(
         paper_flops=None,
         label_offsets_nats=(),
         below_majority=False,
+        keyframe_tolerance=0.0,
         open_set=open_set,
         keyframe_tolerance=0.0,
         card=(("Limits", "knows three colours"),),
