@@ -23,6 +23,7 @@ GREEDY, MODEST = Owner("greedy"), Owner("modest")
 STEPS_FLOPS = (440_000_000, 240_000_000, 240_000_000)
 COSTS = Costs(
     http_s=0.003,
+    refusal_s=0.0008,
     client_s=0.001,
     decode_s=0.015,
     further_decode_s=0.0,
