@@ -162,7 +162,6 @@ def tiny_model(
         below_majority=False,
         keyframe_tolerance=0.0,
         open_set=open_set,
-        keyframe_tolerance=0.0,
         card=(("Limits", "knows three colours"),),
     )
     recognizer = recognizer if recognizer is not None else TinyRecognizer()
