@@ -121,7 +121,7 @@ async def test_sixteen_videos_at_once_share_batches_and_get_the_answers_they_get
         for one, other in zip(alone, together, strict=True):
             assert_same_answer(one, other)
         cubes = sum(len(one.steps) - 1 for one in together)
-        assert cubes >= NUM_VIDEOS // 2, "the budget pays for cubes, or nothing is shown here"
+        assert cubes >= NUM_VIDEOS // 4, "the budget pays for cubes, or nothing is shown here"
         assert cubes / (batches(metrics) - before) > 2.5, "cubes of different videos run together"
 
 
