@@ -171,6 +171,7 @@ def test_the_openapi_document_shows_options_bodies_examples_and_refusals(served:
         "min_score",
         "abstain",
         "labels",
+        "picture",
         "Prefer",
         "webhook_url",
         "webhook_events",
