@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +110,11 @@ def ask_http(client: httpx.AsyncClient) -> Ask:
     return ask
 
 
+def service_environment(state: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """Of this process, `settings` above it. Nothing is held, so that every answer is computed."""
+    return dict(os.environ) | {"FOVEA_STATE_DIR": state, "FOVEA_RESULT_CACHE_BYTES": "0"} | dict(settings)
+
+
 @asynccontextmanager
 async def http_service(num_clients: int, keep_log: Path | None = None, **settings: str):
     """The service in a process of its own on a free port; yields an HTTP client and the process.
@@ -117,8 +122,7 @@ async def http_service(num_clients: int, keep_log: Path | None = None, **setting
     Its log is in `keep_log` afterwards. `settings` are variables of its environment (`FOVEA_...`).
     """
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log, tempfile.TemporaryDirectory() as state:
-        base = {"FOVEA_STATE_DIR": state, "FOVEA_RESULT_CACHE_BYTES": "0", "FOVEA_DEGRADE": "false"}
-        environment = os.environ | base | settings
+        environment = service_environment(state, settings)
         command = [sys.executable, "-m", "cli.main", "serve", "--port", "0"]
         process = subprocess.Popen(command, stderr=log, env=environment)
         try:
@@ -158,7 +162,8 @@ async def measure(paths: Sequence[Path], num_clients: int, rounds: int) -> dict[
     settings = Settings.read()
     bare: list[Round] = []
     http: list[Round] = []
-    async with open_pipeline(settings, Metrics()) as pipeline, http_service(num_clients) as (client, process):
+    firm = http_service(num_clients, FOVEA_DEGRADE="false")
+    async with open_pipeline(settings, Metrics()) as pipeline, firm as (client, process):
         for number in range(-1, rounds):  # the first round warms both up and is not counted
             for results, ask, service in (
                 (bare, ask_pipeline(pipeline), psutil.Process()),

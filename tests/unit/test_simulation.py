@@ -10,6 +10,7 @@ from benchmarks.simulated.cores import Cores
 from benchmarks.simulated.costs import Costs
 from benchmarks.simulated.fleet import Shared, fleet_of_cameras
 from benchmarks.simulated.load import shipped_offer, simulated_knee, simulated_level
+from benchmarks.throughput import service_environment
 
 pytestmark = pytest.mark.slow
 COSTS = Costs(
@@ -73,3 +74,11 @@ def test_a_fleet_grows_with_what_is_asked_and_says_what_gives_out_first() -> Non
     assert few.nodes < many.nodes
     assert few.breaks_first == "one node's cores"
     assert "reads every camera's record" in many.breaks_first
+
+
+def test_in_a_measured_service_budgets_give_way_unless_its_benchmark_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FOVEA_DEGRADE", raising=False)
+    assert "FOVEA_DEGRADE" not in service_environment("state", {})
+    assert service_environment("state", {"FOVEA_DEGRADE": "false"})["FOVEA_DEGRADE"] == "false"
