@@ -73,6 +73,7 @@ class Engine:
         self._clock = clock
         self._inbox: queue.SimpleQueue[Request | _FramesCame | _Coming | None] = queue.SimpleQueue()  # None: stop
         self._coming: list[_Coming] = []
+        self._in_vain: set[Lane] = set()  # waited for too long: not again before a video of theirs has come
         self._ended = False
         self._ending = threading.Lock()  # of `_ended`: nothing comes into the inbox once nobody reads it
         metrics.requests_awaiting_frames.set_function(lambda: scheduler.num_parked)
@@ -133,7 +134,9 @@ class Engine:
             if came is None:
                 return False
             if isinstance(came, _Coming):
-                self._coming.append(came)
+                self._forget_late()
+                if came.lane not in self._in_vain:
+                    self._coming.append(came)
                 continue
             if isinstance(came, _FramesCame):
                 self._resume(came.request, came.failure)
@@ -150,7 +153,7 @@ class Engine:
     def _held_s(self) -> float:
         """How long the next turn is kept for a video that is being decoded; 0: not at all."""
         now_s = self._clock()
-        self._coming = [one for one in self._coming if one.until_s > now_s]
+        self._forget_late()
         if not self._coming:
             return 0.0
         quantum_flops = self.flop_rate.amount_in(QUANTUM_S)
@@ -159,11 +162,21 @@ class Engine:
             return 0.0
         return max(one.until_s for one in self._coming) - now_s
 
-    def _take_in(self, request: Request) -> None:
-        """One that goes on from held steps may lack frames, as after a step of its own."""
-        came = next((one for one in self._coming if one.lane == request.lane), None)
+    def _forget_late(self) -> None:
+        """Who has a video that does not come in time is not waited for: others that never come might follow it."""
+        now_s = self._clock()
+        self._in_vain |= {one.lane for one in self._coming if one.until_s <= now_s}
+        self._coming = [one for one in self._coming if one.lane not in self._in_vain]
+
+    def _has_come(self, lane: Lane) -> None:
+        self._in_vain.discard(lane)
+        came = next((one for one in self._coming if one.lane == lane), None)
         if came is not None:
             self._coming.remove(came)
+
+    def _take_in(self, request: Request) -> None:
+        """One that goes on from held steps may lack frames, as after a step of its own."""
+        self._has_come(request.lane)
         if request.steps:
             self._go_on(request.plan.model, [request])
         else:
@@ -179,6 +192,7 @@ class Engine:
             return
         if not self._scheduler.unpark(request):
             return
+        self._has_come(request.lane)
         if request.cancelled or is_late(request, self._clock()):
             self._leave(request, _farewell(request))
         elif failure is not None:

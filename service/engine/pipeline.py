@@ -208,13 +208,19 @@ class Pipeline:
         ticket: Ticket,
         look: FirstLook | FurtherLook | None,
         early: EarlyFrames | None = None,
+        *,
+        is_for_device: bool = True,
     ) -> Clip:
-        """Owners take turns; a video that turns out to be costly steps aside, and waits among its like."""
+        """Owners take turns; a video that turns out to be costly steps aside, and waits among its like.
+
+        `is_for_device`: whether a step follows, for which a turn may be kept.
+        """
         asked_s = time.monotonic()
         leave = await self._gate.enter(ticket.owner)
         self._telling.let_in(asked_s)
-        usually_s = self._sandbox.decode_rate.seconds_for(1)
-        self._engine.expect(replace(self.lanes.uploads, owner=ticket.owner), usually_s)
+        if is_for_device:
+            usually_s = self._sandbox.decode_rate.seconds_for(1)
+            self._engine.expect(replace(self.lanes.uploads, owner=ticket.owner), usually_s)
 
         def step_aside(estimate: Estimate) -> None:
             leave.close()
@@ -243,7 +249,8 @@ class Pipeline:
         index = indices[len(indices) // 2]
         if clip is None:
             ticket.decodes()
-            clip = await self._decode_in_turn(path, plan, ticket, FirstLook((index,), 0.0, ()))
+            look = FirstLook((index,), 0.0, ())
+            clip = await self._decode_in_turn(path, plan, ticket, look, is_for_device=False)
         return await asyncio.to_thread(still_of, clip, index)
 
     def _first_look(self, plan: Plan) -> FirstLook | None:

@@ -546,6 +546,41 @@ class TestATurnThatIsKept:
         bench.add(a_request(lane=self.GREEDY))
         assert self.expecting(bench, self.MODEST) == 0
 
+    def test_no_longer_for_videos_that_are_announced_one_after_the_other_and_never_come(self):
+        bench = self.bench()
+        kept_s = 0.0
+        for _ in range(50):  # as of damaged files: each is announced before the one before it is forgotten
+            if not self.expecting(bench, self.MODEST):
+                break
+            bench.now_s += HELD_S / 3
+            kept_s += HELD_S / 3
+        assert kept_s <= HELD_S * 1.01
+        assert self.expecting(bench, self.MODEST) == 0
+
+    def test_again_once_a_video_has_come_after_all(self):
+        bench = self.bench()
+        self.expecting(bench, self.MODEST)
+        bench.now_s += HELD_S
+        assert bench.engine._held_s() == 0
+        late = a_request(lane=self.MODEST)
+        late.emit = Listener()
+        bench.engine.submit(late)
+        bench.deliver()
+        bench.run()
+        bench.add(a_request(lane=self.GREEDY))
+        bench.run()
+        bench.add(a_request(lane=self.GREEDY))
+        assert self.expecting(bench, self.MODEST) == pytest.approx(HELD_S)
+
+    def test_not_for_one_whose_further_frames_have_come(self):
+        bench = self.bench()
+        request = a_request(lane=self.MODEST)
+        bench.engine._scheduler.park(request)
+        assert self.expecting(bench, self.MODEST) == HELD_S
+        bench.engine.frames_came(request)
+        bench.deliver()
+        assert bench.engine._coming == []
+
 
 class TestTheThread:
     def test_serves_submissions_of_other_threads_one_device_call_at_a_time(self):

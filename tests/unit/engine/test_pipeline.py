@@ -35,13 +35,14 @@ class ByHand:
 
     requests: list[Request] = field(default_factory=list)
     came: list[Request] = field(default_factory=list)
+    expected: list[Lane] = field(default_factory=list)
     looks: list[Any] = field(default_factory=list)
     clip: Clip | None = None  # what is decoded at once; None: nothing ever is
     is_found_costly: asyncio.Event = field(default_factory=asyncio.Event)
     decode_rate: Rate = field(default_factory=Rate)
 
     def expect(self, lane: Lane, within_s: float) -> None:
-        pass
+        self.expected.append(lane)
 
     def submit(self, request: Request) -> None:
         self.requests.append(request)
@@ -196,3 +197,12 @@ async def test_a_clip_that_lacks_only_what_no_step_looks_at_gives_its_place_back
     with bench.pipeline.admit(a_plan(thresholds=(0.5,) * 3)) as ticket:
         await bench.pipeline.decode(Path("video.mp4"), a_plan(thresholds=(0.5,) * 3), ticket)
         assert bench.admission.places == 1, "frame 1 may be wanted yet"
+
+
+async def test_the_device_is_not_kept_for_the_picture_of_an_answer_that_is_held() -> None:
+    bench = Bench()
+    bench.hand.clip = a_clip()
+    await bench.pipeline.decode(Path("video.mp4"), a_plan(), bench.ticket)
+    assert len(bench.hand.expected) == 1
+    await bench.pipeline._picture(Path("video.mp4"), a_plan(), bench.ticket, None)
+    assert len(bench.hand.expected) == 1
