@@ -235,7 +235,7 @@ class RecognitionAnswer(Value):
     timing_ms: TimingMs
     picture: Picture | None = Field(
         default=None,
-        description="Where `picture=true` asked for it; else absent.",
+        description="Where `picture=true` asked for it, and a frame could be had; else absent.",
         exclude_if=_is_none,
     )
 

@@ -25,21 +25,16 @@ from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer, RecognitionOptions, plan
 from service.engine.decoded import Decoded
+from service.engine.decoding import Decoding, picture_of
 from service.engine.early import EarlyDecoding
 from service.engine.engine import Engine
-from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY, Lane, Lanes, Owner
 from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition, Request, Step, Timing
 from service.engine.run import Run
-from service.engine.still import Still, still_of
 from service.engine.telling import Telling
-from service.metrics import Metrics
 from service.results.held import HeldSteps
 from service.results.results import Results
-from service.tracing.tracing import Tracing, Untraced
-from video.children.pace import Estimate
-from video.children.sandbox import Sandbox
-from video.clip import Clip, EarlyFrames, FirstLook, FurtherLook
+from video.clip import Clip, FirstLook, FurtherLook
 
 log = logging.getLogger(__name__)
 
@@ -53,35 +48,23 @@ class Pipeline:
         offers: Sequence[Offer],
         engine: Engine,
         lanes: Lanes,
-        sandbox: Sandbox,
         admission: Admission,
-        gate: Gate,
-        metrics: Metrics,
-        on_demand: bool = True,
-        keyframe_tolerance: float | None = None,
-        tracing: Tracing | None = None,
+        decoding: Decoding,
+        telling: Telling,
         gives_way: bool = True,
         results: Results | None = None,
-        decodes_early: bool = True,
     ) -> None:
-        """`on_demand`: whether a clip may be begun with the glance's frames; else all at once. `keyframe_tolerance`: of
-        a `FirstLook`; None: what each model was trained to bear. `gives_way`: whether budgets fall under load.
-        `results`: where steps are kept for whoever asks again; None: nowhere. `decodes_early`: whether decoding begins
-        while an upload arrives."""
-        self._decodes_early = decodes_early
+        """`gives_way`: whether budgets fall under load. `results`: where steps are kept for whoever asks again; None:
+        nowhere."""
         self._gives_way = gives_way
-        self._on_demand = on_demand
-        self._keyframe_tolerance = keyframe_tolerance
         self._results = results
         self.catalogue = tuple(offers)
         self.admission = admission
         self._offers = {offer.name: offer for offer in offers}
         self._engine = engine
         self.lanes = lanes
-        self._sandbox = sandbox
-        self._gate = gate
-        self._tracing = tracing or Untraced()
-        self._telling = Telling(metrics, self._tracing)
+        self._decoding = decoding
+        self._telling = telling
 
     @property
     def is_alive(self) -> bool:
@@ -111,10 +94,7 @@ class Pipeline:
 
     def early(self, path: Path, plan: Plan, expected_bytes: int | None) -> EarlyDecoding | None:
         """For an upload that is about to arrive at `path`, `expected_bytes` of it if that is known; None: not done."""
-        if not self._decodes_early:
-            return None
-        rule = self._offers[plan.model].clip_rule
-        return EarlyDecoding(path, rule, self._first_look(plan), self._sandbox.follow, expected_bytes)
+        return self._decoding.early(path, self._offers[plan.model], plan, expected_bytes)
 
     async def recognize(
         self,
@@ -151,7 +131,8 @@ class Pipeline:
         started_s = time.monotonic()
         timeout_s = None if plan.deadline_ms is None else plan.deadline_ms / 1000
         clip = key = found = picture = None
-        look = self._first_look(plan)
+        offer = self._offers[plan.model]
+        look = self._decoding.first_look(offer, plan)
         try:
             async with asyncio.timeout(timeout_s):
                 if self._results is not None and not no_store:
@@ -159,15 +140,17 @@ class Pipeline:
                     found = await self._results.find(key, plan)
                 if found is None:
                     ticket.decodes()
-                    frames = await self._early_frames(early, plan, look)
-                    clip = await self._decode_in_turn(path, plan, ticket, look, frames)
+                    frames = await self._decoding.early_frames(early, offer, look)
+                    clip = await self._decoding.in_turn(path, offer, ticket, look, frames)
                 else:
                     clip = found.clip
                     if early is not None:
                         early.close()
-                if plan.picture:
-                    has_frames = found is None or found.paused is not None
-                    picture = await self._picture(path, plan, ticket, clip if has_frames else None)
+                if plan.picture and (found is None or found.paused is not None):
+                    picture = await picture_of(clip, offer)
+                elif plan.picture:
+                    with suppress(FoveaError):  # there is an answer, if without it
+                        picture = await self._decoding.picture_alone(path, offer, ticket)
         except TimeoutError as error:
             if found is None or clip is None:  # else there is an answer, and no time for its picture
                 raise self._telling.deadline_before_glance(plan) from error
@@ -189,86 +172,6 @@ class Pipeline:
         """Keyframes that may stand in for a glance's frames change what it says; when frames are decoded does not."""
         offer = self._offers[plan.model]
         return await results.key(path, owner.name, offer, 0.0 if look is None else look.tolerance)
-
-    async def _early_frames(
-        self, early: EarlyDecoding | None, plan: Plan, look: FirstLook | None
-    ) -> EarlyFrames | None:
-        """None, too, where the plan is another since."""
-        if early is None or (early.rule, early.look) != (self._offers[plan.model].clip_rule, look):
-            return None
-        waits_s = time.monotonic()
-        frames = await early.frames()
-        self._telling.followed(waits_s)
-        return frames
-
-    async def _decode_in_turn(
-        self,
-        path: Path,
-        plan: Plan,
-        ticket: Ticket,
-        look: FirstLook | FurtherLook | None,
-        early: EarlyFrames | None = None,
-        *,
-        is_for_device: bool = True,
-    ) -> Clip:
-        """Owners take turns; a video that turns out to be costly steps aside, and waits among its like.
-
-        `is_for_device`: whether a step follows, for which a turn may be kept.
-        """
-        asked_s = time.monotonic()
-        leave = await self._gate.enter(ticket.owner)
-        self._telling.let_in(asked_s)
-        if is_for_device:
-            usually_s = self._sandbox.decode_rate.seconds_for(1)
-            self._engine.expect(replace(self.lanes.uploads, owner=ticket.owner), usually_s)
-
-        def step_aside(estimate: Estimate) -> None:
-            leave.close()
-            ticket.wait_apart(estimate)
-
-        try:
-            with self._tracing.span("decode", model=plan.model):
-                clip = await self._sandbox.decode(
-                    path,
-                    self._offers[plan.model].clip_rule,
-                    look,
-                    on_costly=step_aside,
-                    on_scan=self._telling.scanned,
-                    early=early,
-                )
-        finally:
-            leave.close()
-        if early is not None:
-            self._telling.used_early(early, clip)
-        return clip
-
-    async def _picture(self, path: Path, plan: Plan, ticket: Ticket, clip: Clip | None) -> Still:
-        """The middle one of the glance's frames: every first look decodes it. `clip`: None where its steps are held."""
-        offer = self._offers[plan.model]
-        indices = range(offer.clip_rule.num_frames) if offer.step_indices is None else offer.step_indices[0]
-        index = indices[len(indices) // 2]
-        if clip is None:
-            ticket.decodes()
-            look = FirstLook((index,), 0.0, ())
-            clip = await self._decode_in_turn(path, plan, ticket, look, is_for_device=False)
-        return await asyncio.to_thread(still_of, clip, index)
-
-    def _first_look(self, plan: Plan) -> FirstLook | None:
-        """The glance's frames, later those of the steps that the plan can take; None: all frames of the clip.
-
-        Where every video goes on after its glance, all at once: one pass is cheaper than two; unless the keyframes that
-        stand in for the glance's frames will do for the others.
-        """
-        offer = self._offers[plan.model]
-        steps = offer.step_indices
-        if steps is None:
-            return None
-        later = tuple(sorted(set().union(*steps[1 : plan.most_steps])))
-        tolerance = offer.keyframe_tolerance if self._keyframe_tolerance is None else self._keyframe_tolerance
-        stay = 0 < tolerance <= offer.keyframe_tolerance
-        if not self._on_demand or (plan.always_goes_on and not stay):
-            return FirstLook(tuple(sorted({*steps[0], *later})), 0.0, ())
-        return FirstLook(steps[0], tolerance, later, stay)
 
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
@@ -377,7 +280,8 @@ class Pipeline:
         failure: FoveaError | None = None
         try:
             async with asyncio.timeout_at(decoded.deadline_s):  # the loop's clock is the monotonic one
-                more = await self._decode_in_turn(decoded.path, decoded.plan, decoded.ticket, look)
+                offer = self._offers[decoded.plan.model]
+                more = await self._decoding.in_turn(decoded.path, offer, decoded.ticket, look)
             request.frames_decoded += more.info.frames_decoded
             self._telling.decoded_more(more)
             decoded.clip = request.clip = decoded.clip.joined(more)
@@ -418,7 +322,7 @@ class Pipeline:
         lane = replace(lane or self.lanes.cameras, owner=owner)
         decoded = Decoded(plan, None, None, clip, started_s, 0.0, 0.0, lane, shared, on_spend)
         parent = "" if lane.name == self.lanes.cameras.name else None  # a camera's windows are nobody's request
-        with self._tracing.span("window", parent=parent, lane=lane.name):
+        with self._telling.window(lane.name, parent):
             async with aclosing(self.run(decoded)) as events:
                 async for event in events:
                     if isinstance(event, Recognition):

@@ -1,6 +1,7 @@
 """What metrics and traces hear of a video on its way through the pipeline. Knows no HTTP."""
 
 import time
+from contextlib import AbstractContextManager
 
 from fovea.errors import DeadlineBeforeGlance
 from service.engine.request import Plan, Recognition, Request, Step
@@ -16,6 +17,14 @@ class Telling:
         self._metrics = metrics
         self._tracing = tracing
         self._least_first_result_s: float | None = None  # the fastest glance seen, from the end of its upload
+
+    def decoding(self, model: str) -> AbstractContextManager[None]:
+        """The span of it."""
+        return self._tracing.span("decode", model=model)
+
+    def window(self, lane: str, parent: str | None) -> AbstractContextManager[None]:
+        """The span of a camera's window, or another's whose `lane` it is; `parent`: see `Tracing.span`."""
+        return self._tracing.span("window", parent=parent, lane=lane)
 
     def let_in(self, asked_s: float) -> None:
         """It was a video's turn to decode."""

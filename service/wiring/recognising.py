@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 from models.recognizer import ChoosesFrames
 from service.engine.admission import Admission
 from service.engine.budget import MeasuredPoint, Offer, OpenSet
+from service.engine.decoding import Decoding
 from service.engine.engine import Engine
 from service.engine.gate import Gate
 from service.engine.lanes import Lane, Lanes
 from service.engine.pipeline import Pipeline
 from service.engine.scheduler import Scheduler
+from service.engine.telling import Telling
 from service.keys.spending import Accounts
 from service.metrics import Metrics
 from service.results.results import Results
 from service.settings import Settings
 from service.timelines.timelines import Timelines, TimelineTerms
-from service.tracing.tracing import Tracing
+from service.tracing.tracing import Tracing, Untraced
 from video.children.capacity import num_children
 from video.children.sandbox import Sandbox
 from video.children.timeline_process import TimelineProcess
@@ -86,20 +88,26 @@ async def open_pipeline(
     metrics.waiting_flops.set_function(lambda: admission.backlog.expected_flops)
     engine.start()
     try:
+        lanes, telling = _lanes(settings), Telling(metrics, tracing or Untraced())
+        decoding = Decoding(
+            sandbox,
+            Gate(num_decoders, num_ahead=lambda owner: admission.shares.of(owner).ahead),
+            engine,
+            lanes.uploads,
+            telling,
+            on_demand=settings.decode_on_demand,
+            keyframe_tolerance=settings.keyframe_tolerance,
+            while_uploading=settings.decode_while_uploading,
+        )
         yield Pipeline(
             offers=offers,
             engine=engine,
-            lanes=_lanes(settings),
-            sandbox=sandbox,
+            lanes=lanes,
             admission=admission,
-            gate=Gate(num_decoders, num_ahead=lambda owner: admission.shares.of(owner).ahead),
-            metrics=metrics,
-            on_demand=settings.decode_on_demand,
-            keyframe_tolerance=settings.keyframe_tolerance,
-            tracing=tracing,
+            decoding=decoding,
+            telling=telling,
             gives_way=settings.degrade,
             results=results,
-            decodes_early=settings.decode_while_uploading,
         )
     finally:
         admission.draining = True

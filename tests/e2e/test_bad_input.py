@@ -270,7 +270,7 @@ def test_too_many_at_once(red_video: bytes) -> None:
 
 
 def children_of(served: Served) -> list[int]:
-    pids: list[int] = served.app.state.pipeline._sandbox.pids
+    pids: list[int] = served.app.state.pipeline._decoding._sandbox.pids
     return pids
 
 
@@ -296,7 +296,8 @@ def test_a_decoding_process_that_dies_costs_its_own_request_time_and_the_others_
 
         def post_and_kill() -> tuple[httpx.Response, httpx.Response]:
             slow = pool.submit(served.post, slow_video)
-            while not (busy := [child for child in served.app.state.pipeline._sandbox._children if child.is_busy]):
+            children = served.app.state.pipeline._decoding._sandbox._children
+            while not (busy := [child for child in children if child.is_busy]):
                 assert not slow.done(), slow.result().text
             time.sleep(0.02)  # by now it has the video, which takes a multiple of this
             good = pool.submit(served.post, red_video)

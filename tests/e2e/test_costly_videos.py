@@ -36,7 +36,7 @@ def test_a_video_that_cannot_be_decoded_in_time_is_refused_with_its_price_and_th
 
 def stop_who_decodes_a_bomb(served: Served) -> int:
     give_up_s = time.monotonic() + 30
-    sandbox = served.app.state.pipeline._sandbox
+    sandbox = served.app.state.pipeline._decoding._sandbox
     while True:
         assert time.monotonic() < give_up_s, "no child took it up"
         if served.metric("fovea_costly_decode_seconds") > 0:

@@ -37,7 +37,7 @@ def choosy(
 
 
 def pids(served: Served) -> list[int]:
-    found: list[int] = served.app.state.pipeline._sandbox.pids
+    found: list[int] = served.app.state.pipeline._decoding._sandbox.pids
     return found
 
 

@@ -103,7 +103,7 @@ def test_a_service_held_to_one_core_decodes_in_one_process(monkeypatch: pytest.M
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     with serving(decode_children=None) as served:
-        assert len(served.app.state.pipeline._sandbox.pids) == 1
+        assert len(served.app.state.pipeline._decoding._sandbox.pids) == 1
 
 
 def test_the_catalogue_tells_prices_and_what_a_budget_means(served: Served) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import fovea
+from fovea.errors import DecodeCrashed
 from tests.clips import cached_clip, corner_square, solid
 from tests.e2e.test_recognitions import events_of
 from tests.serving import Served, serving
@@ -34,7 +35,7 @@ def colour(picture: Image.Image) -> list[float]:
 
 def asked(served: Served, video: bytes, **options: object) -> fovea.RecognitionAnswer:
     with fovea.Client(served.url) as client:
-        return client.recognize(video, picture=True, **options)  # type: ignore[call-overload, no-any-return]
+        return client.recognize(video, picture=True, **options)
 
 
 @pytest.mark.parametrize("model", ["tiny", "choosy"])
@@ -69,6 +70,19 @@ def test_of_a_held_answer_the_frame_is_decoded_from_what_was_posted_now(served: 
     assert (first.cached, second.cached, second.compute.spent_gflops) == (False, True, 0)
     assert first.picture == second.picture
     assert colour(shown(second)) == pytest.approx([20, 220, 20], abs=25)
+
+
+def test_a_frame_that_cannot_be_had_takes_no_held_answer_with_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crashes(*_: object, **__: object) -> None:
+        raise DecodeCrashed("the decoder is gone")
+
+    grey = cached_clip("grey_twice.mp4", pattern=solid(120, 120, 120), seconds=1.0).read_bytes()
+    asked(served, grey, model="choosy")
+    monkeypatch.setattr(served.app.state.pipeline._decoding._sandbox, "decode", crashes)
+    answer = asked(served, grey, model="choosy")
+    assert (answer.cached, answer.picture) == (True, None)
 
 
 def test_the_second_of_two_budgets_has_one_too(served: Served) -> None:

@@ -72,7 +72,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def sandbox_of(served: Served) -> Any:
-    return served.app.state.pipeline._sandbox
+    return served.app.state.pipeline._decoding._sandbox
 
 
 def most_read(served: Served) -> int:

@@ -6,6 +6,7 @@ The engine and the decoder are played by the test, since it decides which of two
 import asyncio
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +16,14 @@ from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer
 from service.engine.decoded import Decoded
+from service.engine.decoding import Decoding
 from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY, Lane, Lanes
 from service.engine.pipeline import Pipeline
 from service.engine.request import FramesNeeded, Plan, Request
+from service.engine.telling import Telling
 from service.metrics import Metrics
+from service.tracing.tracing import Untraced
 from tests.unit.engine.making import CAMERAS, COSTS, CUBE, GLANCE, UPLOADS, a_clip, a_plan, a_step
 from video.children.pace import Estimate
 from video.clip import Clip, ClipRule, DecodePrice, FirstLook
@@ -75,6 +79,16 @@ class Bench:
         )
         rule = ClipRule(num_frames=2, height_px=4, width_px=4, resize="stretch")
         hand: Any = self.hand
+        telling = Telling(Metrics(), Untraced())
+        self.decoding = Decoding(
+            hand,
+            Gate(2),
+            hand,
+            UPLOADS,
+            telling,
+            on_demand=asked_tolerance is not None or bool(offered),
+            keyframe_tolerance=asked_tolerance,
+        )
         self.pipeline = Pipeline(
             offers=[
                 Offer(
@@ -92,12 +106,9 @@ class Bench:
             ],
             engine=hand,
             lanes=Lanes(UPLOADS, CAMERAS, CAMERAS),
-            sandbox=hand,
             admission=self.admission,
-            gate=Gate(2),
-            metrics=Metrics(),
-            on_demand=asked_tolerance is not None or bool(offered),
-            keyframe_tolerance=asked_tolerance,
+            decoding=self.decoding,
+            telling=telling,
         )
         self.ticket: Ticket = self.pipeline.admit(a_plan(), ANYBODY)
         begun = replace(a_clip(), absent=frozenset({1}))
@@ -204,5 +215,13 @@ async def test_the_device_is_not_kept_for_the_picture_of_an_answer_that_is_held(
     bench.hand.clip = a_clip()
     await bench.pipeline.decode(Path("video.mp4"), a_plan(), bench.ticket)
     assert len(bench.hand.expected) == 1
-    await bench.pipeline._picture(Path("video.mp4"), a_plan(), bench.ticket, None)
+    await bench.decoding.picture_alone(Path("video.mp4"), bench.pipeline.offer("m"), bench.ticket)
     assert len(bench.hand.expected) == 1
+
+
+async def test_what_is_decoded_early_for_another_plan_is_given_up() -> None:
+    bench, given_up = Bench(), list[bool]()
+    offer, look = bench.pipeline.offer("m"), FirstLook((0,), 0.0, ())
+    early: Any = SimpleNamespace(rule=offer.clip_rule, look=look, close=lambda: given_up.append(True))
+    assert await bench.decoding.early_frames(early, offer, replace(look, indices=(1,))) is None
+    assert given_up == [True]
