@@ -1,5 +1,5 @@
 """How a video comes to its frames: which are looked at first, whose turn it is to decode, and what has been decoded
-while it arrived. Knows no step and no answer.
+while it arrived. Knows no HTTP.
 """
 
 import asyncio
