@@ -7,7 +7,7 @@
 
 `AsyncClient` is the same with `async`. What a service refuses is raised as one of the errors in `fovea.errors`, all
 of them `FoveaError`s. Public are the names in `__all__` and the modules `errors`, `words`, `answers`,
-`stream_answers`, `timeline_answers`, `job_answers`.
+`stream_answers`, `timeline_answers`, `job_answers`, `model_answers`.
 
 Names are imported when they are first asked for (PEP 562): the service's own processes want the errors alone.
 """
@@ -129,6 +129,7 @@ _HOMES = (
     "stream_answers",
     "timeline_answers",
     "job_answers",
+    "model_answers",
     "_calls",
     "_resume",
     "_waiting",

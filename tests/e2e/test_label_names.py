@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from fovea import Client
-from fovea.answers import LabelDetail
+from fovea.model_answers import LabelDetail
 from models.label_texts import LabelText
 from tests.clips import cached_clip, solid
 from tests.serving import Served, serving

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from fovea.answers import Accuracies, FrontierPoint, LabelDetail, ModelDetail, ModelSummary, OpenSet, Thresholds
+from fovea.model_answers import Accuracies, FrontierPoint, LabelDetail, ModelDetail, ModelSummary, OpenSet, Thresholds
 from service.engine.budget import Offer
 
 

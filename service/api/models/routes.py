@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from fovea.answers import ModelDetail, ModelList
 from fovea.errors import BudgetTooSmall, InvalidOption, UnknownModel
+from fovea.model_answers import ModelDetail, ModelList
 from service.api.edge.parts import pipeline_of, request_id_of
 from service.api.edge.problems import refusals, response_to
 from service.api.models.answers import model_detail, model_summary
