@@ -13,6 +13,7 @@ import pytest
 
 from tests.clips import cached_clip, frozen, noise
 from video.children import followed_upload
+from video.children.followed_upload import FollowedUpload
 from video.children.sandbox import Sandbox
 from video.clip import ClipRule, VideoLimits
 from video.file.decode import decode
@@ -60,12 +61,19 @@ def places(pid: int, path: Path) -> list[int]:
     return [file.position for file in psutil.Process(pid).open_files() if file.path == str(path)]
 
 
-async def test_what_was_decoded_while_it_arrived_makes_the_same_clip(tmp_path: Path) -> None:
-    upload = Upload(tmp_path)
+@asynccontextmanager
+async def most_is_there(folder: Path) -> AsyncIterator[tuple[Sandbox, Upload, FollowedUpload]]:
+    """An upload that the only child follows, and has read as far as it has come."""
+    upload = Upload(folder)
     async with opened() as sandbox:
         following = sandbox.follow(upload.path, RULE, None, upload.come(MOST))
         assert following is not None
         await until_read(sandbox, upload.path, MOST)
+        yield sandbox, upload, following
+
+
+async def test_what_was_decoded_while_it_arrived_makes_the_same_clip(tmp_path: Path) -> None:
+    async with most_is_there(tmp_path) as (sandbox, upload, following):
         following.arrived(upload.come(len(CONTENT)))
         following.ended()
         early = await following.frames()
@@ -81,11 +89,7 @@ async def test_what_was_decoded_while_it_arrived_makes_the_same_clip(tmp_path: P
 
 
 async def test_the_only_child_is_given_to_whoever_needs_it_and_what_it_decoded_is_kept(tmp_path: Path) -> None:
-    upload = Upload(tmp_path)
-    async with opened() as sandbox:
-        following = sandbox.follow(upload.path, RULE, None, upload.come(MOST))
-        assert following is not None
-        await until_read(sandbox, upload.path, MOST)
+    async with most_is_there(tmp_path) as (sandbox, upload, following):
         await sandbox.decode(VIDEO, RULE)  # the upload stands still, and does not hold it up
         early = await following.frames()
         assert early is not None
@@ -114,11 +118,7 @@ async def test_half_of_the_children_follow_at_most_and_none_while_somebody_waits
 
 
 async def test_a_child_that_dies_costs_its_upload_nothing_but_time(tmp_path: Path) -> None:
-    upload = Upload(tmp_path)
-    async with opened() as sandbox:
-        following = sandbox.follow(upload.path, RULE, None, upload.come(MOST))
-        assert following is not None
-        await until_read(sandbox, upload.path, MOST)
+    async with most_is_there(tmp_path) as (sandbox, upload, following):
         os.kill(sandbox.pids[0], signal.SIGKILL)
         assert await following.frames() is None
         following.arrived(upload.come(len(CONTENT)))
@@ -127,11 +127,7 @@ async def test_a_child_that_dies_costs_its_upload_nothing_but_time(tmp_path: Pat
 
 
 async def test_a_child_that_does_not_give_way_is_replaced(tmp_path: Path) -> None:
-    upload = Upload(tmp_path)
-    async with opened() as sandbox:
-        following = sandbox.follow(upload.path, RULE, None, upload.come(MOST))
-        assert following is not None
-        await until_read(sandbox, upload.path, MOST)
+    async with most_is_there(tmp_path) as (sandbox, upload, following):
         (pid,) = sandbox.pids
         os.kill(pid, signal.SIGSTOP)
         await sandbox.decode(VIDEO, RULE)
@@ -173,10 +169,7 @@ async def test_an_upload_that_vanishes_or_is_none_is_no_harm(tmp_path: Path) -> 
 
 
 async def test_a_sandbox_that_closes_ends_those_that_follow(tmp_path: Path) -> None:
-    upload = Upload(tmp_path)
-    async with opened() as sandbox:
-        following = sandbox.follow(upload.path, RULE, None, upload.come(MOST))
-        assert following is not None
-        await until_read(sandbox, upload.path, MOST)
+    async with most_is_there(tmp_path) as (sandbox, _, following):
+        pass
     assert await following.frames() is None
     assert sandbox.num_following == 0
