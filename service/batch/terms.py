@@ -1,6 +1,7 @@
-"""What all rows of a run depend on besides the videos: options, settings and bundles. Loads no model."""
+"""What all rows of a run depend on besides the videos: version, options, settings and bundles. Loads no model."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 from models.catalogue import available_models
@@ -40,6 +41,7 @@ class Terms:
         if named in folders:
             folders = {named: folders[named]}
         return {
+            "fovea-server": version("fovea-server"),
             **options,
             "precision": self.precision or settings.precision,
             **{f"{PREFIX}{name.upper()}": getattr(settings, name) for name in SETTINGS},

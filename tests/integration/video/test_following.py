@@ -127,7 +127,7 @@ async def test_a_child_that_dies_costs_its_upload_nothing_but_time(tmp_path: Pat
 
 
 async def test_a_child_that_does_not_give_way_is_replaced(tmp_path: Path) -> None:
-    async with most_is_there(tmp_path) as (sandbox, upload, following):
+    async with most_is_there(tmp_path) as (sandbox, _, following):
         (pid,) = sandbox.pids
         os.kill(pid, signal.SIGSTOP)
         await sandbox.decode(VIDEO, RULE)

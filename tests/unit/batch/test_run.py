@@ -15,6 +15,7 @@ import pytest
 
 from fovea.errors import InvalidOption
 from models.adafocus.config import tiny
+from service.batch import terms
 from service.batch.inputs import Input
 from service.batch.journal import Counts, JournalError, Listed
 from service.batch.run import Ended, Keep, run_batch
@@ -110,6 +111,10 @@ def test_a_run_goes_on_with_its_own_settings_and_bundles_alone(
     with monkeypatch.context() as changed:
         changed.setenv("FOVEA_KEYFRAME_TOLERANCE", "0.6")
         with pytest.raises(JournalError, match=r"FOVEA_KEYFRAME_TOLERANCE was None, now 0\.6.*remove it to begin anew"):
+            run_batch(clips, out, TERMS, at_once, Told())
+    with monkeypatch.context() as changed:
+        changed.setattr(terms, "version", lambda name: "99.0")
+        with pytest.raises(JournalError, match=r"fovea-server was .*, now 99\.0"):
             run_batch(clips, out, TERMS, at_once, Told())
     with monkeypatch.context() as changed:
         changed.setenv("FOVEA_JOB_RETENTION_S", "60")  # no row depends on it
