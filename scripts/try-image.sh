@@ -41,9 +41,10 @@ fi
 
 port=${PORT:-8917}
 log=$work/serve.log
-buildah run --user 10001 --network host --env FOVEA_HOST=127.0.0.1 --env FOVEA_PORT="$port" "$container" -- fovea serve >"$log" 2>&1 &
-served=$!
-trap 'kill $served 2>/dev/null || true; wait $served 2>/dev/null || true; buildah rm "$container" >/dev/null 2>&1 || true' EXIT
+setsid buildah --root "$work/layers" --runroot "$work/run" run --user 10001 --network host \
+    --env FOVEA_HOST=127.0.0.1 --env FOVEA_PORT="$port" "$container" -- fovea serve >"$log" 2>&1 &
+served=$! # a group of its own: what runs in the container ends with it
+trap 'kill -- -$served 2>/dev/null || true; wait $served 2>/dev/null || true; buildah rm "$container" >/dev/null 2>&1 || true' EXIT
 began=$(date +%s%N)
 until python3 -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:$port/readyz', timeout=2)" 2>/dev/null; do
     if [ $(($(date +%s%N) - began)) -gt 120000000000 ]; then tail -n 20 "$log" >&2; exit 1; fi
