@@ -87,12 +87,12 @@ def _read_early(header: Header, connection: socket.socket) -> EarlyFrames | None
 
 def _follow(header: Header, connection: socket.socket) -> tuple[Header, bytes]:
     """What is decoded of a video while it arrives. Whatever fails, the whole file tells it better."""
-    path, rule, limits, look, num_bytes, most_pixels = early_wire.read_follow(header)
+    path, rule, limits, look, num_bytes, most_pixels, end_from = early_wire.read_follow(header)
     arrivals = Arrivals(connection, num_bytes)
     began_s = time.monotonic()
     early: EarlyFrames | None = None
     try:
-        arriving = Arriving(Path(path), num_bytes, arrivals.wait, arrivals.is_over)
+        arriving = Arriving(Path(path), num_bytes, arrivals.wait, arrivals.is_over, end_from)
         early = decode_ahead(arriving, rule, limits, look, most_pixels)
     except ConnectionError:
         raise

@@ -11,6 +11,7 @@ from service.engine.early import EarlyDecoding
 from tests.clips import cached_clip, frozen, noise
 from video.children.followed_upload import FollowedUpload
 from video.clip import ClipRule
+from video.file.stated import index_behind_pictures
 
 RULE = ClipRule(4, 32, 32, "stretch")
 FIRST = cached_clip("early-first.mp4", size=(640, 480), pattern=noise, container_options=frozen(movflags="faststart"))
@@ -43,11 +44,15 @@ class Uploading:
     ) -> None:
         self.size, self.seconds, self.now_s = path.stat().st_size, seconds, 0.0
         self.child: Child | None = None
+        self.end_from: int | None = None
         self.began_s: list[float] = []
 
-        def follow(path: Path, rule: ClipRule, look: object, num_bytes: int) -> FollowedUpload | None:
+        def follow(
+            path: Path, rule: ClipRule, look: object, num_bytes: int, end_from: int | None
+        ) -> FollowedUpload | None:
             if not is_room():
                 return None
+            self.end_from = end_from
             self.began_s.append(self.now_s)
             self.child = Child()
             return cast(FollowedUpload, self.child)
@@ -98,6 +103,34 @@ def test_an_index_that_comes_last_is_never_begun_and_no_longer_asked_for() -> No
     assert uploading.early.patience_s == math.inf
     uploading.go_on()
     assert uploading.child is None
+
+
+def test_an_index_that_comes_last_is_wanted_first_once_that_pays() -> None:
+    uploading = Uploading(LAST, 4.0)
+    first = LAST.read_bytes()[:4096]
+    assert uploading.early.wants_end(first, len(first)) is None, "it may be here at once"
+    uploading.go_on(0.5)
+    end_from = uploading.early.wants_end(first, uploading.size // 2)
+    assert end_from == index_behind_pictures(first, uploading.size)
+    assert uploading.early.wants_end(first, uploading.size // 2) is None, "once"
+    uploading.early.end_arrived(end_from)
+    uploading.go_on()
+    assert uploading.child is not None
+    assert uploading.end_from == end_from
+
+
+@pytest.mark.parametrize(("path", "seconds"), [(FIRST, 4.0), (LAST, 0.15), (LAST, 100.0)])
+def test_no_end_is_wanted_where_it_does_not_pay(path: Path, seconds: float) -> None:
+    uploading = Uploading(path, seconds)
+    uploading.go_on(0.5)
+    assert uploading.early.wants_end(path.read_bytes()[:4096], uploading.size // 2) is None
+
+
+def test_a_length_that_is_said_late_is_taken() -> None:
+    uploading = Uploading(FIRST, 100.0, announced=False)
+    uploading.early.expects(uploading.size)
+    uploading.go_on()
+    assert uploading.began_s[0] >= 89
 
 
 def test_where_no_child_is_idle_it_is_asked_for_again() -> None:
