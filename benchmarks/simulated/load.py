@@ -128,6 +128,8 @@ def simulated_level(
         refused_per_s=(len(counted) - len(good)) / (0.75 * seconds),
         p50_s=quantile(took_s, 10),
         p95_s=quantile(took_s, 19),
-        granted_gflops=statistics.fmean(one.granted_flops for one in good) / 1e9,
-        accuracy=statistics.fmean(offer.point_at(one.granted_flops).solution.accuracy for one in good),
+        granted_gflops=statistics.fmean(one.granted_flops for one in good) / 1e9 if good else 0.0,
+        accuracy=statistics.fmean(offer.point_at(one.granted_flops).solution.accuracy for one in good)
+        if good
+        else None,
     )

@@ -3,6 +3,7 @@
 It pays where the file tells its length at its head, the rest will come soon, and no sooner than decoding could begin.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -51,13 +52,13 @@ class EarlyDecoding:
             return FOLLOWED_S
         return LEAST_S if self._may_begin else math.inf
 
-    def arrived(self, num_bytes: int) -> None:
-        """So many bytes lie in the file."""
+    async def arrived(self, num_bytes: int) -> None:
+        """So many bytes lie in the file. Its index may have megabytes: it is read in a thread."""
         if self._following is not None:
             self._following.arrived(num_bytes)
         elif self._may_begin and self._pays(num_bytes):
             if self._said is Said.NOT_YET:
-                self._said = self._look(num_bytes)
+                self._said = await asyncio.to_thread(self._look, num_bytes)
             self._may_begin = self._said is Said.NOT_YET and num_bytes <= 2 * MAX_INDEX_BYTES
             if self._said is Said.AT_HEAD:
                 self._following = self._follow(self._path, self.rule, self.look, num_bytes)

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from fovea.errors import (
@@ -138,6 +139,8 @@ class Pipeline:
                 if self._results is not None and not no_store:
                     key = await self._key(self._results, path, plan, ticket.owner, look)
                     found = await self._results.find(key, plan)
+                    if found is not None and found.paused is not None:
+                        ticket.when_over_unrun(partial(self._results.give_back, key, found.paused))
                 if found is None:
                     ticket.decodes()
                     frames = await self._decoding.early_frames(early, offer, look)
@@ -192,6 +195,8 @@ class Pipeline:
 
         run = Run(decoded, Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.lane))
         run.begin()
+        if decoded.ticket is not None:
+            decoded.ticket.runs()
         free_s = run.began_s
         self._engine.submit(run.request)
         try:

@@ -84,7 +84,7 @@ class Arriving(Protocol):
         """How long what arrives may wait before it is written there."""
         ...
 
-    def arrived(self, num_bytes: int) -> None:
+    async def arrived(self, num_bytes: int) -> None:
         """So many bytes lie there."""
         ...
 
@@ -113,7 +113,7 @@ async def save(video: AsyncIterator[bytes], path: Path, arriving: Arriving | Non
                     await asyncio.to_thread(_write, file, pending)
                     pending, written_s = bytearray(), time.monotonic()
                     if arriving is not None:
-                        arriving.arrived(num_bytes)
+                        await arriving.arrived(num_bytes)
             num_bytes += len(pending)
             await asyncio.to_thread(_write, file, pending)
             if arriving is not None:
