@@ -19,9 +19,8 @@ class Level:
     accuracy: float | None  # the model's, out of fold, in the mean over what was granted; None: not known
 
     def __str__(self) -> str:
-        offered = (
-            f"{self.times_knee:5.1f}  {self.offered_per_s:7.2f}  {self.goodput_per_s:7.2f}  {self.refused_per_s:7.2f}"
-        )
+        rates = f"{self.offered_per_s:7.2f}  {self.goodput_per_s:7.2f}  {self.refused_per_s:7.2f}"
+        offered = f"{self.times_knee:5.1f}  {rates}"
         if not self.goodput_per_s:
             return f"{offered}  {'nothing was answered':>31}"
         accuracy = "-" if self.accuracy is None else f"{self.accuracy:.3f}"

@@ -127,7 +127,7 @@ def lay(plan: TimelinePlan, duration_s: float) -> WindowGrid:
 
 
 def _check_budget(plan: TimelinePlan, duration_s: float = math.inf) -> None:
-    """A budget for all that does not pay for one glance buys nothing; a rate is what it comes to in all of the video."""
+    """A budget for all that pays for no glance buys nothing; a rate is what it comes to in all of the video."""
     least_flops, model = plan.look.step_flops[0], plan.look.model
     total, rate = plan.options.budget_flops, plan.options.budget_flops_per_s
     if total is not None and total < least_flops:

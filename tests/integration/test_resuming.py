@@ -123,7 +123,7 @@ async def test_who_leaves_before_the_run_or_in_it_leaves_what_was_held_as_it_was
             assert first.held
             await events.aclose()
         async with asyncio.timeout(30):
-            while not await goes_on_from():  # the engine lets go of it between two steps
+            while not await goes_on_from():  # noqa: ASYNC110  the engine lets go of it between two steps
                 await asyncio.sleep(0.01)
 
         bought = await recognize(pipeline, video, sum(prices[:2]), 0.0)
