@@ -3,6 +3,7 @@
 It pays where the file tells its length already, the rest will come soon, and no sooner than decoding could begin.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -74,13 +75,13 @@ class EarlyDecoding:
         if self._following is None:
             self._end_from, self._said, self._may_begin = end_from, Said.NOT_YET, True
 
-    def arrived(self, num_bytes: int) -> None:
-        """So many bytes lie in the file, from its beginning."""
+    async def arrived(self, num_bytes: int) -> None:
+        """So many bytes lie in the file, from its beginning. Its index may have megabytes: it is read in a thread."""
         if self._following is not None:
             self._following.arrived(num_bytes)
         elif self._may_begin and self._pays(num_bytes):
             if self._said is Said.NOT_YET:
-                self._said = self._look(num_bytes)
+                self._said = await asyncio.to_thread(self._look, num_bytes)
             self._may_begin = self._said is Said.NOT_YET and num_bytes <= 2 * MAX_INDEX_BYTES
             if self._said is Said.AT_HEAD:
                 self._following = self._follow(self._path, self.rule, self.look, num_bytes, self._end_from)

@@ -93,7 +93,7 @@ class Arriving(Protocol):
         """The last bytes lie there, from there on."""
         ...
 
-    def arrived(self, num_bytes: int) -> None:
+    async def arrived(self, num_bytes: int) -> None:
         """So many bytes lie there, from the file's beginning."""
         ...
 
@@ -134,7 +134,7 @@ async def save(video: AsyncIterator[Piece], path: Path, arriving: Arriving | Non
                     await asyncio.to_thread(_write, file, pending)
                     pending, written_s = bytearray(), time.monotonic()
                     if arriving is not None:
-                        arriving.arrived(num_bytes)
+                        await arriving.arrived(num_bytes)
             num_bytes += len(pending)
             await asyncio.to_thread(_write, file, pending)
             num_bytes += num_at_end
