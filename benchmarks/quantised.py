@@ -1,7 +1,7 @@
 """Whether 8-bit integers make Video Mobile-Former faster beside X3D-S, and what they cost the shipped bundle's answers.
 
-Post-training quantisation by NNCF, which Fovea does not need and does not install: `pip install nncf` beside it. All of a
-network, or its 1x1 convolutions alone; what is left runs in bf16 where the machine has it.
+Post-training quantisation by NNCF, which Fovea does not need: `pip install nncf` beside it. All of a network, or its
+1x1 convolutions alone; what is left runs in bf16 where the machine has it.
 `--answers VIDEOS` judges instead: agreement with fp32 and accuracy on the videos that the bundle was calibrated on.
 """
 
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from benchmarks.mobile_former import PAPER_RATIOS, X3D, modules, seconds
 from models import load_model
-from models.bundle import Bundle
+from models.loading import load_network
+from models.mobile_former.network import VideoMobileFormer
 from models.mobile_former.parts import make_recognizer
 from models.recognizer import Frames
 from models.runtime import Network, RuntimeConfig, make_runtime
@@ -43,7 +44,9 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 class QuantisedRuntime(OpenVinoRuntime):
     """Heavy parts have weights and activations of 8 bits, within `scope`, as calibrated on `rows`."""
 
-    def __init__(self, precision: Precision, threads: int, cache: Path | None, scope: Scope, rows: Sequence[Any]) -> None:
+    def __init__(
+        self, precision: Precision, threads: int, cache: Path | None, scope: Scope, rows: Sequence[Any]
+    ) -> None:
         super().__init__(import_openvino(), precision=precision, num_threads=threads, cache_dir=cache)
         self._scope, self._rows = scope, rows
 
@@ -122,7 +125,7 @@ def measure(threads: int, cache: Path | None, *, prepare: bool) -> dict[str, dic
         )
         report[f"{name} {scope}"] = {"ms": median_ms, "least_ms": 1e3 * min(own_s), "ratio": ratio, "gain": gain}
         print(
-            f"  {name:<6}{scope:<5}{median_ms:8.1f} ms (least {1e3 * min(own_s):.1f}), {gain:.2f} times as fast as without"
+            f"  {name:<6}{scope:<5}{median_ms:8.1f} ms (least {1e3 * min(own_s):.1f}), {gain:.2f} times as fast"
             f", X3D-S takes {ratio:.1f} times as long (paper {PAPER_RATIOS.get(name, 1.0)})"
         )
     return report
@@ -143,8 +146,9 @@ def judge(videos: Path, frames: Path, threads: int) -> dict[str, dict[str, float
     told = {"fp32": _told(model.recognizer, clips)}
     for scope in SCOPES:
         runtime = QuantisedRuntime("bf16", threads, None, scope, rows)
-        bundle = Bundle.read(model.bundle.folder)
-        recognizer = make_recognizer(bundle.network, rule, bundle.temperatures, runtime)
+        network = load_network(model.bundle)
+        assert isinstance(network, VideoMobileFormer)
+        recognizer = make_recognizer(network, rule, model.bundle.calibration.temperatures_K, runtime)
         told[f"bf16, 8 bits: {scope}"] = _told(recognizer, clips)
     report = {}
     for name, told_N in told.items():
