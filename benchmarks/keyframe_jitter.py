@@ -1,5 +1,6 @@
-"""What keyframes in the place of a glance's frames do to accuracy, with heads that have learnt them and without; and what
-frames do that were decoded without the loop filter.
+"""What keyframes in the place of a glance's frames do to accuracy, with heads that have learnt them and without.
+
+And what frames do that were decoded without the loop filter.
 
 `python -m benchmarks.keyframe_jitter DATA`: features of the training videos, with exact frames and with keyframes on
 several grids, by the networks of the bundle that ships, which never saw these videos. Heads are fitted as `fovea train`
