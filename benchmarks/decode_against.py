@@ -37,7 +37,7 @@ def race_against(checkout: Path, sets: Sequence[ClipSet], rounds: int) -> list[R
 def _served(stack: ExitStack, checkout: Path | None) -> tuple[str, psutil.Process, list[Mapping[str, Any]]]:
     """(URL, process, models as it lists them, the default one first)."""
     port = free_port()
-    root = Path() if checkout is None else checkout
+    root = Path(__file__).parents[1] if checkout is None else checkout
     module = next(one for one in reversed(_MODULES) if (root / f"{one.replace('.', '/')}.py").exists())
     command = [module, "serve", "--port", str(port)]
     process = stack.enter_context(started(command, port, "/readyz", checkout=checkout, FOVEA_DEGRADE="false"))
@@ -49,7 +49,7 @@ def _served(stack: ExitStack, checkout: Path | None) -> tuple[str, psutil.Proces
 def _entrants(
     whose: str, url: str, process: psutil.Process, models: Sequence[Mapping[str, Any]], some: ClipSet
 ) -> list[Entrant]:
-    """The glance alone of each model that follows people, or the default one at its default budget."""
+    """Each of its AdaFocus models: at the glance alone, or at its default budget."""
     made = []
     for model in models:
         if not model["name"].startswith("adafocus"):
