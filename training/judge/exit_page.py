@@ -9,8 +9,8 @@ HEAD = (
     "*Random exit* leaves at random at equal mean cost: the straight line between fixed depths. *entropy* is Eq. 7, "
     "*by label* has thresholds that differ between labels; both are searched by smoothed correctness. *Ours* is "
     "whichever of the two calibration chooses by folds over groups; out of fold it chooses anew without the videos "
-    "that it is judged on. Top-1 in percent, differences from random exit in points, paired by video. At a glance's price "
-    "and at the full cost there is nothing to choose."
+    "that it is judged on. Top-1 in percent, differences from random exit in points, paired by video. At a glance's "
+    "price and at the full cost there is nothing to choose."
 )
 _COLUMNS = ("B", "realised", "top-1", "random exit there", "ours", "entropy", "by label", "ours is")
 _OLDER = ("B", "realised", "top-1", "random exit there", "by label", "entropy", "by label is")
