@@ -111,7 +111,9 @@ def test_heads_are_fitted_to_the_clips_their_copies_and_both_with_keyframes(
 def test_heads_are_fitted_to_clips_that_begin_earlier_and_later_too(data: Path, cache: Path, tmp_path: Path) -> None:
     plan = fitted(0.0)
     plan = replace(plan, recipe=replace(plan.recipe, recompress_crf=None, moved_frames=2))
-    trainer = ready(data, cache, tmp_path / "run", plan).trainer(tmp_path / "run")
+    made = ready(data, cache, tmp_path / "run", plan)
+    assert "begun 2 frame(s) earlier and later, too" in describe_recipe(made.run, finished=True)
+    trainer = made.trainer(tmp_path / "run")
     assert trainer.plain is not None
     batches = list(trainer.plain())
     num_batches = len(batches) // 3
