@@ -37,7 +37,7 @@ def _exits(network: Network, clips_BTHWC: Tensor, crops: Crops, generator: torch
 def _in_bf16(network: Network) -> Sequence[tuple[nn.Module, str]]:
     if isinstance(network, PlacedAdaFocus):
         encoders = [(network.glance.backbone, "maps"), (network.focus.backbone, "maps")]
-        return encoders if network.pose is None else [*encoders, (network.pose, "forward")]
+        return encoders if network.pose is None else [*encoders, (network.pose, "look")]
     return ((network.glance.backbone, "forward"), (network.focus.backbone, "forward"))
 
 
