@@ -114,8 +114,8 @@ def render(results: Mapping[str, Result], found: Found | None = None) -> str:
     found = found or Found()
     main = results.get(MAIN.name)
     ships = {name: result for name, result in results.items() if name in SHIPPED}
-    exits = [one for one in found.exits if one.chosen]
-    open_sets = [one for one in found.open_sets if not _is_older(one)]
+    exits = [one for one in found.exits if not _is_older(one.name)]
+    open_sets = [one for one in found.open_sets if not _is_older(one.model)]
     sections = [
         _INTRODUCTION,
         "## On new places\n" + new_places_section(found.new_places),
@@ -133,8 +133,8 @@ def render(results: Mapping[str, Result], found: Found | None = None) -> str:
     return "\n".join(section.rstrip() + "\n" for section in sections)
 
 
-def _is_older(one: OpenSetResult) -> bool:
-    return one.model.startswith(LEARNED.name)
+def _is_older(name: str) -> bool:
+    return name.startswith(LEARNED.name)
 
 
 def _history(results: Mapping[str, Result], found: Found) -> str:
@@ -150,9 +150,9 @@ def _history(results: Mapping[str, Result], found: Found) -> str:
         "### Seeds of compact-learned\n" + _seeds(results),
         "### Table 5 in small, of compact-learned, exploratory\n" + _ablations(learned, results),
     ]
-    if exits := [one for one in found.exits if not one.chosen]:
+    if exits := [one for one in found.exits if _is_older(one.name)]:
         parts.append("### Exits of compact-learned\n" + exits_section(exits))
-    if open_sets := [one for one in found.open_sets if _is_older(one)]:
+    if open_sets := [one for one in found.open_sets if _is_older(one.model)]:
         parts.append("### When compact-learned did not know\n" + open_set_section(open_sets))
     return "\n\n".join(part.rstrip() for part in parts)
 
