@@ -160,7 +160,7 @@ def without_key_points(given: Mapping[str, Tensor], network: nn.Module) -> dict[
     """What heads without key points are given: of each frame its features, which stand first."""
     assert isinstance(network, WholeFrames)
     classifier = network.classifier
-    memory_NTV = given["memory"].unflatten(1, (classifier.slots, -1))
+    memory_NTV = given["memory"].reshape(len(given["memory"]), classifier.slots, -1)
     return {"memory": memory_NTV[..., : classifier.described].flatten(1)}
 
 

@@ -10,7 +10,6 @@ M those of all frames.
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any, ClassVar, NoReturn
 
 import numpy as np
@@ -20,10 +19,10 @@ from torch import Tensor, nn
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.encoders import FrameEncoder
 from models.adafocus.network import Exits, check_clips
-from models.adafocus.parts import load_part, load_pose
-from models.adafocus.pose import KeyPoints, PoseHeads
+from models.adafocus.pose import KeyPoints, PoseHeads, load_movenet
 from models.adafocus.tube_classifier import TubeClassifier
 from models.answers import cache_key
+from models.checkpoints import load_backbone, part_of
 from models.family import Family, Head
 from models.flops import count_call_flops
 from models.recognizer import Frames
@@ -125,7 +124,7 @@ class WholeFrames(nn.Module):
     def remember(self, clips_BTHWC: Tensor) -> Tensor:
         """memory_BM: every frame, described. Raises ValueError for clips of another shape."""
         check_clips(clips_BTHWC, self.config.model)
-        return self.describe(clips_BTHWC.flatten(0, 1)).unflatten(0, (len(clips_BTHWC), -1)).flatten(1)
+        return self.describe(clips_BTHWC.flatten(0, 1)).reshape(len(clips_BTHWC), -1)
 
     def describe(self, frames_NHWC: Tensor) -> Tensor:
         """described_NV."""
@@ -174,7 +173,7 @@ def make_recognizer(
         @torch.inference_mode()
         def logits(clips_THWC: Sequence[Frames]) -> Tensor:
             described_NV = run(torch.from_numpy(np.concatenate(clips_THWC))).float()
-            return heads.logits(described_NV.unflatten(0, (len(clips_THWC), -1)).flatten(1))
+            return heads.logits(described_NV.reshape(len(clips_THWC), -1))
 
         return logits
 
@@ -240,6 +239,18 @@ def _regressions(network: WholeFrames) -> list[Regression]:
     return [Regression((weight_CD,), (bias_C,), rows, classifier.step_blocks)]
 
 
+def _load_focus(network: WholeFrames, tensors: Mapping[str, Tensor]) -> None:
+    load_backbone(network.focus.backbone, part_of("focus", tensors), drop_head=True)
+
+
+def _load_pose(network: WholeFrames, tensors: Mapping[str, Tensor]) -> None:
+    if network.pose is None:
+        raise ValueError(
+            "pose weights are for the baseline whole-frames, and this one has no key points; leave them out"
+        )
+    load_movenet(network.pose, tensors)
+
+
 def _heads(network: WholeFrames) -> list[Head]:
     steps = network.classifier.step_heads
     return [Head(steps, steps.weight_KCD[0], steps.bias_KC[0])]
@@ -258,7 +269,7 @@ TRAINING: FamilyTraining[WholeFramesConfig, WholeFrames] = FamilyTraining(
         step_flops=step_flops,
         make_recognizer=make_recognizer,
         heads=_heads,
-        loaders={"focus": partial(load_part, "focus"), "pose": load_pose},
+        loaders={"focus": _load_focus, "pose": _load_pose},
     ),
     losses=_losses,
     exits=_exits,
