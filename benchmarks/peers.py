@@ -56,7 +56,7 @@ class Row:
     p95_s: float
     cpu_s_per_video: float
     pss_mib: float
-    same_label: float  # as Fovea at the full budget
+    same_label: float  # as the judge's
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +87,28 @@ def kinds(folder: Path) -> dict[str, Callable[[], list[Path]]]:
             "g", 1, seconds=4, size=(720, 1280), codec="libx265", options={"preset": "ultrafast"}
         ),
         "AV1, 480p, 2 s": made("h", 1, size=(854, 480), codec="libsvtav1", options={"preset": "12"}),
-        "WebM (VP9), 480p, 2 s": made(
-            "i", 1, size=(854, 480), codec="libvpx-vp9", ending="webm", options={"cpu-used": "8"}
+        "WebM (VP9) of varying rate, 480p, 2 s": made(
+            "i",
+            1,
+            size=(854, 480),
+            codec="libvpx-vp9",
+            ending="webm",
+            options={"cpu-used": "8"},
+            times_s=tuple(round(number / 25 + 0.015 * (number % 3), 3) for number in range(50)),
         ),
     }
 
 
 @contextmanager
-def started(command: Sequence[str], port: int, ready: str) -> Iterator[psutil.Process]:
+def started(
+    command: Sequence[str], port: int, ready: str, *, checkout: Path | None = None, **settings: str
+) -> Iterator[psutil.Process]:
+    """`checkout`: whose code runs; None: this one's. `settings`: of its environment."""
     with tempfile.TemporaryDirectory() as state, tempfile.TemporaryFile() as log:
         ours = {"FOVEA_STATE_DIR": state, "FOVEA_RESULT_CACHE_BYTES": "0"}  # each answer is computed
-        environment = os.environ | ours | {"TRANSFORMERS_OFFLINE": "1"}
-        process = subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=log, stderr=log)
+        environment = os.environ | ours | {"TRANSFORMERS_OFFLINE": "1"} | settings
+        program = [sys.executable, "-m", *command]
+        process = subprocess.Popen(program, cwd=checkout, env=environment, stdout=log, stderr=log)
         try:
             give_up_s = time.monotonic() + 180
             while True:
@@ -171,14 +181,17 @@ def family(process: psutil.Process) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def race(field: Sequence[Entrant], clips: str, videos: Sequence[Path], rounds: int) -> list[Row]:
+def race(
+    field: Sequence[Entrant], clips: str, videos: Sequence[Path], rounds: int, judge: str = "fovea, full budget"
+) -> list[Row]:
+    """`judge`: whose labels the others' are held against."""
     laps: Mapping[str, list[Lap]] = {one.name: [] for one in field}
     for number in range(-1, rounds):  # the first warms up, and is not counted
         for one in field:
             ran = asyncio.run(lap(one, videos))
             if number >= 0:
                 laps[one.name].append(ran)
-    wanted = laps["fovea, full budget"][0].labels
+    wanted = laps[judge][0].labels
     rows = []
     for one in field:
         mine = laps[one.name]
@@ -210,7 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("--videos", type=int, default=16, help="videos of a lap")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", help="kinds of clips whose name holds this")
+    parser.add_argument("--only", nargs="+", default=[""], help="kinds of clips whose name holds one of these")
     parser.add_argument("--data", type=Path, help="labelled videos; 24 of val are encoded anew at 720p")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
@@ -223,7 +236,7 @@ def main() -> None:
             sets["real clips at 720p, a keyframe a second"] = partial(phone_clips, arguments.data, Path(folder))
         field = entrants(stack)
         for name, made in sets.items():
-            if arguments.only and arguments.only not in name:
+            if not any(part in name for part in arguments.only):
                 continue
             clips = made()
             videos = [clips[number % len(clips)] for number in range(max(arguments.videos, len(clips)))]
@@ -236,7 +249,7 @@ def main() -> None:
 
 
 def phone_clips(data: Path, folder: Path) -> list[Path]:
-    from benchmarks.decode_on_demand import phone_clip  # noqa: PLC0415
+    from benchmarks.phone_clips import phone_clip  # noqa: PLC0415
     from training.data.dataset import read_dataset  # noqa: PLC0415
 
     samples = read_dataset(data).split("val").samples
