@@ -149,21 +149,23 @@ def judge(videos: Path, frames: Path, threads: int) -> dict[str, dict[str, float
     every = max(1, len(learning.samples) // CALIBRATING_CLIPS)
     rows = [store.clip(sample.path, rule) for sample in learning.samples[::every]]
     print(f"{len(clips)} held-out clips; {len(rows)} clips to calibrate on", flush=True)
-    report: dict[str, dict[str, float]] = {}
-    told_N = in_fp32_N = _told(model.recognizer, clips)
-    for name in ("fp32", *SCOPES):
-        if name != "fp32":
-            network = load_network(model.bundle)
-            assert isinstance(network, VideoMobileFormer)
-            runtime = QuantisedRuntime("bf16", threads, None, name, rows)
-            told_N = _told(make_recognizer(network, rule, model.bundle.calibration.temperatures_K, runtime), clips)
-        right, alike = float(np.mean(told_N == labels_N)), float(np.mean(told_N == in_fp32_N))
-        report[name] = {"accuracy": right, "as_fp32": alike}
-        print(
-            f"  {name if name == 'fp32' else f'bf16, 8 bits: {name}':<18} {right:6.1%} right, {alike:6.1%} as in fp32",
-            flush=True,
-        )
+    in_fp32_N = _told(model.recognizer, clips)
+    report = {"fp32": _judged("fp32", in_fp32_N, labels_N, in_fp32_N)}
+    for scope in SCOPES:
+        network = load_network(model.bundle)
+        assert isinstance(network, VideoMobileFormer)
+        runtime = QuantisedRuntime("bf16", threads, None, scope, rows)
+        told_N = _told(make_recognizer(network, rule, model.bundle.calibration.temperatures_K, runtime), clips)
+        report[scope] = _judged(f"bf16, 8 bits: {scope}", told_N, labels_N, in_fp32_N)
     return report
+
+
+def _judged(
+    name: str, told_N: NDArray[np.int64], labels_N: NDArray[np.int64], in_fp32_N: NDArray[np.int64]
+) -> dict[str, float]:
+    right, alike = float(np.mean(told_N == labels_N)), float(np.mean(told_N == in_fp32_N))
+    print(f"  {name:<18} {right:6.1%} right, {alike:6.1%} as in fp32", flush=True)
+    return {"accuracy": right, "as_fp32": alike}
 
 
 def _told(recognizer: Any, clips: Sequence[Frames]) -> NDArray[np.int64]:
