@@ -69,7 +69,7 @@ class Sizes:
     """Of the paper's head on policy, 32 clips each."""
     judged: int = 40
     """Cubes beside a needle whose gradient is judged, of each kind."""
-    lone: int = 6
+    lone: int = 4
     """Cubes a clip whose own slopes, deep and of pixels, teach a policy."""
 
 
@@ -120,21 +120,13 @@ def run(bench: Bench, card: Card) -> None:
     taught, aside = judged.rows(slice(sizes.policy)), judged.rows(slice(sizes.policy, None))
     judge_directions(bench, card, heads, taught, own)
 
-    places = bench.stages.tensors(
-        "places",
-        lambda: {
-            f"{part} {name}": places_of(policy, clips)
-            for name, policy in learned_policies(bench, taught, aside, own).items()
-            for part, clips in (("val", val), ("calibration", calibration))
-        },
-    )
-    learned = {name.removeprefix("val "): one for name, one in places.items() if name.startswith("val ")}
+    places = learned_places(bench, taught, aside, own, {"val": val, "calibration": calibration})
     random_places = torch.rand(len(val), sizes.draws * num_cubes, 3, generator=at_random)
     ways = {
         **{f"random {draw}": one for draw, one in enumerate(random_places.split(num_cubes, dim=1))},
         "centre": torch.full((len(val), num_cubes, 3), 0.5),
         "motion": bench.stages.tensor("motion", lambda: motion_places(val, network.config)),
-        **learned,
+        **{name: one["val"] for name, one in places.items()},
         "the needle's place": needle_places(val, network.config),
     }
     cubes_NKD = bench.cubes("val", val, torch.cat(list(ways.values()), dim=1))
@@ -151,7 +143,7 @@ def run(bench: Bench, card: Card) -> None:
         say(str(card.rows[-1]))
     card.gains += gains(seed, right)
     seen = [
-        observations(network, part, bench.cubes(f"ours {split}", part, places[f"{split} {BEST}"]), split)
+        observations(network, part, bench.cubes(f"ours {split}", part, places[BEST][split]), split)
         for split, part in (("calibration", calibration), ("val", val))
     ]
     card.exits.append(on_other_videos(*seen, name=f"needle, seed {seed}"))
@@ -176,30 +168,57 @@ def judge_directions(bench: Bench, card: Card, heads: Part, taught: CellLogits, 
         bench.say(str(card.directions[-1]))
 
 
-def learned_policies(bench: Bench, taught: CellLogits, aside: CellLogits, own: CellLogits) -> dict[str, nn.Module]:
-    """All but ours learn from `taught` or, to compare, from `own` alone."""
-    seed, say = bench.seed, bench.say
-    torch.manual_seed(seed)
-    head = Policy(bench.network.config, bench.network.glance.num_features)
-    follow_on_policy(head, taught, bench.sizes.steps, seed)
-    say("paper's head: taught")
-    policies: dict[str, nn.Module] = {"paper's head, Eq. 5-6": head}
+def learned_places(
+    bench: Bench, taught: CellLogits, aside: CellLogits, own: CellLogits, parts: dict[str, Part]
+) -> dict[str, dict[str, Tensor]]:
+    """positions_NK3 on these parts by each policy. All but ours learn from `taught`, or, to compare, `own` alone."""
+    taughts = (("", taught), (", the heads' clips", own))
+    ways: dict[str, Callable[[], nn.Module]] = {"paper's head, Eq. 5-6": lambda: papers_head(bench, taught)}
     for name, cell_px in (("heat map", STRIDE), ("finer map", MIDDLE_CELL_PX)):
-        for suffix, cells in (("", taught), (", the heads' clips", own)):
-            policies[f"{name}, Eq. 5-6{suffix}"] = by_slopes = bench.heat_map(cell_px)
-            follow_everywhere(by_slopes, cells, seed)
-            policies[f"{name}, losses{suffix}"] = by_losses = bench.heat_map(cell_px)
-            regress_losses(by_losses, cells)
-        say(f"{name}: taught")
-    policies[BEST] = best = bench.heat_map()
-    say(f"{BEST}: {teach_and_choose(best, taught, aside, seed)}")
-    for name, kind in ((DEEP, "deep"), (PIXEL, "pixel")):
-        policies[name] = lone = bench.heat_map()
-        follow_at(
-            lone, taught.part, *lone_slopes(bench, lone, taught.part, "deep" if kind == "deep" else "pixel"), seed
-        )
-        say(f"{name}: taught")
-    return policies
+        for suffix, cells in taughts:
+            ways[f"{name}, Eq. 5-6{suffix}"] = partial(by_slopes, bench, cell_px, cells)
+            ways[f"{name}, losses{suffix}"] = partial(by_losses, bench, cell_px, cells)
+    ways[BEST] = lambda: chosen(bench, taught, aside)
+    ways[DEEP] = lambda: by_lone_slopes(bench, taught.part, "deep")
+    ways[PIXEL] = lambda: by_lone_slopes(bench, taught.part, "pixel")
+
+    def places(name: str) -> dict[str, Tensor]:
+        policy = ways[name]()
+        bench.say(f"{name}: taught")
+        return {part: places_of(policy, clips) for part, clips in parts.items()}
+
+    return {name: bench.stages.tensors(f"places {name}", partial(places, name)) for name in ways}
+
+
+def papers_head(bench: Bench, taught: CellLogits) -> nn.Module:
+    torch.manual_seed(bench.seed)
+    policy = Policy(bench.network.config, bench.network.glance.num_features)
+    follow_on_policy(policy, taught, bench.sizes.steps, bench.seed)
+    return policy
+
+
+def by_slopes(bench: Bench, cell_px: int, taught: CellLogits) -> nn.Module:
+    policy = bench.heat_map(cell_px)
+    follow_everywhere(policy, taught, bench.seed)
+    return policy
+
+
+def by_losses(bench: Bench, cell_px: int, taught: CellLogits) -> nn.Module:
+    policy = bench.heat_map(cell_px)
+    regress_losses(policy, taught)
+    return policy
+
+
+def chosen(bench: Bench, taught: CellLogits, aside: CellLogits) -> nn.Module:
+    policy = bench.heat_map()
+    bench.say(f"chosen aside: {teach_and_choose(policy, taught, aside, bench.seed)}")
+    return policy
+
+
+def by_lone_slopes(bench: Bench, part: Part, kind: Kind) -> nn.Module:
+    policy = bench.heat_map()
+    follow_at(policy, part, *lone_slopes(bench, policy, part, kind), bench.seed)
+    return policy
 
 
 def lone_slopes(bench: Bench, policy: HeatMapPolicy, part: Part, kind: Kind) -> tuple[Tensor, Tensor]:
