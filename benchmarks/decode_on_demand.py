@@ -13,24 +13,19 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import psutil
 
+from benchmarks.decode_against import race_against
+from benchmarks.peers import Row as RaceRow
+from benchmarks.phone_clips import CLIENTS, ClipSet, clip_sets
 from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
 from service.engine.request import Recognition
 from service.metrics import Metrics
 from service.settings import Settings
 from service.wiring.recognising import open_pipeline
-from tests.clips import noise, write_clip
-from training.data.dataset import read_dataset
-
-CLIENTS = 8
-PHONE_FPS = 30
-X264 = "keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:mbtree=0"  # phones: a keyframe a second, no B-frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,93 +67,42 @@ def main() -> None:
     parser.add_argument(
         "--tolerance", type=float, help="FOVEA_KEYFRAME_TOLERANCE of the second pipeline; absent: what the model bears"
     )
+    parser.add_argument("--against", type=Path, help="a checkout of another commit, to run its service beside ours")
+    parser.add_argument("--only", help="sets of clips whose name holds this")
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
-    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        synthetic = write_clip(
-            Path(folder) / "synthetic.mp4",
-            seconds=10,
-            size=(1280, 720),
-            gop=25,
-            pattern=noise,
-            options={"preset": "veryfast", "x264-params": X264.format(gop=25)},
-        )
-        sets: list[tuple[str, list[tuple[Path, str | None]], bool]] = [
-            ("synthetic texture, 10 s of 720p", [(synthetic, None)] * CLIENTS, True)
-        ]
-        if arguments.data is not None:
-            dataset = read_dataset(arguments.data).split(arguments.split)
-            samples = dataset.samples
-            samples = samples[:: max(1, -(-len(samples) // arguments.most))]
-            for name, slow_s in (("slowed down to 10 s", 10.0), ("as long as they are", None)):
-                made = [
-                    (
-                        phone_clip(sample.path, Path(folder) / f"{name}-{number}.mp4", slow_s),
-                        dataset.labels[sample.label],
-                    )
-                    for number, sample in enumerate(samples)
-                ]
-                if slow_s is not None:
-                    sets.append((f"one real clip, {name}", [(made[0][0], None)] * CLIENTS, True))
-                sets.append((f"{len(made)} real clips, {name}", [(path, label) for path, label in made], False))
-        asyncio.run(measure_all(sets, arguments.rounds, rows, arguments.tolerance))
+        sets = clip_sets(Path(folder), arguments.data, arguments.split, arguments.most, arguments.only or "")
+        told: Sequence[Row | RaceRow]
+        if arguments.against is not None:
+            told = race_against(arguments.against, sets, arguments.rounds)
+        else:
+            told = asyncio.run(measure_all(sets, arguments.rounds, arguments.tolerance))
     if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-
-
-def phone_clip(source: Path, out: Path, seconds: float | None) -> Path:
-    """Its pictures at 720 lines and 30 a second, a keyframe a second; slowed down to last for `seconds`."""
-    with av.open(str(source)) as reading:
-        video = reading.streams.video[0]
-        frames = [frame.to_ndarray(format="yuv420p") for frame in reading.decode(video)]
-        lasts_s = len(frames) / float(video.average_rate or 25) if seconds is None else seconds
-        scale = Fraction(720, min(video.width, video.height))
-        size = [2 * round(side * scale / 2) for side in (video.width, video.height)]
-    with av.open(str(out), "w") as writing:
-        options = {"preset": "superfast", "crf": "23", "x264-params": X264.format(gop=PHONE_FPS)}
-        made = writing.add_stream("libx264", rate=PHONE_FPS, options=options)
-        made.width, made.height = size
-        made.pix_fmt = "yuv420p"
-        count = max(1, round(lasts_s * PHONE_FPS))
-        for number in range(count):
-            frame = av.VideoFrame.from_ndarray(frames[number * len(frames) // count], format="yuv420p")
-            large = frame.reformat(*size, "yuv420p", interpolation="BICUBIC")
-            large.pts, large.time_base = number, Fraction(1, PHONE_FPS)
-            writing.mux(made.encode(large))
-        writing.mux(made.encode(None))
-    return out
+        arguments.json.write_text(json.dumps([asdict(row) for row in told], indent=1) + "\n")
 
 
 async def measure_all(
-    sets: Sequence[tuple[str, list[tuple[Path, str | None]], bool]],
+    sets: Sequence[ClipSet],
     rounds: int,
-    rows: list[Row],
     tolerance: float | None,
-) -> None:
+) -> list[Row]:
+    rows: list[Row] = []
     # on a busy machine these would be taken for costly ones, which wait apart, or for ones that hang
     patient: dict[str, float | None] = {"costly_decode_s": 1000.0, "decode_timeout_s": 1000.0}
     patient["keyframe_tolerance"] = tolerance
     before, after = (Settings.read(decode_on_demand=on, **patient) for on in (False, True))
     async with open_pipeline(before, Metrics()) as at_once, open_pipeline(after, Metrics()) as on_demand:
-        for name, clips, at_glance in sets:
-            rows.append(await measure(name, clips, at_once, on_demand, rounds, at_glance=at_glance))
+        for some in sets:
+            rows.append(await measure(some, at_once, on_demand, rounds))
             print(rows[-1], flush=True)
+    return rows
 
 
-async def measure(
-    name: str,
-    clips: Sequence[tuple[Path, str | None]],
-    at_once: Pipeline,
-    on_demand: Pipeline,
-    rounds: int,
-    *,
-    at_glance: bool,
-) -> Row:
-    """`at_glance`: at a budget that pays for the glance alone."""
+async def measure(some: ClipSet, at_once: Pipeline, on_demand: Pipeline, rounds: int) -> Row:
     offer = at_once.catalogue[0]
-    options = RecognitionOptions(model=offer.name, budget_flops=offer.least_flops if at_glance else None)
-    paths = [path for path, _ in clips]
+    options = RecognitionOptions(model=offer.name, budget_flops=offer.least_flops if some.at_glance else None)
+    paths = [path for path, _ in some.clips]
     rates: dict[str, list[float]] = {"before": [], "after": []}
     cpu_ms: dict[str, list[float]] = {"before": [], "after": []}
     answers: dict[str, list[Recognition]] = {}
@@ -170,15 +114,15 @@ async def measure(
                 rates[way].append(len(paths) / (time.perf_counter() - start_s))
                 cpu_ms[way].append(1000 * (cpu_seconds() - start_cpu_s) / len(paths))
     said = {way: [one.labels[int(one.steps[-1].probabilities_C.argmax())] for one in answers[way]] for way in answers}
-    truth = [label for _, label in clips]
+    truth = [label for _, label in some.clips]
     labelled = all(label is not None for label in truth)
 
     def right(way: str) -> float | None:
         return statistics.fmean(a == b for a, b in zip(said[way], truth, strict=True)) if labelled else None
 
     return Row(
-        clips=name,
-        budget="stopping at the glance" if at_glance else "default budget",
+        clips=some.name,
+        budget="stopping at the glance" if some.at_glance else "default budget",
         videos=len(paths),
         before_videos_per_s=statistics.median(rates["before"]),
         after_videos_per_s=statistics.median(rates["after"]),

@@ -3,7 +3,8 @@
 The modest client asks for one video after the other; the greedy one keeps many in flight, and asks again at once where
 it is refused. Each is a process of its own that sends ready-made bytes over open connections and reads of an answer
 its length alone (the modest one its `timing_ms`, too): both share the cores of the service, and what they take of them
-is told. Alone and beside are measured in turn.
+is told. So is what programs of others took meanwhile, and how late the modest client's own loop was: a run beside
+others at work tells nothing. Alone and beside are measured in turn.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from tests.clips import cached_clip, moving_square
 from tests.keys import key_file
 
 PAUSE_S = 0.05  # of a client that was refused
+BEAT_S = 0.005  # between looks at how late the client's own loop is
 OK = 200
 
 
@@ -126,17 +128,57 @@ async def told(client: httpx.AsyncClient, secret: str) -> dict[str, float]:
     return {name: float(line.split()[-1]) for name in names for line in lines if line.startswith(f"{name} ")}
 
 
-def cores_s(service: psutil.Process) -> dict[str, float]:
-    """CPU seconds so far, of the service's own process and of its decoders."""
+def cores_s(service: psutil.Process, greedy_s: float = 0.0) -> dict[str, float]:
+    """CPU seconds so far: of the service's own process, of its decoders, and of programs that are none of ours.
+
+    `greedy_s`: of the greedy client.
+    """
     decoders = [child.cpu_times() for child in service.children()]
     mine = service.cpu_times()
-    return {"service": mine.user + mine.system, "decoders": sum(one.user + one.system for one in decoders)}
+    used = {"service": mine.user + mine.system, "decoders": sum(one.user + one.system for one in decoders)}
+    machine, client = psutil.cpu_times(), psutil.Process().cpu_times()
+    all_s = sum(machine) - machine.idle - machine.iowait
+    return used | {"others": all_s - sum(used.values()) - greedy_s - client.user - client.system}
+
+
+class Used:
+    """Adds up cores that were used over stretches of time."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, float] = {}
+        self._lasted_s = 0.0
+
+    def add(self, before_s: dict[str, float], after_s: dict[str, float], lasted_s: float) -> None:
+        self._lasted_s += lasted_s
+        for role, seconds in after_s.items():
+            self._seconds[role] = self._seconds.get(role, 0.0) + seconds - before_s[role]
+
+    def cores(self) -> dict[str, float]:
+        return {role: round(seconds / self._lasted_s, 2) for role, seconds in self._seconds.items()}
+
+
+class Beat:
+    """How late the event loop of this process is at most: what clients wait for themselves."""
+
+    def __init__(self) -> None:
+        self.latest_s = 0.0
+        self._beating = asyncio.create_task(self._beat())
+
+    async def _beat(self) -> None:
+        while True:
+            due_s = time.perf_counter() + BEAT_S
+            await asyncio.sleep(BEAT_S)
+            self.latest_s = max(self.latest_s, time.perf_counter() - due_s)
+
+    def stop(self) -> float:
+        self._beating.cancel()
+        return self.latest_s
 
 
 async def measure(num: int, num_greedy: int, rounds: int, seconds: float) -> dict[str, object]:
     video = cached_clip("fair.mp4", pattern=moving_square, seconds=seconds, size=(214, 160)).read_bytes()
     alone, beside, served, refused, greedy_cpu_s, beside_s = Answers(), Answers(), 0, 0, 0.0, 0.0
-    used_s: dict[str, float] = {}
+    used_alone, used_beside, late_s = Used(), Used(), 0.0
     waiting: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "keys.json"
@@ -147,18 +189,24 @@ async def measure(num: int, num_greedy: int, rounds: int, seconds: float) -> dic
             connection = Connection(url, video, secrets["modest"])
             await modest(connection, 10)  # warm
             for _ in range(rounds):
+                theirs_s, began_s = cores_s(service), time.perf_counter()
+                beat = Beat()
                 _add(alone, await modest(connection, num))
+                late_s = max(late_s, beat.stop())
+                used_alone.add(theirs_s, cores_s(service), time.perf_counter() - began_s)
                 with greedy_process(url, video, secrets["greedy"], num_greedy) as (answered, cpu_s):
                     while sum(answered) < num_greedy:  # until its line stands
                         await asyncio.sleep(0.1)
                     before, cpu_before_s, began_s = tuple(answered), cpu_s(), time.perf_counter()
-                    theirs_s = cores_s(service)
+                    theirs_s, beat = cores_s(service, cpu_before_s), Beat()
                     _add(beside, await modest(connection, num))
-                    beside_s += time.perf_counter() - began_s
+                    late_s = max(late_s, beat.stop())
+                    lasted_s = time.perf_counter() - began_s
+                    beside_s += lasted_s
                     served, refused = served + answered[0] - before[0], refused + answered[1] - before[1]
-                    greedy_cpu_s += cpu_s() - cpu_before_s
-                    for role, seconds_so_far in cores_s(service).items():
-                        used_s[role] = used_s.get(role, 0.0) + seconds_so_far - theirs_s[role]
+                    cpu_after_s = cpu_s()
+                    greedy_cpu_s += cpu_after_s - cpu_before_s
+                    used_beside.add(theirs_s, cores_s(service, cpu_after_s), lasted_s)
                     waiting = await told(client, secrets["watch"])
                 await asyncio.sleep(1)  # until what it left behind is done with
     return {
@@ -175,7 +223,9 @@ async def measure(num: int, num_greedy: int, rounds: int, seconds: float) -> dic
         "greedy_answers_per_s": served / beside_s,
         "greedy_refusals_per_s": refused / beside_s,
         "greedy_client_cores": greedy_cpu_s / beside_s,
-        "cores": {role: round(seconds / beside_s, 2) for role, seconds in used_s.items()},
+        "cores_alone": used_alone.cores(),
+        "cores_beside": used_beside.cores(),
+        "client_late_at_most_ms": 1000 * late_s,
         "waiting_at_the_end": waiting,
     }
 

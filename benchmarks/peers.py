@@ -56,7 +56,7 @@ class Row:
     p95_s: float
     cpu_s_per_video: float
     pss_mib: float
-    same_label: float  # as Fovea at the full budget
+    same_label: float  # as the judge's
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,15 @@ def kinds(folder: Path) -> dict[str, Callable[[], list[Path]]]:
 
 
 @contextmanager
-def started(command: Sequence[str], port: int, ready: str) -> Iterator[psutil.Process]:
+def started(
+    command: Sequence[str], port: int, ready: str, *, checkout: Path | None = None, **settings: str
+) -> Iterator[psutil.Process]:
+    """`checkout`: whose code runs; None: this one's. `settings`: of its environment."""
     with tempfile.TemporaryDirectory() as state, tempfile.TemporaryFile() as log:
         ours = {"FOVEA_STATE_DIR": state, "FOVEA_RESULT_CACHE_BYTES": "0"}  # each answer is computed
-        environment = os.environ | ours | {"TRANSFORMERS_OFFLINE": "1"}
-        process = subprocess.Popen([sys.executable, "-m", *command], env=environment, stdout=log, stderr=log)
+        environment = os.environ | ours | {"TRANSFORMERS_OFFLINE": "1"} | settings
+        program = [sys.executable, "-m", *command]
+        process = subprocess.Popen(program, cwd=checkout, env=environment, stdout=log, stderr=log)
         try:
             give_up_s = time.monotonic() + 180
             while True:
@@ -171,14 +175,17 @@ def family(process: psutil.Process) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def race(field: Sequence[Entrant], clips: str, videos: Sequence[Path], rounds: int) -> list[Row]:
+def race(
+    field: Sequence[Entrant], clips: str, videos: Sequence[Path], rounds: int, judge: str = "fovea, full budget"
+) -> list[Row]:
+    """`judge`: whose labels the others' are held against."""
     laps: Mapping[str, list[Lap]] = {one.name: [] for one in field}
     for number in range(-1, rounds):  # the first warms up, and is not counted
         for one in field:
             ran = asyncio.run(lap(one, videos))
             if number >= 0:
                 laps[one.name].append(ran)
-    wanted = laps["fovea, full budget"][0].labels
+    wanted = laps[judge][0].labels
     rows = []
     for one in field:
         mine = laps[one.name]
@@ -236,7 +243,7 @@ def main() -> None:
 
 
 def phone_clips(data: Path, folder: Path) -> list[Path]:
-    from benchmarks.decode_on_demand import phone_clip  # noqa: PLC0415
+    from benchmarks.phone_clips import phone_clip  # noqa: PLC0415
     from training.data.dataset import read_dataset  # noqa: PLC0415
 
     samples = read_dataset(data).split("val").samples

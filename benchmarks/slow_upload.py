@@ -3,6 +3,7 @@
 The service as it is served, the models that ship; each clip is sent at `--mbit` megabits a second, and as fast as it
 goes, to a service that decodes once the upload is there and to one that begins before. The tail is by the client's
 clock, from the last byte sent to the answer; its parts are the service's own. One client, so a child is always idle.
+With `--by-url` the service fetches each clip, from a server that sends it at that rate and gives parts when asked.
 """
 
 import argparse
@@ -13,18 +14,26 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from benchmarks.slow_server import PIECES_PER_S, SlowServer, slow_server
 from service.wiring.recognising import load_models
 from tests.clips import noise, write_clip
 from tests.serving import Served, serving
 from video.clip import VideoLimits
 from video.file.scan import scan
 
-PIECES_PER_S = 20
+FETCHES = {
+    "url_http": True,
+    "url_allowed_networks": (ip_network("127.0.0.0/8"),),
+    "url_ports": ((1, 65535),),
+    "url_silence_s": 60.0,
+}
 LIMITS = VideoLimits(duration_s=600.0, frame_pixels=3840 * 2160, frames=36_000)
 X264 = {"preset": "veryfast", "crf": "30", "x264-params": "keyint=25:min-keyint=25:scenecut=0:bframes=0"}
 FIRST = {"container_options": {"movflags": "faststart"}}
@@ -71,13 +80,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clips", type=Path, help="where clips are kept between runs")
     parser.add_argument("--only", nargs="*", choices=CLIPS, default=list(CLIPS), help="clips")
+    parser.add_argument("--by-url", action="store_true", help="have the clips fetched")
     parser.add_argument("--json", type=Path, help="where to write the measurements")
     given = parser.parse_args()
     rows: list[Row] = []
     ways = ((f"at {given.mbit:g} Mbit/s", given.mbit * 1e6 / 8), ("at once", None))
     with tempfile.TemporaryDirectory() as folder:
         paths = [clip(given.clips or Path(folder), name) for name in given.only]
-        with started(early=False) as later, started(early=True) as early:
+        with started(early=False) as later, started(early=True) as early, slow_server() as server:
+            send = partial(fetched, server) if given.by_url else post
             for path in paths:
                 for one in (later, early):
                     post(one.url, path.read_bytes(), None)  # warms up
@@ -85,7 +96,7 @@ def main() -> None:
                     found: dict[str, list[Sent]] = {"after": [], "before": []}
                     for _ in range(given.rounds):
                         for decoded, one in (("after", later), ("before", early)):
-                            found[decoded].append(post(one.url, path.read_bytes(), rate))
+                            found[decoded].append(send(one.url, path.read_bytes(), rate))
                     for decoded, some in found.items():
                         rows.append(row_of(path, sent, decoded, some))
                         print(rows[-1], flush=True)
@@ -101,7 +112,7 @@ def clip(folder: Path, name: str) -> Path:
 @contextmanager
 def started(*, early: bool) -> Iterator[Served]:
     """A service, ready, with a decoding child per core."""
-    settings = {"decode_timeout_s": 120.0, "decode_children": None, "decode_while_uploading": early}
+    settings = {"decode_timeout_s": 120.0, "decode_children": None, "decode_while_uploading": early} | FETCHES
     with serving(load=load_models, ready=False, **settings) as served:
         while served.client.get("/readyz").status_code != 200:
             time.sleep(0.2)
@@ -129,6 +140,18 @@ def post(url: str, video: bytes, bytes_per_s: float | None) -> Sent:
         raise SystemExit(answer.text)
     timing: dict[str, float] = answer.json()["timing_ms"]
     return last_s - begin_s, end_s - last_s, timing
+
+
+def fetched(server: SlowServer, url: str, video: bytes, bytes_per_s: float | None) -> Sent:
+    """The same, where the service fetches the video from `server`."""
+    server.content, server.bytes_per_s = video, bytes_per_s
+    begin_s = time.perf_counter()
+    answer = httpx.post(f"{url}/v1/recognitions", json={"url": server.url}, timeout=120, trust_env=False)
+    end_s = time.perf_counter()
+    if answer.status_code != 200:
+        raise SystemExit(answer.text)
+    timing: dict[str, float] = answer.json()["timing_ms"]
+    return server.last_s - begin_s, end_s - server.last_s, timing
 
 
 def row_of(path: Path, sent: str, decoded: str, found: list[Sent]) -> Row:

@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cli import shared_options as shared
+
 if TYPE_CHECKING:
     from fovea import RecognitionOptions
     from service.batch.journal import Counts, Listed
@@ -42,16 +44,14 @@ def batch(
     ],
     out: Annotated[Path, typer.Option(help="The result: .parquet, .jsonl or .csv. A run that was killed goes on.")],
     engine: Annotated[EngineName, typer.Option(help="This machine's cores, or a Ray cluster.")] = EngineName.EMBEDDED,
-    model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
-    task: Annotated[str | None, typer.Option(help="The label list to answer with.")] = None,
-    budget_gflops: Annotated[float | None, typer.Option(help="Mean GFLOPs per video; tunes the thresholds.")] = None,
-    max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each video.")] = None,
-    top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
-    min_score: Annotated[float | None, typer.Option(help="Labels below this score are not told.")] = None,
-    abstain: Annotated[
-        bool | None, typer.Option("--abstain/--no-abstain", help="Say so where it is not one of the things it knows.")
-    ] = None,
-    label: Annotated[list[str] | None, typer.Option(help="Tell this label, and no other; repeatable.")] = None,
+    model: shared.Model = "auto",
+    task: shared.Task = None,
+    budget_gflops: shared.Budget = None,
+    max_gflops: shared.Ceiling = None,
+    top_k: shared.TopK = 5,
+    min_score: shared.MinScore = None,
+    abstain: shared.Abstain = None,
+    label: shared.Labels = None,
     precision: Annotated[Precision | None, typer.Option(help="Instead of FOVEA_PRECISION.")] = None,
 ) -> None:
     """Recognise all videos of an archive into a table. Killed at any time, the same command goes on where it was."""

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cli import shared_options as shared
 from cli import terminal
 from cli.batch import batch
 from cli.demo.command import demo_camera
@@ -103,29 +104,22 @@ def classify(
     files: Annotated[
         list[str], typer.Argument(metavar="FILE|URL...", help="Videos to recognise; URLs are for --server to fetch.")
     ],
-    model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
-    task: Annotated[str | None, typer.Option(help="The label list to answer with.")] = None,
-    budget_gflops: Annotated[float | None, typer.Option(help="Mean GFLOPs per video; tunes the thresholds.")] = None,
+    model: shared.Model = "auto",
+    task: shared.Task = None,
+    budget_gflops: shared.Budget = None,
     min_budget_gflops: Annotated[
         float | None, typer.Option(help="Least budget that a busy service may grant instead.")
     ] = None,
-    max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each video.")] = None,
+    max_gflops: shared.Ceiling = None,
     deadline_ms: Annotated[int | None, typer.Option(help="Best answer within this time.")] = None,
-    top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
-    min_score: Annotated[float | None, typer.Option(help="Labels below this score are not told.")] = None,
-    abstain: Annotated[
-        bool | None, typer.Option("--abstain/--no-abstain", help="Say so where it is not one of the things it knows.")
-    ] = None,
-    label: Annotated[list[str] | None, typer.Option(help="Tell this label, and no other; repeatable.")] = None,
+    top_k: shared.TopK = 5,
+    min_score: shared.MinScore = None,
+    abstain: shared.Abstain = None,
+    label: shared.Labels = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of tables.")] = False,
-    server: Annotated[str | None, typer.Option(help="Ask this service, such as http://127.0.0.1:8000.")] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(envvar="FOVEA_API_KEY", show_envvar=True, help="The key of that service. Better in the variable."),
-    ] = None,
-    render: Annotated[
-        Path | None, typer.Option(help="Draw the answer into the video (.mp4) or a contact sheet (.png).")
-    ] = None,
+    server: shared.Server = None,
+    api_key: shared.ServersKey = None,
+    render: shared.Render = None,
     no_store: Annotated[
         bool, typer.Option("--no-store", help="Have --server compute the answer anew, and hold nothing of it.")
     ] = False,
@@ -135,7 +129,7 @@ def classify(
     as_job: Annotated[
         bool, typer.Option("--async", help="Do not wait: print the id of each job of the service (--server).")
     ] = False,
-    webhook_url: Annotated[str | None, typer.Option(help="With --async: whom to tell once it is done.")] = None,
+    webhook_url: shared.WebhookUrl = None,
 ) -> None:
     """Recognise videos: in this process, or by a running service with --server."""
     if webhook_url is not None and not as_job:

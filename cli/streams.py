@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
+from cli import shared_options as shared
 from cli.terminal import make_console, told_verdict
 from fovea.words import Clock, Decode, Emit, WebhookEvent
 
@@ -39,12 +40,12 @@ def add(
     url: Annotated[str, typer.Argument(help="rtsp://camera/path; `-` reads it from standard input.")],
     server: Server = DEFAULT_SERVER,
     api_key: ApiKey = None,
-    model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
+    model: shared.Model = "auto",
     budget_gflops: Annotated[float | None, typer.Option(help="Mean GFLOPs per window.")] = None,
     max_gflops: Annotated[float | None, typer.Option(help="Hard ceiling for each window.")] = None,
     window_s: Annotated[float, typer.Option(help="Seconds that a result looks at.")] = 4.0,
     stride_s: Annotated[float, typer.Option(help="Seconds from one window to the next.")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="How many labels to tell.")] = 5,
+    top_k: shared.TopK = 5,
     min_score: Annotated[float, typer.Option(help="Labels below this are not told.")] = 0.0,
     abstain: Annotated[bool, typer.Option(help="Tell no label where it is not one of the things it knows.")] = True,
     on: Annotated[Emit, typer.Option(help="Tell every result, or changes of the best label alone.")] = Emit.RESULT,

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cli import shared_options as shared
 from cli import timeline_text
 from cli.jobs import DEFAULT_SERVER, submit_timeline
 from cli.terminal import make_console
@@ -32,15 +33,13 @@ def timeline(
     file: Annotated[
         str, typer.Argument(metavar="FILE|URL", help="The video; it may be hours long. A URL is for --server to fetch.")
     ],
-    model: Annotated[str, typer.Option(help="A bundle's name, or auto.")] = "auto",
-    task: Annotated[str | None, typer.Option(help="The label list to answer with.")] = None,
+    model: shared.Model = "auto",
+    task: shared.Task = None,
     window_s: Annotated[float | None, typer.Option(help="Seconds that the model sees at once.")] = None,
     stride_s: Annotated[float | None, typer.Option(help="Seconds from one window to the next.")] = None,
     min_score: Annotated[float | None, typer.Option(help="Windows that score less have no label.")] = None,
-    abstain: Annotated[
-        bool | None, typer.Option("--abstain/--no-abstain", help="Say so where it is not one of the things it knows.")
-    ] = None,
-    label: Annotated[list[str] | None, typer.Option(help="Tell this label, and no other; repeatable.")] = None,
+    abstain: shared.Abstain = None,
+    label: shared.Labels = None,
     merge: Annotated[bool, typer.Option(help="Join neighbours of one label.")] = True,
     decode: Annotated[Decode, typer.Option(help="Which frames are decoded.")] = Decode.AUTO,
     budget_gflops: Annotated[float | None, typer.Option(help="Ceiling for all of it.")] = None,
@@ -51,18 +50,13 @@ def timeline(
     as_json: Annotated[bool, typer.Option("--json", help="The answer as JSON.")] = False,
     as_srt: Annotated[bool, typer.Option("--srt", help="Subtitles: a label while it lasts.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="A line for each segment.")] = False,
-    server: Annotated[str | None, typer.Option(help="Ask this service, such as http://127.0.0.1:8000.")] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option(envvar="FOVEA_API_KEY", show_envvar=True, help="The key of that service. Better in the variable."),
-    ] = None,
-    render: Annotated[
-        Path | None, typer.Option(help="Draw the answer into the video (.mp4) or a contact sheet (.png).")
-    ] = None,
+    server: shared.Server = None,
+    api_key: shared.ServersKey = None,
+    render: shared.Render = None,
     as_job: Annotated[
         bool, typer.Option("--async", help="Do not wait: print the id of the job of the service (--server).")
     ] = False,
-    webhook_url: Annotated[str | None, typer.Option(help="With --async: whom to tell once it is done.")] = None,
+    webhook_url: shared.WebhookUrl = None,
 ) -> None:
     """Tell when what happens in a video: in this process, or by a running service with --server."""
     if webhook_url is not None and not as_job:

@@ -187,6 +187,8 @@ class CalibrationFile(_Strict):
     data: str = Field(min_length=1)
     temperatures_K: tuple[float, ...] = Field(min_length=1)
     exit_rule: Literal["entropy", "entropy_by_label"] = "entropy"
+    exit_rule_choice: str | None = None
+    """How the rule was chosen, in a sentence; None in bundles for which nobody chose."""
     label_offsets_nats: tuple[tuple[float, ...], ...] | None = None
     """Of the rule entropy_by_label (`models.exit_rules`): a row per step but the last, a number per label."""
     majority_share: float | None = Field(default=None, ge=0, le=1)

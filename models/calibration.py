@@ -50,6 +50,8 @@ class Calibration:
     """By how much thresholds differ between labels; None: not at all (plain Eq. 7)."""
     majority_share: float | None = None
     """Share of the videos that are of their source's most frequent class; None where nobody noted it."""
+    exit_rule_choice: str | None = None
+    """How the exit rule was chosen, in a sentence; None where nobody chose."""
 
     @property
     def below_majority(self) -> bool:
@@ -70,13 +72,14 @@ class Calibration:
     @property
     def told_exit_rule(self) -> str:
         """A sentence for the model card."""
+        chosen = "" if self.exit_rule_choice is None else f"; {self.exit_rule_choice}"
         if self.offsets is not None:
-            return "entropy_by_label: thresholds on entropy that differ between labels"
+            return f"entropy_by_label: thresholds on entropy that differ between labels{chosen}"
         if not len(self.entropy_NK):
             return "none: no step but the last stops"
         if self.top_label_NK is None:
             return "entropy (Eq. 7): the calibration set keeps no top labels; calibrate again for thresholds by label"
-        return "entropy (Eq. 7)"
+        return f"entropy (Eq. 7){chosen}"
 
     def held_against_thresholds(
         self, entropy_NK: NDArray[np.float32], top_label_NK: NDArray[np.integer]
@@ -121,6 +124,7 @@ def calibration_files(calibration: Calibration) -> dict[str, bytes]:
         data=calibration.data,
         temperatures_K=calibration.temperatures_K,
         exit_rule=calibration.exit_rule,
+        exit_rule_choice=calibration.exit_rule_choice,
         label_offsets_nats=None if calibration.offsets is None else calibration.offsets.nats,
         majority_share=calibration.majority_share,
         grid=tuple(
@@ -164,6 +168,7 @@ def read_calibration(folder: Path, step_flops: Sequence[int], num_labels: int, *
         top_label_NK,
         offsets,
         content.majority_share,
+        content.exit_rule_choice,
     )
 
 

@@ -8,6 +8,8 @@ clip=${1:-$here/service/web/clips/handshake.mp4}
 folder=$(mktemp -d)
 server=
 trap 'test -z "$server" || kill -- -"$server" 2>/dev/null || true; rm -rf "$folder"' EXIT
+trap 'exit 130' INT # else not every shell runs the line above
+trap 'exit 143' TERM
 began=$(date +%s.%N)
 since=$began
 

@@ -7,7 +7,7 @@ engine's thread are gone before the process is.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -43,10 +43,17 @@ from service.wiring.working import make_fetcher, open_jobs, open_outbox
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, *, load: Loader | None = None, tracing: Tracing | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    *,
+    load: Loader | None = None,
+    tracing: Tracing | None = None,
+    when_ready: Callable[[], None] = lambda: None,
+) -> FastAPI:
     """The whole service. `load` replaces the reading of bundles (tests hand in tiny models); it runs in a thread.
 
-    `tracing` replaces what the settings say. Raises SettingsError where traces are wanted and cannot be sent.
+    `tracing` replaces what the settings say. `when_ready` is called once all is there, before `/readyz` says so.
+    Raises SettingsError where traces are wanted and cannot be sent.
     """
     metrics = Metrics()
     tracing = tracing or make_tracing(settings)
@@ -56,7 +63,7 @@ def create_app(settings: Settings, *, load: Loader | None = None, tracing: Traci
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(tracing.close)
-            opening = asyncio.create_task(_open(app, stack, settings, metrics, ring, load or load_models))
+            opening = asyncio.create_task(_open(app, stack, settings, metrics, ring, load or load_models, when_ready))
             try:
                 yield
             finally:
@@ -132,6 +139,7 @@ async def _open(
     metrics: Metrics,
     ring: KeyRing | None,
     load: Loader,
+    when_ready: Callable[[], None],
 ) -> None:
     try:
         if num_swept := await asyncio.to_thread(sweep, settings.spool_dir):
@@ -156,6 +164,7 @@ async def _open(
                 settings, metrics, pipeline, ledger, timelines, accounts, app.state.outbox, app.state.tracing
             )
             app.state.desk = await stack.enter_async_context(jobs)
+        when_ready()
         app.state.pipeline = pipeline
         log.info("ready: %s", ", ".join(offer.name for offer in app.state.pipeline.catalogue))
     except LedgerRefused as error:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import faulthandler
+import gc
 import socket
 from functools import partial
 from types import FrameType
@@ -50,7 +51,8 @@ def make_server(settings: Settings, app: FastAPI | None = None, *, owns_process:
     """
     settings.check_access()
     settings.check_extras()
-    app = app if app is not None else create_app(settings)
+    if app is None:
+        app = create_app(settings, when_ready=_freeze_heap if owns_process else lambda: None)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -63,6 +65,15 @@ def make_server(settings: Settings, app: FastAPI | None = None, *, owns_process:
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
     return DrainingServer(config, app, owns_process=owns_process)
+
+
+def _freeze_heap() -> None:
+    """What is there once the models are loaded stays to the end, and need not be searched for garbage again and again.
+
+    Such a search stopped every thread for 55 to 75 ms, once in two hundred videos.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _limits(settings: Settings) -> HeadLimits:

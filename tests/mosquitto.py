@@ -6,9 +6,6 @@ Knows nothing of Fovea.
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import tempfile
 import threading
 import time
@@ -21,53 +18,23 @@ from typing import Any
 import paho.mqtt.client as paho
 
 from tests.conftest import require
+from tests.server_process import ServerProcess, free_port
 
 PROGRAM = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-START_S = 30.0
 PATIENCE_S = 40.0
 
 
-class Mosquitto:
+class Mosquitto(ServerProcess):
     """`config`: further lines of its configuration; retained messages are forgotten when it is killed."""
 
     def __init__(self, folder: Path, port: int, config: str = "allow_anonymous true") -> None:
-        self.port = port
-        self._folder = folder
-        self._config = config
-        self._process: subprocess.Popen[bytes] | None = None
+        assert PROGRAM is not None
+        file = folder / "mosquitto.conf"
+        file.write_text(f"listener {port} 127.0.0.1\n{config}\nuser root\n")
+        super().__init__([PROGRAM, "-c", file], port, folder / "log")
 
     def url(self, credentials: str = "", scheme: str = "mqtt", host: str = "127.0.0.1") -> str:
         return f"{scheme}://{credentials + '@' if credentials else ''}{host}:{self.port}"
-
-    def start(self) -> None:
-        assert PROGRAM is not None
-        file = self._folder / "mosquitto.conf"
-        file.write_text(f"listener {self.port} 127.0.0.1\n{self._config}\nuser root\n")
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([PROGRAM, "-c", file], stdout=log, stderr=log)
-        give_up_s = time.monotonic() + START_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                assert self._process.poll() is None, (self._folder / "log").read_text()
-                assert time.monotonic() < give_up_s, "mosquitto does not listen"
-                time.sleep(0.01)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def pause(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +76,8 @@ class Listener:
 @contextmanager
 def mosquitto(config: str = "allow_anonymous true") -> Iterator[Mosquitto]:
     require(PROGRAM is not None, "mosquitto (Debian package `mosquitto`)")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="fovea-mqtt-") as folder:
-        broker = Mosquitto(Path(folder), port, config)
+        broker = Mosquitto(Path(folder), free_port(), config)
         broker.start()
         try:
             yield broker

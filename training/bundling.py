@@ -34,7 +34,7 @@ from training.fit.networks import build
 from training.fit.run import BEST, DONE, Run, read_run
 from training.judge.calibrate import calibrate, majority_share, measure
 from training.judge.crossfit import NUM_FOLDS
-from training.judge.exit_comparison import default_budget_flops
+from training.judge.exit_choice import choose_exit_rule, default_budget_flops, num_groups
 from training.judge.observations import Observations
 from training.judge.observe import label_numbers, observe_dataset, readable
 from training.judge.statistics import calibration_error
@@ -124,13 +124,7 @@ def bundle_run(
         ]
     )
     before_K = calibration_errors(seen, [1.0] * num_exits)
-    calibration = calibrate(
-        seen.log_probs_NKC,
-        seen.labels_N,
-        seen.step_flops_K,
-        data=_calibration_data(seen, root, run),
-        majority_share=majority_share(seen.labels_N, seen.sources_N),
-    )
+    calibration = calibrated(seen, _calibration_data(seen, root, run))
     after_K = calibration_errors(seen, calibration.temperatures_K)
     validation = [sample for sample in dataset.samples if sample.split == "val"]
     _check_fresh(run, validation, root)
@@ -289,14 +283,28 @@ def calibration_errors(seen: Observations, temperatures_K: list[float] | tuple[f
     return tuple(calibration_error(tempered_NKC[:, k], seen.labels_N) for k in range(len(seen.step_flops_K)))
 
 
+def calibrated(seen: Observations, data: str) -> Calibration:
+    """By the exit rule that folds over its groups choose."""
+    choice = choose_exit_rule(seen)
+    return calibrate(
+        seen.log_probs_NKC,
+        seen.labels_N,
+        seen.step_flops_K,
+        data=data,
+        exit_rule=choice.rule,
+        majority_share=majority_share(seen.labels_N, seen.sources_N),
+        exit_rule_choice=choice.told,
+    )
+
+
 def usual_budget_flops(seen: Observations, calibration: Calibration) -> int:
-    """By the rule of `exit_comparison`; with too few groups for that, the middle of the span."""
+    """By the rule of `exit_choice`; with too few groups for that, the middle of the span."""
     grid = calibration.grid
     if grid.least_flops == grid.full_flops:
         return grid.full_flops
     try:
-        folds = min(NUM_FOLDS, len(set(zip(seen.sources_N, seen.groups_N, strict=True))))
-        return default_budget_flops(seen, num_folds=folds)
+        folds = min(NUM_FOLDS, num_groups(seen))
+        return default_budget_flops(seen, calibration.exit_rule, num_folds=folds)
     except ValueError:
         return (grid.least_flops + grid.full_flops) // 2
 
@@ -310,8 +318,7 @@ def _calibration_data(seen: Observations, root: Path, run: Run) -> str:
 
 
 def describe_videos(seen: Observations, root: Path) -> str:
-    num_groups = len(set(zip(seen.sources_N, seen.groups_N, strict=True)))
-    return f"{seen.num_videos} videos of {num_groups} groups of {root.resolve().stem}"
+    return f"{seen.num_videos} videos of {num_groups(seen)} groups of {root.resolve().stem}"
 
 
 def measure_fresh(

@@ -15,6 +15,7 @@ from models.runtime import RuntimeConfig, make_runtime
 from training.bundling import (
     REFERENCE,
     Bundled,
+    calibrated,
     calibration_errors,
     check_name,
     describe_videos,
@@ -24,7 +25,6 @@ from training.bundling import (
 from training.data.dataset import Dataset, read_dataset
 from training.data.frames import FrameStore
 from training.data.groups import num_shared_groups
-from training.judge.calibrate import calibrate, majority_share
 from training.judge.observations import Observations
 from training.judge.observe import observe_dataset, readable
 from training.open_set import fit_if_possible
@@ -73,8 +73,7 @@ def calibrate_bundle(
     to_solve = dataset.subset(sample for sample in dataset.samples if sample.split != "val")
     seen = observed(to_solve, "calibration")
     told = f"{describe_videos(seen, data)}, which whoever calibrated says were not trained on"
-    majority = majority_share(seen.labels_N, seen.sources_N)
-    calibration = calibrate(seen.log_probs_NKC, seen.labels_N, seen.step_flops_K, data=told, majority_share=majority)
+    calibration = calibrated(seen, told)
     open_set = fit_if_possible(
         recognizer, readable(to_solve, store, rule), bundle.labels, store, cache, negatives, data
     )

@@ -121,6 +121,7 @@ def simulated_level(
     counted = [one for one in run(measure()) if one.ended_s >= seconds / 4]
     good = [one for one in counted if one.granted_flops]
     took_s = [one.took_s for one in good]
+    accuracies = [offer.point_at(one.granted_flops).solution.accuracy for one in good]
     return Level(
         times_knee=times,
         offered_per_s=times * knee,
@@ -128,6 +129,6 @@ def simulated_level(
         refused_per_s=(len(counted) - len(good)) / (0.75 * seconds),
         p50_s=quantile(took_s, 10),
         p95_s=quantile(took_s, 19),
-        granted_gflops=statistics.fmean(one.granted_flops for one in good) / 1e9,
-        accuracy=statistics.fmean(offer.point_at(one.granted_flops).solution.accuracy for one in good),
+        granted_gflops=statistics.fmean(one.granted_flops for one in good) / 1e9 if good else 0.0,
+        accuracy=statistics.fmean(accuracies) if good else None,
     )

@@ -101,11 +101,21 @@ def resized(image_HWC: Frames, size: tuple[int, int]) -> Frames:
     if image_HWC.shape[:2] == size:
         return image_HWC
     rows, columns = (_neighbours(have, want) for have, want in zip(image_HWC.shape[:2], size, strict=True))
-    image = image_HWC.astype(np.float32)
-    image = image[rows[0]] + (image[rows[1]] - image[rows[0]]) * rows[2][:, None, None]
-    image = image[:, columns[0]] + (image[:, columns[1]] - image[:, columns[0]]) * columns[2][:, None]
-    rounded: Frames = np.ascontiguousarray((image + 0.5).astype(np.uint8))
-    return rounded
+    image = _between(image_HWC.astype(np.float32), 0, rows[:2], rows[2][:, None, None])
+    image = _between(image, 1, columns[:2], columns[2][:, None])
+    image += 0.5
+    return image.astype(np.uint8)
+
+
+def _between(
+    image_HWC: NDArray[np.float32], axis: int, pair: tuple[NDArray[np.intp], NDArray[np.intp]], far: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """In place as far as can be: half of the time of one expression, for the same bits."""
+    first, second = (np.take(image_HWC, places, axis) for places in pair)
+    second -= first
+    second *= far
+    second += first
+    return second
 
 
 def _neighbours(have: int, want: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:

@@ -255,6 +255,7 @@ class Ticket:
         self._is_ahead = False
         self._open = True
         self._on_place_free: Callable[[], None] = lambda: None
+        self._on_unrun: Callable[[], None] = lambda: None
         admission.places += 1
         admission.flops += flops
         admission.requests += 1
@@ -289,6 +290,14 @@ class Ticket:
     def when_place_is_free(self, action: Callable[[], None]) -> None:
         """Have `action` called, once, when the place is given back: so that its upload lies on the disk no longer."""
         self._on_place_free = action
+
+    def when_over_unrun(self, action: Callable[[], None]) -> None:
+        """Have `action` called, once, where the request is over before it `runs`: its client has left, say."""
+        self._on_unrun = action
+
+    def runs(self) -> None:
+        """Its video is the engine's now, which tells what becomes of it."""
+        self._on_unrun = lambda: None
 
     def begun(self) -> None:
         """Frames of the video are decoded, and more of it may be: it waits for nothing, and keeps its place."""
@@ -343,6 +352,7 @@ class Ticket:
             self._admission.requests -= 1
             self._held.requests -= 1
             self._open = False
+            self._on_unrun()
 
     def __enter__(self) -> "Ticket":
         return self

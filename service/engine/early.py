@@ -1,8 +1,9 @@
 """An upload whose decoding may begin before its last byte: when that pays, and what came of it. Knows no HTTP.
 
-It pays where the file tells its length at its head, the rest will come soon, and no sooner than decoding could begin.
+It pays where the file tells its length already, the rest will come soon, and no sooner than decoding could begin.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -11,13 +12,13 @@ from types import TracebackType
 
 from video.children.followed_upload import FollowedUpload
 from video.clip import ClipRule, EarlyFrames, Look
-from video.file.stated import MAX_INDEX_BYTES, Said, head_of
+from video.file.stated import MAX_INDEX_BYTES, Said, head_of, index_behind_pictures
 
 LEAST_S = 0.1  # of upload before it, and still to come: less is not worth another opening of the file
 FOLLOWED_S = 0.02  # that bytes may wait to be written where a child waits for them: not a write for each packet
 SOON_S = 10.0  # within which the last byte must be expected: a child is not held by a trickle
 
-Follow = Callable[[Path, ClipRule, Look, int], FollowedUpload | None]
+Follow = Callable[[Path, ClipRule, Look, int, int | None], FollowedUpload | None]
 
 
 class EarlyDecoding:
@@ -38,6 +39,8 @@ class EarlyDecoding:
         self._path = path
         self._follow = follow
         self._expected_bytes = expected_bytes
+        self._end_from: int | None = None  # from there on the last bytes lie in the file
+        self._may_want_end = True
         self._clock = clock
         self._began_s = clock()
         self._may_begin = True
@@ -51,16 +54,37 @@ class EarlyDecoding:
             return FOLLOWED_S
         return LEAST_S if self._may_begin else math.inf
 
-    def arrived(self, num_bytes: int) -> None:
-        """So many bytes lie in the file."""
+    def expects(self, num_bytes: int) -> None:
+        """So many bytes will come; where that is said late, before the first of them."""
+        self._expected_bytes = num_bytes
+
+    def wants_end(self, first: bytes, num_bytes: int) -> int | None:
+        """From where on the last bytes should come now: an MP4's index that lies behind its pictures. None: not now.
+
+        `first`: what the file begins with; `num_bytes`: that have come.
+        """
+        if self._following is not None or not self._may_want_end or self._expected_bytes is None:
+            return None
+        if not self._pays(num_bytes):
+            return None
+        self._may_want_end = False
+        return index_behind_pictures(first, self._expected_bytes)
+
+    def end_arrived(self, end_from: int) -> None:
+        """The last bytes lie in the file from there on; those before them still come."""
+        if self._following is None:
+            self._end_from, self._said, self._may_begin = end_from, Said.NOT_YET, True
+
+    async def arrived(self, num_bytes: int) -> None:
+        """So many bytes lie in the file, from its beginning. Its index may have megabytes: it is read in a thread."""
         if self._following is not None:
             self._following.arrived(num_bytes)
         elif self._may_begin and self._pays(num_bytes):
             if self._said is Said.NOT_YET:
-                self._said = self._look(num_bytes)
+                self._said = await asyncio.to_thread(self._look, num_bytes)
             self._may_begin = self._said is Said.NOT_YET and num_bytes <= 2 * MAX_INDEX_BYTES
             if self._said is Said.AT_HEAD:
-                self._following = self._follow(self._path, self.rule, self.look, num_bytes)
+                self._following = self._follow(self._path, self.rule, self.look, num_bytes, self._end_from)
                 self._may_begin = self._following is None  # another child may be idle a moment later
 
     def ended(self, num_bytes: int) -> None:
@@ -103,6 +127,6 @@ class EarlyDecoding:
     def _look(self, num_bytes: int) -> Said:
         try:
             with self._path.open("rb") as file:
-                return head_of(file, num_bytes).said
+                return head_of(file, num_bytes, self._end_from).said
         except OSError:  # it is gone
             return Said.NOTHING

@@ -31,7 +31,8 @@ from video.rate import Rate
 log = logging.getLogger(__name__)
 
 QUANTUM_S = 0.01  # of a batch, while several owners are about; one step may take longer, and is not divided
-HELD_S = 0.03  # at most, that a turn is kept for a video that is being decoded
+SOON_S = 0.03  # within which a video must usually be decoded, for a turn to be kept for it
+HELD_S = 0.045  # at most, that it is kept: beside others decoding takes half as long again
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Engine:
 
         Where it is behind others, no step of theirs that takes long is begun in the last moment before it comes.
         """
-        if within_s <= HELD_S:
+        if within_s <= SOON_S:
             self._inbox.put(_Coming(lane, self._clock() + HELD_S))
 
     def frames_came(self, request: Request, failure: FoveaError | None = None) -> None:

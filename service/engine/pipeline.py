@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from fovea.errors import (
@@ -33,7 +34,7 @@ from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition,
 from service.engine.run import Run
 from service.engine.telling import Telling
 from service.results.held import HeldSteps
-from service.results.results import Results
+from service.results.results import Found, Results
 from video.clip import Clip, FirstLook, FurtherLook
 
 log = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ class Pipeline:
             async with asyncio.timeout(timeout_s):
                 if self._results is not None and not no_store:
                     key = await self._key(self._results, path, plan, ticket.owner, look)
-                    found = await self._results.find(key, plan)
+                    found = await _find(self._results, key, plan, ticket)
                 if found is None:
                     ticket.decodes()
                     frames = await self._decoding.early_frames(early, offer, look)
@@ -192,6 +193,8 @@ class Pipeline:
 
         run = Run(decoded, Request(decoded.plan, decoded.clip, decoded.deadline_s, emit, decoded.lane))
         run.begin()
+        if decoded.ticket is not None:
+            decoded.ticket.runs()
         free_s = run.began_s
         self._engine.submit(run.request)
         try:
@@ -328,6 +331,14 @@ class Pipeline:
                     if isinstance(event, Recognition):
                         return event
         raise AssertionError("the pipeline ended without an answer")
+
+
+async def _find(results: Results, key: str, plan: Plan, ticket: Ticket) -> Found | None:
+    """What is held of a video; given back as it was if its client leaves before the run."""
+    found = await results.find(key, plan)
+    if found is not None and found.paused is not None:
+        ticket.when_over_unrun(partial(results.give_back, key, found.paused))
+    return found
 
 
 def _is_done(clip: Clip, look: FirstLook | None) -> bool:

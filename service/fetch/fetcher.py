@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fovea.errors import InvalidOption
 from service.addresses.policy import AddressPolicy
+from service.fetch.arrival import EndWanted, Piece, not_wanted
 from service.fetch.objects import fetch_object
 from service.fetch.source import S3Source, parse_source
 from service.fetch.web import FetchLimits, fetch_web
@@ -41,16 +42,24 @@ class Fetcher:
                 option="url",
             )
 
-    async def fetch(self, url: str) -> AsyncGenerator[bytes, None]:
-        """The bytes. Raises InvalidOption, UrlNotFetched, UploadTooLarge."""
+    async def fetch(self, url: str, end_wanted: EndWanted = not_wanted) -> AsyncGenerator[Piece, None]:
+        """The bytes, front to back but for an end that is wanted first.
+
+        Raises InvalidOption, UrlNotFetched, UploadTooLarge.
+        """
         self.check(url)
         source = parse_source(url)
         log.info("fetching %s", source)
         if isinstance(source, S3Source):
-            limits = self.limits
-            pieces = fetch_object(source, self.buckets, max_bytes=limits.max_bytes, timeout_s=limits.timeout_s)
+            pieces = fetch_object(
+                source,
+                self.buckets,
+                max_bytes=self.limits.max_bytes,
+                timeout_s=self.limits.timeout_s,
+                end_wanted=end_wanted,
+            )
         else:
-            pieces = fetch_web(source, self.policy, self.limits, self._context())
+            pieces = fetch_web(source, self.policy, self.limits, self._context(), end_wanted)
         async with aclosing(pieces):
             async for piece in pieces:
                 yield piece

@@ -6,18 +6,28 @@ AWS_REGION, and what else it reads.
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing, suppress
 from typing import Any
 
 from fovea.errors import InvalidOption, UploadTooLarge, UrlNotFetched
+from service.fetch.arrival import EndWanted, Piece, end_when_wanted, not_wanted
 from service.fetch.source import S3Source
 
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**14  # at least: small enough to be decoded while the rest comes
 
 
 async def fetch_object(
-    source: S3Source, buckets: Collection[str], *, max_bytes: int, timeout_s: float
-) -> AsyncGenerator[bytes, None]:
-    """Piece by piece. Raises InvalidOption where the bucket is not among `buckets`, UrlNotFetched, UploadTooLarge."""
+    source: S3Source,
+    buckets: Collection[str],
+    *,
+    max_bytes: int,
+    timeout_s: float,
+    end_wanted: EndWanted = not_wanted,
+) -> AsyncGenerator[Piece, None]:
+    """Piece by piece, the end first where that is wanted.
+
+    Raises InvalidOption where the bucket is not among `buckets`, UrlNotFetched, UploadTooLarge.
+    """
     if source.bucket not in buckets:
         raise InvalidOption(
             f"url: the bucket {source.bucket!r} is not read here; the operator can add it to FOVEA_URL_S3_BUCKETS",
@@ -30,21 +40,36 @@ async def fetch_object(
     retries: Any = {"max_retries": 2}
     deadline_s = asyncio.get_running_loop().time() + timeout_s
     try:
+        store = S3Store(source.bucket, retry_config=retries)
         async with asyncio.timeout_at(deadline_s):
-            found = await obstore.get_async(S3Store(source.bucket, retry_config=retries), source.key)
-        if found.meta["size"] > max_bytes:
+            found = await obstore.get_async(store, source.key)
+        length, version = found.meta["size"], found.meta["e_tag"]
+        if length > max_bytes:
             raise UploadTooLarge(
-                f"{source} has {found.meta['size']} bytes, and {max_bytes} are allowed; shorten the video or encode it "
-                "smaller",
+                f"{source} has {length} bytes, and {max_bytes} are allowed; shorten the video or encode it smaller",
                 max_bytes=max_bytes,
             )
-        pieces = aiter(found.stream(min_chunk_size=CHUNK_BYTES))
-        while True:
-            async with asyncio.timeout_at(deadline_s):
-                piece = await anext(pieces, None)
-            if piece is None:
-                return
-            yield bytes(piece)
+
+        async def streamed() -> AsyncGenerator[bytes, None]:
+            async for piece in found.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(piece)
+
+        async def fetch_end(place: int) -> bytes | None:
+            """Of the same version; None where it is another by now."""
+            options: Any = {"range": {"offset": place}, "if_match": version}
+            with suppress(BaseError):
+                content = bytes(await (await obstore.get_async(store, source.key, options=options)).bytes_async())
+                return content if len(content) == length - place else None
+            return None
+
+        wanted = not_wanted if version is None else end_wanted
+        async with aclosing(end_when_wanted(streamed(), length, wanted, fetch_end)) as pieces:
+            while True:
+                async with asyncio.timeout_at(deadline_s):
+                    piece = await anext(pieces, None)
+                if piece is None:
+                    return
+                yield piece
     except TimeoutError:
         raise UrlNotFetched(f"{source} was not complete after {timeout_s:g} s") from None
     except (BaseError, OSError) as error:  # whose text may hold more than the client should know

@@ -10,6 +10,7 @@ import typing
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 import httpcore
@@ -17,6 +18,7 @@ import httpcore
 from fovea.errors import InvalidOption, UploadTooLarge, UrlNotFetched
 from fovea.words import ErrorClass
 from service.addresses.policy import AddressPolicy, AddressRefused
+from service.fetch.arrival import End, EndWanted, Length, Piece, end_when_wanted, not_wanted
 from service.fetch.source import WebSource
 
 MAX_REDIRECTS = 5
@@ -67,12 +69,19 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
 
 
 async def fetch_web(
-    source: WebSource, policy: AddressPolicy, limits: FetchLimits, context: ssl.SSLContext
-) -> AsyncGenerator[bytes, None]:
-    """The body, piece by piece. Raises InvalidOption where an address is refused, UrlNotFetched, UploadTooLarge."""
+    source: WebSource,
+    policy: AddressPolicy,
+    limits: FetchLimits,
+    context: ssl.SSLContext,
+    end_wanted: EndWanted = not_wanted,
+) -> AsyncGenerator[Piece, None]:
+    """The body, piece by piece, its end first where that is wanted and the server gives parts.
+
+    Raises InvalidOption where an address is refused, UrlNotFetched, UploadTooLarge.
+    """
     loop = asyncio.get_running_loop()
     started_s, num_bytes = loop.time(), 0
-    async with aclosing(_pieces(source, policy, limits, context)) as pieces:
+    async with aclosing(_pieces(source, policy, limits, context, end_wanted)) as pieces:
         while True:
             deadline = asyncio.timeout_at(started_s + limits.timeout_s)
             try:
@@ -93,7 +102,7 @@ async def fetch_web(
                 raise UrlNotFetched(f"{source} {_broken(error, num_bytes)}") from None
             if piece is None:
                 return
-            num_bytes += len(piece)
+            num_bytes += _size(piece)
             if num_bytes > limits.max_bytes:
                 raise _too_large(source, limits)
             seconds = loop.time() - started_s
@@ -105,23 +114,29 @@ async def fetch_web(
             yield piece
 
 
+def _size(piece: Piece) -> int:
+    match piece:
+        case Length():
+            return 0
+        case End(_, content):
+            return len(content)
+        case _:
+            return len(piece)
+
+
 async def _pieces(
-    source: WebSource, policy: AddressPolicy, limits: FetchLimits, context: ssl.SSLContext
-) -> AsyncGenerator[bytes, None]:
+    source: WebSource, policy: AddressPolicy, limits: FetchLimits, context: ssl.SSLContext, end_wanted: EndWanted
+) -> AsyncGenerator[Piece, None]:
     """Of the last of the answers: redirects are followed, each as if it had been asked for."""
     timeouts = dict.fromkeys(("connect", "read", "write", "pool"), limits.silence_s)
     backend = _CheckedBackend(policy)
     async with httpcore.AsyncConnectionPool(ssl_context=context, network_backend=backend) as pool:
         for _ in range(MAX_REDIRECTS + 1):
-            url = httpcore.URL(
-                scheme=source.scheme.encode(),
-                host=source.host.encode(),
-                port=source.port,
-                target=source.target.encode(),
-            )
-            asked = list((HEADERS | source.headers).items())
-            async with pool.stream("GET", url, headers=asked, extensions={"timeout": timeouts}) as answer:
-                headers = {name.lower(): value for name, value in answer.headers}
+            url = _url_of(source)
+            asked = HEADERS | source.headers
+            extensions = {"timeout": timeouts}
+            async with pool.stream("GET", url, headers=list(asked.items()), extensions=extensions) as answer:
+                headers = _headers_of(answer)
                 if answer.status in REDIRECTS and b"location" in headers:
                     source = source.followed(headers[b"location"].decode("latin-1"))
                     continue
@@ -132,10 +147,69 @@ async def _pieces(
                 announced = headers.get(b"content-length", b"")
                 if announced.isdigit() and int(announced) > limits.max_bytes:
                     raise _too_large(source, limits)
-                async for piece in answer.aiter_stream():
-                    yield piece
+                if not announced.isdigit():
+                    async for piece in answer.aiter_stream():
+                        yield piece
+                    return
+                length = int(announced)
+                fetch_end = partial(_end, pool, url, asked, extensions, _version_of(headers), length)
+                async with aclosing(end_when_wanted(_stream_of(answer), length, end_wanted, fetch_end)) as pieces:
+                    async for one in pieces:
+                        yield one
                 return
     raise UrlNotFetched(f"{source} redirects more than {MAX_REDIRECTS} times")
+
+
+async def _stream_of(answer: httpcore.Response) -> AsyncGenerator[bytes, None]:
+    async for piece in answer.aiter_stream():
+        yield piece
+
+
+async def _end(
+    pool: httpcore.AsyncConnectionPool,
+    url: httpcore.URL,
+    asked: dict[str, str],
+    extensions: dict[str, dict[str, float]],
+    version: bytes | None,
+    length: int,
+    place: int,
+) -> bytes | None:
+    """The bytes of the same version from `place` on; None where the server does not give just these."""
+    if version is None:
+        return None
+    told = list((asked | {"Range": f"bytes={place}-{length - 1}", "If-Range": version.decode("latin-1")}).items())
+    try:
+        async with pool.stream("GET", url, headers=told, extensions=extensions) as answer:
+            headers = _headers_of(answer)
+            is_it = headers.get(b"content-range") == f"bytes {place}-{length - 1}/{length}".encode()
+            if answer.status != 206 or not is_it or headers.get(b"content-encoding", b"identity") != b"identity":
+                return None
+            content = bytearray()
+            async for piece in answer.aiter_stream():
+                content += piece
+                if len(content) > length - place:
+                    return None
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, AddressRefused, OSError):
+        return None  # the first answer still comes: what is wrong, it will tell
+    return bytes(content) if len(content) == length - place else None
+
+
+def _version_of(headers: dict[bytes, bytes]) -> bytes | None:
+    """What a part must be of, RFC 9110, 13.1.5; None where the server gives no parts, or none that surely belong."""
+    if headers.get(b"accept-ranges", b"").strip().lower() != b"bytes":
+        return None
+    tag = headers.get(b"etag", b"")
+    return tag if tag.startswith(b'"') else headers.get(b"last-modified")
+
+
+def _url_of(source: WebSource) -> httpcore.URL:
+    return httpcore.URL(
+        scheme=source.scheme.encode(), host=source.host.encode(), port=source.port, target=source.target.encode()
+    )
+
+
+def _headers_of(answer: httpcore.Response) -> dict[bytes, bytes]:
+    return {name.lower(): value for name, value in answer.headers}
 
 
 def _too_large(source: WebSource, limits: FetchLimits) -> UploadTooLarge:

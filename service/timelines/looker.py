@@ -54,7 +54,7 @@ class Looker:
         """`spending`: on whose account the next look is."""
         self._spending = spending
         self._pipeline, self._plan, self._grid, self._facts = pipeline, plan, grid, facts
-        self._rate = _rate(plan, facts)
+        self._rate = plan.flops_per_s(facts.duration_s)
         self.purse = Purse(self._rate)
         self._scout_plan = pipeline.plan(
             replace(
@@ -183,13 +183,3 @@ def _cells_ahead(grid: WindowGrid, facts: FileFacts) -> int:
     """As far as the next keyframe usually is."""
     interval_s = facts.keyframe_interval_s or 0.0
     return min(MAX_AHEAD_WINDOWS * grid.num_frames, math.ceil(1.5 * interval_s / float(grid.cell_s)) + 1)
-
-
-def _rate(plan: TimelinePlan, facts: FileFacts) -> float | None:
-    options = plan.options
-    rates = []
-    if options.budget_flops_per_s is not None:
-        rates.append(float(options.budget_flops_per_s))
-    if options.budget_flops is not None:
-        rates.append(options.budget_flops / facts.duration_s)
-    return min(rates, default=None)

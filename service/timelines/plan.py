@@ -1,11 +1,12 @@
 """What a timeline may do: which windows, what they may cost. Knows prices and lengths; no video and no HTTP."""
 
+import math
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from fovea.errors import BudgetTooSmall, InvalidOption
 from fovea.words import Decode
-from service.engine.budget import Offer, RecognitionOptions
+from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
 from service.engine.request import Plan
 from service.streams.subscription import cell_s, stride_cells
@@ -48,6 +49,15 @@ class TimelinePlan:
         deadline_ms = self.options.each.deadline_ms
         return None if deadline_ms is None else deadline_ms / 1000
 
+    def flops_per_s(self, duration_s: float) -> float | None:
+        """What each second of a video of that length may cost; None: no budget for all was asked for."""
+        total, rate = self.options.budget_flops, self.options.budget_flops_per_s
+        rates = [] if rate is None else [float(rate)]
+        if total is not None:
+            share = total / duration_s
+            rates.append(share if share * duration_s >= total else math.nextafter(share, math.inf))
+        return min(rates, default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class WindowGrid:
@@ -89,12 +99,16 @@ def settle(options: TimelineOptions, pipeline: Pipeline, *, max_window_s: float)
             f"window_s={options.window_s:g} is too short for {plan.num_frames} frames; ask for at least {least_s:g}",
             option="window_s",
         )
-    _check_budget(options, offer)
+    _check_budget(plan)
     return plan
 
 
 def lay(plan: TimelinePlan, duration_s: float) -> WindowGrid:
-    """The windows of a video of that length. Raises InvalidOption where they are too many."""
+    """The windows of a video of that length.
+
+    Raises InvalidOption where they are too many, BudgetTooSmall where all of it does not pay for a glance.
+    """
+    _check_budget(plan, duration_s)
     window_s = min(plan.options.window_s, max(duration_s, plan.num_frames * LEAST_CELL_S))
     length_s = cell_s(window_s, plan.num_frames)
     stride = stride_cells(min(plan.stride_s, window_s), window_s, plan.num_frames)
@@ -112,17 +126,17 @@ def lay(plan: TimelinePlan, duration_s: float) -> WindowGrid:
     return grid
 
 
-def _check_budget(options: TimelineOptions, offer: Offer) -> None:
-    """A budget that does not pay for a single glance, or for none in a window's time, buys nothing."""
-    least_flops = offer.least_flops
-    if options.budget_flops is not None and options.budget_flops < least_flops:
-        raise BudgetTooSmall.below_glance("budget_gflops", options.budget_flops / 1e9, offer.name, least_flops / 1e9)
-    rate = options.budget_flops_per_s
-    if rate is not None and rate * options.window_s < least_flops:
-        least = least_flops / options.window_s / 1e9
+def _check_budget(plan: TimelinePlan, duration_s: float = math.inf) -> None:
+    """A budget for all that pays for no glance buys nothing; a rate is what it comes to in all of the video."""
+    least_flops, model = plan.look.step_flops[0], plan.look.model
+    total, rate = plan.options.budget_flops, plan.options.budget_flops_per_s
+    if total is not None and total < least_flops:
+        raise BudgetTooSmall.below_glance("budget_gflops", total / 1e9, model, least_flops / 1e9)
+    if rate is not None and rate * duration_s < least_flops:
+        least = math.ceil(least_flops / duration_s) / 1e9
         raise BudgetTooSmall(
-            f"budget_gflops_per_s={rate / 1e9:g} pays for less than a glance of {offer.name} in a window of "
-            f"{options.window_s:g} s; ask for at least {least:.6g}",
+            f"budget_gflops_per_s={rate / 1e9:g} comes to {rate * duration_s / 1e9:.4g} GFLOPs in {duration_s:g} s of "
+            f"video, which pays for less than a glance of {model}: {least_flops / 1e9:g}; ask for at least {least}",
             option="budget_gflops_per_s",
             least_gflops_per_s=least,
         )

@@ -106,8 +106,8 @@ class Timelines:
         """Segments as they are found and how far it is, then the Timeline, last. Closing the iterator ends the work.
 
         `key`: the name of the key that pays; empty: nobody's. Raises VideoError kin where nothing of the file can be
-        looked at, DeadlineBeforeGlance, InvalidOption, QuotaExceeded, Unauthenticated,
-        Unavailable. What breaks later, or takes too long, ends the timeline there, and it says so.
+        looked at, DeadlineBeforeGlance, InvalidOption, BudgetTooSmall, QuotaExceeded,
+        Unauthenticated, Unavailable. What breaks later, or takes too long, ends the timeline there, and it says so.
         """
         started_s = time.monotonic()
         deadline_s = None if plan.deadline_s is None else asyncio.get_running_loop().time() + plan.deadline_s

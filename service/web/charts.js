@@ -52,7 +52,7 @@ export function spending(steps, full, budget, ceiling) {
   return [
     bar,
     h("p", { class: "told" },
-      `${short(spent)} of at most ${short(full)} GFLOPs; `,
+      `${short(spent)} of the ${short(full)} GFLOPs that all steps cost; `,
       h("span", { class: "key budget" }, `budget ${short(budget)} in the mean`),
       ...(ceiling == null ? [] : [", ", h("span", { class: "key ceiling" }, `ceiling ${short(ceiling)}`)])),
   ];

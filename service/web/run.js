@@ -98,7 +98,7 @@ export class Run {
     const share = percent(answer.compute.total_gflops / this.model.full_gflops);
     this.title.textContent = headline(answer);
     this.title.classList.toggle("abstained", Boolean(answer.reason));
-    this.effort.textContent = effort(answer, this.model.full_gflops);
+    this.effort.textContent = effort(answer);
     this.more.replaceChildren(codeDetails({ kind: "recognitions", ...this.request, answer: { ...answer, picture: undefined } }));
     this.verdict.replaceChildren(
       h("strong", { class: "reason" }, answer.exit.reason),

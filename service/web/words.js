@@ -30,15 +30,17 @@ export function headline(answer) {
 /** Whether a busy service granted a smaller budget than was asked for. */
 export const hadLess = ({ compute: { budget_gflops: asked, budget_granted_gflops: granted } }) => granted != null && granted < asked;
 
-/** What it took: "Looked once, spent 0.6 of 1.2 GFLOPs." And what is closest where it does not know. */
-export function effort(answer, full) {
-  const { steps, spent_gflops: now, total_gflops: spent } = answer.compute;
+/** What it took and what was asked: "Looked once, spent 0.6 GFLOPs; asked for 1.2 in the mean." And what is closest where it
+ * does not know. */
+export function effort(answer) {
+  const { steps, spent_gflops: now, total_gflops: spent, budget_gflops: budget, max_gflops: most } = answer.compute;
+  const asked = `asked for ${short(budget)} in the mean${most == null ? "" : `, ${short(most)} at most`}`;
   const [top] = answer.predictions;
   const closest = answer.reason && top ? ` Closest: ${nameOf(top)}, ${percent(top.score)}.` : "";
   const before = answer.cached ? " It was answered before: nothing was spent now."
     : now < spent ? ` ${short(now)} of it now, the rest before.` : "";
   const busy = hadLess(answer) ? ` The service was busy: the budget was ${short(answer.compute.budget_granted_gflops)} GFLOPs.` : "";
-  return `${looks(steps.length)}, spent ${short(spent)} of ${short(full)} GFLOPs.${before}${busy}${closest}`;
+  return `${looks(steps.length)}, spent ${short(spent)} GFLOPs; ${asked}.${before}${busy}${closest}`;
 }
 
 /** 1:02 or 1:02:03; with tenths where `fine`. */

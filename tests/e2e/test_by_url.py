@@ -304,6 +304,7 @@ def test_an_object_of_s3_is_fetched_from_a_bucket_that_was_named(
     answer = ask(fetching, "s3://videos/a/red.mp4")
     assert answer.status_code == 200, answer.text
     assert "AWS4-HMAC-SHA256" in web.asked[-1]
+    assert "range: bytes=" not in web.asked[-1].lower(), "what comes at once has no part that should come first"
     web.pages["/videos/large"] = said("200 OK", b"x" * (MAX_BYTES + 1), **dates)
     assert refusal(ask(fetching, "s3://videos/large"))[0] == 413
     status, slug, detail = refusal(ask(fetching, "s3://videos/nothing"))

@@ -3,6 +3,7 @@
 What is asked in small budgets, one after the other, says in the end what one large budget says, to the last bit.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from models.adafocus.config import tiny
 from models.runtime import RuntimeConfig
 from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline
-from service.engine.request import Recognition
+from service.engine.request import Recognition, Step
 from service.metrics import Metrics
 from service.settings import Settings
 from service.wiring.keeping import open_results
@@ -97,3 +98,33 @@ async def test_steps_that_are_bought_one_by_one_are_those_of_a_fresh_run(
                     assert (one.entropy_nats, one.cube, one.flops) == (other.entropy_nats, other.cube, other.flops)
             assert ours.cached
             assert ours.spent_flops == 0
+
+
+async def test_who_leaves_before_the_run_or_in_it_leaves_what_was_held_as_it_was(bundles: Path, video: Path) -> None:
+    async with a_pipeline(bundles, "torch", 0.0) as pipeline:
+        prices = pipeline.offer("tiny").step_flops
+        await recognize(pipeline, video, prices[0], 0.0)
+
+        plan = pipeline.plan(RecognitionOptions(max_flops=sum(prices[:2])))
+        plan = replace(plan, thresholds_nats=(0.0,) * len(plan.thresholds_nats), label_offsets_nats=())
+
+        async def goes_on_from() -> int:
+            """How many steps are held, for a client that leaves once its video is decoded."""
+            with pipeline.admit(plan) as ticket:
+                found = (await pipeline.decode(video, plan, ticket)).found
+            return 0 if found is None or found.paused is None else len(found.held.steps)
+
+        assert await goes_on_from() == 1
+        assert await goes_on_from() == 1
+        with pipeline.admit(plan) as ticket:
+            events = pipeline.run(await pipeline.decode(video, plan, ticket))
+            first = await anext(events)
+            assert isinstance(first, Step)
+            assert first.held
+            await events.aclose()
+        async with asyncio.timeout(30):
+            while not await goes_on_from():  # noqa: ASYNC110  the engine lets go of it between two steps
+                await asyncio.sleep(0.01)
+
+        bought = await recognize(pipeline, video, sum(prices[:2]), 0.0)
+        assert [step.step for step in bought.steps if step.held] in ([0], [0, 1])

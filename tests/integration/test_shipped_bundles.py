@@ -30,13 +30,13 @@ MAX_BYTES = {"adafocus-v3-compact": 12_000_000, "adafocus-v3-light": 12_000_000}
 MAX_MOVED = {
     "video-mobile-former-compact": {24: 0.12, 30: 0.2},
     "adafocus-v3-compact": {24: 0.4},
-    "adafocus-v3-light": {24: 0.6},
+    "adafocus-v3-light": {24: 0.65},
 }
 """Of a score, by the copy's crf: as the training data were packed, and visibly worse. Windows that follow a person move
 with what a copy shows of them: at crf 30 one recording of four gets another label after a cube (decision 0034)."""
-SURE = {"adafocus-v3-light": 0.3}
+SURE = {"adafocus-v3-light": 0.32}
 """From this score on a copy keeps the label. Three frames say less: one recording of four is told with a score below it
-at the first exits, and its copy gets another label there (decision 0045)."""
+at two exits, and its copy gets another label there (decisions 0045 and 0070)."""
 ADAFOCUS = [name for name in SHIPPED if name.startswith("adafocus")]
 BEARS_KEYFRAMES = [name for name in ADAFOCUS if read_listing(available_models()[name]).manifest.clip.keyframe_tolerance]
 EXACT = RuntimeConfig(name="torch", precision="fp32", num_threads=1)

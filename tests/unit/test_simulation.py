@@ -82,3 +82,9 @@ def test_in_a_measured_service_budgets_give_way_unless_its_benchmark_says_otherw
     monkeypatch.delenv("FOVEA_DEGRADE", raising=False)
     assert "FOVEA_DEGRADE" not in service_environment("state", {})
     assert service_environment("state", {"FOVEA_DEGRADE": "false"})["FOVEA_DEGRADE"] == "false"
+
+
+def test_a_level_at_which_nothing_was_answered_says_so() -> None:
+    level = simulated_level(COSTS, shipped_offer(), 1.0, 1e-6, seconds=1.0)
+    assert level.goodput_per_s == 0
+    assert str(level).endswith("nothing was answered")

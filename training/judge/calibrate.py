@@ -60,6 +60,7 @@ def calibrate(
     num_budgets: int = NUM_BUDGETS,
     exit_rule: ExitRule = "entropy_by_label",
     majority_share: float | None = None,
+    exit_rule_choice: str | None = None,
 ) -> Calibration:
     """Temperature per exit (fitted unless given), then a grid of solved budgets for the exit rule.
 
@@ -90,7 +91,17 @@ def calibrate(
         worth_NK=smoothed_correctness(entropy_NK, correct_NK),
         offset_NK=None if offsets is None else offsets.of_videos(top_label_NK),
     )
-    return Calibration(data, tuple(temperatures_K), entropy_NK, correct_NK, grid, top_label_NK, offsets, majority_share)
+    return Calibration(
+        data,
+        tuple(temperatures_K),
+        entropy_NK,
+        correct_NK,
+        grid,
+        top_label_NK,
+        offsets,
+        majority_share,
+        exit_rule_choice,
+    )
 
 
 def majority_share(labels_N: NDArray[np.integer], sources_N: Sequence[str]) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.exit_rules import ExitRule
 from models.threshold_solver import NUM_BUDGETS, geometric
 from models.thresholds import evaluate
 from training.judge.calibrate import calibrate
@@ -80,24 +81,30 @@ def assign_folds(groups_N: Sequence[str], strata_N: Sequence[str], num_folds: in
 
 
 def cross_fit(
-    observations: Observations, *, num_folds: int = NUM_FOLDS, num_repeats: int = NUM_REPEATS, seed: int = 0
+    observations: Observations,
+    *,
+    num_folds: int = NUM_FOLDS,
+    num_repeats: int = NUM_REPEATS,
+    seed: int = 0,
+    exit_rule: ExitRule = "entropy_by_label",
 ) -> list[Trial]:
     """Every fold of every repeat is spent on once, with thresholds solved on the repeat's other folds."""
     trials = []
     for repeat in range(num_repeats):
         fold_N = assign_folds(observations.groups_N, observations.sources_N, num_folds, seed * 1000 + repeat)
         for fold in range(num_folds):
-            trials += _trials(observations, repeat, fold, fold_N == fold)
+            trials += _trials(observations, repeat, fold, fold_N == fold, exit_rule)
     return trials
 
 
-def _trials(seen: Observations, repeat: int, fold: int, fresh_N: NDArray[np.bool_]) -> list[Trial]:
+def _trials(seen: Observations, repeat: int, fold: int, fresh_N: NDArray[np.bool_], exit_rule: ExitRule) -> list[Trial]:
     solved = calibrate(
         seen.log_probs_NKC[~fresh_N],
         seen.labels_N[~fresh_N],
         seen.step_flops_K,
         data="cross-fit",
         num_budgets=NUM_BUDGETS,
+        exit_rule=exit_rule,
     )
     top_NK = seen.top_label_NK[fresh_N]
     entropy_NK = seen.entropies(solved.temperatures_K)[fresh_N]

@@ -112,14 +112,18 @@ class Observations:
                 f"{self.model} and {other.model} were observed on different videos ({num_odd} are in one alone); a "
                 "paired difference needs the same split of the same data"
             )
-        rows = np.array([place[path] for path in other.paths_N])
-        mine = [self.classes_C[label] for label in self.labels_N[rows]]
-        if mine != [other.classes_C[label] for label in other.labels_N]:
+        mine = self.rows(np.array([place[path] for path in other.paths_N]))
+        if [self.classes_C[label] for label in mine.labels_N] != [other.classes_C[label] for label in other.labels_N]:
             raise ValueError(f"{self.model} and {other.model} disagree about labels; observe both on the same data")
+        return mine
+
+    def rows(self, chosen: NDArray[np.bool_] | NDArray[np.integer]) -> "Observations":
+        """Some of the videos: which, by a truth value a row, or by row numbers in their new order."""
+        numbers = np.arange(self.num_videos)[chosen]
         taken: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in ("paths_N", "groups_N", "sources_N"):
-            taken[name] = tuple(taken[name][row] for row in rows)
-        taken |= {"labels_N": self.labels_N[rows], "log_probs_NKC": self.log_probs_NKC[rows]}
+            taken[name] = tuple(taken[name][row] for row in numbers)
+        taken |= {"labels_N": self.labels_N[numbers], "log_probs_NKC": self.log_probs_NKC[numbers]}
         return Observations(**taken)
 
     @classmethod

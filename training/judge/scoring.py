@@ -219,7 +219,11 @@ def score(
         thresholds_nats = grid.at(default_budget_flops).thresholds_nats
         steps_N = exit_steps(scored.held(temperatures), thresholds_nats)
         confusions.append(scored.confusion("default budget", steps_N))
-    cross_fitted, missing = _cross_fitted(seen) if grid is not None else (None, "its cost is fixed: there is no budget")
+    cross_fitted, missing = (
+        _cross_fitted(seen, offsets is not None)
+        if grid is not None
+        else (None, "its cost is fixed: there is no budget")
+    )
     return Result(
         model=seen.model,
         digest=seen.digest,
@@ -245,15 +249,15 @@ def score(
     )
 
 
-def _cross_fitted(seen: Observations) -> tuple[CrossFit | None, str]:
-    """The check, or why there is none: few groups or videos."""
+def _cross_fitted(seen: Observations, by_label: bool) -> tuple[CrossFit | None, str]:
+    """The check by the model's own exit rule, or why there is none: few groups or videos."""
     num_groups = len(set(zip(seen.sources_N, seen.groups_N, strict=True)))
     num_folds = min(NUM_FOLDS, num_groups)
     least = len(seen.step_flops_K)
     if num_folds < 2:
         return None, f"{num_groups} group is too few to solve on some and spend on others"
     try:
-        check = summarise(cross_fit(seen, num_folds=num_folds))
+        check = summarise(cross_fit(seen, num_folds=num_folds, exit_rule="entropy_by_label" if by_label else "entropy"))
     except ValueError:
         return None, f"some folds leave fewer than {least} videos to solve on"
     found = CrossFit(

@@ -1,8 +1,8 @@
 """What the sandbox and a decoding child say to each other of a video that still arrives, as `messages`. Knows neither.
 
-parent > child   {"follow", "rule", "limits", "look", "num_bytes", "most_pixels"}; then {"arrived"} again and again: so
-                 many bytes lie in the file; at last {"ended"}: all of them do, or {"over"}: the child is needed
-                 elsewhere. What comes after the child's answer is not heard
+parent > child   {"follow", "rule", "limits", "look", "num_bytes", "end_from", "most_pixels"}; then {"arrived"} again
+                 and again: so many bytes lie in the file; at last {"ended"}: all of them do, or {"over"}: the child is
+                 needed elsewhere. What comes after the child's answer is not heard
 child > parent   {} when it begins; {"early"} + frames + views, in the end
 parent > child   {"early", "num_decoded", "busy_s"} in a request for a clip (`file_wire`), + the same, behind it
 """
@@ -18,21 +18,31 @@ from video.clip import ClipRule, EarlyFrames, Look, VideoLimits
 _HEARD_WHILE_FOLLOWING = frozenset({"arrived", "ended", "over"})
 
 
-def follow(path: str, rule: ClipRule, limits: VideoLimits, look: Look, num_bytes: int, most_pixels: int) -> Header:
-    """`num_bytes`: that lie there already."""
+def follow(
+    path: str,
+    rule: ClipRule,
+    limits: VideoLimits,
+    look: Look,
+    num_bytes: int,
+    most_pixels: int,
+    end_from: int | None = None,
+) -> Header:
+    """`num_bytes`: that lie there already; `end_from`: from there on all do, too."""
     return {
         "follow": path,
         "rule": asdict(rule),
         "limits": asdict(limits),
         "look": None if look is None else {type(look).__name__: asdict(look)},
         "num_bytes": num_bytes,
+        "end_from": end_from,
         "most_pixels": most_pixels,
     }
 
 
-def read_follow(header: Header) -> tuple[str, ClipRule, VideoLimits, Look, int, int]:
+def read_follow(header: Header) -> tuple[str, ClipRule, VideoLimits, Look, int, int, int | None]:
     rule, limits = ClipRule(**header["rule"]), VideoLimits(**header["limits"])
-    return header["follow"], rule, limits, look_of(header["look"]), header["num_bytes"], header["most_pixels"]
+    told = header["num_bytes"], header["most_pixels"], header["end_from"]
+    return header["follow"], rule, limits, look_of(header["look"]), *told
 
 
 def arrived(num_bytes: int) -> Header:

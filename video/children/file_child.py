@@ -21,6 +21,7 @@ from video.clip import EarlyFrames
 from video.file.ahead import Arriving, decode_ahead
 from video.file.decode import CostsMore, carry_out, plan_decoding
 
+_SCRAP_BYTES = 1 << 16
 _NEARLY_ALL = 0.85  # of the address space: the next frame of a large video does not fit
 
 _log = logging.getLogger(__name__)
@@ -38,15 +39,18 @@ def main(arguments: list[str]) -> None:
             if "follow" in header:
                 answer, payload = _follow(header, connection)
             else:
-                answer, payload = _answer(header, address_space_bytes, connection)
+                early = _read_early(header, connection)  # out of memory even here, the process ends: another takes over
+                answer, payload = _answer(header, early, address_space_bytes, connection)
             connection.sendall(pack(answer))
             connection.sendall(payload)
 
 
-def _answer(header: Header, address_space_bytes: int, connection: socket.socket) -> tuple[Header, bytes]:
+def _answer(
+    header: Header, early: EarlyFrames | None, address_space_bytes: int, connection: socket.socket
+) -> tuple[Header, bytes]:
     peak_before = peak_bytes()
     try:
-        plan = plan_decoding(*file_wire.read_request(header), _read_early(header, connection))
+        plan = plan_decoding(*file_wire.read_request(header), early)
         connection.sendall(pack(file_wire.price(plan.price)))
         work = partial(carry_out, plan, file_wire.read_most_pixels(header))
         return file_wire.answer(stepping_back(work) if file_wire.read_steps_back(header) else work())
@@ -71,28 +75,42 @@ def _answer(header: Header, address_space_bytes: int, connection: socket.socket)
 
 
 def _read_early(header: Header, connection: socket.socket) -> EarlyFrames | None:
-    """What stands behind a request, of frames that were decoded before."""
+    """What stands behind a request, of frames that were decoded before.
+
+    Where there is no memory for them they are read all the same, or the next message would be sought among them, and
+    decoded anew.
+    """
     if "early" not in header:
         return None
     rule = file_wire.read_request(header)[1]
     num_bytes = early_wire.payload_bytes(header, rule)
-    payload = bytearray(num_bytes)
+    try:
+        payload = bytearray(num_bytes)
+    except MemoryError:
+        scrap = bytearray(min(num_bytes, _SCRAP_BYTES))
+        while num_bytes:
+            num_bytes -= _receive_into(memoryview(scrap)[:num_bytes], connection)
+        return None
     view = memoryview(payload)
     while view:
-        if not (taken := connection.recv_into(view)):
-            raise ConnectionResetError("the parent has gone")
-        view = view[taken:]
+        view = view[_receive_into(view, connection) :]
     return early_wire.read_early(header, payload, rule)
+
+
+def _receive_into(view: memoryview, connection: socket.socket) -> int:
+    if not (taken := connection.recv_into(view)):
+        raise ConnectionResetError("the parent has gone")
+    return taken
 
 
 def _follow(header: Header, connection: socket.socket) -> tuple[Header, bytes]:
     """What is decoded of a video while it arrives. Whatever fails, the whole file tells it better."""
-    path, rule, limits, look, num_bytes, most_pixels = early_wire.read_follow(header)
+    path, rule, limits, look, num_bytes, most_pixels, end_from = early_wire.read_follow(header)
     arrivals = Arrivals(connection, num_bytes)
     began_s = time.monotonic()
     early: EarlyFrames | None = None
     try:
-        arriving = Arriving(Path(path), num_bytes, arrivals.wait, arrivals.is_over)
+        arriving = Arriving(Path(path), num_bytes, arrivals.wait, arrivals.is_over, end_from)
         early = decode_ahead(arriving, rule, limits, look, most_pixels)
     except ConnectionError:
         raise

@@ -101,7 +101,14 @@ class DecodeProcess:
         return answer
 
     def follow(
-        self, path: Path, rule: ClipRule, limits: VideoLimits, look: Look, num_bytes: int, most_pixels: int
+        self,
+        path: Path,
+        rule: ClipRule,
+        limits: VideoLimits,
+        look: Look,
+        num_bytes: int,
+        most_pixels: int,
+        end_from: int | None = None,
     ) -> None:
         """Have it decode what there is of a video while it arrives. `tell` it of more; what comes of it: `followed`."""
         assert not self.is_busy
@@ -109,7 +116,7 @@ class DecodeProcess:
         self.num_asked += 1
         self.price = self.scanned_s = None
         self._rule = rule
-        self._child.write(early_wire.follow(str(path), rule, limits, look, num_bytes, most_pixels))
+        self._child.write(early_wire.follow(str(path), rule, limits, look, num_bytes, most_pixels, end_from))
 
     async def followed(self) -> EarlyFrames | None:
         """Frames of the video that it follows; None where there are none. Raises ProcessLost."""

@@ -149,8 +149,11 @@ class Sandbox:
         assert isinstance(clip, Clip)
         return clip
 
-    def follow(self, path: Path, rule: ClipRule, look: Look, num_bytes: int) -> FollowedUpload | None:
-        """Begin to decode a video of which `num_bytes` have arrived; None where no child is idle for it.
+    def follow(
+        self, path: Path, rule: ClipRule, look: Look, num_bytes: int, end_from: int | None = None
+    ) -> FollowedUpload | None:
+        """Begin to decode a video of which the first `num_bytes` have arrived, and those from `end_from` on; None where
+        no child is idle for it.
 
         Its child is given to whoever waits for one, at once: half of the children at most follow uploads. What comes
         out is decoded at no more than the price of a video that is not costly.
@@ -167,7 +170,7 @@ class Sandbox:
                 child.kill()
 
         most_pixels = self.pace.pixels_in(self._costly_s)
-        child.follow(path, rule, self._limits, look, num_bytes, most_pixels)
+        child.follow(path, rule, self._limits, look, num_bytes, most_pixels, end_from)
         following = FollowedUpload(child, self._timeout_s, end)
         self._following.append(following)
         return following

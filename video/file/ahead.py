@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from io import FileIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from fovea.errors import VideoError
 from video.clip import ClipRule, EarlyFrames, FirstLook, Look, VideoLimits
 from video.file.clock import shown_times
 from video.file.decode import looked_at, stretch
-from video.file.growing import GrowingFile
+from video.file.growing import GrowingBeforeItsEnd, GrowingFile
 from video.file.parameter_sets import turns_by_message
 from video.file.picture import Painter
 from video.file.probe import check_not_encrypted, check_size, opened, packets_of
@@ -44,12 +45,21 @@ class _Odd(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
-    """A file that is being written: where, how many bytes of it were there, and how to wait for more."""
+    """A file that is being written: where, how many bytes of it were there, and how to wait for more.
+
+    `end_from`: from there on its last bytes are there, too; None: they are not.
+    """
 
     path: Path
     num_bytes: int
     wait: Callable[[int], int]  # see GrowingFile
     is_over: Callable[[], bool]  # whether somebody else needs this process; then reading ends, too
+    end_from: int | None = None
+
+    def opened_by(self, file: FileIO) -> GrowingFile:
+        if self.end_from is None:
+            return GrowingFile(file, self.wait)
+        return GrowingBeforeItsEnd(file, self.wait, self.end_from)
 
 
 def decode_ahead(
@@ -60,11 +70,10 @@ def decode_ahead(
     Raises FileNotFoundError, MemoryError. No more than about `most_pixels` are decoded.
     """
     with arriving.path.open("rb", buffering=0) as file:
-        fragments_s = head_of(file, arriving.num_bytes).fragments_s
+        fragments_s = head_of(file, arriving.num_bytes, arriving.end_from).fragments_s
         ahead: _Ahead | None = None
         try:
-            source = GrowingFile(file, arriving.wait)
-            with opened(str(arriving.path), limits, source) as (container, stream):
+            with opened(str(arriving.path), limits, arriving.opened_by(file)) as (container, stream):
                 end = _stated_end(container, stream, fragments_s)
                 if end is None:
                     return None

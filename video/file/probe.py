@@ -50,7 +50,7 @@ def opened(
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The file's container and its video stream, nothing decoded; raises VideoError kin without naming the path.
 
-    `source`: what to read the file by, front to back; `path` tells what is there of it.
+    `source`: what to read the file by while it grows; `path` tells what is there of it.
     FileNotFoundError and PermissionError are of the file itself.
     """
     check_claims(path)

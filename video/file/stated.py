@@ -1,6 +1,6 @@
-"""Whether a file that still arrives says at its head how long the video is: only then can frames be chosen early.
+"""Whether a file that still arrives says already how long the video is: only then can frames be chosen early.
 
-An MP4 whose index comes first, a fragmented one whose `mehd` or `sidx` tells the whole, Matroska and WebM do (theirs is
+An MP4 whose index is there, a fragmented one whose `mehd` or `sidx` tells the whole, Matroska and WebM do (theirs is
 read by libav); all others tell it with their last packet. What is told is a promise: nobody relies on it. Knows
 nothing of libav; the boxes are those of ISO/IEC 14496-12.
 """
@@ -9,12 +9,14 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from io import BytesIO
 from typing import BinaryIO
 
 MAX_INDEX_BYTES = 16 * 2**20  # of a moov that is read here: ten minutes of frames and sound are 1 MB
 _EBML = b"\x1a\x45\xdf\xa3"
 _HEAD_BYTES = 1 << 16  # of Matroska: tracks, length and tags lie there
 _MAX_BOXES = 64  # before the pictures, and in one box: the service itself reads them
+_PICTURES = b"mdat"
 _BESIDE = frozenset({b"ftyp", b"styp", b"free", b"skip", b"wide", b"pnot", b"uuid", b"prft", b"pdin", b"emsg"})
 
 
@@ -34,27 +36,46 @@ class Head:
     fragments_s: float | None = None
 
 
-def head_of(file: BinaryIO, num_bytes: int) -> Head:
-    """Of a file of which the first `num_bytes` are there. It is left open, at any place."""
+def index_behind_pictures(first: bytes, num_bytes: int) -> int | None:
+    """From where on an MP4's last bytes hold its index, as its `first` ones say.
+
+    `num_bytes`: of the whole file. None: the index comes first, there is none, or it is too large.
+    """
+    file = BytesIO(first)
+    if first[4:8] not in _BESIDE | {_PICTURES}:
+        return None
+    for kind, _, end in _tops(file, len(first)):
+        if kind == _PICTURES:
+            return end if end < num_bytes <= end + MAX_INDEX_BYTES else None
+        if kind not in _BESIDE:
+            return None
+    return None
+
+
+def head_of(file: BinaryIO, num_bytes: int, end_from: int | None = None) -> Head:
+    """Of a file of which the first `num_bytes` are there, and all from `end_from` on. It is left open, at any place."""
     file.seek(0)
     first = file.read(8)
     if first.startswith(_EBML):
         return Head(Said.AT_HEAD if num_bytes >= _HEAD_BYTES else Said.NOT_YET)
-    if len(first) == 8 and first[4:] not in _BESIDE | {b"moov"}:
+    if len(first) == 8 and first[4:] not in _BESIDE | {b"moov", _PICTURES}:
         return Head(Said.NOTHING)
     is_fragmented = False
-    for kind, place, end in _tops(file, num_bytes):
+    for kind, place, end in _tops(file, num_bytes, end_from):
         found: Head | None = None
+        if kind == _PICTURES and end == end_from:
+            continue
+        is_at_end = end_from is not None and place >= end_from
         if kind not in {b"moov", b"sidx"} or end - place > MAX_INDEX_BYTES:
             if kind not in _BESIDE:  # pictures, or what nobody knows
                 return Head(Said.NOTHING)
-        elif end <= num_bytes:
+        elif end <= num_bytes or is_at_end:
             file.seek(place)
             found = _of_movie(file.read(end - place)) if kind == b"moov" else _of_index(file.read(end - place))
             is_fragmented |= found is None
         if found is not None and (kind == b"moov" or is_fragmented):
             return found
-        if end >= num_bytes:
+        if end >= num_bytes and not is_at_end:
             break
     else:
         return Head(Said.NOTHING)
@@ -76,13 +97,14 @@ def _of_index(content: bytes) -> Head:
     return Head(Said.AT_HEAD, seconds) if seconds else Head(Said.NOTHING)
 
 
-def _tops(file: BinaryIO, num_bytes: int) -> Iterator[tuple[bytes, int, int]]:
+def _tops(file: BinaryIO, num_bytes: int, end_from: int | None = None) -> Iterator[tuple[bytes, int, int]]:
     """(kind, start and end of its content) of the boxes at the top of the file, as far as their heads are there."""
     place = 0
     for _ in range(_MAX_BOXES):
         file.seek(place)
         head = file.read(16)
-        if place + 16 > num_bytes or len(head) < 16:
+        is_there = place + 16 <= num_bytes or (end_from is not None and place >= end_from)
+        if not is_there or len(head) < 16:
             yield b"free", place, num_bytes  # its head is still to come
             return
         size, kind = struct.unpack(">I4s", head[:8])

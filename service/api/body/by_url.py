@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from fovea.errors import InvalidOption, InvalidUpload
 from service.api.body.body import Body
+from service.fetch.arrival import EndWanted, Piece, not_wanted
 from service.fetch.fetcher import Fetcher
 
 URL = "url"
@@ -37,8 +38,8 @@ class UrlUpload:
         self._url = url
         return [(name, _text(name, value)) for name, value in asked.items() if value is not None]
 
-    async def video(self) -> AsyncIterator[bytes]:
-        async with aclosing(self._fetcher.fetch(self._url)) as pieces:
+    async def video(self, end_wanted: EndWanted = not_wanted) -> AsyncIterator[Piece]:
+        async with aclosing(self._fetcher.fetch(self._url, end_wanted)) as pieces:
             async for piece in pieces:
                 yield piece
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from fovea.errors import InvalidUpload, Unavailable
+from service.fetch.arrival import End, Length, Piece
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +85,16 @@ class Arriving(Protocol):
         """How long what arrives may wait before it is written there."""
         ...
 
-    def arrived(self, num_bytes: int) -> None:
-        """So many bytes lie there."""
+    def expects(self, num_bytes: int) -> None:
+        """So many bytes will come."""
+        ...
+
+    def end_arrived(self, end_from: int) -> None:
+        """The last bytes lie there, from there on."""
+        ...
+
+    async def arrived(self, num_bytes: int) -> None:
+        """So many bytes lie there, from the file's beginning."""
         ...
 
     def ended(self, num_bytes: int) -> None:
@@ -93,7 +102,7 @@ class Arriving(Protocol):
         ...
 
 
-async def save(video: AsyncIterator[bytes], path: Path, arriving: Arriving | None = None) -> float:
+async def save(video: AsyncIterator[Piece], path: Path, arriving: Arriving | None = None) -> float:
     """Write the `video` of an upload to `path`; returns the seconds it took. `arriving` hears of it.
 
     Raises InvalidUpload when it is empty, Unavailable when the disk does not take it. The file is written in a thread,
@@ -101,21 +110,34 @@ async def save(video: AsyncIterator[bytes], path: Path, arriving: Arriving | Non
     its time.
     """
     started_s = written_s = time.monotonic()
-    num_bytes = 0
+    num_bytes = num_at_end = 0
     pending = bytearray()
     try:
         with path.open("wb", buffering=0) as file:
-            async for chunk in video:
-                pending += chunk
+            async for piece in video:
+                match piece:
+                    case Length(expected):
+                        if arriving is not None:
+                            arriving.expects(expected)
+                        continue
+                    case End(place, content):
+                        num_at_end = len(content)
+                        await asyncio.to_thread(_write_at, file, place, content)
+                        if arriving is not None:
+                            arriving.end_arrived(place)
+                        continue
+                    case _:
+                        pending += piece
                 is_awaited = arriving is not None and time.monotonic() - written_s > arriving.patience_s
                 if len(pending) >= WRITE_BYTES or is_awaited:
                     num_bytes += len(pending)
                     await asyncio.to_thread(_write, file, pending)
                     pending, written_s = bytearray(), time.monotonic()
                     if arriving is not None:
-                        arriving.arrived(num_bytes)
+                        await arriving.arrived(num_bytes)
             num_bytes += len(pending)
             await asyncio.to_thread(_write, file, pending)
+            num_bytes += num_at_end
             if arriving is not None:
                 arriving.ended(num_bytes)
     except OSError as error:
@@ -129,6 +151,14 @@ def _write(file: RawIOBase, content: bytearray) -> None:
     view = memoryview(content)
     while view:  # a raw file may take less than it is given
         view = view[file.write(view) or 0 :]
+
+
+def _write_at(file: RawIOBase, place: int, content: bytes) -> None:
+    """What comes next is still written where it would have been."""
+    before = file.tell()
+    file.seek(place)
+    _write(file, bytearray(content))
+    file.seek(before)
 
 
 def _not_stored(error: OSError) -> Unavailable:

@@ -13,6 +13,7 @@ from fovea.errors import MalformedUpload, UnsupportedMediaType
 from service.api.body.body import Body
 from service.api.body.by_url import MAX_BODY_BYTES, UrlUpload
 from service.api.body.multipart import VIDEO, MultipartUpload
+from service.fetch.arrival import Piece
 from service.fetch.fetcher import Fetcher
 
 
@@ -23,8 +24,8 @@ class Upload(Protocol):
         """The form fields before the video; reads no byte of the video."""
         ...
 
-    def video(self) -> AsyncIterator[bytes]:
-        """The video's bytes."""
+    def video(self) -> AsyncIterator[Piece]:
+        """The video's bytes; what is sent comes front to back, without announcement."""
         ...
 
     async def later_fields(self) -> list[tuple[str, str]]:

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request, Response
 
 from fovea.answers import RecognitionAnswer, RecognitionList
 from fovea.errors import InvalidOption
-from service.api.body.body import announced_bytes
 from service.api.body.described import parameters, video_body
 from service.api.body.spool import drop
 from service.api.body.uploads import open_upload
@@ -143,7 +142,7 @@ async def recognize(request: Request) -> Response:
             held,
             settings.spool_dir,
             most,
-            partial(pipeline.early, plan=plan, expected_bytes=announced_bytes(request)),
+            lambda path, expected_bytes: pipeline.early(path, plan, expected_bytes),
         )
         if later:
             plan = settle([*given, *later])

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from fovea.errors import InvalidUpload, RequestCancelled
+from service.api.body.body import announced_bytes
 from service.api.body.by_url import UrlUpload
 from service.api.body.multipart import VIDEO
 from service.api.body.spool import save, spooled
@@ -26,11 +27,11 @@ async def spool_all(
     spool: ExitStack,
     folder: Path,
     most: int,
-    begin_early: Callable[[Path], EarlyDecoding | None] = lambda path: None,
+    begin_early: Callable[[Path, int | None], EarlyDecoding | None] = lambda path, expected_bytes: None,
 ) -> tuple[list[Spooled], list[tuple[str, str]]]:
     """The videos, `most` of them at most, and the fields that came after the first. They are gone with `spool`.
 
-    `begin_early`: asked of each that is sent, before its first byte.
+    `begin_early`: asked of each before its first byte, with the number of bytes that are expected.
     Raises InvalidUpload, Unavailable, and what reading a body raises.
     """
     videos: list[Spooled] = []
@@ -43,7 +44,7 @@ async def spool_all(
                 + (", or ask for application/json: events are told of one video" if most == 1 else "")
             )
         path = spool.enter_context(spooled(folder))
-        early = None if isinstance(upload, UrlUpload) else begin_early(path)
+        early = begin_early(path, None if isinstance(upload, UrlUpload) else announced_bytes(request))
         if early is not None:
             spool.enter_context(early)
         videos.append(Spooled(path, await save_unless_client_leaves(request, upload, path, early), early))
@@ -57,10 +58,10 @@ async def save_unless_client_leaves(
 ) -> float:
     """The seconds it took. Raises what `save` does, and RequestCancelled."""
     with tracing_of(request).span("upload", by_url=isinstance(upload, UrlUpload)):
-        saving = save(upload.video(), path, early)
-        if isinstance(upload, UrlUpload):  # all of the body is read: only then can the end be listened for
-            return await unless_client_leaves(request, saving)
-        return await saving
+        if not isinstance(upload, UrlUpload):
+            return await save(upload.video(), path, early)
+        video = upload.video() if early is None else upload.video(early.wants_end)
+        return await unless_client_leaves(request, save(video, path, early))  # all of the body has been read
 
 
 async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -64,8 +64,20 @@ async def test_the_answer_is_a_sentence_of_names(served: Served, open_page: Open
     page = await open_page(served)
     await with_video(page, (220, 20, 20))
     await expect(page.locator(".said")).to_have_text("Red things, almost certain")
-    await expect(page.locator(".effort")).to_have_text("Looked 3 times, spent 0.18 of 0.18 GFLOPs.")
+    await expect(page.locator(".effort")).to_have_text("Looked 3 times, spent 0.18 GFLOPs; asked for 0.18 in the mean.")
     assert await page.locator(".labels span").all_inner_texts() == ["Red things", "green", "Blue <b>things</b>"]
+
+
+async def test_what_is_spent_stands_beside_what_was_asked_for_and_no_other_bound(
+    served: Served, open_page: OpenPage
+) -> None:
+    page = await open_page(served)
+    await page.get_by_text("Quick 0.1 GFLOPs").click()
+    await page.fill("#ceiling", "0.16")
+    await with_video(page, (220, 20, 20))
+    await expect(page.locator(".effort")).to_have_text(
+        "Looked once, spent 0.1 GFLOPs; asked for 0.1 in the mean, 0.16 at most."
+    )
 
 
 async def test_what_it_does_not_know_is_said_as_such(served: Served, open_page: OpenPage) -> None:

@@ -16,6 +16,7 @@ from tests.packets import broken_but
 from video.clip import Clip, ClipRule, EarlyFrames, FirstLook, Look, VideoLimits
 from video.file.ahead import Arriving, decode_ahead
 from video.file.decode import carry_out, decode, plan_decoding
+from video.file.stated import index_behind_pictures
 
 LIMITS = VideoLimits(duration_s=60.0, frame_pixels=1920 * 1080, frames=2000)
 RULE = ClipRule(num_frames=8, height_px=64, width_px=96, resize="letterbox")
@@ -230,3 +231,53 @@ def _with_mehd(content: bytes, seconds: float) -> bytes:
         struct.pack_into(">I", longer, place, struct.unpack_from(">I", longer, place)[0] + len(box))
     longer[extension + 8 : extension + 8] = box
     return bytes(longer)
+
+
+LASTS = {
+    "last.mp4": {},
+    "last-sound.mp4": {"with_audio": True},
+    "last.mov": {"options": frozen(x264_params="bframes=3:b-pyramid=normal:keyint=20")},
+}
+
+
+def end_first(whole: Path, path: Path, size: int) -> Arriving:
+    """`path` is written in pieces of `size` bytes, all behind the pictures first; what is not there is zeros."""
+    content = whole.read_bytes()
+    end_from = index_behind_pictures(content[:4096], len(content))
+    assert end_from is not None
+    path.write_bytes(bytes(end_from) + content[end_from:])
+    there = 0
+
+    def wait(more_than: int) -> int:
+        nonlocal there
+        while there <= more_than and there < end_from:
+            piece = content[there : min(there + size, end_from)]
+            with path.open("r+b") as file:
+                file.seek(there)
+                file.write(piece)
+            there += len(piece)
+        return len(content) if there == end_from else there
+
+    return Arriving(path, 4096, wait, lambda: False, end_from)
+
+
+@pytest.mark.parametrize("name", LASTS)
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize("size", [700, 60_000])
+def test_a_file_whose_end_came_first_is_decoded_while_the_rest_arrives(
+    name: str, look: Look, size: int, tmp_path: Path
+) -> None:
+    whole = cached_clip(f"ahead-{name}", **CLIP | LASTS[name])
+    early = decode_ahead(end_first(whole, tmp_path / name, size), RULE, LIMITS, look, PLENTY)
+    assert (tmp_path / name).read_bytes() == whole.read_bytes()
+    clip = with_early(tmp_path / name, early, look)
+    assert_the_same(clip, decode(str(whole), RULE, LIMITS, look))
+    assert clip.info.frames_early > clip.info.frames_sampled / 2
+
+
+def test_an_end_of_another_version_costs_time_and_no_pixel(tmp_path: Path) -> None:
+    one, other = (cached_clip(f"version-{n}.mp4", **CLIP | {"gop": gop}) for n, gop in enumerate((25, 10)))
+    mixed = end_first(one, tmp_path / "a.mp4", 2000)
+    (tmp_path / "b.mp4").write_bytes(other.read_bytes())
+    early = decode_ahead(mixed, RULE, LIMITS, None, PLENTY)
+    assert_the_same(with_early(tmp_path / "b.mp4", early), decode(str(other), RULE, LIMITS))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fovea.errors import InvalidOption
+from fovea.errors import BudgetTooSmall, InvalidOption
 from service.engine.request import Plan
 from service.timelines.plan import MAX_WINDOWS, TimelineOptions, TimelinePlan, lay
 
@@ -46,6 +46,26 @@ def test_more_windows_than_are_told_are_refused_with_the_least_stride() -> None:
     with pytest.raises(InvalidOption, match=r"stride_s=0\.01 .* at least 0\.144"):
         lay(asked(1.0, 0.01), 14_400.0)
     assert lay(asked(1.0, 0.25), 14_400.0).num_windows <= MAX_WINDOWS
+
+
+def test_a_rate_that_comes_to_less_than_a_glance_in_all_of_the_video_is_refused_with_the_least_rate() -> None:
+    def paying(flops_per_s: int) -> TimelinePlan:
+        return replace(PLAN, options=replace(PLAN.options, budget_flops_per_s=flops_per_s))
+
+    assert lay(paying(2), 50.0) == lay(PLAN, 50.0), "100 in all, which is a glance, if less than one in a window's time"
+    with pytest.raises(BudgetTooSmall, match=r"comes to 9\.8e-08 GFLOPs in 49 s .* less than a glance") as refused:
+        lay(paying(2), 49.0)
+    least_flops_per_s = round(float(str(refused.value.extra["least_gflops_per_s"])) * 1e9)
+    assert lay(paying(least_flops_per_s), 49.0).num_windows > 1
+    with pytest.raises(BudgetTooSmall):
+        lay(paying(least_flops_per_s - 1), 49.0)
+
+
+@given(budget_flops=st.integers(1, 10**14), duration_s=st.floats(0.1, 20_000))
+def test_all_of_a_video_earns_all_of_its_budget_and_no_more(budget_flops: int, duration_s: float) -> None:
+    flops_per_s = replace(PLAN, options=TimelineOptions(budget_flops=budget_flops)).flops_per_s(duration_s)
+    assert flops_per_s is not None
+    assert int(flops_per_s * duration_s) == budget_flops
 
 
 @given(window_s=st.floats(0.2, 100), stride_s=st.floats(0.1, 100), duration_s=st.floats(0.01, 500))

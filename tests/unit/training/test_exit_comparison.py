@@ -1,21 +1,22 @@
 """Exit rules against leaving at random: thresholds never see the videos that they are judged on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.unit.training.drawing import COSTS, draw
+from training.judge.exit_choice import choose_exit_rule, default_budget_flops
 from training.judge.exit_comparison import (
     COMPARISONS,
     RULES,
     cross_fitted,
-    default_budget_flops,
     on_other_videos,
-    random_exit,
     read_comparisons,
-    solved_steps,
     write_comparisons,
 )
-from training.judge.exit_page import exits_section
+from training.judge.exit_page import exits_section, exits_table
+from training.judge.exit_steps import random_exit, solved_steps
 
 SEEN = draw(num_videos=200, num_groups=40)
 
@@ -41,7 +42,7 @@ class TestRandomExit:
 
 class TestComparing:
     def test_every_rule_is_judged_at_every_budget_and_plain_eq_7_differs_from_itself_by_nothing(self, comparison):
-        assert [len(comparison.at(rule)) for rule in RULES] == [16, 16]
+        assert [len(comparison.at(rule)) for rule in (*RULES, "chosen")] == [16, 16, 16]
         assert {point.minus_entropy.value for point in comparison.at("entropy")} == {0.0}
 
     def test_at_both_ends_there_is_nothing_to_choose(self, comparison):
@@ -71,7 +72,7 @@ class TestComparing:
 
 class TestTheDefaultBudget:
     def test_is_within_an_error_of_the_best_and_no_smaller_one_is(self, comparison):
-        budget = default_budget_flops(SEEN, num_folds=3, num_repeats=2)
+        budget = default_budget_flops(SEEN, "entropy_by_label", num_folds=3, num_repeats=2)
         points = comparison.at("entropy_by_label")
         best = max(point.top1.value for point in points)
         (chosen,) = [point for point in points if point.asked_gflops == budget / 1e9]
@@ -80,7 +81,46 @@ class TestTheDefaultBudget:
         assert all(point.top1.value < best for point in points if point.asked_gflops < budget / 1e9)
 
     def test_is_a_glance_where_cubes_teach_nothing(self):
-        assert default_budget_flops(draw(knows=(2.0, 0.0, 0.0, 0.0)), num_folds=3, num_repeats=1) == COSTS[0]
+        useless = draw(knows=(2.0, 0.0, 0.0, 0.0))
+        assert default_budget_flops(useless, "entropy", num_folds=3, num_repeats=1) == COSTS[0]
+
+
+def one_label_is_taken_back(num_videos=400, num_groups=80):
+    """At equal entropy a cube always takes back the first label and never another: what thresholds by label are for."""
+    seen = draw(num_videos, num_groups, costs=(100, 60), knows=(0.0, 0.0))
+    log_probs_NKC = seen.log_probs_NKC.copy()
+    rng = np.random.default_rng(3)
+    for video, label in enumerate(seen.labels_N):
+        first = 0 if label == 0 or rng.uniform() < 0.3 else label
+        for step, said in enumerate((first, label)):
+            log_probs_NKC[video, step] = rng.normal(0, 0.2, 4)
+            log_probs_NKC[video, step, said] += 2
+    return replace(seen, log_probs_NKC=log_probs_NKC)
+
+
+class TestTheRuleThatABundleIsServedBy:
+    def test_is_thresholds_by_label_where_a_label_is_often_taken_back(self):
+        choice = choose_exit_rule(one_label_is_taken_back(), num_folds=3, num_repeats=1)
+        assert choice.rule == "entropy_by_label"
+        assert choice.by_label_less_entropy.value > 0.01
+        assert "thresholds by label less Eq. 7 +" in choice.told
+
+    def test_is_plain_eq_7_where_labels_tell_nothing(self):
+        choice = choose_exit_rule(SEEN, num_folds=3, num_repeats=2)
+        assert choice.rule == "entropy"
+        assert choice.by_label_less_entropy is not None
+
+    def test_is_plain_eq_7_where_one_group_is_all_there_is(self):
+        choice = choose_exit_rule(draw(num_videos=20, num_groups=1))
+        assert (choice.rule, choice.by_label_less_entropy) == ("entropy", None)
+        assert "too few groups" in choice.told
+
+    def test_ours_is_chosen_without_the_videos_it_is_judged_on_and_the_comparison_says_what_all_choose(self):
+        seen = one_label_is_taken_back()
+        comparison = cross_fitted(seen, name="drawn", num_folds=3, num_repeats=1)
+        ours, by_label = comparison.at("chosen"), comparison.at("entropy_by_label")
+        assert [point.top1 for point in ours] == [point.top1 for point in by_label]
+        assert comparison.chosen.startswith("entropy_by_label: chosen by folds")
 
 
 def test_a_file_gives_back_what_was_written_and_another_is_refused(comparison, tmp_path):
@@ -91,8 +131,15 @@ def test_a_file_gives_back_what_was_written_and_another_is_refused(comparison, t
         read_comparisons(tmp_path / COMPARISONS)
 
 
-def test_the_page_shows_random_exit_entropy_and_ours_side_by_side(comparison):
+def test_the_page_has_a_row_a_budget_and_says_by_what_rule_it_is_served(comparison):
     page = exits_section([comparison])
-    assert page.count("| entropy |") == page.count("| ours |") == 16
-    assert "drawn" in page
+    assert page.count("\n| 0") + page.count("\n| 1") + page.count("\n| 2") == 14
+    assert "Served by entropy: chosen by folds" in page
     assert "Nothing was compared" in exits_section([])
+
+
+def test_a_comparison_made_before_calibration_chose_is_still_shown(comparison):
+    points = tuple(point for point in comparison.points if point.rule != "chosen")
+    older = exits_table(replace(comparison, points=points, chosen=""))
+    assert "by label is" in older
+    assert "Served by" not in older

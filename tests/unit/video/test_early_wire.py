@@ -31,7 +31,7 @@ def through(header: messages.Header) -> messages.Header:
 @pytest.mark.parametrize("look", [None, FirstLook((0, 1), 0.5), FirstLook((0,), 0.0, (1,))], ids=repr)
 def test_what_is_to_be_followed_arrives_as_it_was_sent(look: Look) -> None:
     sent = through(wire.follow("/tmp/a b.mp4", RULE, LIMITS, look, 1000, 10**9))
-    assert wire.read_follow(sent) == ("/tmp/a b.mp4", RULE, LIMITS, look, 1000, 10**9)
+    assert wire.read_follow(sent) == ("/tmp/a b.mp4", RULE, LIMITS, look, 1000, 10**9, None)
 
 
 def test_early_frames_arrive_bit_for_bit() -> None:

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from video.file.stated import Head, Said, head_of
+from video.file.stated import MAX_INDEX_BYTES, Head, Said, head_of, index_behind_pictures
 
 
 def box(kind: bytes, content: bytes = b"", *, size: int | None = None) -> bytes:
@@ -87,3 +87,52 @@ def test_boxes_that_break_off_inside_are_no_index(cut: int) -> None:
     """The lengths they tell are longer than what is there."""
     whole = box(b"mvhd", struct.pack(">IIII", 0, 0, 0, 1000)) + mehd(4500)
     assert said(FTYP + box(b"moov", whole[:cut]) + FRAGMENT).said in {Said.AT_HEAD, Said.NOTHING}
+
+
+LAST = FTYP + box(b"free", bytes(8)) + PICTURES + movie()
+END = len(LAST) - len(movie())
+
+
+@pytest.mark.parametrize(
+    "start", [FTYP + box(b"free", bytes(8)), box(b"wide"), FTYP, b""], ids=["free", "wide", "ftyp", ""]
+)
+def test_an_index_behind_the_pictures_is_where_they_end(start: bytes) -> None:
+    content = start + PICTURES + movie()
+    assert index_behind_pictures(content[: len(start) + 16], len(content)) == len(start + PICTURES)
+
+
+def test_pictures_of_more_than_four_gigabytes_say_their_size_in_eight_bytes() -> None:
+    first = FTYP + struct.pack(">I4sQ", 1, b"mdat", 5 * 2**30)
+    assert index_behind_pictures(first + bytes(40), len(FTYP) + 5 * 2**30 + 1000) == len(FTYP) + 5 * 2**30
+
+
+@pytest.mark.parametrize(
+    ("first", "num_bytes"),
+    [
+        (FTYP + movie() + PICTURES, 2000),
+        (FTYP + PICTURES, len(FTYP + PICTURES)),
+        (FTYP + PICTURES, 10),
+        (FTYP + PICTURES, len(FTYP + PICTURES) + MAX_INDEX_BYTES + 1),
+        (FTYP + box(b"mdat", size=0) + bytes(100), 2000),
+        (FTYP + box(b"what") + PICTURES, 2000),
+        (FTYP, 2000),
+        (FTYP + b"123", 2000),
+        (b"", 2000),
+        (b"\x1a\x45\xdf\xa3" + bytes(100), 2000),
+        (b"RIFF....AVI LIST" + bytes(100), 2000),
+    ],
+)
+def test_where_there_is_no_such_index_no_end_is_asked_for(first: bytes, num_bytes: int) -> None:
+    assert index_behind_pictures(first, num_bytes) is None
+
+
+def test_with_its_end_there_an_index_that_comes_last_tells_the_length() -> None:
+    for num_bytes in range(16 + len(FTYP), END):
+        assert head_of(io.BytesIO(LAST), num_bytes).said is not Said.AT_HEAD
+    assert {head_of(io.BytesIO(LAST), n, END).said for n in range(len(FTYP) + 32, END)} == {Said.AT_HEAD}
+
+
+def test_an_end_that_is_no_index_tells_nothing() -> None:
+    content = FTYP + PICTURES + box(b"what", bytes(100))
+    assert head_of(io.BytesIO(content), 100, len(FTYP + PICTURES)).said is Said.NOTHING
+    assert head_of(io.BytesIO(LAST), 100, END - 4).said is Said.NOTHING, "it lies elsewhere than where pictures end"
