@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from benchmarks.peers import Entrant, Row, race, started
 from benchmarks.phone_clips import ClipSet
@@ -33,10 +34,10 @@ def race_against(checkout: Path, sets: Sequence[ClipSet], rounds: int) -> list[R
     return told
 
 
-def _served(stack: ExitStack, checkout: Path | None) -> tuple[str, Any, list[Mapping[str, Any]]]:
+def _served(stack: ExitStack, checkout: Path | None) -> tuple[str, psutil.Process, list[Mapping[str, Any]]]:
     """(URL, process, models as it lists them, the default one first)."""
     port = free_port()
-    root = Path() if checkout is None else checkout
+    root = Path(__file__).parents[1] if checkout is None else checkout
     module = next(one for one in reversed(_MODULES) if (root / f"{one.replace('.', '/')}.py").exists())
     command = [module, "serve", "--port", str(port)]
     process = stack.enter_context(started(command, port, "/readyz", checkout=checkout, FOVEA_DEGRADE="false"))
@@ -45,8 +46,10 @@ def _served(stack: ExitStack, checkout: Path | None) -> tuple[str, Any, list[Map
     return url, process, models
 
 
-def _entrants(whose: str, url: str, process: Any, models: Sequence[Mapping[str, Any]], some: ClipSet) -> list[Entrant]:
-    """The glance alone of each model that follows people, or the default one at its default budget."""
+def _entrants(
+    whose: str, url: str, process: psutil.Process, models: Sequence[Mapping[str, Any]], some: ClipSet
+) -> list[Entrant]:
+    """Each of its AdaFocus models: at the glance alone, or at its default budget."""
     made = []
     for model in models:
         if not model["name"].startswith("adafocus"):

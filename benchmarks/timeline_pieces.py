@@ -19,8 +19,9 @@ from service.keys.usage import Usage
 from service.metrics import Metrics
 from service.settings import Settings
 from service.timelines.looker import Looker
-from service.timelines.plan import TimelinePlan, lay
+from service.timelines.plan import TimelinePlan, WindowGrid, lay
 from service.timelines.segments import Joiner
+from service.timelines.steadying import Steady
 from service.timelines.values import Segment, Sighting
 from video.children.timeline_process import TimelineProcess
 
@@ -32,6 +33,7 @@ class Seen:
     start_s: float
     end_s: float
     label: str | None
+    likeliest: str | None
     spent_flops: int
 
 
@@ -97,7 +99,7 @@ async def exhaust(
         pieces.append(Piece.read(file))
         first = last
     return Exhausted(
-        segments=list(_joined(pieces, len(offer.labels))),
+        segments=list(_joined(pieces, len(offer.labels), grid)),
         spent_flops=sum(seen.spent_flops for piece in pieces for seen in piece.seen),
         frames_decoded=sum(piece.frames_decoded for piece in pieces),
         full=sum(piece.full for piece in pieces),
@@ -113,16 +115,20 @@ async def _look(looker: Looker, process: TimelineProcess, first: int, last: int)
     frames_before, full_before = process.work.frames_decoded, looker.looks.full
     sightings = [await looker.look(number) for number in range(first, last)]
     return Piece(
-        seen=[Seen(one.start_s, one.end_s, one.label, one.spent_flops) for one in sightings],
+        seen=[Seen(one.start_s, one.end_s, one.label, one.likeliest, one.spent_flops) for one in sightings],
         frames_decoded=process.work.frames_decoded - frames_before,
         full=looker.looks.full - full_before,
         seconds=time.monotonic() - began_s,
     )
 
 
-def _joined(pieces: list[Piece], num_labels: int) -> Iterator[Segment]:
-    joiner = Joiner(num_labels, merge=True)
+def _joined(pieces: list[Piece], num_labels: int, grid: WindowGrid) -> Iterator[Segment]:
+    steady, joiner = Steady.of(grid), Joiner(num_labels, merge=True)
     for piece in pieces:
         for seen in piece.seen:
-            yield from joiner.take(Sighting(seen.start_s, seen.end_s, None, 0.0, seen.spent_flops, seen.label))
+            sighting = Sighting(seen.start_s, seen.end_s, None, 0.0, seen.spent_flops, seen.label, seen.likeliest)
+            for one in steady.take(sighting):
+                yield from joiner.take(one)
+    for one in steady.end():
+        yield from joiner.take(one)
     yield from joiner.end()

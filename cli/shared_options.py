@@ -1,4 +1,4 @@
-"""Options that several commands have, worded once. Knows no command."""
+"""Options that several commands have, worded once. Knows not what they do with them."""
 
 from pathlib import Path
 from typing import Annotated, TypeAlias

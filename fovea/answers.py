@@ -22,7 +22,9 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-class Prediction(Value):
+class NamedLabel(Value):
+    """A label and what people read in its place."""
+
     label: str = Field(examples=["tennis_serve"])
     display_name: str | None = Field(
         default=None,
@@ -30,12 +32,15 @@ class Prediction(Value):
         examples=["Tennis serve"],
         exclude_if=_is_none,
     )
-    score: float = Field(description="Tempered probability.", examples=[0.93])
 
     @property
     def name(self) -> str:
         """For people: the display name, or the label where there is none."""
         return self.display_name or self.label
+
+
+class Prediction(NamedLabel):
+    score: float = Field(description="Tempered probability.", examples=[0.93])
 
 
 class Box(Value):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from fovea.answers import Value
+from fovea.answers import NamedLabel, Value
 
 
 class FrontierPoint(Value):
@@ -69,27 +69,15 @@ class OpenSet(Value):
     measured_on: str = Field(description="What the figures were measured on.")
 
 
-class LabelDetail(Value):
-    """A label and what people read in place of it."""
+class LabelDetail(NamedLabel):
+    """A label, what people read in its place, and what it looks like."""
 
-    label: str = Field(examples=["tennis_serve"])
-    display_name: str | None = Field(
-        default=None,
-        description="Absent: the bundle names none.",
-        examples=["Tennis serve"],
-        exclude_if=lambda text: text is None,
-    )
     description: str | None = Field(
         default=None,
         description="What it looks like, in a sentence; absent: the bundle says nothing of it.",
         examples=["A player throws the ball up and hits it above the head to begin a point."],
         exclude_if=lambda text: text is None,
     )
-
-    @property
-    def name(self) -> str:
-        """For people: the display name, or the label where there is none."""
-        return self.display_name or self.label
 
 
 class ModelDetail(ModelSummary):

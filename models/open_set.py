@@ -1,12 +1,13 @@
 """Whether a clip shows anything like what a model was trained on: an open-set score from the glance's features.
 
 Two closed forms, summed. How far the features lie from the nearest class (Mahalanobis, under one covariance that all
-classes share; Lee et al., NeurIPS 2018) also tells footage of a kind that nobody thought of. A linear discriminant
+classes share; Lee et al., NeurIPS 2018) also tells footage of a kind that nobody thought of. A kernel discriminant
 against footage of no class tells that kind well. A logistic makes a probability of the sum.
 
 Knows no network: numpy alone. `training.judge.open_set` fits one; `models.open_set_file` keeps it in a bundle.
 
-Shape suffixes: D features of a glance, R directions that are kept of them, C classes, N clips.
+Shape suffixes: D features of a glance, R and A directions that are kept of them, L clips that a
+kernel was fitted on, C classes, N clips.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,22 @@ _LEAST_DISTANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class KernelDiscriminant:
+    """How much a clip is like those of the classes and unlike the others that it was fitted on: a sum of Gaussians, one
+    around each (kernel ridge regression), in the directions in which they differ most. Axes are scaled so that a
+    Gaussian is exp(-distance^2); all are float32 in memory, axes and landmarks float16 in a file."""
+
+    axes_AD: NDArray[np.float32]
+    landmarks_LA: NDArray[np.float32]
+    weight_L: NDArray[np.float32]
+
+    def of(self, x_ND: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Of unit features less the mean of those in the domain."""
+        told_N: NDArray[np.float64] = gaussians(x_ND @ self.axes_AD.T, self.landmarks_LA) @ self.weight_L
+        return told_N
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class OpenSetScore:
     """Arrays are float32. `facts` hold the scalars, and what the score is worth."""
 
@@ -28,8 +45,11 @@ class OpenSetScore:
     basis_RD: NDArray[np.float32]
     class_means_CR: NDArray[np.float32]
     precision_RR: NDArray[np.float32]
-    weight_D: NDArray[np.float32]
     facts: OpenSetFacts
+    weight_D: NDArray[np.float32] | None = None
+    """A linear discriminant: of scores that were fitted before there were kernels."""
+    kernel: "KernelDiscriminant | None" = None
+    """One of both is there."""
 
     def in_domain(self, features_D: NDArray[np.floating]) -> float:
         """In [0, 1]: how likely the clip shows something like the training clips, where both are as frequent.
@@ -50,8 +70,8 @@ class OpenSetScore:
         """score_N, before the logistic."""
         x_ND = unit_features(features_ND) - self.mean_D
         distance_N = nearest_distance(x_ND @ self.basis_RD.T, self.class_means_CR, self.precision_RR)
-        discriminant_N: NDArray[np.float64] = x_ND @ self.weight_D + self.facts.bias
-        score_N: NDArray[np.float64] = discriminant_N - np.log(distance_N)
+        discriminant_N = self.kernel.of(x_ND) if self.kernel is not None else x_ND @ self.weight_D
+        score_N: NDArray[np.float64] = discriminant_N + self.facts.bias - np.log(distance_N)
         return score_N
 
 
@@ -71,3 +91,11 @@ def nearest_distance(
     distance_NC = np.einsum("ncr,rs,ncs->nc", offset_NCR, precision_RR, offset_NCR)
     least_N: NDArray[np.float64] = np.maximum(distance_NC.min(axis=1), _LEAST_DISTANCE)
     return least_N
+
+
+def gaussians(z_NA: NDArray[np.floating], landmarks_LA: NDArray[np.floating]) -> NDArray[np.float64]:
+    """nearness_NL in (0, 1]."""
+    z, landmarks = z_NA.astype(np.float64), landmarks_LA.astype(np.float64)
+    apart_NL = (z * z).sum(axis=1)[:, None] + (landmarks * landmarks).sum(axis=1) - 2 * z @ landmarks.T
+    nearness_NL: NDArray[np.float64] = np.exp(-np.maximum(apart_NL, 0))
+    return nearness_NL

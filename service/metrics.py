@@ -175,7 +175,7 @@ class Metrics:
         self.requests_running = Gauge(
             "fovea_requests_running", "Videos in the batch that is on the device.", registry=registry
         )
-        self._add_room()
+        self._of_room(registry)
         self.timelines_running = Gauge(
             "fovea_timelines_running",
             "Timelines being uploaded or at work; at FOVEA_MAX_TIMELINES more are refused.",
@@ -331,59 +331,59 @@ class Metrics:
             registry=registry,
         )
 
-    def _add_room(self) -> None:
+    def _of_room(self, registry: CollectorRegistry) -> None:
         """What admission bounds, and how full it is."""
         self.decode_places_used = Gauge(
             "fovea_decode_places_used",
             "Requests being uploaded or decoded, or that may need more frames; at FOVEA_MAX_DECODE_PLACES more are "
             "refused.",
-            registry=self.registry,
+            registry=registry,
         )
         self.costly_decode_seconds = Gauge(
             "fovea_costly_decode_seconds",
             "Estimated seconds of decoding of costly videos that wait or decode; at FOVEA_MAX_COSTLY_DECODE_S more are "
             "refused.",
-            registry=self.registry,
+            registry=registry,
         )
         self.reserved_flops = Gauge(
             "fovea_reserved_flops",
             "Multiply-adds that admitted requests may still spend; at FOVEA_MAX_QUEUED_GFLOPS more are refused.",
-            registry=self.registry,
+            registry=registry,
         )
         self.load = Gauge(
             "fovea_load",
             "How full the fullest bound of admission is, as X-Fovea-Load; at 1 whoever comes is refused.",
-            registry=self.registry,
+            registry=registry,
         )
         self.pressure = Gauge(
             "fovea_pressure",
             "The same, smoothed over two seconds and without uploads that wait for nothing of ours: from 0.25 on "
             "budgets are granted in part.",
-            registry=self.registry,
+            registry=registry,
         )
         self.waiting_decode_seconds = Gauge(
             "fovea_waiting_decode_seconds",
             "Until the videos that are here are decoded, costly ones apart, at the speed measured; at FOVEA_MAX_WAIT_S "
             "more are refused.",
-            registry=self.registry,
+            registry=registry,
         )
         self.waiting_compute_seconds = Gauge(
             "fovea_waiting_compute_seconds",
             "Until the device has done what admitted requests are expected to need; at FOVEA_MAX_WAIT_S more are "
             "refused.",
-            registry=self.registry,
+            registry=registry,
         )
         self.waiting_flops = Gauge(
             "fovea_waiting_flops",
             "Multiply-adds that admitted requests are expected to spend yet, in the mean.",
-            registry=self.registry,
+            registry=registry,
         )
         self.refusals_total = Counter(
             "fovea_refusals_total",
             "Videos refused for want of room, by what was full: wait, places, requests, flops, share (of the key) or "
             "costly.",
             ["bound"],
-            registry=self.registry,
+            registry=registry,
         )
 
     def model_loaded(self, name: str, bundle: str, task: str, *, trained: bool) -> None:

@@ -312,7 +312,7 @@ class Settings(BaseSettings):
 
     @field_validator("webhook_secret", mode="after")
     @classmethod
-    def _is_secret(cls, value: SecretStr | None) -> SecretStr | None:
+    def _can_sign(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             _, prefix, text = value.get_secret_value().rpartition("whsec_")
             try:
@@ -422,6 +422,10 @@ class Settings(BaseSettings):
     def max_batch_flops(self) -> int:
         return int(self.max_batch_gflops * 1e9)
 
+    def video_limits(self) -> VideoLimits:
+        """What a video may cost at most before it is refused."""
+        return VideoLimits(duration_s=self.max_duration_s, frame_pixels=self.max_frame_pixels, frames=self.max_frames)
+
     def timeline_limits(self) -> VideoLimits:
         """The same for a video that is asked for its timeline."""
         frames = int(MAX_FRAMES_PER_S * self.max_timeline_s)
@@ -431,10 +435,6 @@ class Settings(BaseSettings):
     def timeline_upload_timeout_s(self) -> float:
         """As long as its size allows at the rate that other uploads must keep."""
         return self.upload_timeout_s * max(1.0, self.max_timeline_bytes / self.max_upload_bytes)
-
-    def video_limits(self) -> VideoLimits:
-        """What a video may cost at most before it is refused."""
-        return VideoLimits(duration_s=self.max_duration_s, frame_pixels=self.max_frame_pixels, frames=self.max_frames)
 
     @classmethod
     def read(cls, **given: object) -> "Settings":

@@ -28,7 +28,7 @@ from training.judge.open_set import Negatives, fit_open_set
 from training.judge.open_set_result import OpenSetResult, outside_rows
 from video.file.suffixes import SUFFIXES, is_video_name
 
-_SYNTHETIC = "negatives-v1"
+_SYNTHETIC = "negatives-v2"
 LEAST_REAL = 4  # files: half are fitted on, half are measured on
 
 
@@ -82,7 +82,8 @@ def fit(
 ) -> OpenSetScore | None:
     """The score of these clips against synthetic footage and, if given, what `negatives` holds.
 
-    None where the recognizer tells no features. Of the footage every other file is fitted on, the rest measures.
+    None where the recognizer tells no features. Of real footage every other file is fitted on, the rest measures; of
+    synthetic footage some generators are never fitted on.
     """
     if not isinstance(recognizer, TellsFeatures):
         return None
@@ -91,15 +92,20 @@ def fit(
     synthetic = make_negatives(cache / _SYNTHETIC)
     clips = [(sample, _features(recognizer, store, sample.path)) for sample in dataset.samples]
     readable = [(sample, features_D) for sample, features_D in clips if features_D is not None]
-    found = [(features_D, "") for path in real if (features_D := _features(recognizer, store, path)) is not None]
+    found = [
+        (features_D, "", path.name) for path in real if (features_D := _features(recognizer, store, path)) is not None
+    ]
     if negatives is not None and len(found) < LEAST_REAL:
         raise ValueError(
             f"{negatives} holds {len(found)} videos that can be read, but {LEAST_REAL} are the least: half are fitted "
             "on, half measure; give more footage of none of the classes, or leave --negatives out"
         )
-    made = [(_features(recognizer, store, one.path), one.kind) for one in synthetic]
-    even = _stack([*found[::2], *made[::2]])
-    odd = _stack([*found[1::2], *made[1::2]])
+    made = [
+        (one.measures, (_features(recognizer, store, one.path), one.kind, f"{one.kind}, {one.generator}"))
+        for one in synthetic
+    ]
+    even = _stack([*found[::2], *(told for measures, told in made if not measures)])
+    odd = _stack([*found[1::2], *(told for measures, told in made if measures)])
     num_synthetic = sum(map(bool, even.kinds_M))
     against = f"{len(even.kinds_M) - num_synthetic} real and {num_synthetic} synthetic clips of none of the classes"
     if not found:
@@ -154,7 +160,7 @@ def evaluate_open_set(
 
     in_domain_N = in_domain([sample.path for sample in dataset.samples])
     real = _videos(negatives)[1::2]
-    synthetic = make_negatives(cache / _SYNTHETIC)[1::2]
+    synthetic = [one for one in make_negatives(cache / _SYNTHETIC) if one.measures]
     outside = {"all real": in_domain(real)}
     for name in sorted({path.parent.name for path in real}):
         outside[name] = in_domain([path for path in real if path.parent.name == name])
@@ -197,6 +203,10 @@ def _features(recognizer: Recognizer[Any], store: FrameStore, path: Path) -> NDA
     return recognizer.glance_features(state)
 
 
-def _stack(told: Sequence[tuple[NDArray[np.float32] | None, str]]) -> Negatives:
-    there = [(features_D, kind) for features_D, kind in told if features_D is not None]
-    return Negatives(np.stack([features_D for features_D, _ in there]), tuple(kind for _, kind in there))
+def _stack(told: Sequence[tuple[NDArray[np.float32] | None, str, str]]) -> Negatives:
+    there = [(features_D, kind, source) for features_D, kind, source in told if features_D is not None]
+    return Negatives(
+        np.stack([features_D for features_D, _, _ in there]),
+        tuple(kind for _, kind, _ in there),
+        tuple(source for _, _, source in there),
+    )

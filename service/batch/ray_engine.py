@@ -67,7 +67,7 @@ def _connect() -> None:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ray.init(runtime_env={"env_vars": variables}, logging_level=logging.ERROR, log_to_driver=False)
-    except Exception as error:  # whatever it is, Ray's own: of many kinds, a plain Exception among them
+    except Exception as error:  # no narrower: Ray's node.py raises plain Exceptions where a node does not start
         told = str(error).split("\n", 1)[0]
         raise RayRefused(
             f"no Ray cluster is to be had ({told}); see RAY_ADDRESS, then the same command goes on"

@@ -5,7 +5,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, TypeAlias
 
@@ -52,6 +52,15 @@ class Plan:
     def expected_flops(self) -> int:
         """What the request is expected to spend."""
         return self.most_flops if self.mean_flops is None else min(self.mean_flops, self.most_flops)
+
+    @property
+    def glance_alone(self) -> "Plan":
+        """The same, but for the steps after the first: a ceiling of a glance would pay for more where frames are
+        shared."""
+        first = self.step_flops[0]
+        return replace(
+            self, step_flops=(first,), thresholds_nats=(), label_offsets_nats=(), mean_flops=first, asked=None
+        )
 
     @property
     def always_goes_on(self) -> bool:
@@ -182,6 +191,12 @@ class Recognition:
     def verdict(self) -> Verdict:
         """The label, or why there is none."""
         return judge(self.steps[-1].probabilities_C, self.labels, self.in_domain, self.plan.terms)
+
+    @property
+    def likeliest(self) -> str | None:
+        """Its label, however little that scores; None where it abstains for another reason."""
+        terms = replace(self.plan.terms, min_score=0.0)
+        return judge(self.steps[-1].probabilities_C, self.labels, self.in_domain, terms).label
 
     @property
     def spent_flops(self) -> int:

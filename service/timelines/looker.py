@@ -1,8 +1,9 @@
 """Looks at one window of a long video after the other, as closely as it is worth. Knows no HTTP.
 
-A scout goes first: a glance at keyframes alone, of which each is decoded and glanced at once. Where it sees what it saw
-before, the window says what the one before said. Where something changes, the file is sought: the window's own frames
-are decoded, and the model looks as closely as the budget allows.
+A scout goes first, at keyframes alone. Where they show the same, nothing else is decoded, and windows say what the
+first of them said. Where something moves, the window's own frames are decoded, and the model looks as closely as the
+budget allows. Where something has moved for long without a change, a glance at keyframes decides whether the window
+says what the one before said.
 """
 
 import math
@@ -24,7 +25,6 @@ from service.timelines.values import Looks, Sighting
 from video.children.timeline_process import TimelineProcess
 from video.file.cells import FileFacts
 
-QUIET_WINDOWS = 2  # in a row, before full decoding sleeps: a file can be sought, so nothing is lost by waking late
 LEAST_KEYFRAMES = 1  # in a window: what lasts as long as a window is not passed by
 
 MAX_AHEAD_WINDOWS = 4  # that keyframes are read ahead
@@ -56,23 +56,12 @@ class Looker:
         self._pipeline, self._plan, self._grid, self._facts = pipeline, plan, grid, facts
         self._rate = plan.flops_per_s(facts.duration_s)
         self.purse = Purse(self._rate)
-        self._scout_plan = pipeline.plan(
-            replace(
-                plan.options.each,
-                model=plan.look.model,
-                task=None,
-                max_flops=plan.look.step_flops[0],
-                budget_flops=None,
-                deadline_ms=None,
-            )
-        )
+        self._scout_plan = plan.look.glance_alone
         decode = plan.options.decode
         self._attention = Attention(
             decode,
             window_s=grid.window_s,
             least_keyframes=LEAST_KEYFRAMES,
-            quiet_windows=QUIET_WINDOWS,
-            max_quiet_windows=QUIET_WINDOWS,
         )
         self._scouts = decode is Decode.AUTO and self._attention.is_enough(facts.keyframe_interval_s)
         self._keyframes_alone = decode is Decode.KEYFRAMES
@@ -87,19 +76,22 @@ class Looker:
         first = self._grid.first_cell(number)
         self.purse.reach(min(self._facts.duration_s, float((first + self._grid.num_frames) * self._grid.cell_s)))
         spent_before = self.purse.spent_flops
-        scouted = await self._scout(first) if self._scouts else None
-        if scouted is not None and self._is_quiet(scouted) and self._latest is not None:
-            self._note("carried")
-        else:
+        scouted = await self._reel.scout(first, self._grid.num_cells) if self._scouts else None
+        if scouted is None or not await self._is_quiet(scouted, first):
+            before = self._latest
             close = await self._look_closely(first)
-            self._latest = close or scouted
-            self._note("full" if close is not None else "scouted" if scouted is not None else "unpaid")
+            glanced = None if close is not None or scouted is None else await self._glance(scouted)
+            self._latest = close or glanced
+            as_before = close is not None and close is before
+            self._note("carried" if as_before else "full" if close else "scouted" if glanced else "unpaid")
+            self._attend(close, first)
+        else:
+            self._note("carried")
         return self._sighting(number, self.purse.spent_flops - spent_before)
 
-    async def _scout(self, first: int) -> Recognition | None:
+    async def _glance(self, scouted: Window) -> Recognition | None:
         """What a glance at keyframes says; None where it cannot be paid for."""
-        window = await self._reel.scout(first, self._grid.num_cells)
-        return None if window is None else await self._recognise(window, self._scout_plan, self._scouted)
+        return await self._recognise(scouted, self._scout_plan, self._scouted)
 
     async def _look_closely(self, first: int) -> Recognition | None:
         reel = self._reel
@@ -108,10 +100,23 @@ class Looker:
             return None
         return await self._recognise(window, self._plan.look, self._closer)
 
-    def _is_quiet(self, scouted: Recognition) -> bool:
-        """Whether the scene goes on as it was: one label, or none that is likely enough, and a steady entropy."""
-        sight = Sight(scouted.verdict.label, scouted.steps[0].entropy_nats, settled=True)
+    async def _is_quiet(self, scouted: Window, first: int) -> bool:
+        """Whether something moves, and has done so for long without a change, and the scene goes on as it was."""
+        if self._attention.mode == "all" or self._latest is None or self._reel.stands_still(first):
+            return False
+        glanced = await self._glance(scouted)
+        if glanced is None:
+            return False
+        sight = Sight(glanced.verdict.label, glanced.steps[0].entropy_nats, settled=True)
         return self._attention.note(sight, self._facts.keyframe_interval_s) == "keyframes"
+
+    def _attend(self, close: Recognition | None, first: int) -> None:
+        """After a still scene all that moves is news; later one label and a steady entropy are none."""
+        if close is None or self._reel.stands_still(first):
+            self._attention.start_anew()
+        else:
+            sight = Sight(close.verdict.label, close.steps[0].entropy_nats, settled=len(close.steps) == 1)
+            self._attention.note(sight, self._facts.keyframe_interval_s)
 
     async def _recognise(self, window: Window, plan: Plan, view: _View) -> Recognition | None:
         """None where there is no credit. A window of the same pictures as the one before says the same."""
@@ -169,6 +174,7 @@ class Looker:
             entropy_nats=0.0 if latest is None else latest.steps[-1].entropy_nats,
             spent_flops=spent_flops,
             label=None if latest is None else latest.verdict.label,
+            likeliest=None if latest is None else latest.likeliest,
         )
 
     def _middle_s(self, number: int) -> float:

@@ -58,6 +58,13 @@ class Reel:
                     self._scouted.stand_still(before)
         return self._window(self._scouted, "keyframes", first)
 
+    def stands_still(self, first: int) -> bool:
+        """Whether all keyframes of the window and around it show the same, as far as scouts have been."""
+        cells = [self._scouted.at(first + number) for number in range(self._num_frames)]
+        return all(cell is not None and cell.is_still for cell in cells) and (
+            len({cell.key for cell in cells if cell is not None}) == 1
+        )
+
     async def look(self, first: int) -> Window | None:
         """The same of all frames, but where a scout has been and found that nothing moves. Raises as `scout`."""
         last = first + self._num_frames

@@ -35,6 +35,7 @@ from service.metrics import Metrics
 from service.timelines.looker import Looker
 from service.timelines.plan import TimelineOptions, TimelinePlan, WindowGrid, lay, settle
 from service.timelines.segments import Curve, Joiner
+from service.timelines.steadying import Steady
 from service.timelines.values import Ended, Point, Progress, Segment, Shown, Sighting, Timeline
 from video.children.timeline_process import TimelineProcess
 from video.clip import VideoLimits
@@ -128,12 +129,12 @@ class Timelines:
                 sighting = await tale.next(number, deadline_s)
                 if sighting is None:
                     break
-                for segment in tale.joiner.take(sighting):
+                for segment in tale.segments(sighting):
                     yield segment
                 if time.monotonic() - told_s > PROGRESS_S:
                     told_s = time.monotonic()
                     yield tale.progress()
-            for segment in tale.joiner.end():
+            for segment in tale.last_segments():
                 yield segment
             timeline = tale.timeline(time.monotonic() - started_s)
             self._accounts.usage.answered(key, plan.look.model)
@@ -183,7 +184,8 @@ class _Tale:
     ) -> None:
         self._process, self._plan, self._grid, self._facts = process, plan, grid, facts
         self._looker = Looker(pipeline, process, plan, grid, facts, spending)
-        self.joiner = Joiner(len(pipeline.offer(plan.look.model).labels), merge=plan.options.merge)
+        self._steady = Steady.of(grid) if plan.options.merge else None
+        self._joiner = Joiner(len(pipeline.offer(plan.look.model).labels), merge=plan.options.merge)
         self._told = plan.look.terms.told(pipeline.offer(plan.look.model).labels)
         self._curve = Curve()
         self._done_s = 0.0
@@ -215,6 +217,17 @@ class _Tale:
         self._curve.take(self._point(sighting))
         return sighting
 
+    def segments(self, sighting: Sighting) -> Iterator[Segment]:
+        """Those that nothing can change once that window is seen."""
+        for one in (sighting,) if self._steady is None else self._steady.take(sighting):
+            yield from self._joiner.take(one)
+
+    def last_segments(self) -> Iterator[Segment]:
+        """Those that are left."""
+        for one in () if self._steady is None else self._steady.end():
+            yield from self._joiner.take(one)
+        yield from self._joiner.end()
+
     def _end(self, how: Ended, detail: str, error: FoveaError) -> None:
         """It ends here; raises `error` where nothing was looked at."""
         if self._looker.looks.windows == 0:
@@ -238,7 +251,7 @@ class _Tale:
         return (time.monotonic() - self._began_s) * (self._facts.duration_s - self._done_s) / self._done_s
 
     def progress(self) -> Progress:
-        return Progress(self._done_s, self._facts.duration_s, self._looker.purse.spent_flops, self.joiner.num_told)
+        return Progress(self._done_s, self._facts.duration_s, self._looker.purse.spent_flops, self._joiner.num_told)
 
     def timeline(self, took_s: float) -> Timeline:
         return Timeline(

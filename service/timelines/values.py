@@ -22,6 +22,9 @@ class Sighting:
     entropy_nats: float
     spent_flops: int
     label: str | None  # None: it abstains, or nothing was looked at
+    likeliest: str | None = (
+        None  # label, however little it scores; None: nothing that the model knows, or not looked at
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -159,6 +159,26 @@ def test_a_client_that_leaves_gives_the_child_back(served: Served, tmp_path: Pat
     assert served.post(content).status_code == 200
 
 
+def test_an_upload_that_stops_once_frames_are_decoded_is_told_so_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    content = content_of("a.mp4")
+    most = content[: len(content) * 4 // 5]
+    with serving(decode_children=1, upload_timeout_s=4.0, spool_dir=tmp_path) as served:
+        with socket.create_connection(("127.0.0.1", served.port)) as line:
+            head = "POST /v1/recognitions HTTP/1.1\r\nHost: localhost\r\nContent-Type: video/mp4\r\n"
+            line.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode())
+            for piece in slowly(most, lambda: None):
+                line.sendall(piece)
+            until(lambda: most_read(served) > len(content) // 2)
+            line.settimeout(30)
+            assert line.recv(65536).startswith(b"HTTP/1.1 408")
+        until(lambda: sandbox_of(served).num_following == 0)
+        assert served.post(content).status_code == 200
+        until(lambda: not list(tmp_path.iterdir()))
+        shortened = served.post(most)  # as a whole body, it is the video up to there
+    assert shortened.status_code == 200, shortened.text
+    assert shortened.json()["video"]["frames_missing"] > 0
+
+
 def test_a_body_that_is_no_video_behind_a_good_head_is_refused_as_ever(served: Served) -> None:
     content = content_of("a.mp4")
     broken = content[: len(content) // 3] + bytes(len(content))

@@ -1,7 +1,9 @@
 """Footage of nothing that anybody would train on, made here: what a model should say it does not know.
 
-Five kinds: black, test patterns, noise, a zoom into a fractal, a screen recording; a few variants of each, as H.264
-files, so that they are decoded like any other video. Knows no model. The same for the same variant.
+Five kinds: black and other plain colours, test patterns, noise, zooms into fractals, screen recordings. Each kind comes
+from several generators, a few clips of each, as H.264 files, so that they are decoded like any other video. Some
+generators are for measuring alone: a score is worth what it says of footage of a generator that it was not fitted on.
+Knows no model. The same for the same seed.
 """
 
 import tempfile
@@ -13,10 +15,12 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import av
-import numpy as np
 from av.filter import Graph
 from av.filter.context import FilterContext
-from PIL import Image, ImageDraw, ImageFont
+
+from training.data.drawn_fractals import FRACTALS, fractal
+from training.data.drawn_patterns import pattern
+from training.data.drawn_screens import SCREENS, screen
 
 Kind: TypeAlias = Literal["black", "test_pattern", "noise", "fractal", "screen"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -25,70 +29,133 @@ FPS = 8
 NUM_FRAMES = 24  # three seconds: a glance looks at eight or so of them
 SIZES = ((320, 240), (426, 240), (240, 320))  # 4:3, 16:9, upright
 
-# Sources of libavfilter, each with the filters behind it: "source=options,filter=options". Those that begin at random
-# are given a seed: from another start the same triangles are other footage.
-_BLACK = ("color=c=black", "color=c=0x101010", "color=c=black,noise=alls=6:allf=t", "color=c=0x000020")
-_PATTERNS = (
-    "testsrc",
-    "smptebars",
-    "testsrc2",
-    "smptehdbars",
-    "rgbtestsrc",
-    "pal100bars",
-    "yuvtestsrc",
-    "colorspectrum",
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """`chains`: sources of libavfilter, each with the filters behind it, "source=options,filter=options"; those that
+    begin at random are given a seed. Without them `name` is drawn by numpy or Pillow, `drawn` clips of it."""
+
+    kind: Kind
+    name: str
+    chains: tuple[str, ...] = ()
+    drawn: int = 0
+    measures: bool = False
+    """Never fitted on: what the score is measured by."""
+
+
+_ZOOM = "mandelbrot=maxiter=400"
+GENERATORS = (
+    Generator("black", "colour", ("color=c=black", "color=c=0x101010", "color=c=0x000020", "color=c=gray")),
+    Generator("black", "grain", ("color=c=black,noise=alls=6:allf=t", "color=c=0x202020,noise=alls=12:allf=t")),
+    Generator("black", "plain", drawn=5),
+    Generator("black", "gradient", drawn=4),
+    Generator("black", "white", ("color=c=white", "color=c=0xe0e0e0,noise=alls=5:allf=t"), measures=True),
+    Generator("black", "gradients", ("gradients=seed=1:nb_colors=3", "gradients=seed=2:speed=0.05"), measures=True),
+    Generator("test_pattern", "testsrc", ("testsrc", "testsrc=decimals=2,negate")),
+    Generator("test_pattern", "smpte", ("smptebars", "smptehdbars")),
+    Generator("test_pattern", "components", ("rgbtestsrc", "yuvtestsrc", "colorspectrum")),
+    Generator("test_pattern", "board", drawn=3),
+    Generator("test_pattern", "bars", drawn=4),
+    Generator("test_pattern", "counter", drawn=4),
+    Generator("test_pattern", "bouncing", drawn=4),
+    Generator("test_pattern", "testsrc2", ("testsrc2", "testsrc2,hue=h=90"), measures=True),
+    Generator("test_pattern", "pal", ("pal75bars", "pal100bars"), measures=True),
+    Generator("test_pattern", "rings", drawn=3, measures=True),
+    Generator(
+        "noise",
+        "frames",
+        (
+            "color=c=gray,noise=alls=100:allf=t",
+            "color=c=gray,noise=alls=100:allf=t+u",
+            "color=c=0x404040,noise=alls=60:allf=t",
+        ),
+    ),
+    Generator(
+        "noise",
+        "pixels",
+        (
+            "nullsrc,geq=lum='random(1)*255':cb='random(2)*255':cr='random(3)*255'",
+            "nullsrc,geq=lum='random(1)*255':cb=128:cr=128",
+        ),
+    ),
+    Generator("noise", "blocks", drawn=4),
+    Generator("noise", "drifting", drawn=4),
+    Generator("noise", "salt", drawn=3),
+    Generator("noise", "still noise", drawn=2),
+    Generator("noise", "snow", drawn=3, measures=True),
+    Generator("noise", "perlin", ("perlin=random_mode=seed:random_seed=1",), measures=True),
+    Generator("noise", "life", ("life=seed=3:ratio=0.3:mold=10:life_color=white",), measures=True),
+    Generator(
+        "fractal",
+        "zoom",
+        (
+            f"{_ZOOM}:end_scale=0.01:end_pts=30",
+            f"{_ZOOM}:start_scale=0.5:end_scale=0.001:end_pts=40:start_x=-0.7436:start_y=-0.1318",
+            f"{_ZOOM}:start_scale=0.1:end_scale=0.001:end_pts=60:start_x=-0.235125:start_y=-0.827215",
+        ),
+    ),
+    Generator(
+        "fractal",
+        "zoom, other colours",
+        (
+            f"{_ZOOM}:inner=mincol:end_scale=0.02:end_pts=30:start_x=-1.25:start_y=-0.02",
+            f"{_ZOOM}:inner=period:outer=iteration_count:end_scale=0.02:end_pts=40:start_x=-0.75:start_y=0.1",
+            f"{_ZOOM}:inner=convergence:outer=white:end_scale=0.02:end_pts=40:start_x=0.28:start_y=0.01,hue=h=120",
+        ),
+    ),
+    *(Generator("fractal", name, drawn=4, measures=name in {"julia", "burning ship"}) for name in FRACTALS),
+    Generator("fractal", "carpet", ("sierpinski=type=carpet:seed=1", "sierpinski=type=carpet:seed=2:jump=10")),
+    Generator("fractal", "triangle", ("sierpinski=type=triangle:seed=1",), measures=True),
+    Generator(
+        "fractal",
+        "deep zoom",
+        (
+            f"{_ZOOM}:start_scale=0.05:end_scale=0.0003:end_pts=60:start_x=-0.1011:start_y=-0.9563",
+            f"{_ZOOM}:outer=normalized_iteration_count:start_scale=0.02:end_scale=0.0001:end_pts=60:start_x=-1.7687"
+            ":start_y=0.0017",
+        ),
+        measures=True,
+    ),
+    *(Generator("screen", name, drawn=4, measures=name in {"slides", "messages"}) for name in SCREENS),
 )
-_NOISE = (
-    "color=c=gray,noise=alls=100:allf=t",
-    "color=c=gray,noise=alls=100:allf=t+u",
-    "nullsrc,geq=lum='random(1)*255':cb='random(2)*255':cr='random(3)*255'",
-    "nullsrc,geq=lum='random(1)*255':cb=128:cr=128",
-    "color=c=0x404040,noise=alls=60:allf=t",
-    "perlin=random_mode=seed:random_seed=1",
-)
-_FRACTALS = (
-    "mandelbrot=maxiter=400:end_scale=0.01:end_pts=30",
-    "mandelbrot=maxiter=400:start_scale=0.5:end_scale=0.001:end_pts=40:start_x=-0.7436:start_y=-0.1318",
-    "mandelbrot=maxiter=400:inner=mincol:end_scale=0.02:end_pts=30:start_x=-1.25:start_y=-0.02",
-    "sierpinski=type=carpet:seed=1",
-    "mandelbrot=maxiter=400:start_scale=0.05:end_scale=0.0003:end_pts=60:start_x=-0.1011:start_y=-0.9563",
-    "sierpinski=type=triangle:seed=1",
-)
-_NUM_SCREENS = 6
-_SOURCES: dict[str, tuple[str, ...]] = {
-    "black": _BLACK,
-    "test_pattern": _PATTERNS,
-    "noise": _NOISE,
-    "fractal": _FRACTALS,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Negative:
     path: Path
     kind: Kind
-
-
-def num_variants(kind: Kind) -> int:
-    return _NUM_SCREENS if kind == "screen" else len(_SOURCES[kind])
+    generator: str
+    measures: bool
 
 
 def make_negatives(folder: Path) -> list[Negative]:
-    """Every variant of every kind as a file in `folder`, where it does not lie there yet."""
-    return [make_negative(folder, kind, variant) for kind in KINDS for variant in range(num_variants(kind))]
+    """Every clip of every generator as a file in `folder`, where it does not lie there yet."""
+    return [
+        make_negative(folder, generator, number)
+        for generator in GENERATORS
+        for number in range(generator.drawn or len(generator.chains))
+    ]
 
 
-def make_negative(folder: Path, kind: Kind, variant: int) -> Negative:
+def make_negative(folder: Path, generator: Generator, number: int) -> Negative:
     """One of them; the file appears whole or not at all."""
-    path = folder / f"{kind}_{variant}.mp4"
+    path = folder / f"{generator.kind}_{generator.name.replace(' ', '-').replace(',', '')}_{number}.mp4"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        size = SIZES[variant % len(SIZES)]
-        frames = _screen(variant, size) if kind == "screen" else _filtered(_SOURCES[kind][variant], size)
+        size = SIZES[number % len(SIZES)]
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
-            _write(Path(scratch, path.name), frames, size)
+            _write(Path(scratch, path.name), _frames(generator, number, size), size)
             Path(scratch, path.name).replace(path)
-    return Negative(path, kind)
+    return Negative(path, generator.kind, generator.name, generator.measures)
+
+
+def _frames(generator: Generator, number: int, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
+    if generator.chains:
+        yield from _filtered(generator.chains[number], size)
+        return
+    draw = {"fractal": fractal, "screen": screen}.get(generator.kind, pattern)
+    for picture_HWC in draw(generator.name, size, NUM_FRAMES, number):
+        yield av.VideoFrame.from_ndarray(picture_HWC, format="rgb24")
 
 
 def _filtered(chain: str, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
@@ -106,53 +173,6 @@ def _filtered(chain: str, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
     graph.configure()
     for _ in range(NUM_FRAMES):
         yield graph.vpull()
-
-
-def _screen(variant: int, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
-    """Windows of text on a desktop; a page scrolls, a line is typed, the pointer moves."""
-    rng = np.random.default_rng(variant)
-    dark = variant % 2 == 1
-    desktop = tuple(int(value) for value in rng.integers(20, 160, 3))
-    paper, ink = ((30, 30, 34), (212, 212, 212)) if dark else ((252, 252, 252), (32, 32, 32))
-    accents = [tuple(int(value) for value in rng.integers(60, 230, 3)) for _ in range(4)]
-    # Drawn larger and brought down: real screens are read from afar.
-    width, height = size[0] * 3 // 2, size[1] * 3 // 2
-    left, top = int(width * rng.uniform(0, 0.25)), int(height * rng.uniform(0, 0.2))
-    right, bottom = int(width * rng.uniform(0.8, 1)), int(height * rng.uniform(0.8, 1))
-    size_px = int(rng.integers(11, 19))
-    font = ImageFont.load_default(size=size_px)
-    lines = [_words(rng) for _ in range(60)]
-    step_px, speed_px = int(size_px * 1.5), int(rng.integers(0, 17))
-    start_xy, end_xy = rng.uniform(0, 1, 2), rng.uniform(0, 1, 2)
-    for number in range(NUM_FRAMES):
-        picture = Image.new("RGB", (width, height), desktop)
-        draw = ImageDraw.Draw(picture)
-        draw.rectangle((left, top, right, bottom), fill=paper)
-        scrolled_px = number * speed_px
-        for place, line in enumerate(lines):
-            y = top + 34 + place * step_px - scrolled_px
-            if top < y < bottom - step_px:
-                colour = accents[place % 4] if place % 5 == 0 else ink
-                draw.text((left + 12 + 18 * (place % 3), y), line, font=font, fill=colour)
-        draw.rectangle((left, top, right, top + 26), fill=accents[0])
-        draw.text((left + 10, top + 5), lines[0][:30], font=font, fill=paper)
-        draw.rectangle((0, height - 30, width, height), fill=accents[1])
-        for place in range(5):
-            draw.rectangle((10 + place * 44, height - 26, 40 + place * 44, height - 4), fill=accents[place % 4])
-        typed = lines[1][: number // 2]
-        draw.text((left + 12, bottom - step_px), typed + "|" * (number % 2), font=font, fill=ink)
-        x, y = (start_xy + (end_xy - start_xy) * number / NUM_FRAMES) * (width, height)
-        draw.polygon([(x, y), (x, y + 20), (x + 6, y + 15), (x + 14, y + 14)], fill=(255, 255, 255), outline=(0, 0, 0))
-        shown_HWC = np.asarray(picture.resize(size, Image.Resampling.BOX), np.uint8)
-        yield av.VideoFrame.from_ndarray(shown_HWC, format="rgb24")
-
-
-def _words(rng: np.random.Generator) -> str:
-    letters = "abcdefghijklmnopqrstuvwxyz(){}=.:_"
-    return " ".join(
-        "".join(letters[i] for i in rng.integers(0, len(letters), int(rng.integers(2, 10))))
-        for _ in range(int(rng.integers(1, 12)))
-    )
 
 
 def _write(path: Path, frames: Iterator[av.VideoFrame], size: tuple[int, int]) -> None:

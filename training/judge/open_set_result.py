@@ -92,8 +92,8 @@ def open_set_section(results: Sequence[OpenSetResult]) -> str:
     parts = [
         "How often a clip of the evaluated split gets a higher `in_domain` than footage of none of the classes "
         "(AUROC), and how often such footage gets no label at the bundle's threshold. Real footage: the files that the "
-        "score was not fitted on, of collections that it was fitted on. Synthetic footage: other variants than it was "
-        "fitted on. Footage of a kind that was not among the negatives is told less well."
+        "score was not fitted on, of collections that it was fitted on. Synthetic footage: of generators that it was "
+        "not fitted on. Footage of a kind that was not among the negatives is told less well."
     ]
     for result in results:
         rows = [
