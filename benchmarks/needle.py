@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.needle_card import Card, Direction, Gain, Row, render
-from benchmarks.needle_clips import CLASSES, HEIGHT_PX, NUM_FRAMES, WIDTH_PX
+from benchmarks.needle_clips import CHUNK, CLASSES, HEIGHT_PX, NUM_FRAMES, WIDTH_PX
 from benchmarks.needle_parts import MIDDLE_CELL_PX, CellLogits, Encoders, Part, exit_logits, fit, needle_network
 from benchmarks.needle_places import found_share, motion_places, needle_places
 from benchmarks.needle_slopes import Kind, direction, slopes_at, towards_needle
@@ -48,7 +48,7 @@ from training.judge.statistics import mean_interval, resample
 
 BEST = "finer map, chosen aside (ours)"
 DEEP, PIXEL = "finer map, deep slopes of lone cubes", "finer map, pixel slopes of the same cubes"
-_STEP = 80  # clips of a stage that looks at pixels again
+_STEP = 80  # clips of a stage that takes slopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +83,23 @@ class Bench:
     encoders: Encoders
     stages: Stages
     say: Callable[[str], None]
+    lone: bool
+    """Whether slopes of lone cubes, deep and of pixels, are taken: a third of the time."""
 
     def part(self, name: str, number: int, count: int) -> Part:
         part = Part.made(self.encoders, count, 4 * self.seed + 1000 + number, self.stages, name)
         self.say(f"{name}: {count} clips glanced at")
         return part
 
-    def cubes(self, name: str, part: Part, positions_NK3: Tensor) -> Tensor:
-        """cubes_NKD."""
-        found = []
-        for first in range(0, len(part), _STEP):
-            rows = slice(first, first + _STEP)
-            look = partial(part.rows(rows).cubes, self.encoders, positions_NK3[rows])
-            found.append(self.stages.tensor(f"cubes {name} {first}", look))
-        return torch.cat(found)
+    def cubes(self, name: str, part: Part, ways: dict[str, Tensor]) -> dict[str, Tensor]:
+        """cubes_NKD at each way's positions_NK3: chunk by chunk, since a chunk's clips are made once for all ways."""
+        found: dict[str, list[Tensor]] = {way: [] for way in ways}
+        for first in range(0, len(part), CHUNK):
+            rows = slice(first, first + CHUNK)
+            for way, positions_NK3 in ways.items():
+                look = partial(part.rows(rows).cubes, self.encoders, positions_NK3[rows])
+                found[way].append(self.stages.tensor(f"cubes {name} {way} {first}", look))
+        return {way: torch.cat(chunks) for way, chunks in found.items()}
 
     def heat_map(self, cell_px: int = MIDDLE_CELL_PX) -> HeatMapPolicy:
         channels = self.encoders.channels_of(cell_px)
@@ -113,7 +116,7 @@ def run(bench: Bench, card: Card) -> None:
     num_cubes = network.config.max_cubes
     at_random = torch.Generator().manual_seed(seed)
     random_NK3 = torch.rand(len(heads), num_cubes * sizes.draws, 3, generator=at_random)
-    fit(network, heads, bench.cubes("heads", heads, random_NK3))
+    fit(network, heads, bench.cubes("heads", heads, {"random": random_NK3})["random"])
     say("heads fitted")
     judged = CellLogits.of(network, bench.encoders, lessons, bench.stages, "policy")
     own = CellLogits.of(network, bench.encoders, heads.rows(slice(sizes.own)), bench.stages, "own")
@@ -129,10 +132,10 @@ def run(bench: Bench, card: Card) -> None:
         **{name: one["val"] for name, one in places.items()},
         "the needle's place": needle_places(val, network.config),
     }
-    cubes_NKD = bench.cubes("val", val, torch.cat(list(ways.values()), dim=1))
+    cubes = bench.cubes("val", val, ways)
     right = {
-        name: (exit_logits(network, val, cubes).argmax(dim=2) == val.labels_N[:, None]).float()
-        for name, cubes in zip(ways, cubes_NKD.split(num_cubes, dim=1), strict=True)
+        name: (exit_logits(network, val, cubes_NKD).argmax(dim=2) == val.labels_N[:, None]).float()
+        for name, cubes_NKD in cubes.items()
     }
     found = {name: found_share(val, places_NK3, network.config) for name, places_NK3 in ways.items()}
     draws = [f"random {draw}" for draw in range(sizes.draws)]
@@ -142,9 +145,10 @@ def run(bench: Bench, card: Card) -> None:
         card.rows.append(Row(seed, name, tuple(right_NE.mean(dim=0).tolist()), found[name]))
         say(str(card.rows[-1]))
     card.gains += gains(seed, right)
+    calibrated = {BEST: places[BEST]["calibration"]}
     seen = [
-        observations(network, part, bench.cubes(f"ours {split}", part, places[BEST][split]), split)
-        for split, part in (("calibration", calibration), ("val", val))
+        observations(network, calibration, bench.cubes("calibration", calibration, calibrated)[BEST], "calibration"),
+        observations(network, val, cubes[BEST], "val"),
     ]
     card.exits.append(on_other_videos(*seen, name=f"needle, seed {seed}"))
 
@@ -179,8 +183,9 @@ def learned_places(
             ways[f"{name}, Eq. 5-6{suffix}"] = partial(by_slopes, bench, cell_px, cells)
             ways[f"{name}, losses{suffix}"] = partial(by_losses, bench, cell_px, cells)
     ways[BEST] = lambda: chosen(bench, taught, aside)
-    ways[DEEP] = lambda: by_lone_slopes(bench, taught.part, "deep")
-    ways[PIXEL] = lambda: by_lone_slopes(bench, taught.part, "pixel")
+    if bench.lone:
+        ways[DEEP] = lambda: by_lone_slopes(bench, taught.part, "deep")
+        ways[PIXEL] = lambda: by_lone_slopes(bench, taught.part, "pixel")
 
     def places(name: str) -> dict[str, Tensor]:
         policy = ways[name]()
@@ -238,7 +243,8 @@ def gains(seed: int, right: dict[str, Tensor]) -> list[Gain]:
     """Of ours over every other row, and of deep slopes over those of pixels, paired by clips."""
     num_clips, num_exits = next(iter(right.values())).shape
     resamples = resample(tuple(map(str, range(num_clips))), ("",) * num_clips)
-    pairs = [(BEST, name) for name in right if name != BEST] + [(DEEP, PIXEL)]
+    pairs = [(BEST, name) for name in right if name != BEST]
+    pairs += [(DEEP, PIXEL)] if PIXEL in right else []
     return [
         Gain(seed, name, over, number, mean_interval((right[name] - right[over])[:, number].numpy(), resamples))
         for name, over in pairs
@@ -270,6 +276,7 @@ def main() -> None:
         help="an ImageNet MobileNetV2 by torchvision's names (.safetensors), as decisions 0036 and 0074 took",
     )
     parser.add_argument("--work", type=Path, help="keep what each stage found there, and go on from what is kept")
+    parser.add_argument("--no-lone", action="store_true", help="leave out what slopes of lone cubes teach: a third")
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
     card, began_s, sizes = Card([], [], [], []), time.monotonic(), Sizes()
@@ -279,7 +286,8 @@ def main() -> None:
     for seed in arguments.seeds:
         settings = {**asdict(sizes), "weights": str(weights)}
         stages = Stages(arguments.work and arguments.work / f"seed-{seed}", settings)
-        run(Bench(seed, sizes, needle_network(seed, weights), encoders, stages, partial(_say, began_s, seed)), card)
+        network, say = needle_network(seed, weights), partial(_say, began_s, seed)
+        run(Bench(seed, sizes, network, encoders, stages, say, not arguments.no_lone), card)
         if arguments.json:
             arguments.json.write_text(json.dumps(asdict(card), indent=1) + "\n")
     print(render(card))

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.needle_clips import CHUNK, CLASSES, HEIGHT_PX, NUM_FRAMES, WIDTH_PX, NeedleClips, needle_chunk
+from benchmarks.needle_clips import CHUNK, CLASSES, HEIGHT_PX, NUM_FRAMES, WIDTH_PX, NeedleClips, Needles, needle_chunk
 from benchmarks.needle_stages import Stages
 from models.adafocus.classifier import AverageClassifier
 from models.adafocus.config import AdaFocusConfig
@@ -162,15 +162,7 @@ class Part:
         clips = NeedleClips(seed, range(count))
 
         def looked() -> dict[str, Tensor]:
-            middle, last = zip(*(encoders.glance(clip) for clip in clips), strict=True)
-            chunks = [needle_chunk(seed, number) for number in range(count // CHUNK)]
-            return {
-                "middle": torch.stack(middle).half(),
-                "last": torch.stack(last).half(),
-                "labels": torch.from_numpy(np.concatenate([chunk.labels_N for chunk in chunks])),
-                "easy": torch.from_numpy(np.concatenate([chunk.easy_N for chunk in chunks])),
-                "centres": torch.from_numpy(np.concatenate([chunk.centres_N3 for chunk in chunks])).float(),
-            }
+            return _joined([_looked_at(encoders, needle_chunk(seed, number)) for number in range(count // CHUNK)])
 
         seen = stages.tensors(f"glance {name}", looked)
         return cls(clips, seen["last"], seen["middle"], seen["labels"], seen["easy"], seen["centres"])
@@ -202,6 +194,21 @@ class Part:
         """cubes_NKD."""
         pairs = zip(self.clips, positions_NK3, strict=True)
         return torch.stack([encoders.cubes(clip, positions_K3) for clip, positions_K3 in pairs])
+
+
+def _looked_at(encoders: Encoders, needles: Needles) -> dict[str, Tensor]:
+    middle, last = zip(*(encoders.glance(clip) for clip in needles.clips_NTHWC), strict=True)
+    return {
+        "middle": torch.stack(middle).half(),
+        "last": torch.stack(last).half(),
+        "labels": torch.from_numpy(needles.labels_N),
+        "easy": torch.from_numpy(needles.easy_N),
+        "centres": torch.from_numpy(needles.centres_N3).float(),
+    }
+
+
+def _joined(chunks: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 @torch.no_grad()
