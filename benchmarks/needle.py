@@ -1,11 +1,12 @@
 """Does the policy learn where to look, and do exits pay, where the right answer is known? Synthetic clips, minutes.
 
-`python -m benchmarks.needle --seeds 0 1 2`: needles in large frames (`needle_clips`), the frozen image networks of the
-bundle that ships, heads in closed form (`needle_parts`); the policy alone learns (`needle_teaching`). One classifier,
-fitted to random cubes, judges all rows: cubes at random, in the centre, where most moves, and learned. The policy
-learns on clips that the heads have not seen, or, to compare, on the heads' own.
+`python -m benchmarks.needle --seeds 0 1 2 --work FOLDER`: needles in large frames (`needle_clips`), the frozen image
+networks of the bundle that ships or others, heads in closed form (`needle_parts`); the policy alone learns
+(`needle_teaching`). One classifier, fitted to random cubes, judges all rows: cubes at random, in the centre, where most
+moves, learned, and where the needle is. The policy learns on clips that the heads have not seen, or, to compare, on the
+heads' own. A run that was stopped goes on where it was (`needle_stages`).
 
-Shape suffixes: N clips, K cubes, T frames, D features, C classes, E exits, 3 = (t, y, x).
+Shape suffixes: N clips, L cells, K cubes, D features, C classes, E exits, 3 = (t, y, x).
 """
 
 import argparse
@@ -15,38 +16,49 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from benchmarks.needle_clips import CLASSES, HEIGHT_PX, NUM_FRAMES, WIDTH_PX
-from benchmarks.needle_parts import CUBE_PX, CellLogits, Encoders, Part, exit_logits, fit, needle_network
-from benchmarks.needle_teaching import follow_everywhere, follow_on_policy, places_of, regress_losses, towards_needle
-from models.adafocus.config import AdaFocusConfig
+from benchmarks.needle_card import Card, Direction, Gain, Row, render
+from benchmarks.needle_clips import CHUNK, CLASSES, HEIGHT_PX, NUM_FRAMES, WIDTH_PX
+from benchmarks.needle_parts import MIDDLE_CELL_PX, CellLogits, Encoders, Part, exit_logits, fit, needle_network
+from benchmarks.needle_places import found_share, motion_places, needle_places
+from benchmarks.needle_slopes import Kind, direction, slopes_at, towards_needle
+from benchmarks.needle_stages import Stages
+from benchmarks.needle_teaching import (
+    follow_at,
+    follow_everywhere,
+    follow_on_policy,
+    places_of,
+    regress_losses,
+    teach_and_choose,
+)
 from models.adafocus.costs import step_flops
 from models.adafocus.heat_map import HeatMapPolicy
 from models.adafocus.network import AdaFocusV3
 from models.adafocus.policy import Policy
+from models.backbones.config import STRIDE
 from models.runtime.choosing import make_runtime
 from models.runtime.config import RuntimeConfig
-from training.judge.exit_comparison import ExitComparison, on_other_videos
+from training.judge.exit_comparison import on_other_videos
 from training.judge.observations import Observations
-from training.judge.statistics import Interval, mean_interval, resample
+from training.judge.statistics import mean_interval, resample
 
-BEST = "heat map, losses (ours)"
-_BLOCK_PX = 16  # of the motion row's grid
-_JUDGED = 8  # cubes whose gradient is taken at once
+BEST = "finer map, chosen aside (ours)"
+DEEP, PIXEL = "finer map, deep slopes of lone cubes", "finer map, pixel slopes of the same cubes"
+_STEP = 80  # clips of a stage that takes slopes
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """`heads`: clips that heads are fitted to; `policy`: that it learns on; `calibration`: of thresholds; `val`."""
+    """`heads`: clips that heads are fitted to; `policy`: that it learns on; `aside`: that choose among what it learnt;
+    `calibration`: of thresholds; `val`. Multiples of 40 all."""
 
-    heads: int = 320
+    heads: int = 640
     policy: int = 320
+    aside: int = 160
     own: int = 80
     """Of the heads' clips, how many teach the policy where its own do not."""
     calibration: int = 160
@@ -57,203 +69,187 @@ class Sizes:
     """Of the paper's head on policy, 32 clips each."""
     judged: int = 40
     """Cubes beside a needle whose gradient is judged, of each kind."""
+    lone: int = 4
+    """Cubes a clip whose own slopes, deep and of pixels, teach a policy."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Top-1 on val after no, one and two cubes."""
+class Bench:
+    """What one seed needs everywhere. The network's heads are fitted on the way."""
 
     seed: int
-    cubes: str
-    top1_E: tuple[float, ...]
-    found: float
-    """Of the hard clips, how often the first cube holds the needle's centre while it shows."""
+    sizes: Sizes
+    network: AdaFocusV3
+    encoders: Encoders
+    stages: Stages
+    say: Callable[[str], None]
+    lone: bool
+    """Whether slopes of lone cubes, deep and of pixels, are taken: a third of the time."""
+
+    def part(self, name: str, number: int, count: int) -> Part:
+        part = Part.made(self.encoders, count, 4 * self.seed + 1000 + number, self.stages, name)
+        self.say(f"{name}: {count} clips glanced at")
+        return part
+
+    def cubes(self, name: str, part: Part, ways: dict[str, Tensor]) -> dict[str, Tensor]:
+        """cubes_NKD at each way's positions_NK3: chunk by chunk, since a chunk's clips are made once for all ways."""
+        found: dict[str, list[Tensor]] = {way: [] for way in ways}
+        for first in range(0, len(part), CHUNK):
+            rows = slice(first, first + CHUNK)
+            for way, positions_NK3 in ways.items():
+                look = partial(part.rows(rows).cubes, self.encoders, positions_NK3[rows])
+                found[way].append(self.stages.tensor(f"cubes {name} {way} {first}", look))
+        return {way: torch.cat(chunks) for way, chunks in found.items()}
+
+    def heat_map(self, cell_px: int = MIDDLE_CELL_PX) -> HeatMapPolicy:
+        channels = self.encoders.channels_of(cell_px)
+        torch.manual_seed(self.seed)
+        return HeatMapPolicy(self.network.config, channels, cell_px)
 
 
-@dataclass(frozen=True, slots=True)
-class Direction:
-    """Of cubes beside a needle: how often the gradient moves them towards it."""
-
-    seed: int
-    gradient: Literal["deep", "pixel", "deep, whole frames"]
-    """Of lone cubes cut with a cell to spare, as Eq. 5-6 is implemented; of pixels; of the map of whole frames."""
-    clips: Literal["other clips", "the heads' clips"]
-    cubes: int
-    towards: float
-
-
-@dataclass(slots=True, eq=False)
-class Card:
-    rows: list[Row]
-    gains: list[tuple[int, str, int, Interval]]
-    """Of `BEST` over others: (seed, over which, cubes, difference in top-1)."""
-    directions: list[Direction]
-    exits: list[ExitComparison]
-
-
-def run(
-    seed: int, weights: Path | None, encoders: Encoders, sizes: Sizes, card: Card, say: Callable[[str], None]
-) -> None:
+def run(bench: Bench, card: Card) -> None:
     """One seed: clips, heads, policies and rows, added to the card as they are found."""
-    network = needle_network(seed, weights)
-    counts = (sizes.heads, sizes.policy, sizes.calibration, sizes.val)
-    heads, teach, calibration, val = (
-        Part.made(encoders, count, 4 * seed + 1000 + number) for number, count in enumerate(counts)
-    )
-    say("clips made and glanced at")
-    torch.manual_seed(seed)
+    seed, sizes, network, say = bench.seed, bench.sizes, bench.network, bench.say
+    heads = bench.part("heads", 0, sizes.heads)
+    lessons = bench.part("policy", 1, sizes.policy + sizes.aside)
+    calibration, val = bench.part("calibration", 2, sizes.calibration), bench.part("val", 3, sizes.val)
     num_cubes = network.config.max_cubes
-    fit(network, heads, heads.cubes(encoders, torch.rand(len(heads), num_cubes * sizes.draws, 3)))
+    at_random = torch.Generator().manual_seed(seed)
+    random_NK3 = torch.rand(len(heads), num_cubes * sizes.draws, 3, generator=at_random)
+    fit(network, heads, bench.cubes("heads", heads, {"random": random_NK3})["random"])
     say("heads fitted")
-    for gradient, clips, part in (
-        ("deep", "other clips", teach), ("deep", "the heads' clips", heads), ("pixel", "other clips", teach),
-    ):  # fmt: skip
-        found = direction(network, part, gradient, sizes.judged, seed)
-        card.directions.append(Direction(seed, gradient, clips, *found))
-        say(str(card.directions[-1]))
-    taught = {
-        "other clips": CellLogits.of(network, encoders, teach),
-        "the heads' clips": CellLogits.of(network, encoders, heads.first(sizes.own)),
-    }
-    shapes = (torch.tensor((NUM_FRAMES, HEIGHT_PX, WIDTH_PX)), torch.tensor(network.config.cube_size))
-    for clips, cells in taught.items():
-        found = towards_needle(cells, *shapes, seed)
-        card.directions.append(Direction(seed, "deep, whole frames", clips, *found))
-        say(str(card.directions[-1]))
-    policies = learned_policies(network, *taught.values(), sizes, seed, say)
-    ways: dict[str, Tensor] = {
+    judged = CellLogits.of(network, bench.encoders, lessons, bench.stages, "policy")
+    own = CellLogits.of(network, bench.encoders, heads.rows(slice(sizes.own)), bench.stages, "own")
+    taught, aside = judged.rows(slice(sizes.policy)), judged.rows(slice(sizes.policy, None))
+    judge_directions(bench, card, heads, taught, own)
+
+    places = learned_places(bench, taught, aside, own, {"val": val, "calibration": calibration})
+    random_places = torch.rand(len(val), sizes.draws * num_cubes, 3, generator=at_random)
+    ways = {
+        **{f"random {draw}": one for draw, one in enumerate(random_places.split(num_cubes, dim=1))},
         "centre": torch.full((len(val), num_cubes, 3), 0.5),
-        "motion": motion_places(val, network.config),
-        **{name: places_of(policy, val) for name, policy in policies.items()},
+        "motion": bench.stages.tensor("motion", lambda: motion_places(val, network.config)),
+        **{name: one["val"] for name, one in places.items()},
+        "the needle's place": needle_places(val, network.config),
     }
-    random_places = torch.rand(len(val), sizes.draws * num_cubes, 3)
-    cubes_NKD = val.cubes(encoders, torch.cat((random_places, *ways.values()), dim=1))
-    random_cubes, *learned_cubes = cubes_NKD.split((sizes.draws * num_cubes, *(num_cubes for _ in ways)), dim=1)
-    draws = random_cubes.split(num_cubes, dim=1)
-    right = {"random": torch.stack([_right(network, val, cubes) for cubes in draws]).mean(dim=0)}
-    right |= {name: _right(network, val, cubes) for name, cubes in zip(ways, learned_cubes, strict=True)}
-    found_by = {name: found_share(val, places, network.config) for name, places in ways.items()}
-    drawn_places = random_places.split(num_cubes, dim=1)
-    found_by["random"] = float(np.mean([found_share(val, places, network.config) for places in drawn_places]))
+    cubes = bench.cubes("val", val, ways)
+    right = {
+        name: (exit_logits(network, val, cubes_NKD).argmax(dim=2) == val.labels_N[:, None]).float()
+        for name, cubes_NKD in cubes.items()
+    }
+    found = {name: found_share(val, places_NK3, network.config) for name, places_NK3 in ways.items()}
+    draws = [f"random {draw}" for draw in range(sizes.draws)]
+    right = {"random": torch.stack([right.pop(draw) for draw in draws]).mean(dim=0), **right}
+    found["random"] = float(np.mean([found.pop(draw) for draw in draws]))
     for name, right_NE in right.items():
-        card.rows.append(Row(seed, name, tuple(right_NE.mean(dim=0).tolist()), found_by[name]))
+        card.rows.append(Row(seed, name, tuple(right_NE.mean(dim=0).tolist()), found[name]))
         say(str(card.rows[-1]))
-    names = tuple(map(str, range(len(val))))
-    resamples = resample(names, ("",) * len(val))
-    for name, right_NE in right.items():
-        for cubes in range(1, num_cubes + 1):
-            gain = mean_interval((right[BEST][:, cubes] - right_NE[:, cubes]).numpy(), resamples)
-            if name != BEST:
-                card.gains.append((seed, name, cubes, gain))
+    card.gains += gains(seed, right)
+    calibrated = {BEST: places[BEST]["calibration"]}
     seen = [
-        observations(network, part, part.cubes(encoders, places_of(policies[BEST], part)), split)
-        for split, part in (("calibration", calibration), ("val", val))
+        observations(network, calibration, bench.cubes("calibration", calibration, calibrated)[BEST], "calibration"),
+        observations(network, val, cubes[BEST], "val"),
     ]
     card.exits.append(on_other_videos(*seen, name=f"needle, seed {seed}"))
 
 
-def learned_policies(
-    network: AdaFocusV3,
-    on_others: CellLogits,
-    on_own: CellLogits,
-    sizes: Sizes,
-    seed: int,
-    say: Callable[[str], None],
-) -> dict[str, nn.Module]:
-    policies: dict[str, nn.Module] = {}
-    for name, kind, teaching in (
-        ("paper's head, Eq. 5-6", Policy, lambda one: follow_on_policy(one, on_others, sizes.steps, seed)),
-        ("heat map, Eq. 5-6", HeatMapPolicy, lambda one: follow_everywhere(one, on_others, seed)),
-        ("heat map, Eq. 5-6, the heads' clips", HeatMapPolicy, lambda one: follow_everywhere(one, on_own, seed)),
-        (BEST, HeatMapPolicy, lambda one: regress_losses(one, on_others)),
-        ("heat map, losses, the heads' clips", HeatMapPolicy, lambda one: regress_losses(one, on_own)),
-    ):
-        torch.manual_seed(seed)
-        policy: nn.Module = kind(network.config, network.glance.num_features)
-        teaching(policy)
-        policies[name] = policy.eval()
-        say(f"{name}: taught")
-    return policies
+def judge_directions(bench: Bench, card: Card, heads: Part, taught: CellLogits, own: CellLogits) -> None:
+    """Whether slopes point to the needle: of lone cubes, and in the map of whole frames."""
+    kinds: tuple[tuple[Kind, str, Part], ...] = (
+        ("deep", "other clips", taught.part),
+        ("deep", "the heads' clips", heads),
+        ("pixel", "other clips", taught.part),
+    )
+    for kind, clips, part in kinds:
+        ask = partial(direction, bench.network, part, kind, bench.sizes.judged, bench.seed)
+        count, towards = bench.stages.tensor(f"direction {kind} {clips}", lambda ask=ask: torch.tensor(ask()))
+        card.directions.append(Direction(bench.seed, kind, clips, int(count), float(towards)))
+        bench.say(str(card.directions[-1]))
+    shapes = (torch.tensor((NUM_FRAMES, HEIGHT_PX, WIDTH_PX)), torch.tensor(bench.network.config.cube_size))
+    for clips, cells in (("other clips", taught), ("the heads' clips", own)):
+        found = towards_needle(cells, *shapes, bench.seed)
+        card.directions.append(Direction(bench.seed, "deep, whole frames", clips, *found))
+        bench.say(str(card.directions[-1]))
 
 
-def _right(network: AdaFocusV3, part: Part, cubes_NKD: Tensor) -> Tensor:
-    """right_NE, 1 or 0."""
-    return (exit_logits(network, part, cubes_NKD).argmax(dim=2) == part.labels_N[:, None]).float()
+def learned_places(
+    bench: Bench, taught: CellLogits, aside: CellLogits, own: CellLogits, parts: dict[str, Part]
+) -> dict[str, dict[str, Tensor]]:
+    """positions_NK3 on these parts by each policy. All but ours learn from `taught`, or, to compare, `own` alone."""
+    taughts = (("", taught), (", the heads' clips", own))
+    ways: dict[str, Callable[[], nn.Module]] = {"paper's head, Eq. 5-6": lambda: papers_head(bench, taught)}
+    for name, cell_px in (("heat map", STRIDE), ("finer map", MIDDLE_CELL_PX)):
+        for suffix, cells in taughts:
+            ways[f"{name}, Eq. 5-6{suffix}"] = partial(by_slopes, bench, cell_px, cells)
+            ways[f"{name}, losses{suffix}"] = partial(by_losses, bench, cell_px, cells)
+    ways[BEST] = lambda: chosen(bench, taught, aside)
+    if bench.lone:
+        ways[DEEP] = lambda: by_lone_slopes(bench, taught.part, "deep")
+        ways[PIXEL] = lambda: by_lone_slopes(bench, taught.part, "pixel")
+
+    def places(name: str) -> dict[str, Tensor]:
+        policy = ways[name]()
+        bench.say(f"{name}: taught")
+        return {part: places_of(policy, clips) for part, clips in parts.items()}
+
+    return {name: bench.stages.tensors(f"places {name}", partial(places, name)) for name in ways}
 
 
-def direction(
-    network: AdaFocusV3, part: Part, gradient: Literal["deep", "pixel"], count: int, seed: int
-) -> tuple[int, float]:
-    """(cubes, how often towards): the needle is 48 to 88 px off a cube's centre along y or x, so mostly outside it."""
-    rng = np.random.default_rng(seed)
-    room_3 = np.array((NUM_FRAMES, HEIGHT_PX, WIDTH_PX)) - network.config.cube_size
-    towards: list[bool] = []
-    batch: list[tuple[Tensor, int, Tensor, int, bool]] = []
-    for row, clip in enumerate(part.clips):
-        centre_3 = part.centres_N3[row].numpy()
-        for axis in (1, 2) if not part.easy_N[row] else ():
-            side = rng.choice((-1, 1))
-            off_3 = rng.uniform((-1, -24, -24), (1, 24, 24))
-            off_3[axis] = side * rng.uniform(48, 88)
-            corner_3 = centre_3 + off_3 - np.array(network.config.cube_size) / 2
-            corner_3[0] = np.clip(corner_3[0], 0, room_3[0])
-            if ((corner_3 >= 0) & (corner_3 <= room_3)).all():
-                place = torch.from_numpy(corner_3 / room_3).float()
-                batch.append((torch.from_numpy(clip), row, place, axis, side < 0))
-        if len(batch) >= _JUDGED:
-            towards += _judged(network, part, batch, gradient)
-            batch = []
-        if len(towards) >= count:
-            break
-    return len(towards), float(np.mean(towards))
+def papers_head(bench: Bench, taught: CellLogits) -> nn.Module:
+    torch.manual_seed(bench.seed)
+    policy = Policy(bench.network.config, bench.network.glance.num_features)
+    follow_on_policy(policy, taught, bench.sizes.steps, bench.seed)
+    return policy
 
 
-def _judged(
-    network: AdaFocusV3,
-    part: Part,
-    batch: list[tuple[Tensor, int, Tensor, int, bool]],
-    gradient: Literal["deep", "pixel"],
-) -> list[bool]:
-    clips, rows, places, axes, forward = zip(*batch, strict=True)
-    positions_B13 = torch.stack(places)[:, None].requires_grad_(True)
-    with torch.autocast("cpu", torch.bfloat16):
-        features_BKTD = network.cube_features(torch.stack(clips), positions_B13, cubes=gradient).float()
-    glance_BTD = part.maps_NTDhw[list(rows)].float().mean(dim=(3, 4))
-    logits_BC = network._classify(glance_BTD, features_BKTD)[:, 1]
-    loss = F.cross_entropy(logits_BC, part.labels_N[list(rows)], reduction="sum", label_smoothing=0.1)
-    (slope_B13,) = torch.autograd.grad(loss, positions_B13)
-    downhill = (-slope_B13[torch.arange(len(rows)), 0, torch.tensor(axes)]).tolist()
-    return [(slope > 0) == wanted for slope, wanted in zip(downhill, forward, strict=True)]
+def by_slopes(bench: Bench, cell_px: int, taught: CellLogits) -> nn.Module:
+    policy = bench.heat_map(cell_px)
+    follow_everywhere(policy, taught, bench.seed)
+    return policy
 
 
-def motion_places(part: Part, config: AdaFocusConfig) -> Tensor:
-    """positions_NK3 of the cubes that hold most pixel differences; a second one does not overlap the first."""
-    frames, height, width = config.cube_size
-    rows, columns = height // _BLOCK_PX, width // _BLOCK_PX
-    found = []
-    for clip in part.clips:
-        moved = np.abs(np.diff(clip.astype(np.int16), axis=0)).sum(axis=3)
-        block = moved.reshape(len(moved), HEIGHT_PX // _BLOCK_PX, _BLOCK_PX, WIDTH_PX // _BLOCK_PX, _BLOCK_PX)
-        block = block.sum(axis=(2, 4)).astype(np.float64)
-        window = np.lib.stride_tricks.sliding_window_view(block, (frames - 1, rows, columns)).sum((3, 4, 5))
-        places = []
-        for _ in range(config.max_cubes):
-            t, y, x = np.unravel_index(int(window.argmax()), window.shape)
-            places.append((t / (len(window) - 1), y / (window.shape[1] - 1), x / (window.shape[2] - 1)))
-            window[
-                max(t - frames + 1, 0) : t + frames,
-                max(y - rows + 1, 0) : y + rows,
-                max(x - columns + 1, 0) : x + columns,
-            ] = -1
-        found.append(places)
-    return torch.tensor(found, dtype=torch.float32)
+def by_losses(bench: Bench, cell_px: int, taught: CellLogits) -> nn.Module:
+    policy = bench.heat_map(cell_px)
+    regress_losses(policy, taught)
+    return policy
 
 
-def found_share(part: Part, positions_NK3: Tensor, config: AdaFocusConfig) -> float:
-    size, cube = torch.tensor((config.num_frames, *config.frame_size)), torch.tensor(config.cube_size)
-    place = positions_NK3[:, 0] * (size - cube) + cube / 2
-    held = ((part.centres_N3 - place).abs() <= torch.tensor([2.0, CUBE_PX / 2, CUBE_PX / 2])).all(dim=1)
-    return float(held[~part.easy_N].float().mean())
+def chosen(bench: Bench, taught: CellLogits, aside: CellLogits) -> nn.Module:
+    policy = bench.heat_map()
+    bench.say(f"chosen aside: {teach_and_choose(policy, taught, aside, bench.seed)}")
+    return policy
+
+
+def by_lone_slopes(bench: Bench, part: Part, kind: Kind) -> nn.Module:
+    policy = bench.heat_map()
+    follow_at(policy, part, *lone_slopes(bench, policy, part, kind), bench.seed)
+    return policy
+
+
+def lone_slopes(bench: Bench, policy: HeatMapPolicy, part: Part, kind: Kind) -> tuple[Tensor, Tensor]:
+    """(cells_NL, slopes_NL3): some cells of each clip, drawn, and the slopes of cubes that are cut there."""
+    num_cells, drawn = len(policy.places_P3), torch.Generator().manual_seed(bench.seed)
+    cells_NL = torch.rand(len(part), num_cells, generator=drawn).topk(bench.sizes.lone, dim=1).indices
+    places_NL3, slopes = policy.places_P3[cells_NL], []
+    for first in range(0, len(part), _STEP):
+        rows = slice(first, first + _STEP)
+        take = partial(slopes_at, bench.network, part.rows(rows), places_NL3[rows], kind)
+        slopes.append(bench.stages.tensor(f"slopes {kind} {first}", take))
+        bench.say(f"{kind} slopes of clips {first} on")
+    return cells_NL, torch.cat(slopes)
+
+
+def gains(seed: int, right: dict[str, Tensor]) -> list[Gain]:
+    """Of ours over every other row, and of deep slopes over those of pixels, paired by clips."""
+    num_clips, num_exits = next(iter(right.values())).shape
+    resamples = resample(tuple(map(str, range(num_clips))), ("",) * num_clips)
+    pairs = [(BEST, name) for name in right if name != BEST]
+    pairs += [(DEEP, PIXEL)] if PIXEL in right else []
+    return [
+        Gain(seed, name, over, number, mean_interval((right[name] - right[over])[:, number].numpy(), resamples))
+        for name, over in pairs
+        for number in range(1, num_exits)
+    ]
 
 
 def observations(network: AdaFocusV3, part: Part, cubes_NKD: Tensor, split: str) -> Observations:
@@ -264,32 +260,6 @@ def observations(network: AdaFocusV3, part: Part, cubes_NKD: Tensor, split: str)
         groups_N=names, sources_N=("",) * len(part), log_probs_NKC=log_probs, step_flops_K=step_flops(network.config),
         seconds_K=(float("nan"),) * log_probs.shape[1], executor="openvino",
     )  # fmt: skip
-
-
-def render(card: Card) -> str:
-    """The card as Markdown."""
-    lines = ["| seed | cubes | found by the first | glance | 1 cube | 2 cubes |", "| --- " * 6 + "|"]
-    for row in card.rows:
-        cells = " | ".join(f"{100 * value:.1f}" for value in row.top1_E)
-        lines.append(f"| {row.seed} | {row.cubes} | {100 * row.found:.0f} % | {cells} |")
-    lines += ["", f"| seed | {BEST}, minus | cubes | points |", "| --- " * 4 + "|"]
-    for seed, name, cubes, gain in card.gains:
-        lines.append(f"| {seed} | {name} | {cubes} | {_points(gain)} |")
-    lines += ["", "| seed | gradient | on | cubes beside a needle | towards it |", "| --- " * 5 + "|"]
-    for one in card.directions:
-        lines.append(f"| {one.seed} | {one.gradient} | {one.clips} | {one.cubes} | {100 * one.towards:.0f} % |")
-    lines += ["", "| seed | rule | B | realised | top-1 | minus random exit |", "| --- " * 6 + "|"]
-    for comparison in card.exits:
-        for point in comparison.points:
-            lines.append(
-                f"| {comparison.name[-1]} | {point.rule} | {point.asked_gflops:.3f} | {point.mean_gflops:.3f} | "
-                f"{_points(point.top1)} | {_points(point.minus_random)} |"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def _points(interval: Interval) -> str:
-    return f"{100 * interval.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def _say(began_s: float, seed: int, text: str) -> None:
@@ -303,16 +273,21 @@ def main() -> None:
     parser.add_argument(
         "--weights",
         type=Path,
-        help="an ImageNet MobileNetV2 by torchvision's names (.safetensors), as decision 0036 took",
+        help="an ImageNet MobileNetV2 by torchvision's names (.safetensors), as decisions 0036 and 0074 took",
     )
+    parser.add_argument("--work", type=Path, help="keep what each stage found there, and go on from what is kept")
+    parser.add_argument("--no-lone", action="store_true", help="leave out what slopes of lone cubes teach: a third")
     parser.add_argument("--json", type=Path, help="write the figures there")
     arguments = parser.parse_args()
-    card, began_s = Card([], [], [], []), time.monotonic()
-    weights = arguments.weights
-    encoders = Encoders(needle_network(0, weights), make_runtime(RuntimeConfig(num_threads=arguments.threads)))
+    card, began_s, sizes = Card([], [], [], []), time.monotonic(), Sizes()
+    weights: Path | None = arguments.weights
     torch.set_num_threads(arguments.threads)
+    encoders = Encoders(needle_network(0, weights), make_runtime(RuntimeConfig(num_threads=arguments.threads)))
     for seed in arguments.seeds:
-        run(seed, weights, encoders, Sizes(), card, partial(_say, began_s, seed))
+        settings = {**asdict(sizes), "weights": str(weights)}
+        stages = Stages(arguments.work and arguments.work / f"seed-{seed}", settings)
+        network, say = needle_network(seed, weights), partial(_say, began_s, seed)
+        run(Bench(seed, sizes, network, encoders, stages, say, not arguments.no_lone), card)
         if arguments.json:
             arguments.json.write_text(json.dumps(asdict(card), indent=1) + "\n")
     print(render(card))

@@ -10,7 +10,10 @@ the stripes, draws whoever follows motion.
 Shape suffixes: N clips, T frames, H rows, W columns, C colours.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +62,37 @@ def make_needles(count: int, seed: int) -> Needles:
         _draw_square(clips[i], path, _stripes(CLASSES[labels[i]], size_px, stripe_px))
         centres[i] = path.centre_3
     return Needles(clips, labels.astype(np.int64), easy, decoy, centres)
+
+
+CHUNK = 40  # clips made at a time
+
+
+class NeedleClips(Sequence[NDArray[np.uint8]]):
+    """Clips of a seed, made when they are asked for: 2 MB each, so only one chunk is kept."""
+
+    def __init__(self, seed: int, numbers: range) -> None:
+        self._seed = seed
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, which: int) -> NDArray[np.uint8]: ...
+    @overload
+    def __getitem__(self, which: slice) -> "NeedleClips": ...
+    def __getitem__(self, which: int | slice) -> "NDArray[np.uint8] | NeedleClips":
+        if isinstance(which, slice):
+            return NeedleClips(self._seed, self._numbers[which])
+        number = self._numbers[which]
+        clip: NDArray[np.uint8] = needle_chunk(self._seed, number // CHUNK).clips_NTHWC[number % CHUNK]
+        return clip
+
+
+@lru_cache(maxsize=1)
+def needle_chunk(seed: int, number: int) -> Needles:
+    """`CHUNK` clips, the same for the same (seed, number)."""
+    return make_needles(CHUNK, 1000 * seed + number)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,8 @@ of *logits of cells* over the cube. One pass over whole frames gives these for e
 Shape suffixes: N clips, B clips of a batch, K cubes, T frames, D features, C classes, h and w cells, 3 = (t, y, x).
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +19,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.needle_clips import CLASSES, HEIGHT_PX, NUM_FRAMES, WIDTH_PX, Needles, make_needles
+from benchmarks.needle_clips import CHUNK, CLASSES, HEIGHT_PX, NUM_FRAMES, WIDTH_PX, NeedleClips, Needles, needle_chunk
+from benchmarks.needle_stages import Stages
 from models.adafocus.classifier import AverageClassifier
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut, place_cubes
-from models.adafocus.encoders import FocusEncoder
+from models.adafocus.encoders import MIDDLE, FocusEncoder, GlanceEncoder
+from models.adafocus.heat_map import HeatMapPolicy
 from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.placed import PlacedAdaFocus
-from models.backbones.config import BackboneConfig
+from models.backbones.config import STRIDE, BackboneConfig
+from models.backbones.mobilenet_v2 import MobileNetV2
 from models.bundle import Bundle
 from models.catalogue import available_models
 from models.checkpoints import load_backbone
@@ -36,7 +40,7 @@ from training.fit.heads import LOGIT_SCALE, RIDGE, ridge_regression
 START = "adafocus-v3-compact"  # whose encoders are taken, frozen, unless others are given
 CUBE_PX = 96
 IMAGENET = BackboneConfig("mobilenet_v2")
-_CHUNK = 40  # clips made at a time
+MIDDLE_CELL_PX = 16  # of the glance, in the map of layer 13; half of the last map's
 _EDGE = 1e-3  # of a position in [0, 1]: on the very edge an interpolation has no neighbour, hence no gradient
 
 
@@ -78,6 +82,22 @@ def needle_network(seed: int, weights: Path | None = None) -> AdaFocusV3:
     return network.eval()
 
 
+class _TwoMaps(nn.Module):
+    """The glance's map of layer 13 and its last one, flattened, one behind the other: a runtime gives one tensor."""
+
+    def __init__(self, glance: GlanceEncoder) -> None:
+        super().__init__()
+        self.glance = glance
+
+    def forward(self, frames_NHWC: Tensor) -> Tensor:
+        images_NCHW: Tensor = self.glance.normalize(frames_NHWC)
+        for size in self.glance.sizes:
+            images_NCHW = F.interpolate(images_NCHW, size, mode="bilinear", align_corners=False)
+        assert isinstance(self.glance.backbone, MobileNetV2)
+        maps = self.glance.backbone.maps(images_NCHW, (MIDDLE, len(self.glance.backbone.features) - 1))
+        return torch.cat([one.float().flatten(1) for one in maps], dim=1)
+
+
 class _WholeFrames(nn.Module):
     def __init__(self, focus: FocusEncoder) -> None:
         super().__init__()
@@ -94,13 +114,23 @@ class Encoders:
         self.config = network.config
         frames_THWC = torch.zeros(NUM_FRAMES, HEIGHT_PX, WIDTH_PX, 3, dtype=torch.uint8)
         cube_THWC = frames_THWC[: self.config.cube_size[0], :CUBE_PX, :CUBE_PX].contiguous()
-        self._glance = runtime.compile(network.glance, frames_THWC[::2].contiguous(), key="needle-glance")
+        assert isinstance(network.glance.backbone, MobileNetV2)
+        cells = [(side // MIDDLE_CELL_PX, side // STRIDE) for side in self.config.glance_size]
+        channels = (network.glance.backbone.channels[MIDDLE], network.glance.num_features)
+        self._shapes = [(one, *sides) for one, sides in zip(channels, zip(*cells, strict=True), strict=True)]
+        self._glance = runtime.compile(_TwoMaps(network.glance), frames_THWC[::2].contiguous(), key="needle-glance")
         self._focus = runtime.compile(network.focus, cube_THWC, key="needle-focus")
         self._frames = runtime.compile(_WholeFrames(network.focus), frames_THWC, key="needle-frames")
 
-    def glance(self, clip_THWC: NDArray[np.uint8]) -> Tensor:
-        """maps_TDhw."""
-        return self._glance(torch.from_numpy(clip_THWC[list(self.config.glance_indices)]))
+    def glance(self, clip_THWC: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        """The maps_TDhw of layer 13 and the last ones."""
+        both_TF = self._glance(torch.from_numpy(clip_THWC[list(self.config.glance_indices)]))
+        middle_TF, last_TF = both_TF.split([math.prod(shape) for shape in self._shapes], dim=1)
+        return middle_TF.unflatten(1, self._shapes[0]), last_TF.unflatten(1, self._shapes[1])
+
+    def channels_of(self, cell_px: int) -> int:
+        """Of the glance's map whose cells are so wide."""
+        return self._shapes[0 if cell_px == MIDDLE_CELL_PX else 1][0]
 
     def cubes(self, clip_THWC: NDArray[np.uint8], positions_K3: Tensor) -> Tensor:
         """features_KD as inference cuts cubes: the mean over frames."""
@@ -115,47 +145,46 @@ class Encoders:
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """A set of clips (2 MB each), what the glance sees of them, and labels."""
+    """A set of clips, what the glance sees of them, and labels."""
 
-    clips: list[NDArray[np.uint8]]
+    clips: Sequence[NDArray[np.uint8]]
     maps_NTDhw: Tensor
+    middle_NTDhw: Tensor
+    """Of layer 13: cells half as wide."""
     labels_N: Tensor
     easy_N: Tensor
     centres_N3: Tensor
 
     @classmethod
-    def made(cls, encoders: Encoders, count: int, seed: int) -> "Part":
-        clips: list[NDArray[np.uint8]] = []
-        maps: list[Tensor] = []
-        labels: list[NDArray[np.int64]] = []
-        easy: list[NDArray[np.bool_]] = []
-        centres: list[NDArray[np.float64]] = []
-        for needles in _chunks(count, seed):
-            clips += list(needles.clips_NTHWC)
-            maps += [encoders.glance(clip).half() for clip in needles.clips_NTHWC]
-            labels.append(needles.labels_N)
-            easy.append(needles.easy_N)
-            centres.append(needles.centres_N3)
-        return cls(
-            clips,
-            torch.stack(maps),
-            torch.from_numpy(np.concatenate(labels)),
-            torch.from_numpy(np.concatenate(easy)),
-            torch.from_numpy(np.concatenate(centres)).float(),
-        )
+    def made(cls, encoders: Encoders, count: int, seed: int, stages: Stages, name: str) -> "Part":
+        """`count` is a multiple of the clips that are made at a time."""
+        assert count % CHUNK == 0, (count, CHUNK)
+        clips = NeedleClips(seed, range(count))
+
+        def looked() -> dict[str, Tensor]:
+            return _joined([_looked_at(encoders, needle_chunk(seed, number)) for number in range(count // CHUNK)])
+
+        seen = stages.tensors(f"glance {name}", looked)
+        return cls(clips, seen["last"], seen["middle"], seen["labels"], seen["easy"], seen["centres"])
 
     def __len__(self) -> int:
         return len(self.labels_N)
 
-    def first(self, count: int) -> "Part":
-        """The first so many clips of it."""
+    def rows(self, which: slice) -> "Part":
+        """These clips of it."""
         return Part(
-            self.clips[:count],
-            self.maps_NTDhw[:count],
-            self.labels_N[:count],
-            self.easy_N[:count],
-            self.centres_N3[:count],
+            self.clips[which],
+            self.maps_NTDhw[which],
+            self.middle_NTDhw[which],
+            self.labels_N[which],
+            self.easy_N[which],
+            self.centres_N3[which],
         )
+
+    def seen_by(self, policy: nn.Module) -> Tensor:
+        """The maps_NTDhw, in fp16, that this policy looks at: a heat map of finer cells sees those of layer 13."""
+        finer = isinstance(policy, HeatMapPolicy) and policy.cell_px == MIDDLE_CELL_PX
+        return self.middle_NTDhw if finer else self.maps_NTDhw
 
     @property
     def glance_ND(self) -> Tensor:
@@ -167,9 +196,19 @@ class Part:
         return torch.stack([encoders.cubes(clip, positions_K3) for clip, positions_K3 in pairs])
 
 
-def _chunks(count: int, seed: int) -> Iterator[Needles]:
-    for number, first in enumerate(range(0, count, _CHUNK)):
-        yield make_needles(min(_CHUNK, count - first), 1000 * seed + number)
+def _looked_at(encoders: Encoders, needles: Needles) -> dict[str, Tensor]:
+    middle, last = zip(*(encoders.glance(clip) for clip in needles.clips_NTHWC), strict=True)
+    return {
+        "middle": torch.stack(middle).half(),
+        "last": torch.stack(last).half(),
+        "labels": torch.from_numpy(needles.labels_N),
+        "easy": torch.from_numpy(needles.easy_N),
+        "centres": torch.from_numpy(needles.centres_N3).float(),
+    }
+
+
+def _joined(chunks: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 @torch.no_grad()
@@ -208,15 +247,22 @@ class CellLogits:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, network: AdaFocusV3, encoders: Encoders, part: Part) -> "CellLogits":
+    def of(cls, network: AdaFocusV3, encoders: Encoders, part: Part, stages: Stages, name: str) -> "CellLogits":
         classifier = _average(network)
         frames, *sides = network.config.cube_size
-        cells = [side // 32 for side in sides]
-        boxes = []
-        for clip in part.clips:
+        cells = [side // STRIDE for side in sides]
+
+        @torch.no_grad()
+        def box(clip: NDArray[np.uint8]) -> Tensor:
             logits_ThwC = classifier.focus_head(encoders.frames(clip).permute(0, 2, 3, 1))
-            boxes.append(F.avg_pool3d(logits_ThwC.permute(3, 0, 1, 2), (frames, *cells), stride=1))
-        return cls(part, classifier.glance_head(part.glance_ND), torch.stack(boxes))
+            return F.avg_pool3d(logits_ThwC.permute(3, 0, 1, 2), (frames, *cells), stride=1)
+
+        boxes = stages.tensor(f"cells {name}", lambda: torch.stack([box(clip) for clip in part.clips]))
+        return cls(part, classifier.glance_head(part.glance_ND), boxes)
+
+    def rows(self, which: slice) -> "CellLogits":
+        """Those of these clips."""
+        return CellLogits(self.part.rows(which), self.glance_NC[which], self.box_NCthw[which])
 
     def losses(self, rows: slice | Tensor, positions_BK3: Tensor, *, smoothing: float = 0.1) -> Tensor:
         """The cross-entropy of each cube alone beside the glance; shape (B, K). Differentiable in the positions."""

@@ -18,7 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,20 +26,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.adafocus.config import AdaFocusConfig
+from models.bundle import Bundle
 from models.catalogue import available_models
-from models.families import find_family
+from models.loading import load_network
 from training.data.dataset import Dataset, read_dataset
 from training.data.frames import FrameStore
 from training.data.groups import fold_groups, group_of
-from training.families import training_of
+from training.families import find_training, training_of
 from training.family import Regression
 from training.fit.feature_cache import FeatureCache
 from training.fit.heads import regressed
-from training.fit.networks import build, start_from_bundle
+from training.fit.networks import build
 from training.fit.plans import find_plan
 from training.fit.precision import prepare
-from training.fit.run import ModelPlan
+from training.fit.recipe import Precision
+from training.full_frame.whole import WholeFrames
 from training.judge.placement_result import PlacementResult, PlacementRow, write_placements
 from training.judge.results import Estimate
 from training.judge.statistics import Interval, mean_interval, resample
@@ -47,22 +48,20 @@ from video.clip import ClipRule
 
 FOLDS = 5
 PLANS = {"random": "compact-random", "centre": "compact-centre", "motion": "compact-motion", "person": "compact"}
-WHOLE, WHOLE_ALONE = "whole frames", "whole frames without key points"
-WHOLE_SIZE = (224, 320)
+WHOLE, ALONE = "whole frames", "whole frames without key points"
+WHOLE_NAMES = {WHOLE: "whole-frames", ALONE: "whole-frames-alone"}
+"""Rows, and `--baseline` of `fovea train`."""
 REFERENCE = "person"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """One way to look: its network, its clips, and which of its heads are rows."""
+    """One way to look: its network, its clips, and what each of its heads costs in all."""
 
     network: nn.Module
-    config: AdaFocusConfig
     clip: ClipRule
-
-    def steps(self) -> range:
-        """Of whole frames the one step after a glance that is not charged."""
-        return range(1, self.config.max_cubes + 1)
+    spent_K: tuple[int, ...]
+    precision: Precision
 
 
 def main() -> None:
@@ -84,7 +83,10 @@ def main() -> None:
         raise SystemExit("not all features are there: the same command goes on")
     if arguments.features_only:
         return
-    found = compared(dataset, ways, {name: one for name, one in given.items() if one is not None}, arguments.deals)
+    there = {name: one for name, one in given.items() if one is not None}
+    ways[ALONE] = way_of(ALONE, dataset.num_classes)
+    there[ALONE] = without_key_points(there[WHOLE], ways[ALONE].network)
+    found = compared(dataset, ways, there, arguments.deals)
     print(json.dumps(asdict_rows(found), indent=1))
     if arguments.json:
         write_placements(arguments.json, found)
@@ -92,37 +94,25 @@ def main() -> None:
 
 def way_of(name: str, num_classes: int) -> Way:
     plan = find_plan(PLANS.get(name, "compact"), num_classes)
-    config, clip = plan.model, plan.clip
-    assert isinstance(config, AdaFocusConfig)
-    if name == WHOLE:
-        config = whole_frames(config)
-        clip = replace(clip, height_px=WHOLE_SIZE[0], width_px=WHOLE_SIZE[1])
-    network = build(ModelPlan(config.family, config.to_dict()))
-    start_from_bundle(network, available_models()["adafocus-v3-compact"])
+    model = plan.model_plan(WHOLE_NAMES.get(name))
+    network = build(model)
+    shipped = load_network(Bundle.read(available_models()["adafocus-v3-compact"])).state_dict()
+    network.load_state_dict(
+        network.state_dict()
+        | {key: value for key, value in shipped.items() if key.startswith(training_of(network).backbones)
+           and key in network.state_dict()}
+    )  # fmt: skip
     prepare(network, plan.recipe.precision, torch.device("cpu"))
-    return Way(network.eval(), config, clip)
-
-
-def whole_frames(config: AdaFocusConfig) -> AdaFocusConfig:
-    """One cube that is the whole clip, behind a glance that its heads are not given and that is not charged."""
-    return replace(
-        config,
-        frame_size=WHOLE_SIZE,
-        glance_indices=tuple(range(config.num_frames)),
-        glance_size=(32, 32),
-        cube_size=(config.num_frames, *WHOLE_SIZE),
-        max_cubes=1,
-        step_frames=(tuple(range(config.num_frames)),),
-        placement="centre",
-        glance_features=False,
-    )
+    family = find_training(model.family).family
+    flops = family.step_flops(family.read_config(model.config))
+    return Way(network.eval(), plan.clip, tuple(np.cumsum(flops).tolist()), plan.recipe.precision)
 
 
 @torch.no_grad()
 def features(dataset: Dataset, way: Way, cache: Path, until: float) -> dict[str, Tensor] | None:
     """What heads are given, all videos in order; None where time was up."""
     assert way.clip.source_short_side_px is not None
-    store, kept = FrameStore(cache, way.clip.source_short_side_px), FeatureCache(cache, way.network, "bf16")
+    store, kept = FrameStore(cache, way.clip.source_short_side_px), FeatureCache(cache, way.network, way.precision)
     found: dict[str, list[Tensor]] = {}
     for sample in dataset.samples:
         if time.monotonic() > until:
@@ -139,26 +129,16 @@ def compared(
     right: dict[tuple[str, int], NDArray[np.float64]] = {}
     flops: dict[tuple[str, int], int] = {}
     for name, way in ways.items():
-        heads = training_of(way.network).regressions(way.network)
-        spent = np.cumsum(find_family(way.config.family).step_flops(way.config)).tolist()
-        if name == REFERENCE:
-            right["glance", 0], flops["glance", 0] = out_of_fold(dataset, heads[0], given[name], deals), spent[0]
-        for step in way.steps():
-            key = (name, step)
-            right[key] = out_of_fold(dataset, heads[step], given[name], deals)
-            flops[key] = spent[step] - (spent[0] if name == WHOLE else 0)
-    points = ways[WHOLE].config
-    alone = replace(points, key_points=False)
-    network = build(ModelPlan(alone.family, alone.to_dict()))
-    head = training_of(network).regressions(network)[1]
-    right[WHOLE_ALONE, 1] = out_of_fold(dataset, head, without_key_points(given[WHOLE], points, alone), deals)
-    priced = find_family(alone.family).step_flops(alone)
-    flops[WHOLE_ALONE, 1] = priced[1]
+        for step, head in enumerate(training_of(way.network).regressions(way.network)):
+            if step == 0 and name in PLANS and name != REFERENCE:
+                continue  # the glance is the same
+            key = ("glance", 0) if step == 0 and name in PLANS else (name, step)
+            right[key], flops[key] = out_of_fold(dataset, head, given[name], deals), way.spent_K[step]
     resamples = resample([group_of(one) for one in dataset.samples], [one.source or "" for one in dataset.samples])
     most = max(step for name, step in right if name == REFERENCE)
     rows = []
     for (name, step), right_N in right.items():
-        against = (REFERENCE, most if name in (WHOLE, WHOLE_ALONE) else step)
+        against = (REFERENCE, most if name in WHOLE_NAMES else step)
         apart = None
         if against in right and name != REFERENCE:
             apart = estimate(mean_interval(right[against] - right_N, resamples))
@@ -176,14 +156,12 @@ def compared(
     return PlacementResult(model="compact", data=told, groups=resamples.num_groups, rows=tuple(rows))
 
 
-def without_key_points(given: Mapping[str, Tensor], points: AdaFocusConfig, alone: AdaFocusConfig) -> dict[str, Tensor]:
-    """The same features less the numbers of key points of each frame."""
-    slots, width = points.cube_size[0], given["memory"].shape[2] // points.cube_size[0]
-    wanted = training_of(network := build(ModelPlan(alone.family, alone.to_dict()))).regressions(network)
-    assert wanted, "a head for each step"
-    described = network.classifier.described  # type: ignore[union-attr, operator]
-    memory_NKSV = given["memory"].unflatten(2, (slots, width))[..., : int(described)]  # type: ignore[arg-type]
-    return {"glance": given["glance"], "memory": memory_NKSV.flatten(2)}
+def without_key_points(given: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """What heads without key points are given: of each frame its features, which stand first."""
+    assert isinstance(network, WholeFrames)
+    classifier = network.classifier
+    memory_NTV = given["memory"].reshape(len(given["memory"]), classifier.slots, -1)
+    return {"memory": memory_NTV[..., : classifier.described].flatten(1)}
 
 
 def out_of_fold(dataset: Dataset, head: Regression, given: Mapping[str, Tensor], deals: int) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ Shape suffixes: N videos, R rows a video, F features, K steps, C classes.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +93,7 @@ def features(dataset: Dataset, plan: TrainPlan, network: torch.nn.Module, cache:
 
 def observed(
     dataset: Dataset,
-    heads: list[Regression],
+    heads: Sequence[Regression],
     given: Mapping[str, Mapping[str, Tensor]],
     step_flops: tuple[int, ...],
     root: Path,

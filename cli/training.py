@@ -36,7 +36,12 @@ def train(
     plan: Annotated[
         str, typer.Option(help="compact, light, frame-cubes, clip-cubes, vmf-compact, paper-*, or JSON.")
     ] = "compact",
-    baseline: Annotated[str | None, typer.Option(help="Train its full-frame baseline: tsn, tsm, tsn+, tsm+.")] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="Train its full-frame baseline: whole-frames[-alone]; of learned cubes tsn, tsm, tsn+, tsm+."
+        ),
+    ] = None,
     glance_weights: Annotated[
         Path | None, typer.Option(help="Weights to start with (.safetensors, .pth, .pt): ImageNet's, a TSM's, ...")
     ] = None,

@@ -70,7 +70,11 @@ class OpenSetScore:
         """score_N, before the logistic."""
         x_ND = unit_features(features_ND) - self.mean_D
         distance_N = nearest_distance(x_ND @ self.basis_RD.T, self.class_means_CR, self.precision_RR)
-        discriminant_N = self.kernel.of(x_ND) if self.kernel is not None else x_ND @ self.weight_D
+        if self.kernel is not None:
+            discriminant_N = self.kernel.of(x_ND)
+        else:
+            assert self.weight_D is not None, "one of both is there"
+            discriminant_N = x_ND @ self.weight_D
         score_N: NDArray[np.float64] = discriminant_N + self.facts.bias - np.log(distance_N)
         return score_N
 

@@ -65,10 +65,18 @@ def read_open_set(folder: Path, facts: OpenSetFacts | None, num_labels: int) -> 
     if facts.slope <= 0:
         raise BundleError(folder, f"{MANIFEST}.open_set.slope", facts.slope, "it must be above 0", _WAY_OUT)
     read = {name: array.astype(np.float32) for name, array in arrays.items()}
-    if "weight_D" in read:
-        return OpenSetScore(**read, facts=facts)
-    discriminant = KernelDiscriminant(**{name: read.pop(name) for name in _KERNEL})
-    return OpenSetScore(**read, facts=facts, kernel=discriminant)
+    discriminant = None
+    if "weight_D" not in read:
+        discriminant = KernelDiscriminant(**{name: read[name] for name in _KERNEL})
+    return OpenSetScore(
+        mean_D=read["mean_D"],
+        basis_RD=read["basis_RD"],
+        class_means_CR=read["class_means_CR"],
+        precision_RR=read["precision_RR"],
+        facts=facts,
+        weight_D=read.get("weight_D"),
+        kernel=discriminant,
+    )
 
 
 def _shape_of(array: NDArray[Any] | None) -> tuple[int, int]:

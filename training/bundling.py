@@ -212,6 +212,8 @@ def describe_recipe(run: Run, *, finished: bool) -> str:
             heads += f", on clips compressed once more (crf {recipe.recompress_crf}), too"
         if recipe.keyframe_tolerance:
             heads += f", and with keyframes for the glance's frames (as far as {recipe.keyframe_tolerance:g}), too"
+        if recipe.moved_frames:
+            heads += f", and begun {recipe.moved_frames} frame(s) earlier and later, too"
         stages = "; ".join(filter(None, (heads, stages)))
         if recipe.heads_apart and recipe.stages:
             stages += "; the policy taught by heads of other groups"

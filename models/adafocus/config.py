@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from models.backbones.config import STRIDE, BackboneConfig
+from models.backbones.widths import map_widths
 from models.channels import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder
 
 Aggregation: TypeAlias = Literal["max_pool", "average", "joint_statistics", "pooled_roots"]
@@ -17,6 +18,10 @@ Placement: TypeAlias = Literal["learned", "random", "centre", "motion", "person"
 
 NUM_KEY_POINTS = 17
 """Of one person: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles."""
+PYRAMID_CHANNELS = 24
+"""Of the finest map of the key points' pyramid, 4 pixels a cell, whatever the backbone's width."""
+LOCAL_LAYER = 13
+"""Of MobileNetV2, whose map is read at key points beside that one: 16 pixels a cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,9 @@ class AdaFocusConfig:
     key_points: bool = False
     """Both networks also give the key points of one person a frame (`pose`): of the glance's frames for placement
     `person`, of cubes for the heads. Not with learned placement."""
+    local_features: bool = False
+    """Both networks also give what their maps hold at each key point (`pose`): how elbow, wrist and knee look where
+    they are, frame by frame. With `key_points` alone."""
     policy_conv: int = 64
     policy_hidden: tuple[int, ...] = (1024, 512)
     dropout: float = 0.2
@@ -109,6 +117,11 @@ class AdaFocusConfig:
         anywhere = tuple(range(self.num_frames))
         cubes = (anywhere,) * self.max_cubes if self.placement == "learned" else self.step_frames
         return (self.glance_indices, *cubes)
+
+    @property
+    def local_widths(self) -> tuple[int, ...]:
+        """Channels of each map that is read at key points, the finest first; none without `local_features`."""
+        return (PYRAMID_CHANNELS, map_widths(self.focus.width_mult)[LOCAL_LAYER]) if self.local_features else ()
 
     def num_focus_images(self, num_frames: int) -> int:
         """What the focus network sees of so many neighbouring frames."""
@@ -259,7 +272,7 @@ def _check_cubes(config: AdaFocusConfig) -> None:
             f"frames twice; take at most that many"
         )
     config.focus.check_size(config.cube_size[1:])
-    for name in ("temporal_shift", "glance_features", "middle_features", "key_points"):
+    for name in ("temporal_shift", "glance_features", "middle_features", "key_points", "local_features"):
         if type(getattr(config, name)) is not bool:
             raise ValueError(f"{name} is {getattr(config, name)!r}, but must be true or false")
     images = config.num_focus_images(config.cube_size[0])
@@ -282,7 +295,7 @@ def _check_placement(config: AdaFocusConfig) -> None:
             "for cubes that no policy places, and for no others"
         )
     if not ruled:
-        for name in ("step_frames", "middle_features", "key_points"):
+        for name in ("step_frames", "middle_features", "key_points", "local_features"):
             if getattr(config, name):
                 raise ValueError(
                     f"{name} is {getattr(config, name)!r}, but belongs to another placement than 'learned'"
@@ -304,6 +317,12 @@ def _check_placement(config: AdaFocusConfig) -> None:
         raise ValueError(
             f"key_points need sides that are multiples of {STRIDE}, but glance_size is {config.glance_size} and "
             f"cube_size {config.cube_size}"
+        )
+    if config.local_features and (not config.key_points or config.glance.width_mult != config.focus.width_mult):
+        raise ValueError(
+            f"local_features are read at key points, of maps as wide in the glance as in cubes, but key_points is "
+            f"{config.key_points} and the widths are {config.glance.width_mult:g} and {config.focus.width_mult:g}; "
+            "set key_points and take one width, or leave local_features out"
         )
     if config.placement == "person" and min(config.frame_size) > 2 * min(config.cube_size[1:]):
         raise ValueError(

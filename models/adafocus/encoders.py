@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.adafocus.config import AdaFocusConfig
+from models.adafocus.config import LOCAL_LAYER, AdaFocusConfig
 from models.adafocus.pose import LAYERS as POSE_LAYERS
+from models.adafocus.pose import PoseHeads
 from models.backbones.build import build_backbone
 from models.backbones.config import BackboneConfig
 from models.backbones.mobilenet_v2 import MobileNetV2
@@ -103,20 +104,31 @@ class FrameEncoder(nn.Module):
         if config.middle_features and isinstance(self.backbone, MobileNetV2):
             self.middle = self.backbone.channels[MIDDLE]
         self.num_features: int = self.middle + self.backbone.num_features
+        self.local_features = config.local_features
 
     def forward(self, frames_NHWC: Tensor) -> Tensor:
         features_NC, _ = self.look(frames_NHWC)
         return features_NC
 
-    def look(self, frames_NHWC: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The features, and the maps that key points are found on; none of a backbone that is no MobileNetV2."""
+    def look_with(self, pose: PoseHeads, frames_NHWC: Tensor) -> tuple[Tensor, ...]:
+        """What `KeyPoints` reads: the features, what the pose heads say (without gradient), and the maps that are read
+        at key points, the finest first; none without `local_features`."""
+        features_NC, maps = self.look(frames_NHWC)
+        pose_NChw, finest_NChw = pose.look([maps[layer] for layer in POSE_LAYERS])
+        if not self.local_features:
+            return features_NC, pose_NChw.detach()
+        return features_NC, pose_NChw.detach(), finest_NChw, maps[LOCAL_LAYER].float()
+
+    def look(self, frames_NHWC: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+        """The features, and the maps that key points are found on and read at, by layer; none of a backbone that is no
+        MobileNetV2."""
         images_NCHW: Tensor = self.normalize(frames_NHWC)
         for size in self.sizes:
             images_NCHW = F.interpolate(images_NCHW, size, mode="bilinear", align_corners=False)
         if not isinstance(self.backbone, MobileNetV2):
-            return self.backbone(images_NCHW).float().mean(dim=(2, 3)), []
-        layers = sorted({*POSE_LAYERS, MIDDLE, LAST})
+            return self.backbone(images_NCHW).float().mean(dim=(2, 3)), {}
+        layers = sorted({*POSE_LAYERS, LOCAL_LAYER, MIDDLE, LAST})
         maps = dict(zip(layers, self.backbone.maps(images_NCHW, layers), strict=True))
         described = [MIDDLE, LAST] if self.middle else [LAST]
         features_NC = torch.cat([maps[layer].float().mean(dim=(2, 3)) for layer in described], dim=1)
-        return features_NC, [maps[layer] for layer in POSE_LAYERS]
+        return features_NC, maps

@@ -10,11 +10,13 @@ Shape suffixes: B clips, T glance frames, C channels, h rows, w columns of the m
 3 = (t, y, x).
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from models.adafocus.config import AdaFocusConfig
-from models.backbones.config import num_cells
+from models.backbones.config import STRIDE
 
 _INHIBITION = 8.0  # nats that a cell loses whose cube was looked at before; e^8 is 3,000 to one
 _REACH_CELLS = 1  # around the hottest cell, within which the place is a weighted mean
@@ -28,19 +30,23 @@ class HeatMapPolicy(nn.Module):
     and its neighbours, weighted by the softmax of their heat (local soft-argmax): so Eq. 5-6 reach the heat. In train
     mode the hottest cell is drawn, each as likely as its softmax says (Gumbel-max): the gradient of Eq. 5-6 sees no
     further than one cell beyond a cube, so cubes have to come near what matters before anything can be learnt.
+
+    `cell_px`: of the glance, a side of a cell; 32 in the last map, 16 in that of MobileNetV2's layer 13, whose features
+    may be negative: the root of such a one is minus the root of its size.
     """
 
     places_P3: Tensor
     cells_P3: Tensor
     room_3: Tensor
 
-    def __init__(self, config: AdaFocusConfig, map_channels: int) -> None:
+    def __init__(self, config: AdaFocusConfig, map_channels: int, cell_px: int = STRIDE) -> None:
         super().__init__()
+        self.cell_px = cell_px
         self.max_cubes = config.max_cubes
         self.standardise = nn.BatchNorm2d(map_channels, affine=False)
         self.heat = nn.Conv2d(map_channels, 1, 1, bias=False)
         nn.init.zeros_(self.heat.weight)
-        places_P3, cells_P3 = _places(config)
+        places_P3, cells_P3 = _places(config, cell_px)
         self.register_buffer("places_P3", places_P3, persistent=False)
         self.register_buffer("cells_P3", cells_P3, persistent=False)
         sizes = (config.num_frames, *config.frame_size)
@@ -58,7 +64,7 @@ class HeatMapPolicy(nn.Module):
 
     def heat_map(self, maps_BTChw: Tensor) -> Tensor:
         """heat_BThw, before any cube was looked at."""
-        roots_NChw = (maps_BTChw.flatten(0, 1) + _LEAST_FEATURE).sqrt()
+        roots_NChw = roots(maps_BTChw.flatten(0, 1))
         heat_N1hw: Tensor = self.heat(self.standardise(roots_NChw))
         return heat_N1hw[:, 0].view(*maps_BTChw.shape[:2], *maps_BTChw.shape[3:])
 
@@ -77,12 +83,20 @@ class HeatMapPolicy(nn.Module):
         return (1 - apart_BP3).clamp(min=0).prod(dim=2)
 
 
-def _places(config: AdaFocusConfig) -> tuple[Tensor, Tensor]:
+def roots(features: Tensor) -> Tensor:
+    """Square roots with the sign of what they are of, and a gradient that is finite at 0."""
+    above, below = features.clamp(min=0), (-features).clamp(min=0)
+    root: Tensor = (above + _LEAST_FEATURE).sqrt() - ((below + _LEAST_FEATURE).sqrt() - math.sqrt(_LEAST_FEATURE))
+    return root
+
+
+def _places(config: AdaFocusConfig, cell_px: int) -> tuple[Tensor, Tensor]:
     """places_P3: the position of a cube that is centred on a cell, or as near to that as the frame allows; cells_P3:
     the cell's own (t, y, x), counted."""
     axes = [[float(index) + 0.5 for index in config.glance_indices]]
     for whole, glance in zip(config.frame_size, config.glance_size, strict=True):
-        axes.append([(cell + 0.5) / num_cells(glance) * whole for cell in range(num_cells(glance))])
+        num_cells = -(-glance // cell_px)
+        axes.append([(cell + 0.5) / num_cells * whole for cell in range(num_cells)])
     sizes = (config.num_frames, *config.frame_size)
     positions = [
         [min(max((centre - cube / 2) / max(size - cube, 1), 0.0), 1.0) for centre in centres]

@@ -16,7 +16,7 @@ from models.adafocus.classifier import AverageClassifier, Classifier
 from models.adafocus.encoders import FrameEncoder
 from models.adafocus.network import AdaFocusV3
 from models.adafocus.placed import PlacedAdaFocus
-from models.adafocus.pose import NUM_MAPS, PoseHeads, load_movenet
+from models.adafocus.pose import PoseHeads, load_movenet
 from models.adafocus.recognizer import AdaFocusRecognizer
 from models.adafocus.tube_classifier import TubeClassifier
 from models.answers import check_rule
@@ -66,16 +66,16 @@ class RememberTubes(nn.Module):
 
 
 class FeaturesAndPose(nn.Module):
-    """uint8 frames_NHWC to (features_ND, pose_NChw): key points are decoded by a part of its own, in fp32."""
+    """uint8 frames_NHWC to (features_ND, pose_NChw, maps to be read): key points are decoded by a part of its own, in
+    fp32."""
 
     def __init__(self, encoder: FrameEncoder, pose: PoseHeads) -> None:
         super().__init__()
         self.encoder = encoder
         self.pose = pose
 
-    def forward(self, frames_NHWC: Tensor) -> tuple[Tensor, Tensor]:
-        features_ND, maps = self.encoder.look(frames_NHWC)
-        return features_ND, self.pose(maps)
+    def forward(self, frames_NHWC: Tensor) -> tuple[Tensor, ...]:
+        return self.encoder.look_with(self.pose, frames_NHWC)
 
 
 class Remember(nn.Module):
@@ -135,9 +135,11 @@ def _placed_parts(network: PlacedAdaFocus) -> Mapping[str, Part]:
         if network.pose is None:
             looks[name] = Part(encoder, (frames_NHWC,), heavy=True)
             continue
-        looks[name] = Part(FeaturesAndPose(encoder, network.pose), (frames_NHWC,), heavy=True)
-        pose_NChw = torch.zeros(num_frames, NUM_MAPS, points.height, points.width)
-        looks[f"{name}_points"] = Part(points, (torch.zeros(num_frames, encoder.num_features), pose_NChw))
+        look = FeaturesAndPose(encoder, network.pose)
+        looks[name] = Part(look, (frames_NHWC,), heavy=True)
+        with torch.inference_mode():
+            seen = tuple(torch.zeros_like(one) for one in look(frames_NHWC))
+        looks[f"{name}_points"] = Part(points, seen)
     glance_BTV = torch.zeros(1, config.num_glance_frames, classifier.described)
     memory_BM, cube_BTV = (
         torch.zeros(1, classifier.memory_size),

@@ -78,11 +78,10 @@ class PlacedAdaFocus(nn.Module):
 
     def describe(self, frames_NHWC: Tensor, encoder: FrameEncoder, points: KeyPoints) -> Tensor:
         """described_NV."""
-        features_ND, maps = encoder.look(frames_NHWC)
         if self.pose is None:
+            features_ND: Tensor = encoder(frames_NHWC)
             return features_ND
-        pose_NChw = self.pose(maps).detach()
-        described_NV: Tensor = points(features_ND, pose_NChw)
+        described_NV: Tensor = points(*encoder.look_with(self.pose, frames_NHWC))
         return described_NV
 
 

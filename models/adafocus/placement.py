@@ -61,8 +61,9 @@ def key_points(described_BTV: NDArray[np.float32], config: AdaFocusConfig) -> ND
 
 
 def without_key_points(described_TV: NDArray[np.float32], config: AdaFocusConfig) -> NDArray[np.float32]:
-    """features_TD of described frames."""
-    return described_TV[:, : described_TV.shape[1] - (3 * NUM_KEY_POINTS if config.key_points else 0)]
+    """features_TD of described frames, without what was read at key points, either."""
+    width = 3 + sum(config.local_widths) if config.key_points else 0
+    return described_TV[:, : described_TV.shape[1] - width * NUM_KEY_POINTS]
 
 
 def follow(key_points_TJ3: NDArray[np.float32], frame_size: tuple[int, int]) -> tuple[list[tuple[float, float]], int]:

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.adafocus.config import NUM_KEY_POINTS
+from models.adafocus.config import NUM_KEY_POINTS, PYRAMID_CHANNELS
 from models.checkpoints import load_strictly
 
 LAYERS = (3, 6, 10, 18)
 """Of `MobileNetV2.features`, whose maps the pyramid rests on: 4, 8, 16 and 32 pixels a cell."""
 CELL_PX = 4
-_WIDTHS = (24, 32, 64, 64)  # of what comes in at these layers
+_WIDTHS = (PYRAMID_CHANNELS, 32, 64, 64)  # of what comes in at these layers
 _HIDDEN = 96  # of each head
 _OUTPUTS = (1, NUM_KEY_POINTS, 2 * NUM_KEY_POINTS, 2 * NUM_KEY_POINTS)
 NUM_MAPS = sum(_OUTPUTS)
@@ -58,11 +58,16 @@ class PoseHeads(nn.Module):
         self.centre, self.heat, self.regression, self.offset = (Head(_WIDTHS[0], outputs) for outputs in _OUTPUTS)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        pose_NChw, _ = self.look(maps)
+        return pose_NChw
+
+    def look(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """pose_NChw, and the pyramid's finest map, of PYRAMID_CHANNELS, that all of it is read from."""
         merged_NChw = self.lateral[3](maps[3])
         for level in (2, 1, 0):
             finer_NChw = F.interpolate(merged_NChw, scale_factor=2.0, mode="bilinear", align_corners=False)
             merged_NChw = self.merge[level](finer_NChw + self.lateral[level](maps[level]))
-        return torch.cat(
+        pose_NChw = torch.cat(
             (
                 self.centre(merged_NChw).sigmoid(),
                 self.heat(merged_NChw).sigmoid(),
@@ -70,7 +75,8 @@ class PoseHeads(nn.Module):
                 self.offset(merged_NChw),
             ),
             dim=1,
-        ).float()
+        )
+        return pose_NChw.float(), merged_NChw.float()
 
 
 class Separable(nn.Module):
@@ -95,8 +101,9 @@ class Head(nn.Module):
 
 
 class KeyPoints(nn.Module):
-    """(features_ND, pose_NChw) to described_NV: the features, then (y, x, score) of each key point, y and x relative to
-    the image (0 its upper or left edge, 1 the other).
+    """(features_ND, pose_NChw, maps to be read) to described_NV: the features, then of each map what it holds at each
+    key point, then (y, x, score) of each key point, y and x relative to the image (0 its upper or left edge, 1 the
+    other).
 
     As MoveNet decodes: the likeliest centre, preferring the image's middle; of each key point the likeliest cell,
     preferring where that centre expects it. But softly: where several cells are as likely, a mean of them, since the
@@ -119,7 +126,7 @@ class KeyPoints(nn.Module):
         self.register_buffer("columns_P", columns_hw.flatten(), persistent=False)
         self.register_buffer("middling_P", 1 / (off_middle_hw.flatten() + self.near), persistent=False)
 
-    def forward(self, features_ND: Tensor, pose_NChw: Tensor) -> Tensor:
+    def forward(self, features_ND: Tensor, pose_NChw: Tensor, *maps: Tensor) -> Tensor:
         centre_N1P, heat_NJP, regression_NCP, offset_NCP = torch.split(pose_NChw.flatten(2), list(_OUTPUTS), dim=1)
         likely_N1P = _likely(centre_N1P * self.middling_P)
         y_NJ1 = (likely_N1P * (regression_NCP[:, 0::2] + self.rows_P)).sum(dim=2, keepdim=True)
@@ -129,7 +136,26 @@ class KeyPoints(nn.Module):
         y_NJ = (likely_NJP * (self.rows_P + offset_NCP[:, 0::2])).sum(dim=2) / self.height
         x_NJ = (likely_NJP * (self.columns_P + offset_NCP[:, 1::2])).sum(dim=2) / self.width
         score_NJ = (likely_NJP * heat_NJP).sum(dim=2)
-        return torch.cat((features_ND, torch.stack((y_NJ, x_NJ, score_NJ), dim=2).flatten(1)), dim=1)
+        local = [_read(map_NChw, y_NJ, x_NJ).flatten(1) for map_NChw in maps]
+        return torch.cat((features_ND, *local, torch.stack((y_NJ, x_NJ, score_NJ), dim=2).flatten(1)), dim=1)
+
+
+def _read(map_NChw: Tensor, y_NJ: Tensor, x_NJ: Tensor) -> Tensor:
+    """values_NJC at places relative to the map, between its four nearest cells; beyond the outermost as there.
+
+    As `grid_sample` reads, but by a product of matrices, which every runtime has.
+    """
+    rows_NJh, columns_NJw = (
+        _nearness(places_NJ, cells) for places_NJ, cells in zip((y_NJ, x_NJ), map_NChw.shape[2:], strict=True)
+    )
+    weights_NJP = (rows_NJh[:, :, :, None] * columns_NJw[:, :, None, :]).flatten(2)
+    return weights_NJP @ map_NChw.flatten(2).transpose(1, 2)
+
+
+def _nearness(places_NJ: Tensor, cells: int) -> Tensor:
+    """Of each place the shares of the two cells it lies between."""
+    middles_NJ1 = (places_NJ * cells - 0.5).clamp(0, cells - 1)[:, :, None]
+    return F.relu(1 - (middles_NJ1 - torch.arange(cells, device=places_NJ.device)).abs())
 
 
 def _likely(values_NJP: Tensor) -> Tensor:

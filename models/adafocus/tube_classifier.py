@@ -3,7 +3,8 @@
 Where cubes show frames by themselves, a cube has little to say about change; all cubes so far have more. So what is
 remembered are the frames: each head pools over those seen by then, in the order of time. Knows no pixels.
 
-A described frame is its features and, where the configuration has `key_points`, 17 times (y, x, score).
+A described frame is its features and, where the configuration has `key_points`, 17 times (y, x, score); between them,
+with `local_features`, what some maps hold at the key points.
 
 Shape suffixes: B clips, T frames (of the glance, of a cube), S frames that all cubes show together, K steps, V numbers
 of a described frame, D features, J key points, P pairs of frames, G / M what is remembered of the glance / of the cubes
@@ -35,7 +36,8 @@ class TubeClassifier(nn.Module):
         super().__init__()
         self.blocks = tuple(filter(None, (middle, num_features - middle)))
         self.num_features = num_features
-        self.described = num_features + (3 * NUM_KEY_POINTS if config.key_points else 0)
+        self.local = tuple(NUM_KEY_POINTS * width for width in config.local_widths)
+        self.described = num_features + sum(self.local) + (3 * NUM_KEY_POINTS if config.key_points else 0)
         self.per_step, self.glance_features = config.cube_size[0], config.glance_features
         self.slots = self.per_step * config.max_cubes
         self.memory_size = self.slots * self.described
@@ -44,21 +46,28 @@ class TubeClassifier(nn.Module):
         for name, table in zip(("frames_KS", "pairs_KP", "first_P", "second_P"), tables, strict=True):
             self.register_buffer(name, table, persistent=False)
         self.glance_blocks = tuple(3 * block for block in self.blocks)
-        self.glance_head = nn.Linear(sum(self.glance_blocks), config.num_classes)
+        self.pooled_glance = sum(self.glance_blocks)
         self.step_blocks = self.glance_blocks
+        self.glance_blocks += tuple(config.num_glance_frames * width for width in self.local)
+        self.glance_head = nn.Linear(sum(self.glance_blocks), config.num_classes)
         if config.key_points:
             self.step_blocks += (self.slots * 3 * NUM_KEY_POINTS, 3 * 3 * NUM_KEY_POINTS)
+        self.step_blocks += tuple(self.slots * width for width in self.local)
         if config.glance_features:
-            self.step_blocks += self.glance_blocks
+            self.step_blocks += self.step_blocks[: len(self.blocks)]
         self.step_heads = StepHeads(config.max_cubes, sum(self.step_blocks), config.num_classes)
 
     def remember_glance(self, described_BTV: Tensor) -> Tensor:
-        """pooled_BG of the features alone: key points of a glance add nothing to those of cubes, and cost points."""
+        """What is pooled of the features; behind it, for the head of the glance alone, what was read at the key points,
+        frame by frame. The glance's key points themselves add nothing to those of cubes, and cost points."""
         features_BTD = described_BTV[:, :, : self.num_features]
         frames = features_BTD.shape[1]
         weights_T = features_BTD.new_full((frames,), 1 / frames)
         distance_BD = (features_BTD[:, 1:] - features_BTD[:, :-1]).abs().mean(dim=1)
-        return self._roots(*_mean_and_deviation(features_BTD, weights_T), distance_BD)
+        pooled_BG = self._pooled(*_mean_and_deviation(features_BTD, weights_T), distance_BD)
+        last = self.num_features + sum(self.local)
+        local = torch.split(described_BTV[:, :, self.num_features : last], list(self.local), dim=2)
+        return torch.cat((pooled_BG, *(_roots(local_BTV).flatten(1) for local_BTV in local)), dim=1)
 
     def glance_logits(self, glance_BG: Tensor) -> Tensor:
         logits_BC: Tensor = self.glance_head(self.dropout(glance_BG))
@@ -79,15 +88,20 @@ class TubeClassifier(nn.Module):
         weights_S = self.frames_KS.index_select(0, step - 1).squeeze(0)
         weights_P = self.pairs_KP.index_select(0, step - 1).squeeze(0)
         features_BSD = described_BSV[:, :, : self.num_features]
-        given = [self._roots(*_mean_and_deviation(features_BSD, weights_S), self._distance(features_BSD, weights_P))]
+        given = [self._pooled(*_mean_and_deviation(features_BSD, weights_S), self._distance(features_BSD, weights_P))]
         if self.described > self.num_features:
-            points_BSQ = _normalised(described_BSV[:, :, self.num_features :], weights_S)
+            read_BSV = described_BSV[:, :, self.num_features :]
+            *local, points_BSQ = torch.split(read_BSV, [*self.local, 3 * NUM_KEY_POINTS], dim=2)
+            points_BSQ = _normalised(points_BSQ, weights_S)
             given += [
                 points_BSQ.flatten(1),
                 *_mean_and_deviation(points_BSQ, weights_S),
                 self._distance(points_BSQ, weights_P),
+                *(_roots(local_BSV).flatten(1) for local_BSV in local),
             ]
-        return torch.cat([*given, glance_BG] if self.glance_features else given, dim=1)
+        if self.glance_features:
+            given.append(glance_BG[:, : self.pooled_glance])
+        return torch.cat(given, dim=1)
 
     def logits_at(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
         """logits_BC after `step` cubes, whole, of shape (1,); all rows stand there."""
@@ -98,12 +112,15 @@ class TubeClassifier(nn.Module):
         apart_BPV = (values_BSV[:, self.first_P] - values_BSV[:, self.second_P]).abs()
         return (apart_BPV * weights_P[:, None]).sum(dim=1)
 
-    def _roots(self, mean_BD: Tensor, deviation_BD: Tensor, distance_BD: Tensor) -> Tensor:
+    def _pooled(self, mean_BD: Tensor, deviation_BD: Tensor, distance_BD: Tensor) -> Tensor:
         """Of each block of features its three statistics side by side, as square roots (power normalisation)."""
         parts = [torch.split(values_BD, list(self.blocks), dim=1) for values_BD in (mean_BD, deviation_BD, distance_BD)]
         ordered = [block for blocks in zip(*parts, strict=True) for block in blocks]
-        values_BG = torch.cat(ordered, dim=1)
-        return values_BG / (values_BG.abs() + _LEAST).sqrt()  # keeps the sign: layer 13 is linear
+        return _roots(torch.cat(ordered, dim=1))
+
+
+def _roots(values: Tensor) -> Tensor:
+    return values / (values.abs() + _LEAST).sqrt()  # keeps the sign: layer 13 is linear
 
 
 def _mean_and_deviation(values_BSV: Tensor, weights_S: Tensor) -> tuple[Tensor, Tensor]:

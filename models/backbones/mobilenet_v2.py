@@ -13,11 +13,7 @@ from torch.nn import functional as F
 
 from models.backbones.config import Padding
 from models.backbones.temporal_shift import temporal_shift
-
-# expansion, channels, repeats, first stride: Table 2 of the paper.
-STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-STEM_CHANNELS = 32
-LAST_CHANNELS = 1280
+from models.backbones.widths import STAGES, map_widths
 
 
 class MobileNetV2(nn.Module):
@@ -28,16 +24,18 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, width_mult: float = 1.0, *, padding: Padding = "symmetric") -> None:
         super().__init__()
-        self.num_features = round_channels(LAST_CHANNELS * max(1.0, width_mult))
-        plan = [
-            (expansion, round_channels(channels * width_mult), stride if first else 1)
-            for expansion, channels, repeats, stride in STAGES
+        self.channels = map_widths(width_mult)
+        """Of the map after each of `features`."""
+        self.num_features = self.channels[-1]
+        strides = [
+            (expansion, stride if first else 1)
+            for expansion, _, repeats, stride in STAGES
             for first in [True] + [False] * (repeats - 1)
         ]
-        widths = [round_channels(STEM_CHANNELS * width_mult), *(channels for _, channels, _ in plan)]
+        widths = self.channels[:-1]
         blocks = [
             InvertedResidual(inputs, outputs, stride, expansion, padding)
-            for (inputs, outputs), (expansion, _, stride) in zip(pairwise(widths), plan, strict=True)
+            for (inputs, outputs), (expansion, stride) in zip(pairwise(widths), strides, strict=True)
         ]
         self.features = nn.ModuleList(
             [
@@ -46,8 +44,6 @@ class MobileNetV2(nn.Module):
                 _conv_bn_relu6(widths[-1], self.num_features),
             ]
         )
-        self.channels = (*widths, self.num_features)
-        """Of the map after each of `features`."""
         _initialise(self)
 
     def forward(self, images_NCHW: Tensor, num_frames: int | None = None) -> Tensor:
@@ -83,12 +79,6 @@ class InvertedResidual(nn.Module):
         branch = temporal_shift(maps_NCHW, num_frames) if num_frames and self.shifts else maps_NCHW
         residual: Tensor = self.conv(branch)
         return maps_NCHW + residual if self.has_skip else residual
-
-
-def round_channels(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple of 8, never more than a tenth below: the rule of the original TensorFlow code."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
 class SameConv2d(nn.Conv2d):

@@ -82,7 +82,7 @@ class Looker:
             close = await self._look_closely(first)
             glanced = None if close is not None or scouted is None else await self._glance(scouted)
             self._latest = close or glanced
-            as_before = close is not None and close is before
+            as_before = scouted is not None and close is not None and close is before
             self._note("carried" if as_before else "full" if close else "scouted" if glanced else "unpaid")
             self._attend(close, first)
         else:

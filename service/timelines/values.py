@@ -22,9 +22,7 @@ class Sighting:
     entropy_nats: float
     spent_flops: int
     label: str | None  # None: it abstains, or nothing was looked at
-    likeliest: str | None = (
-        None  # label, however little it scores; None: nothing that the model knows, or not looked at
-    )
+    likeliest: str | None = None  # label, however little it scores; None: nothing that the model knows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

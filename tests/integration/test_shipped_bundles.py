@@ -18,7 +18,7 @@ from service.wiring.recognising import offer_of
 from tests.clips import moving_square, write_clip
 from tests.packing import packed
 from training.data.dataset import LIMITS
-from training.data.negatives import GENERATORS, Generator, make_negative
+from training.data.negatives import GENERATORS, make_negative
 from video.clip import FirstLook
 from video.file.decode import decode
 
@@ -132,16 +132,18 @@ def test_real_recordings_and_their_small_copies_get_the_same_answers(name: str, 
 
 
 @pytest.mark.parametrize("name", ADAFOCUS)
-@pytest.mark.parametrize("generator", UNFITTED, ids=lambda one: f"{one.kind}, {one.name}")
-def test_synthetic_footage_is_not_known(name: str, generator: Generator, tmp_path: Path) -> None:
-    """Of generators that no score was fitted on."""
+def test_synthetic_footage_of_generators_that_no_score_was_fitted_on_is_not_known(name: str, tmp_path: Path) -> None:
     model = load_model(name, runtime=EXACT)
-    footage = make_negative(tmp_path, generator, 0).path
-    (state,) = model.recognizer.glance([decode(str(footage), model.recognizer.clip_rule, LIMITS).frames_THWC])
     assert model.bundle.open_set is not None
     assert isinstance(model.recognizer, TellsFeatures)
-    in_domain = model.bundle.open_set.in_domain(model.recognizer.glance_features(state))
-    assert in_domain < model.bundle.open_set.facts.threshold
+    known = {}
+    for generator in UNFITTED:
+        footage = make_negative(tmp_path, generator, 0).path
+        (state,) = model.recognizer.glance([decode(str(footage), model.recognizer.clip_rule, LIMITS).frames_THWC])
+        in_domain = model.bundle.open_set.in_domain(model.recognizer.glance_features(state))
+        if in_domain >= model.bundle.open_set.facts.threshold:
+            known[f"{generator.kind}, {generator.name}"] = in_domain
+    assert not known
 
 
 @pytest.mark.parametrize("name", SHIPPED)

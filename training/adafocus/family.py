@@ -10,6 +10,7 @@ from models.adafocus.config import AdaFocusConfig
 from models.adafocus.family import FAMILY
 from models.adafocus.network import AdaFocusV3
 from models.adafocus.placed import PlacedAdaFocus
+from models.family import ModelConfig
 from training.adafocus.heads import features, regressions
 from training.adafocus.losses import losses, random_positions
 from training.adafocus.plans import PLANS, describe_stage
@@ -17,6 +18,7 @@ from training.adafocus.random_cubes import randomise
 from training.family import FamilyTraining
 from training.fit.recipe import Crops
 from training.full_frame.network import FullFrameConfig
+from training.full_frame.whole import WholeFramesConfig
 from training.judge.results import Coordinates
 
 Network: TypeAlias = AdaFocusV3 | PlacedAdaFocus
@@ -37,7 +39,7 @@ def _exits(network: Network, clips_BTHWC: Tensor, crops: Crops, generator: torch
 def _in_bf16(network: Network) -> Sequence[tuple[nn.Module, str]]:
     if isinstance(network, PlacedAdaFocus):
         encoders = [(network.glance.backbone, "maps"), (network.focus.backbone, "maps")]
-        return encoders if network.pose is None else [*encoders, (network.pose, "forward")]
+        return encoders if network.pose is None else [*encoders, (network.pose, "look")]
     return ((network.glance.backbone, "forward"), (network.focus.backbone, "forward"))
 
 
@@ -45,6 +47,12 @@ def _randomise(network: Network, coordinates: Coordinates, seed: int) -> None:
     if isinstance(network, PlacedAdaFocus):
         raise ValueError("this model's cubes are placed by a rule, not learned: train one with placement 'random'")
     randomise(network, coordinates, seed)
+
+
+def _baseline(model: AdaFocusConfig, name: str) -> ModelConfig:
+    if model.placement == "learned":
+        return FullFrameConfig.named(model, name)
+    return WholeFramesConfig.named(model, name)
 
 
 TRAINING: FamilyTraining[AdaFocusConfig, Network] = FamilyTraining(
@@ -55,7 +63,7 @@ TRAINING: FamilyTraining[AdaFocusConfig, Network] = FamilyTraining(
     memory_format=torch.channels_last,  # 2 to 4 times faster on CPUs
     regressions=regressions,
     features=features,
-    baseline=FullFrameConfig.named,
+    baseline=_baseline,
     describe_stage=describe_stage,
     backbones=("glance.", "focus.", "pose."),
     repeatable=lambda network: isinstance(network, PlacedAdaFocus),

@@ -20,9 +20,9 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
     A network that was trained on people glances at eight frames, an eighth of their pixels, and finds a person's key
     points in them. Two steps follow the person: each looks at windows of two frames, brought to 192 px, whatever the
     person's size was. The networks stay as they came; heads are ridge regressions on how their features change and on
-    the key points, on clips as they are and compressed once more, with exact frames and with keyframes in place of some
-    (decision 0066). It starts from MoveNet's weights, or from the bundle
-    that ships.
+    the key points, and on what the networks' maps hold there (decision 0072); on clips as they are and compressed once
+    more, with exact frames and with keyframes in place of some (decision 0066), and begun a frame earlier and later. It
+    starts from MoveNet's weights, or from the bundle that ships.
     """
     backbone = BackboneConfig("mobilenet_v2", padding="same")
     model = replace(
@@ -39,9 +39,10 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
         placement=placement,
         middle_features=True,
         key_points=True,
+        local_features=True,
         dropout=0.5,
     )
-    recipe = Recipe(stages=(), fitted_heads=True, recompress_crf=28, keyframe_tolerance=0.6, folds=5)
+    recipe = Recipe(stages=(), fitted_heads=True, recompress_crf=28, keyframe_tolerance=0.6, moved_frames=1, folds=5)
     clip = replace(cropped(model, source_short_side_px=240), resize="stretch")
     return TrainPlan(model, clip, recipe, MILD)
 
@@ -50,14 +51,19 @@ def _light(num_classes: int) -> TrainPlan:
     """What `adafocus-v3-light` was made with: `compact` for the lowest prices (decision 0045).
 
     It glances at three frames: after a fifth, three fifths and more than four fifths of the clip. Each cube is the
-    person's window in one of them, the latest first. Nothing else differs.
+    person's window in one of them, the latest first. It reads no maps at key points, and was not taught on moved clips.
     """
     plan = _compact(num_classes)
     assert isinstance(plan.model, AdaFocusConfig)
     model = replace(
-        plan.model, glance_indices=(3, 9, 13), cube_size=(1, 192, 192), max_cubes=3, step_frames=((13,), (3,), (9,))
+        plan.model,
+        glance_indices=(3, 9, 13),
+        cube_size=(1, 192, 192),
+        max_cubes=3,
+        step_frames=((13,), (3,), (9,)),
+        local_features=False,
     )
-    return replace(plan, model=model)
+    return replace(plan, model=model, recipe=replace(plan.recipe, moved_frames=0))
 
 
 def _compact_learned(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(1, 16, 2))) -> TrainPlan:

@@ -4,6 +4,7 @@ Shape suffixes: H rows, W columns, C colour channels.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ _DRAWN_PX = 128  # on the longer side; brought to size afterwards, which is chea
 _MOST_ROUNDS = 48
 _ESCAPED = 16.0
 
-_Step = Callable[[NDArray[np.complex64], NDArray[np.complex64]], NDArray[np.complex64]]
+_Step = Callable[[NDArray[np.complex64], NDArray[np.complex64]], NDArray[np.complexfloating[Any, Any]]]
 _STEPS: Mapping[str, _Step] = {
     "julia": lambda z, c: z * z + c,
     "mandelbrot": lambda z, c: z * z + c,

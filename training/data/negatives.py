@@ -50,7 +50,15 @@ GENERATORS = (
     Generator("black", "plain", drawn=5),
     Generator("black", "gradient", drawn=4),
     Generator("black", "white", ("color=c=white", "color=c=0xe0e0e0,noise=alls=5:allf=t"), measures=True),
-    Generator("black", "gradients", ("gradients=seed=1:nb_colors=3", "gradients=seed=2:speed=0.05"), measures=True),
+    Generator(
+        "black",
+        "gradients",
+        (
+            "gradients=seed=1:nb_colors=3:c0=red:c1=navy:c2=olive:x0=20:y0=20:x1=200:y1=180",
+            "gradients=seed=2:speed=0.05:c0=teal:c1=orange:x0=10:y0=100:x1=230:y1=60",
+        ),
+        measures=True,
+    ),
     Generator("test_pattern", "testsrc", ("testsrc", "testsrc=decimals=2,negate")),
     Generator("test_pattern", "smpte", ("smptebars", "smptehdbars")),
     Generator("test_pattern", "components", ("rgbtestsrc", "yuvtestsrc", "colorspectrum")),

@@ -89,12 +89,16 @@ class Ready:
         return plain_batches(dataset, self.store, self.run.clip, self.run.recipe.batch_size, recompress_crf, stand_ins)
 
     def _for_heads(self, dataset: Dataset) -> Iterator[tuple[Tensor, Tensor]]:
-        """Clips as they are, and what else the recipe says: compressed once more, with keyframes, both."""
+        """Clips as they are, and what else the recipe says: compressed once more, with keyframes, both; moved."""
         stand_ins = stand_ins_of(self.run)
         for with_keyframes in (None,) if stand_ins is None else (None, stand_ins):
             yield from self._plain(dataset, None, with_keyframes)
             if self.run.recipe.recompress_crf is not None:
                 yield from self._plain(dataset, self.run.recipe.recompress_crf, with_keyframes)
+        if frames := self.run.recipe.moved_frames:
+            for clips_BTHWC, labels_B in self._plain(dataset):
+                for by in (-frames, frames):
+                    yield moved(clips_BTHWC, by), labels_B
 
     @property
     def _plain_halves(self) -> Halves | None:
@@ -217,6 +221,12 @@ def plain_batches(
         samples = dataset.samples[first : first + batch_size]
         clips_BTHWC = np.stack([store.clip(sample.path, clip_rule, recompress_crf, stand_ins) for sample in samples])
         yield torch.from_numpy(clips_BTHWC), torch.tensor([sample.label for sample in samples])
+
+
+def moved(clips_BTHWC: Tensor, by: int) -> Tensor:
+    """Clips that begin so many frames later (or earlier); where nothing follows, the last frame stays."""
+    last = clips_BTHWC.shape[1] - 1
+    return clips_BTHWC[:, (torch.arange(last + 1) + by).clamp(0, last)]
 
 
 def stand_ins_of(run: Run) -> StandIns | None:

@@ -90,6 +90,9 @@ class Recipe:
     keyframe_tolerance: float = 0.0
     """Fitted heads are given every clip also with keyframes in the place of the glance's frames, as far as so large a
     share of those frames' distance (`training.data.keyframes`): answers bear it then. 0: with exact frames alone."""
+    moved_frames: int = 0
+    """Fitted heads are given every clip also begun so many of its frames earlier and later, the first or last one
+    repeated: an action lies elsewhere in every video. 0: as it is."""
     average_decay: float = 0.0
     """Of the running average of the weights (0.99: of about the last hundred steps), which then is what is scored and
     kept; 0: the weights themselves."""
@@ -145,6 +148,9 @@ class Recipe:
         _one_of(Precision, precision=self.precision)
         if self.keyframe_tolerance and not self.fitted_heads:
             raise ValueError("keyframe_tolerance is for fitted heads; set fitted_heads, or leave it out")
+        _at_least(0, moved_frames=self.moved_frames)
+        if self.moved_frames and not self.fitted_heads:
+            raise ValueError("moved_frames is for fitted heads; set fitted_heads, or leave it out")
         for name in ("momentum", "label_smoothing", "average_decay", "keyframe_tolerance"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but must lie in [0, 1)")

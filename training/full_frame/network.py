@@ -52,11 +52,7 @@ class FullFrameConfig:
         """The baseline `name` of `model`; ValueError for a name that is none."""
         if name not in NAMES:
             raise ValueError(f"baseline is {name!r}, but must be one of {', '.join(NAMES)}")
-        if model.placement != "learned":
-            raise ValueError(
-                f"baseline {name!r} is of models with learned cubes, and this one places them by rule "
-                f"({model.placement!r}); take the plan compact-16-frames"
-            )
+        assert model.placement == "learned", "the baselines of models whose cubes a rule places are of whole frames"
         return cls(model, temporal_shift=name.startswith("tsm"), with_glance=name.endswith("+"))
 
     def to_dict(self) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from training.judge.crossfit import TOLERANCE
 from training.judge.exit_comparison import COMPARISONS, ExitComparison, read_comparisons
-from training.judge.exit_page import exits_section
+from training.judge.exit_page import HEAD, exits_section
 from training.judge.new_places import NEW_PLACES, NewPlaces, new_places_section, read_new_places
 from training.judge.open_set_result import OPEN_SET_RESULT, OpenSetResult, open_set_section, read_open_set_result
+from training.judge.placement_result import PLACEMENTS, PlacementResult, placements_section, read_placements
 from training.judge.results import (
     POOLED,
     RESULT,
@@ -26,6 +27,8 @@ from training.judge.results import (
     read_result,
     step_name,
 )
+from training.judge.seeds_result import SEEDS as SEEDS_FILE
+from training.judge.seeds_result import SeedsResult, read_seeds, seeds_section
 
 RATIO_AIM = 0.4  # of the baseline's multiply-adds; the paper says 2.5 times fewer
 
@@ -37,6 +40,8 @@ class Planned:
 
 
 MAIN = Planned("compact", "the default bundle, all steps: cubes that follow a person")
+SHIPPED = (MAIN.name, "light", "video-mobile-former-compact")
+"""Experiments on bundles that ship; all others are history."""
 LEARNED = Planned("compact-learned", "the default bundle until decision 0034: learned cubes of differences, seed 0")
 BASELINES = (
     Planned("compact-16-frames-tsn-plus", "the full-frame baseline of compact-learned (TSN+), same schedule"),
@@ -47,7 +52,7 @@ SEEDS = (
     Planned("compact-seed-1", "compact-learned, seed 1"),
     Planned("compact-seed-2", "compact-learned, seed 2"),
 )
-"""Of the default bundle the seed deals the folds alone: its networks stand still, its heads are in closed form."""
+"""Of what shipped before. Of the default bundle a seed deals the folds alone: `training.judge.seeds_result`."""
 ABLATIONS = (
     Planned("compact-frames", "Cubes of frames instead of differences"),
     Planned("compact-no-glance-features", "Table 5: without glance features in the classifier"),
@@ -69,45 +74,95 @@ intervals, by resampling whole groups within each source (2,000 draws), widened 
 Differences are paired by video; one whose interval holds 0, or that rests on fewer than six groups, is *not resolved*.
 Cost: multiply-adds. Times: one video at a time, without decoding.
 
-Read *On new places* first. Videos of `val` were not learnt from either, but share players, courts and rooms with those
-that were: what remembers these does better there than on a camera that is new, and what does not may do worse.
+Read *On new places* first: that is what to expect of a camera that is new. Videos of `val` were not learnt from either,
+but share players, courts and rooms with those that were: what remembers these does better there, and what does not may
+do worse. What shipped before, and experiments on it, stand under *History*.
 """
 
 
 def write_report(results_folder: Path, page: Path) -> list[str]:
     """Write `page`; the planned experiments that were not run. Raises ValueError for a file that is no result."""
     results = {path.parent.name: read_result(path) for path in sorted(results_folder.glob(f"*/{RESULT}"))}
-    exits = [each for path in sorted(results_folder.glob(f"*/{COMPARISONS}")) for each in read_comparisons(path)]
-    open_sets = [read_open_set_result(path) for path in sorted(results_folder.glob(f"*/{OPEN_SET_RESULT}"))]
-    new_places = [read_new_places(path) for path in sorted(results_folder.glob(f"*/{NEW_PLACES}"))]
-    text = render(results, exits, open_sets, new_places)
+    found = Found(
+        exits=tuple(
+            each for path in sorted(results_folder.glob(f"*/{COMPARISONS}")) for each in read_comparisons(path)
+        ),
+        open_sets=tuple(map(read_open_set_result, sorted(results_folder.glob(f"*/{OPEN_SET_RESULT}")))),
+        new_places=tuple(map(read_new_places, sorted(results_folder.glob(f"*/{NEW_PLACES}")))),
+        placements=tuple(map(read_placements, sorted(results_folder.glob(f"*/{PLACEMENTS}")))),
+        seeds=tuple(map(read_seeds, sorted(results_folder.glob(f"*/{SEEDS_FILE}")))),
+    )
+    text = render(results, found)
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(text, encoding="utf-8")
     return [planned.name for planned in PLAN if planned.name not in results]
 
 
-def render(
-    results: Mapping[str, Result],
-    exits: Sequence[ExitComparison] = (),
-    open_sets: Sequence[OpenSetResult] = (),
-    new_places: Sequence[NewPlaces] = (),
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was measured beside results."""
+
+    exits: tuple[ExitComparison, ...] = ()
+    open_sets: tuple[OpenSetResult, ...] = ()
+    new_places: tuple[NewPlaces, ...] = ()
+    placements: tuple[PlacementResult, ...] = ()
+    seeds: tuple[SeedsResult, ...] = ()
+
+
+def render(results: Mapping[str, Result], found: Found | None = None) -> str:
     """The page as Markdown."""
+    found = found or Found()
     main = results.get(MAIN.name)
+    ships = {name: result for name, result in results.items() if name in SHIPPED}
+    exits = [one for one in found.exits if not _is_older(one.name)]
+    open_sets = [one for one in found.open_sets if not _is_older(one.model)]
     sections = [
         _INTRODUCTION,
-        "## On new places\n" + new_places_section(new_places),
-        "## a. Full compute\n" + _accuracies(results),
-        "## b. The trade-off\n" + (_trade_off(main, results) if main else _not_run(MAIN)),
-        "## c. Budgets out of sample\n" + (_budgets(main) if main else _not_run(MAIN)),
-        "## d. Seeds of compact-learned\n" + _seeds(results),
-        "## e. Table 5 in small, of compact-learned, exploratory\n" + _ablations(results.get(LEARNED.name), results),
-        "## Do exits pay?\n" + exits_section(exits),
+        "## On new places\n" + new_places_section(found.new_places),
+        "## Do exits pay?\n" + "\n\n".join([HEAD, exits_section(exits)]),
+        "## Where cubes look\n" + placements_section(found.placements),
+        "## Another seed\n" + seeds_section(found.seeds),
         "## When it does not know\n" + open_set_section(open_sets),
+        "## On val, at all steps\n" + _accuracies(ships),
+        "## On val, along the budget\n" + (_trade_off(main) if main else _not_run(MAIN)),
+        "## Budgets out of sample\n" + (_budgets(main) if main else _not_run(MAIN)),
+        "## History\n" + _history(results, found),
         "## Where it comes from\n" + _origins(results),
         "## Not run\n" + _missing(results),
     ]
     return "\n".join(section.rstrip() + "\n" for section in sections)
+
+
+def _is_older(name: str) -> bool:
+    return name.startswith(LEARNED.name)
+
+
+def _history(results: Mapping[str, Result], found: Found) -> str:
+    """Of what shipped until decision 0034, and other models that were compared."""
+    learned = results.get(LEARNED.name)
+    older = {name: result for name, result in results.items() if name not in SHIPPED}
+    parts = [
+        "None of these ships. `compact-learned` was the default bundle until decision 0034: a policy places its cubes, "
+        "of differences of frames. Figures are of the data as they were packed then, on val; what they taught is in "
+        "[EXPERIMENTS](EXPERIMENTS.md).",
+        "### At all steps\n" + _accuracies(older),
+        "### Full-frame baselines of compact-learned\n" + _baselines(results, learned),
+        "### Seeds of compact-learned\n" + _seeds(results),
+        "### Table 5 in small, of compact-learned, exploratory\n" + _ablations(learned, results),
+    ]
+    if exits := [one for one in found.exits if _is_older(one.name)]:
+        parts.append("### Exits of compact-learned\n" + exits_section(exits))
+    if open_sets := [one for one in found.open_sets if _is_older(one.model)]:
+        parts.append("### When compact-learned did not know\n" + open_set_section(open_sets))
+    return "\n\n".join(part.rstrip() for part in parts)
+
+
+def _baselines(results: Mapping[str, Result], learned: Result | None) -> str:
+    comparisons = () if learned is None else learned.comparisons
+    parts = [_compared(comparison) for comparison in comparisons]
+    compared = {comparison.other for comparison in comparisons}
+    parts += [f"Against {planned.what}: {_not_run(planned)}" for planned in BASELINES if planned.name not in compared]
+    return "\n\n".join(parts)
 
 
 def _accuracies(results: Mapping[str, Result]) -> str:
@@ -133,7 +188,7 @@ def _accuracies(results: Mapping[str, Result]) -> str:
     return f"{text}\nAlways saying the most frequent class: {told}.\n"
 
 
-def _trade_off(main: Result, results: Mapping[str, Result]) -> str:
+def _trade_off(main: Result) -> str:
     sources = [score.source for score in main.depths[0].scores]
     rows = [
         [f"{point.asked_gflops:.3g}", _estimate(point.mean_gflops, 1, 3), _ms(point.mean_ms), *map(_top1, point.scores)]
@@ -150,8 +205,6 @@ def _trade_off(main: Result, results: Mapping[str, Result]) -> str:
             _table(["source", *map(step_name, steps)], rows),
         ]
     parts += [_compared(comparison) for comparison in main.comparisons]
-    compared = {comparison.other for comparison in main.comparisons}
-    parts += [f"\nAgainst {planned.what}: {_not_run(planned)}" for planned in BASELINES if planned.name not in compared]
     return "\n".join(parts)
 
 
@@ -236,39 +289,31 @@ def _seeds(results: Mapping[str, Result]) -> str:
 
 
 def _ablations(learned: Result | None, results: Mapping[str, Result]) -> str:
-    parts = []
-    if learned is None:
-        parts.append("Learned against random cubes: " + _not_run(LEARNED))
-    elif not learned.random:
-        parts.append("Learned against random cubes: not run (`fovea evaluate --random-draws 0`).")
-    else:
-        parts.append(_against_random(learned))
-    for planned in ABLATIONS:
-        if planned.name in results:
-            rows = [[str(point.step), *map(_top1, point.scores)] for point in results[planned.name].depths]
-            sources = [score.source for score in results[planned.name].depths[0].scores]
-            parts.append(f"{planned.what}:\n\n" + _table(["cubes", *sources], rows))
-            if results[planned.name].random:
-                parts.append(_against_random(results[planned.name]))
-        else:
-            parts.append(f"{planned.what}: {_not_run(planned)}")
-    return "\n\n".join(parts)
-
-
-def _against_random(result: Result) -> str:
-    rows = [
-        [
-            point.coordinates,
-            str(point.step),
-            _estimate(point.top1),
-            _estimate(point.learned_minus_random),
-            str(point.draws),
-            point.verdict,
-        ]
-        for point in result.random
+    """After all cubes; against cubes drawn anywhere at the same weights."""
+    told = [(LEARNED.name, "as it shipped", learned)]
+    told += [(planned.name, planned.what, results.get(planned.name)) for planned in ABLATIONS]
+    rows = [[name, what, *_ablation(result)] for name, what, result in told if result is not None]
+    missing = [f"- {what}: not run (`{name}`)." for name, what, result in told if result is None]
+    columns = [
+        "experiment",
+        "what",
+        "glance",
+        "one cube",
+        "all cubes",
+        "all cubes, less the same at random",
+        "learned is",
     ]
-    columns = ["drawn at random", "cubes", "top-1", "learned minus random", "draws", "learned is"]
-    return "The same weights with cubes in random places:\n\n" + _table(columns, rows)
+    return (_table(columns, rows) if rows else "") + "\n".join(["", *missing])
+
+
+def _ablation(result: Result) -> list[str]:
+    one = result.depths[min(1, len(result.depths) - 1)]
+    cells = [_top1(pooled(point.scores)) for point in (result.depths[0], one, result.depths[-1])]
+    drawn = [point for point in result.random if point.coordinates == "space-time"]
+    if not drawn:
+        return [*cells, "", ""]
+    last = max(drawn, key=lambda point: point.step)
+    return [*cells, _estimate(last.learned_minus_random), last.verdict]
 
 
 def _origins(results: Mapping[str, Result]) -> str:

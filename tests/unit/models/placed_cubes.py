@@ -23,9 +23,11 @@ PERSON = replace(
     placement="person",
     middle_features=True,
     key_points=True,
+    local_features=True,
 )
 CENTRE = replace(PERSON, placement="centre")
-WITHOUT_POINTS = replace(PERSON, placement="motion", key_points=False, middle_features=False)
+WITHOUT_LOCAL = replace(PERSON, local_features=False)
+WITHOUT_POINTS = replace(PERSON, placement="motion", key_points=False, local_features=False, middle_features=False)
 
 
 def lively_placed(config=PERSON, seed: int = 0) -> PlacedAdaFocus:  # type: ignore[no-untyped-def]

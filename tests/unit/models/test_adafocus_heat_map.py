@@ -8,7 +8,7 @@ import torch
 from models.adafocus.config import AdaFocusConfig, tiny
 from models.adafocus.costs import step_flops
 from models.adafocus.cubes import place_cubes
-from models.adafocus.heat_map import HeatMapPolicy
+from models.adafocus.heat_map import HeatMapPolicy, roots
 from models.adafocus.network import build_network
 from models.backbones.config import BackboneConfig
 
@@ -46,6 +46,26 @@ def test_the_first_cube_is_centred_on_the_hottest_cell_wherever_it_is(cell):
     assert cube.t <= 2 * t <= cube.t + cube.num_frames
     assert cube.y + 32 == pytest.approx(64 * y + 32, abs=2)
     assert cube.x + 32 == pytest.approx(64 * x + 32, abs=2)
+
+
+@pytest.mark.parametrize("cell", [(1, 2, 5), (3, 3, 2), (2, 2, 4)])
+def test_cells_of_16_px_place_a_cube_twice_as_finely(cell):
+    policy = HeatMapPolicy(CONFIG, CHANNELS, cell_px=16).eval()
+    with torch.no_grad():
+        policy.heat.weight[0, 0] = 20.0
+    maps = torch.zeros(1, 4, CHANNELS, 6, 8)
+    t, y, x = cell
+    maps[0, t, 0, y, x] = 1.0
+    cube = place_cubes(policy(maps)[0].detach().numpy(), CONFIG)[0]
+    assert (cube.y + 32, cube.x + 32) == pytest.approx((32 * y + 16, 32 * x + 16), abs=2)
+
+
+def test_roots_keep_the_sign_of_a_feature_and_their_slope_is_finite_at_zero():
+    features = torch.tensor([-4.0, 0.0, 4.0], requires_grad=True)
+    found = roots(features)
+    assert found.tolist() == pytest.approx([-2.0, 0.0, 2.0], abs=0.02)
+    found.sum().backward()
+    assert features.grad.isfinite().all()
 
 
 def test_the_second_cube_goes_to_the_next_hottest_place():

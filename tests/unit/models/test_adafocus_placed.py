@@ -19,9 +19,9 @@ from models.runtime import RuntimeConfig, make_runtime
 from models.runtime.openvino_runtime import import_openvino
 
 from .lively import EagerRuntime, assert_same, clip_rule, clips, run_alone
-from .placed_cubes import CENTRE, PERSON, WITHOUT_POINTS, lively_placed
+from .placed_cubes import CENTRE, PERSON, WITHOUT_LOCAL, WITHOUT_POINTS, lively_placed
 
-FORMS = [PERSON, CENTRE, WITHOUT_POINTS, replace(PERSON, glance_features=False)]
+FORMS = [PERSON, CENTRE, WITHOUT_LOCAL, WITHOUT_POINTS, replace(PERSON, glance_features=False)]
 
 
 def recognizer_of(network: PlacedAdaFocus, runtime: Any = None) -> AdaFocusRecognizer:
@@ -99,7 +99,7 @@ def test_overlapping_windows_share_the_glance_of_frames_they_have_in_common() ->
 
 
 @pytest.mark.skipif(import_openvino() is None, reason="OpenVINO does not import here")
-@pytest.mark.parametrize("config", [PERSON, WITHOUT_POINTS])
+@pytest.mark.parametrize("config", [PERSON, WITHOUT_LOCAL, WITHOUT_POINTS])
 def test_every_part_is_converted_and_gives_what_torch_gives(config: AdaFocusConfig) -> None:
     """Each on what torch gave before it: of an untrained network two cells may be as hot as each other to the last bit,
     and then a key point may jump between them."""
@@ -152,7 +152,7 @@ def test_parts_are_those_that_a_light_start_converts() -> None:
 def test_a_configuration_survives_json_and_old_ones_are_read_as_before() -> None:
     assert AdaFocusConfig.from_dict(json.loads(json.dumps(PERSON.to_dict()))) == PERSON
     values = replace(PERSON, **LEARNED).to_dict()
-    for name in ("placement", "step_frames", "middle_features", "key_points"):
+    for name in ("placement", "step_frames", "middle_features", "key_points", "local_features"):
         del values[name]
     for encoder in ("glance", "focus"):
         del values[encoder]["padding"]
@@ -165,6 +165,7 @@ def test_a_configuration_survives_json_and_old_ones_are_read_as_before() -> None
 
 LEARNED: dict[str, Any] = {
     "placement": "learned", "step_frames": (), "middle_features": False, "key_points": False,
+    "local_features": False,
     "aggregation": "joint_statistics",
 }  # fmt: skip
 
@@ -178,6 +179,8 @@ LEARNED: dict[str, Any] = {
         (LEARNED | {"key_points": True}, "key_points is True"),
         (LEARNED | {"step_frames": ((0, 1),)}, "step_frames is"),
         ({"key_points": False}, "needs key_points"),
+        ({"key_points": False, "placement": "centre"}, "local_features are read at key points"),
+        ({"glance": replace(PERSON.glance, width_mult=0.2)}, "as wide in the glance"),
         ({"step_frames": ((1, 3),)}, r"must be 2 \(max_cubes\)"),
         ({"step_frames": ((1, 3), (0,))}, "must be 2"),
         ({"step_frames": ((3, 1), (0, 5))}, "must rise"),

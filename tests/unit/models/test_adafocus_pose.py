@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from models.adafocus.pose import CELL_PX, NUM_KEY_POINTS, NUM_MAPS, KeyPoints, PoseHeads, load_movenet
 from models.backbones.mobilenet_v2 import MobileNetV2
@@ -82,6 +83,23 @@ def test_a_key_point_lies_at_its_hottest_cell_moved_by_its_offset() -> None:
     pose[0, 1 + NUM_KEY_POINTS * 3 + 8 : 1 + NUM_KEY_POINTS * 3 + 10, 2, 9] = torch.tensor([0.5, 0.25])
     y, x, score = decoded(pose)[0, 4].tolist()
     assert (y, x, score) == pytest.approx((2.5 / ROWS, 9.25 / COLUMNS, 0.8))
+
+
+def test_a_map_is_read_between_its_four_cells_nearest_to_the_key_point() -> None:
+    """As torch's own sampling reads, which not every runtime has; at the edge as in the outermost cell."""
+    torch.manual_seed(0)
+    poses, maps = torch.rand(3, NUM_MAPS, ROWS, COLUMNS), [torch.rand(3, 5, ROWS, COLUMNS), torch.rand(3, 2, 2, 4)]
+    poses[:, 1 + NUM_KEY_POINTS * 3 :] *= 8  # offsets that reach beyond the image
+    points_NJ3 = decoded(poses)
+    described_NV = KeyPoints(SIZE)(torch.zeros(3, 5), poses, *maps)
+    assert torch.equal(described_NV[:, -3 * NUM_KEY_POINTS :], points_NJ3.flatten(1))
+    grid_NJ12 = (2 * points_NJ3[:, :, [1, 0]] - 1)[:, :, None]
+    wanted = [
+        grid_sample(one, grid_NJ12, padding_mode="border", align_corners=False)[..., 0].transpose(1, 2).flatten(1)
+        for one in maps
+    ]
+    assert points_NJ3[..., :2].max() > 1
+    torch.testing.assert_close(described_NV[:, 5 : -3 * NUM_KEY_POINTS], torch.cat(wanted, dim=1))
 
 
 def test_of_two_places_the_one_where_the_centre_expects_it_is_taken() -> None:

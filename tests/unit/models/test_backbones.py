@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from models.backbones.build import build_backbone
 from models.backbones.config import BackboneConfig, BackboneName, num_cells
-from models.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2, SameConv2d, round_channels
+from models.backbones.mobilenet_v2 import InvertedResidual, MobileNetV2, SameConv2d
 from models.backbones.temporal_shift import temporal_shift
+from models.backbones.widths import round_channels
 
 NAMES: tuple[BackboneName, ...] = ("mobilenet_v2", "resnet18", "resnet34", "resnet50")
 

@@ -108,6 +108,24 @@ def test_heads_are_fitted_to_the_clips_their_copies_and_both_with_keyframes(
     assert "and with keyframes for the glance's frames (as far as 0.6), too" in told
 
 
+def test_heads_are_fitted_to_clips_that_begin_earlier_and_later_too(data: Path, cache: Path, tmp_path: Path) -> None:
+    plan = fitted(0.0)
+    plan = replace(plan, recipe=replace(plan.recipe, recompress_crf=None, moved_frames=2))
+    made = ready(data, cache, tmp_path / "run", plan)
+    assert "begun 2 frame(s) earlier and later, too" in describe_recipe(made.run, finished=True)
+    trainer = made.trainer(tmp_path / "run")
+    assert trainer.plain is not None
+    batches = list(trainer.plain())
+    num_batches = len(batches) // 3
+    plain, *others = batches[:num_batches]
+    earlier, later = batches[num_batches : num_batches + 2]
+    assert sum(len(labels_B) for _, labels_B in batches) == 3 * sum(len(labels_B) for _, labels_B in (plain, *others))
+    assert torch.equal(plain[1], earlier[1])
+    assert torch.equal(plain[1], later[1])
+    assert torch.equal(earlier[0], plain[0][:, [0, 0, 0, 1, 2, 3]])
+    assert torch.equal(later[0], plain[0][:, [2, 3, 4, 5, 5, 5]])
+
+
 def test_without_a_tolerance_no_clip_has_them(data: Path, cache: Path, tmp_path: Path) -> None:
     made = ready(data, cache, tmp_path / "run", fitted(0.0))
     assert stand_ins_of(made.run) is None

@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from benchmarks.needle_clips import CLASSES, NEEDLE_PX, NUM_FRAMES, SHOWN_FRAMES, make_needles
+from benchmarks.needle_clips import (
+    CHUNK,
+    CLASSES,
+    NEEDLE_PX,
+    NUM_FRAMES,
+    SHOWN_FRAMES,
+    NeedleClips,
+    make_needles,
+    needle_chunk,
+)
 
 NEEDLES = make_needles(40, seed=3)
 
@@ -58,3 +67,10 @@ def test_the_same_seed_gives_the_same_clips_and_another_seed_others():
     again, other = make_needles(3, seed=3), make_needles(3, seed=4)
     np.testing.assert_array_equal(again.clips_NTHWC, make_needles(3, seed=3).clips_NTHWC)
     assert (again.clips_NTHWC != other.clips_NTHWC).any()
+
+
+def test_clips_made_when_asked_for_are_those_of_their_chunk_whatever_is_cut_out():
+    clips = NeedleClips(5, range(2 * CHUNK))[CHUNK - 1 :]
+    assert len(clips) == CHUNK + 1
+    np.testing.assert_array_equal(clips[0], needle_chunk(5, 0).clips_NTHWC[CHUNK - 1])
+    np.testing.assert_array_equal(clips[2], needle_chunk(5, 1).clips_NTHWC[1])

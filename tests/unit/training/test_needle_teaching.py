@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.needle_parts import CellLogits, Part, needle_config, needle_network
-from benchmarks.needle_teaching import follow_everywhere, places_of, regress_losses, towards_needle
+from benchmarks.needle_slopes import towards_needle
+from benchmarks.needle_teaching import follow_at, follow_everywhere, places_of, regress_losses, teach_and_choose
 from models.adafocus.heat_map import HeatMapPolicy
 from training.fit.heads import LOGIT_SCALE, RIDGE, ridge_regression
 
@@ -33,7 +34,7 @@ def needles(count: int, seed: int) -> tuple[Part, Tensor]:
         shown = features_NDThw[clip, :, 2 * t : 2 * t + 2, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2]
         shown[labels_N[clip]] += 8
     centres_N3 = (cells_N3 + 0.5) * torch.tensor([2.0, 64.0, 64.0])
-    return Part([], maps_NTDhw, labels_N, torch.zeros(count, dtype=torch.bool), centres_N3), features_NDThw
+    return Part([], maps_NTDhw, maps_NTDhw, labels_N, torch.zeros(count, dtype=torch.bool), centres_N3), features_NDThw
 
 
 def cubes(features_NDThw: Tensor) -> Tensor:
@@ -57,7 +58,12 @@ def judged(head: tuple[Tensor, Tensor], part: Part, features_NDThw: Tensor) -> C
 
 HEADS, TEACH, VAL = (needles(count, seed) for count, seed in ((120, 0), (120, 1), (100, 2)))
 HEAD = fitted(*HEADS)
-TEACHERS = {"gradient": lambda policy, taught: follow_everywhere(policy, taught, 0), "losses": regress_losses}
+ASIDE = needles(60, 3)
+TEACHERS = {
+    "gradient": lambda policy, taught: follow_everywhere(policy, taught, 0),
+    "losses": regress_losses,
+    "chosen": lambda policy, taught: teach_and_choose(policy, taught, judged(HEAD, *ASIDE), 0),
+}
 
 
 def found(teacher: str, taught: CellLogits) -> float:
@@ -75,6 +81,29 @@ def test_heads_that_have_not_seen_the_clips_teach_the_policy_to_find_the_needle(
     other, own = (found(teacher, judged(HEAD, *clips)) for clips in (TEACH, HEADS))
     assert other > 0.5
     assert own < 0.2
+
+
+def test_slopes_of_cubes_at_every_cell_teach_what_following_them_everywhere_does() -> None:
+    taught = judged(HEAD, *TEACH)
+    everywhere, at_cells = HeatMapPolicy(CONFIG, CHANNELS), HeatMapPolicy(CONFIG, CHANNELS)
+    follow_everywhere(everywhere, taught, seed=0)
+    num_clips, num_cells = len(taught.part), len(at_cells.places_P3)
+    drawn_NP = torch.rand(num_clips, num_cells, generator=torch.Generator().manual_seed(1)).argsort(dim=1)
+    places_NP3 = at_cells.places_P3[drawn_NP].requires_grad_(True)
+    (slopes_NP3,) = torch.autograd.grad(taught.losses(slice(None), places_NP3).sum(), places_NP3)
+    follow_at(at_cells, taught.part, drawn_NP, slopes_NP3, seed=0)
+    torch.testing.assert_close(at_cells.heat.weight, everywhere.heat.weight, rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_chosen_costs_no_more_on_clips_set_aside_than_a_regression_on_losses() -> None:
+    taught, aside = judged(HEAD, *TEACH), judged(HEAD, *ASIDE)
+    chosen, losses = HeatMapPolicy(CONFIG, CHANNELS), HeatMapPolicy(CONFIG, CHANNELS)
+    teach_and_choose(chosen, taught, aside, seed=0)
+    regress_losses(losses, taught)
+    cost, other = (
+        float(aside.running_losses(slice(None), places_of(one, ASIDE[0])).mean()) for one in (chosen, losses)
+    )
+    assert cost <= other + 0.01
 
 
 def test_beside_a_needle_the_gradient_points_to_it_more_often_where_heads_have_not_seen_the_clips() -> None:

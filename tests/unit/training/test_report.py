@@ -9,10 +9,13 @@ import pytest
 
 from tests.unit.training.drawing import draw
 from tests.unit.training.test_scoring import ORIGIN, scored
+from training.judge.placement_result import PLACEMENTS, PlacementResult, PlacementRow, write_placements
 from training.judge.plots import draw_result
 from training.judge.report import ABLATIONS, BASELINES, PLAN, SEEDS, render, write_report
-from training.judge.results import pooled, read_result, write_result
+from training.judge.results import Estimate, pooled, read_result, write_result
 from training.judge.scoring import score
+from training.judge.seeds_result import SEEDS as SEEDS_FILE
+from training.judge.seeds_result import SeedRow, SeedsResult, write_seeds
 
 BASELINE = draw(costs=(600,), knows=(2.5,), model=BASELINES[0].name)
 SMALLER = draw(costs=(500,), knows=(2.5,), model=BASELINES[1].name)
@@ -38,8 +41,8 @@ def test_a_page_of_nothing_says_that_nothing_was_run(tmp_path):
         assert f"`{planned.name}`" in not_run
     for planned in (*SEEDS, *ABLATIONS):
         assert f"not run (`{planned.name}`)" in page
-    for section in page.split("\n## ")[3:7]:  # b to e; a says that nothing was run, and new places how to measure them
-        assert "not run" in section, section
+    for title in ("On val, along the budget", "Budgets out of sample", "History"):
+        assert "not run" in page.split(f"\n## {title}")[1].split("\n## ")[0], title
 
 
 def test_what_was_run_leaves_the_list_and_brings_its_numbers(tmp_path):
@@ -61,6 +64,30 @@ def test_with_everything_run_nothing_is_called_not_run(full_page):
     assert "not run" not in full_page.lower().replace("## not run", "")
 
 
+def test_what_shipped_before_stands_under_history_and_nowhere_above_it(full_page):
+    above, history = full_page.split("\n## History\n")
+    assert "| compact |" in above
+    older = [planned.name for planned in PLAN if planned.name != "compact"]
+    assert not [name for name in older if f"| {name} |" in above]
+    assert all(f"| {name} |" in history for name in older)
+
+
+def test_where_cubes_look_and_what_a_seed_changes_have_sections_of_their_own(tmp_path):
+    half = Estimate(value=0.5, low=0.4, high=0.6)
+    row = PlacementRow(name="centre", step=1, gflops=1.26, top1=half, person_less_this=half, person_cost_ratio=1.0)
+    write_placements(
+        tmp_path / "compact" / PLACEMENTS, PlacementResult(model="compact", data="548 videos", groups=63, rows=(row,))
+    )
+    seed = SeedRow(
+        seed=2, top1_K=(half, half), by_source={"ut": 0.9}, exit_rule="entropy", default_gflops=1.2, default_top1=half
+    )
+    write_seeds(tmp_path / "compact" / SEEDS_FILE, SeedsResult(plan="compact", data="548 videos", rows=(seed,)))
+    write_report(tmp_path, tmp_path / "RESULTS.md")
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "| centre | 1 cube | 1.26 | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 1.00 |" in page
+    assert "| 2 | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 90.0 | entropy | 1.2 | 50.0 [40.0, 60.0] |" in page
+
+
 def test_tables_are_whole(full_page):
     for block in re.findall(r"(?:^\|.*\|\n)+", full_page, flags=re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
@@ -68,10 +95,12 @@ def test_tables_are_whole(full_page):
 
 
 def test_the_comparison_names_the_dearest_budget_within_the_aim_and_every_source(result):
-    lines = [line for line in render({"compact": result}).splitlines() if "(aim: at most 40%)" in line]
+    lines = [line for line in render({"compact-learned": result}).splitlines() if "(aim: at most 40%)" in line]
     assert len(lines) == len(BASELINES)
     assert all(source in line for line in lines for source in ("pooled", "court", "street"))
-    dear = render({"compact": scored(draw(), others=[draw(costs=(10,), knows=(2.5,), model=BASELINES[0].name)])})
+    dear = render(
+        {"compact-learned": scored(draw(), others=[draw(costs=(10,), knows=(2.5,), model=BASELINES[0].name)])}
+    )
     assert "No budget costs at most 40% of it." in dear
 
 

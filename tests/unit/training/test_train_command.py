@@ -287,6 +287,8 @@ def test_a_plans_own_number_of_classes_gives_way_to_the_datas(tmp_path: Path) ->
         ({"fitted_heads": True, "recompress_crf": 52}, r"recompress_crf is 52, but H.264's rate factors go from 0"),
         ({"keyframe_tolerance": 0.6}, "keyframe_tolerance is for fitted heads"),
         ({"fitted_heads": True, "keyframe_tolerance": 1.0}, r"keyframe_tolerance is 1.0, but must lie in \[0, 1\)"),
+        ({"moved_frames": 1}, "moved_frames is for fitted heads"),
+        ({"fitted_heads": True, "moved_frames": -1}, "moved_frames is -1, but must be at least 0"),
         ({"momentun": 0.9}, r"unknown entries \['momentun'\]"),
     ],
 )
