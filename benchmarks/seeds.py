@@ -1,9 +1,10 @@
 """What another seed changes of a model that ships: it deals the folds, and nothing else.
 
 `python -m benchmarks.seeds DATA --json FILE`: heads of the plan, as `fovea train` fits them (on clips and compressed
-copies, with exact frames and with keyframes), and each video answered by heads that saw none of its group, for each
-seed. Exit rule and default budget are chosen as calibration does. Encoders stand still, so their features are computed
-once; in bf16, where `fovea calibrate` takes fp32. `--cache` keeps them: the same command goes on where it was.
+copies, with exact frames and with keyframes, and on moved clips where the plan has them), and each video answered by
+heads that saw none of its group, for each seed. Exit rule and default budget are chosen as calibration does. Encoders
+stand still, so their features are computed once; in bf16, where `fovea calibrate` takes fp32. `--cache` keeps them: the
+same command goes on where it was.
 
 Shape suffixes: N videos, R rows a video, F features, K steps, C classes.
 """
@@ -30,6 +31,7 @@ from training.fit.heads import LOGIT_SCALE, regressed
 from training.fit.networks import build, start_from_bundle
 from training.fit.plans import TrainPlan, find_plan
 from training.fit.precision import prepare
+from training.fit.preparing import moved
 from training.judge.exit_choice import choose_exit_rule, default_budget_flops
 from training.judge.exit_comparison import cross_fitted
 from training.judge.observations import Observations
@@ -83,9 +85,13 @@ def features(dataset: Dataset, plan: TrainPlan, network: torch.nn.Module, cache:
     }
     store, kept = FrameStore(cache, plan.clip.source_short_side_px), FeatureCache(cache, network, plan.recipe.precision)
     found: dict[str, dict[str, list[Tensor]]] = {}
-    for kind in LEARNT["both"]:
+    by = plan.recipe.moved_frames
+    learnt = {kind: (kinds[kind], 0) for kind in LEARNT["both"]}
+    if by:
+        learnt |= {"earlier": (kinds["exact"], -by), "later": (kinds["exact"], by)}
+    for kind, (way, frames) in learnt.items():
         for sample in dataset.samples:
-            clips_BTHWC = torch.from_numpy(store.clip(sample.path, plan.clip, *kinds[kind]))[None]
+            clips_BTHWC = moved(torch.from_numpy(store.clip(sample.path, plan.clip, *way))[None], frames)
             for name, feature in kept.features(network, clips_BTHWC, torch.Generator(), learned=False).items():
                 found.setdefault(kind, {}).setdefault(name, []).append(feature)
     return {kind: {name: torch.cat(parts) for name, parts in named.items()} for kind, named in found.items()}
@@ -104,7 +110,7 @@ def observed(
     place = {sample.path: number for number, sample in enumerate(samples)}
     labels_N = torch.tensor([sample.label for sample in samples])
     log_probs_NKC = torch.zeros(len(samples), len(heads), dataset.num_classes)
-    kinds = LEARNT["both"]
+    kinds = tuple(given)
     for step, head in enumerate(heads):
         rows_NRF = {kind: head.rows(given[kind]) for kind in kinds}
         for rest, part in fold_groups(dataset, FOLDS, seed):

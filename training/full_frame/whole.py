@@ -74,6 +74,7 @@ class WholeFramesConfig:
             placement="centre",
             glance_features=False,
             key_points=self.key_points,
+            local_features=self.key_points and model.local_features,
         )
 
     @classmethod
@@ -128,10 +129,10 @@ class WholeFrames(nn.Module):
 
     def describe(self, frames_NHWC: Tensor) -> Tensor:
         """described_NV."""
-        features_ND, maps = self.focus.look(frames_NHWC)
         if self.pose is None:
+            features_ND: Tensor = self.focus(frames_NHWC)
             return features_ND
-        described_NV: Tensor = self.points(features_ND, self.pose(maps).detach())
+        described_NV: Tensor = self.points(*self.focus.look_with(self.pose, frames_NHWC))
         return described_NV
 
     def logits(self, memory_BM: Tensor) -> Tensor:
@@ -218,7 +219,7 @@ def _exits(network: WholeFrames, clips_BTHWC: Tensor, crops: Crops, generator: t
 
 def _in_bf16(network: WholeFrames) -> Sequence[tuple[nn.Module, str]]:
     encoder = [(network.focus.backbone, "maps")]
-    return encoder if network.pose is None else [*encoder, (network.pose, "forward")]
+    return encoder if network.pose is None else [*encoder, (network.pose, "look")]
 
 
 def _features(
