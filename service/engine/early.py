@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from service.fetch.arrival import FIRST_BYTES
 from video.children.followed_upload import FollowedUpload
 from video.clip import ClipRule, EarlyFrames, Look
 from video.file.stated import MAX_INDEX_BYTES, Said, head_of, index_behind_pictures
@@ -55,8 +56,9 @@ class EarlyDecoding:
         return LEAST_S if self._may_begin else math.inf
 
     def expects(self, num_bytes: int) -> None:
-        """So many bytes will come; where that is said late, before the first of them."""
+        """So many bytes will come; where that is said late, before the first of them. Until then nothing came."""
         self._expected_bytes = num_bytes
+        self._began_s = self._clock()
 
     def wants_end(self, first: bytes, num_bytes: int) -> int | None:
         """From where on the last bytes should come now: an MP4's index that lies behind its pictures. None: not now.
@@ -67,8 +69,9 @@ class EarlyDecoding:
             return None
         if not self._pays(num_bytes):
             return None
-        self._may_want_end = False
-        return index_behind_pictures(first, self._expected_bytes)
+        place = index_behind_pictures(first, self._expected_bytes)
+        self._may_want_end = place is None and len(first) < FIRST_BYTES
+        return place
 
     def end_arrived(self, end_from: int) -> None:
         """The last bytes lie in the file from there on; those before them still come."""

@@ -1,5 +1,6 @@
 """How a fetched video comes: from front to back, but for its end, which may be wanted first. Knows no network."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ class End:
 Piece = bytes | Length | End
 EndWanted = Callable[[bytes, int], int | None]  # (first bytes, number of bytes so far): from where on the end is wanted
 
+FIRST_BYTES = 2**16  # that may say where an end lies
+END_S = 2.0  # that it may take to come: the rest waits meanwhile
+
 
 def not_wanted(first: bytes, num_bytes: int) -> int | None:
     """Front to back."""
@@ -36,7 +40,8 @@ async def end_when_wanted(
     fetch_end: Callable[[int], Awaitable[bytes | None]],
 ) -> AsyncGenerator[Piece, None]:
     """`pieces` of `length` bytes in all; once `wanted` names a place, what lies from there on comes next, and the rest
-    up to there. `fetch_end(place)`: these bytes; None where they cannot be had apart, and come in their turn."""
+    up to there. `fetch_end(place)`: these bytes; None where they cannot be had apart, and come in their turn; so they
+    do after END_S. Raises ConnectionError where fewer bytes come."""
     yield Length(length)
     num_bytes, end_from, first = 0, length, b""
     async with aclosing(pieces):
@@ -46,10 +51,17 @@ async def end_when_wanted(
             yield piece[:left]
             if num_bytes >= end_from:
                 return
-            first = first or piece
+            if len(first) < FIRST_BYTES:
+                first += piece
             place = wanted(first, num_bytes) if end_from == length else None
             if place is not None and num_bytes < place < length:
-                content = await fetch_end(place)
+                try:
+                    async with asyncio.timeout(END_S):
+                        content = await fetch_end(place)
+                except TimeoutError:
+                    content = None
                 if content is not None:
                     end_from = place
                     yield End(place, content)
+    if num_bytes < end_from:
+        raise ConnectionError(f"{num_bytes} bytes came of {end_from}")

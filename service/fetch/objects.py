@@ -13,7 +13,8 @@ from fovea.errors import InvalidOption, UploadTooLarge, UrlNotFetched
 from service.fetch.arrival import EndWanted, Piece, end_when_wanted, not_wanted
 from service.fetch.source import S3Source
 
-CHUNK_BYTES = 2**14  # at least: small enough to be decoded while the rest comes
+CHUNK_BYTES = 2**20
+SMALL_CHUNK_BYTES = 2**14  # where it may be decoded while the rest comes
 
 
 async def fetch_object(
@@ -51,7 +52,8 @@ async def fetch_object(
             )
 
         async def streamed() -> AsyncGenerator[bytes, None]:
-            async for piece in found.stream(min_chunk_size=CHUNK_BYTES):
+            size = CHUNK_BYTES if end_wanted is not_wanted else SMALL_CHUNK_BYTES
+            async for piece in found.stream(min_chunk_size=size):
                 yield bytes(piece)
 
         async def fetch_end(place: int) -> bytes | None:

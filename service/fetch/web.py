@@ -147,7 +147,7 @@ async def _pieces(
                 announced = headers.get(b"content-length", b"")
                 if announced.isdigit() and int(announced) > limits.max_bytes:
                     raise _too_large(source, limits)
-                if not announced.isdigit():
+                if not announced.isdigit() or b"transfer-encoding" in headers:
                     async for piece in answer.aiter_stream():
                         yield piece
                     return
@@ -195,11 +195,11 @@ async def _end(
 
 
 def _version_of(headers: dict[bytes, bytes]) -> bytes | None:
-    """What a part must be of, RFC 9110, 13.1.5; None where the server gives no parts, or none that surely belong."""
-    if headers.get(b"accept-ranges", b"").strip().lower() != b"bytes":
-        return None
+    """The strong validator that a part must be of, RFC 9110, 13.1.5; None where the server gives no parts, or none that
+    surely belong."""
     tag = headers.get(b"etag", b"")
-    return tag if tag.startswith(b'"') else headers.get(b"last-modified")
+    is_strong = tag.startswith(b'"') and tag.isascii()
+    return tag if is_strong and headers.get(b"accept-ranges", b"").strip().lower() == b"bytes" else None
 
 
 def _url_of(source: WebSource) -> httpcore.URL:

@@ -74,7 +74,9 @@ class Looker:
     async def look(self, number: int) -> Sighting:
         """At window `number`; they go forward. Raises VideoError kin, Unavailable."""
         first = self._grid.first_cell(number)
-        self.purse.reach(min(self._facts.duration_s, float((first + self._grid.num_frames) * self._grid.cell_s)))
+        is_last = number == self._grid.num_windows - 1  # it ends with the video, but for a part of a cell
+        end_s = math.inf if is_last else float((first + self._grid.num_frames) * self._grid.cell_s)
+        self.purse.reach(min(self._facts.duration_s, end_s))
         spent_before = self.purse.spent_flops
         scouted = await self._reel.scout(first, self._grid.num_cells) if self._scouts else None
         if scouted is None or not await self._is_quiet(scouted, first):

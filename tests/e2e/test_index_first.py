@@ -112,7 +112,8 @@ def test_an_index_before_the_pictures_needs_no_second_request(fetching: Served, 
         {"Accept_Ranges": "none", "ETag": TAG},
         {"ETag": TAG},
         {"Accept_Ranges": "bytes"},
-        {"Accept_Ranges": "bytes", "ETag": 'W/"weak"'},
+        {"Accept_Ranges": "bytes", "ETag": 'W/"weak"', "Last_Modified": "Fri, 27 Nov 2026 20:00:00 GMT"},
+        {"Accept_Ranges": "bytes", "ETag": '"caf\u00c3\u00a9"'},
     ],
 )
 def test_parts_are_asked_for_only_where_the_server_gives_them_and_names_its_version(
@@ -126,6 +127,18 @@ def test_parts_are_asked_for_only_where_the_server_gives_them_and_names_its_vers
 
 def hanging_up(connection: socket.socket) -> None:
     """Nothing is said."""
+
+
+def hanging(connection: socket.socket) -> None:
+    """Nothing is said for long."""
+    connection.recv(1)  # until the other end leaves
+
+
+def trickling(connection: socket.socket) -> None:
+    part(b"", Content_Length=len(LAST) - PLACE)(connection)
+    for place in range(PLACE, len(LAST)):
+        connection.sendall(LAST[place : place + 1])
+        time.sleep(0.2)
 
 
 @pytest.mark.parametrize(
@@ -143,10 +156,12 @@ def hanging_up(connection: socket.socket) -> None:
         part(LAST[PLACE:] + b"more"),
         part(LAST[PLACE:], Content_Encoding="gzip"),
         hanging_up,
+        hanging,
+        trickling,
     ],
     ids=[
         "changed", "416", "500", "redirect", "another-part", "another-length", "no-range", "short", "broken", "long",
-        "packed", "hangs-up",
+        "packed", "hangs-up", "hangs", "trickles",
     ],
 )  # fmt: skip
 def test_an_end_that_is_not_what_was_asked_for_is_left_and_comes_in_its_turn(

@@ -136,7 +136,7 @@ def _discriminant(
 ) -> KernelDiscriminant:
     """Kernel ridge regression of +1 (in) and -1 (out), both sides of equal weight, in the directions of all clips.
 
-    A linear discriminant told fractals and pages of pictures of unfitted generators less well (decision 0075).
+    A linear discriminant told fractals and pages of pictures of unfitted generators less well (decision 0076).
     """
     x = np.concatenate((x_ND, x_MD))
     target = np.concatenate((np.ones(len(x_ND)), -np.ones(len(x_MD))))

@@ -13,6 +13,8 @@ from io import BytesIO
 from typing import BinaryIO
 
 MAX_INDEX_BYTES = 16 * 2**20  # of a moov that is read here: ten minutes of frames and sound are 1 MB
+MAX_END_BYTES = 2 * 2**20  # that are asked for before their turn
+_MAX_PLACE = 2**62  # in a file: a box may claim more than can be sought
 _EBML = b"\x1a\x45\xdf\xa3"
 _HEAD_BYTES = 1 << 16  # of Matroska: tracks, length and tags lie there
 _MAX_BOXES = 64  # before the pictures, and in one box: the service itself reads them
@@ -46,7 +48,7 @@ def index_behind_pictures(first: bytes, num_bytes: int) -> int | None:
         return None
     for kind, _, end in _tops(file, len(first)):
         if kind == _PICTURES:
-            return end if end < num_bytes <= end + MAX_INDEX_BYTES else None
+            return end if end < num_bytes <= end + MAX_END_BYTES else None
         if kind not in _BESIDE:
             return None
     return None
@@ -115,6 +117,8 @@ def _tops(file: BinaryIO, num_bytes: int, end_from: int | None = None) -> Iterat
             return
         yield kind, place + start, place + size
         place += size
+        if place > _MAX_PLACE:
+            return
 
 
 def _inside(data: bytes, wanted: bytes) -> bytes | None:

@@ -1,7 +1,7 @@
 """A body that says where the video is: JSON with a `url`, and options beside it, which are handed on unread."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from fovea.errors import InvalidOption, InvalidUpload
@@ -38,7 +38,7 @@ class UrlUpload:
         self._url = url
         return [(name, _text(name, value)) for name, value in asked.items() if value is not None]
 
-    async def video(self, end_wanted: EndWanted = not_wanted) -> AsyncIterator[Piece]:
+    async def video(self, end_wanted: EndWanted = not_wanted) -> AsyncGenerator[Piece, None]:
         async with aclosing(self._fetcher.fetch(self._url, end_wanted)) as pieces:
             async for piece in pieces:
                 yield piece

@@ -4,7 +4,7 @@ The parser pushes what it finds into a queue, which is read one event at a time.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
@@ -69,7 +69,7 @@ class MultipartUpload:
             fields.append(await self._read_field(part))
         raise InvalidUpload(f"the form has no part named {VIDEO!r}; put the file there")
 
-    async def video(self) -> AsyncIterator[bytes]:
+    async def video(self) -> AsyncGenerator[bytes, None]:
         while isinstance(chunk := await self._next(), bytes):
             yield chunk
 

@@ -9,8 +9,8 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from io import RawIOBase
 from pathlib import Path
 from typing import IO, Protocol
@@ -102,7 +102,7 @@ class Arriving(Protocol):
         ...
 
 
-async def save(video: AsyncIterator[Piece], path: Path, arriving: Arriving | None = None) -> float:
+async def save(video: AsyncGenerator[Piece, None], path: Path, arriving: Arriving | None = None) -> float:
     """Write the `video` of an upload to `path`; returns the seconds it took. `arriving` hears of it.
 
     Raises InvalidUpload when it is empty, Unavailable when the disk does not take it. The file is written in a thread,
@@ -114,27 +114,28 @@ async def save(video: AsyncIterator[Piece], path: Path, arriving: Arriving | Non
     pending = bytearray()
     try:
         with path.open("wb", buffering=0) as file:
-            async for piece in video:
-                match piece:
-                    case Length(expected):
+            async with aclosing(video):
+                async for piece in video:
+                    match piece:
+                        case Length(expected):
+                            if arriving is not None:
+                                arriving.expects(expected)
+                            continue
+                        case End(place, content):
+                            num_at_end = len(content)
+                            await asyncio.to_thread(_write_at, file, place, content)
+                            if arriving is not None:
+                                arriving.end_arrived(place)
+                            continue
+                        case _:
+                            pending += piece
+                    is_awaited = arriving is not None and time.monotonic() - written_s > arriving.patience_s
+                    if len(pending) >= WRITE_BYTES or is_awaited:
+                        num_bytes += len(pending)
+                        await asyncio.to_thread(_write, file, pending)
+                        pending, written_s = bytearray(), time.monotonic()
                         if arriving is not None:
-                            arriving.expects(expected)
-                        continue
-                    case End(place, content):
-                        num_at_end = len(content)
-                        await asyncio.to_thread(_write_at, file, place, content)
-                        if arriving is not None:
-                            arriving.end_arrived(place)
-                        continue
-                    case _:
-                        pending += piece
-                is_awaited = arriving is not None and time.monotonic() - written_s > arriving.patience_s
-                if len(pending) >= WRITE_BYTES or is_awaited:
-                    num_bytes += len(pending)
-                    await asyncio.to_thread(_write, file, pending)
-                    pending, written_s = bytearray(), time.monotonic()
-                    if arriving is not None:
-                        await arriving.arrived(num_bytes)
+                            await arriving.arrived(num_bytes)
             num_bytes += len(pending)
             await asyncio.to_thread(_write, file, pending)
             num_bytes += num_at_end
@@ -147,7 +148,7 @@ async def save(video: AsyncIterator[Piece], path: Path, arriving: Arriving | Non
     return time.monotonic() - started_s
 
 
-def _write(file: RawIOBase, content: bytearray) -> None:
+def _write(file: RawIOBase, content: bytes | bytearray) -> None:
     view = memoryview(content)
     while view:  # a raw file may take less than it is given
         view = view[file.write(view) or 0 :]
@@ -157,7 +158,7 @@ def _write_at(file: RawIOBase, place: int, content: bytes) -> None:
     """What comes next is still written where it would have been."""
     before = file.tell()
     file.seek(place)
-    _write(file, bytearray(content))
+    _write(file, content)
     file.seek(before)
 
 

@@ -3,7 +3,7 @@
 Knows no option and no file.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from fastapi import Request
@@ -24,7 +24,7 @@ class Upload(Protocol):
         """The form fields before the video; reads no byte of the video."""
         ...
 
-    def video(self) -> AsyncIterator[Piece]:
+    def video(self) -> AsyncGenerator[Piece, None]:
         """The video's bytes; what is sent comes front to back, without announcement."""
         ...
 
@@ -46,7 +46,7 @@ class RawUpload:
     async def fields(self) -> list[tuple[str, str]]:
         return []
 
-    async def video(self) -> AsyncIterator[bytes]:
+    async def video(self) -> AsyncGenerator[bytes, None]:
         while chunk := await self._body.read():
             yield chunk
 

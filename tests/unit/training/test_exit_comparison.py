@@ -80,9 +80,25 @@ class TestTheDefaultBudget:
         assert best - chosen.top1.value < 0.05
         assert all(point.top1.value < best for point in points if point.asked_gflops < budget / 1e9)
 
+    def test_gives_up_a_point_that_is_sure_and_not_five(self):
+        """The error of one point is half a point here: by the error alone all videos would take all steps."""
+        assert default_budget_flops(a_cube_puts_right(0.01), "entropy", num_folds=3, num_repeats=1) == 100
+        assert default_budget_flops(a_cube_puts_right(0.05), "entropy", num_folds=3, num_repeats=1) > 100
+
     def test_is_a_glance_where_cubes_teach_nothing(self):
         useless = draw(knows=(2.0, 0.0, 0.0, 0.0))
         assert default_budget_flops(useless, "entropy", num_folds=3, num_repeats=1) == COSTS[0]
+
+
+def a_cube_puts_right(share, num_videos=400, num_groups=80):
+    """A glance is wrong in so many videos, and as sure of itself as in all others; a cube never is."""
+    seen = draw(num_videos, num_groups, costs=(100, 60), knows=(0.0, 0.0))
+    log_probs_NKC = np.random.default_rng(3).normal(0, 0.2, seen.log_probs_NKC.shape)
+    for video, label in enumerate(seen.labels_N):
+        is_wrong = video % round(1 / share) == 0
+        for step, said in enumerate(((label + 1) % 4 if is_wrong else label, label)):
+            log_probs_NKC[video, step, said] += 3
+    return replace(seen, log_probs_NKC=log_probs_NKC)
 
 
 def one_label_is_taken_back(num_videos=400, num_groups=80):

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from video.file.stated import MAX_INDEX_BYTES, Head, Said, head_of, index_behind_pictures
+from video.file.stated import MAX_END_BYTES, Head, Said, head_of, index_behind_pictures
 
 
 def box(kind: bytes, content: bytes = b"", *, size: int | None = None) -> bytes:
@@ -89,6 +89,7 @@ def test_boxes_that_break_off_inside_are_no_index(cut: int) -> None:
     assert said(FTYP + box(b"moov", whole[:cut]) + FRAGMENT).said in {Said.AT_HEAD, Said.NOTHING}
 
 
+HUGE = struct.pack(">I4sQ", 1, b"free", 2**64 - 1) + bytes(40)
 LAST = FTYP + box(b"free", bytes(8)) + PICTURES + movie()
 END = len(LAST) - len(movie())
 
@@ -112,9 +113,11 @@ def test_pictures_of_more_than_four_gigabytes_say_their_size_in_eight_bytes() ->
         (FTYP + movie() + PICTURES, 2000),
         (FTYP + PICTURES, len(FTYP + PICTURES)),
         (FTYP + PICTURES, 10),
-        (FTYP + PICTURES, len(FTYP + PICTURES) + MAX_INDEX_BYTES + 1),
+        (FTYP + PICTURES, len(FTYP + PICTURES) + MAX_END_BYTES + 1),
         (FTYP + box(b"mdat", size=0) + bytes(100), 2000),
         (FTYP + box(b"what") + PICTURES, 2000),
+        (HUGE, 2**63),
+        (FTYP + HUGE + PICTURES, 2**63),
         (FTYP, 2000),
         (FTYP + b"123", 2000),
         (b"", 2000),
@@ -136,3 +139,4 @@ def test_an_end_that_is_no_index_tells_nothing() -> None:
     content = FTYP + PICTURES + box(b"what", bytes(100))
     assert head_of(io.BytesIO(content), 100, len(FTYP + PICTURES)).said is Said.NOTHING
     assert head_of(io.BytesIO(LAST), 100, END - 4).said is Said.NOTHING, "it lies elsewhere than where pictures end"
+    assert head_of(io.BytesIO(FTYP + PICTURES + HUGE), 100, len(FTYP + PICTURES)).said is Said.NOTHING
