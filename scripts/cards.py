@@ -109,7 +109,8 @@ def _accuracy(bundle: Bundle) -> Iterator[str]:
         yield from ("Nobody measured it.", "")
         return
     yield "*On new places*: each video was answered by a network that had learnt nothing of its place. Expect this of a"
-    yield "new camera. *On validation videos*: not learnt from, but places and people may have been."
+    yield "new camera, or a little less: the thresholds were solved on these videos. *On validation videos*: not learnt"
+    yield "from, but places and people may have been."
     yield from ("", "| budget, GFLOPs | mean cost | on new places | on validation videos |", "|---|---|---|---|")
     measured = [right for _, right in bundle.frontier]
     as_served = len(measured) == len(bundle.grid.points)  # else those points are of other thresholds

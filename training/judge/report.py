@@ -72,7 +72,8 @@ Written by `fovea report`; edit the experiments, not this page.
 Accuracies are top-1 in percent on the split named (`val` is neither trained nor calibrated on). Brackets: 95 %
 intervals, by resampling whole groups within each source (2,000 draws), widened to Wilson's where that reaches further.
 Differences are paired by video; one whose interval holds 0, or that rests on fewer than six groups, is *not resolved*.
-Cost: multiply-adds. Times: one video at a time, without decoding.
+Cost: multiply-adds. Times: one video at a time, without decoding, by what *Where it comes from* says executed it; times
+of different executors, or of a busy machine, cannot be compared.
 
 Read *On new places* first: that is what to expect of a camera that is new. Videos of `val` were not learnt from either,
 but share players, courts and rooms with those that were: what remembers these does better there, and what does not may

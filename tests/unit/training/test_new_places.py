@@ -11,7 +11,7 @@ from training.judge.new_places import (
     read_new_places,
     write_new_places,
 )
-from training.judge.report import render
+from training.judge.report import Found, render
 from training.judge.results import POOLED
 
 
@@ -40,8 +40,8 @@ def test_a_file_that_holds_none_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_the_page_tells_new_places_first_and_the_most_frequent_class_beside() -> None:
     found = on_new_places(draw())
-    page = render({}, new_places=[found])
-    assert page.index("## On new places") < page.index("## a. Full compute")
+    page = render({}, Found(new_places=(found,)))
+    assert page.index("## On new places") < page.index("## On val, at all steps")
     rows = [line for line in page.splitlines() if line.startswith(f"| {found.model} |")]
     assert len(rows) == len(found.depths) + 1
     told = {score.source: score for score in found.depths[0].scores}
