@@ -31,6 +31,14 @@ class WebServer:
         return f"http://{credentials}{host}:{self.port}{path}"
 
 
+def s3_settings(server: WebServer) -> dict[str, str]:
+    """The environment in which the server stands for S3: its pages are /bucket/key."""
+    return {
+        "AWS_ENDPOINT_URL": server.url(""), "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "id",
+        "AWS_SECRET_ACCESS_KEY": "hush", "AWS_REGION": "us-east-1", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
+    }  # fmt: skip
+
+
 @contextmanager
 def web_server(pages: dict[str, Answer] | None = None) -> Iterator[WebServer]:
     """Each connection in a thread, one request each."""

@@ -17,7 +17,7 @@ from service.addresses.policy import AddressPolicy
 from service.fetch.source import S3Source, WebSource, parse_source
 from tests.conftest import require
 from tests.serving import Served, serving
-from tests.web_server import Answer, WebServer, said, web_server
+from tests.web_server import Answer, WebServer, s3_settings, said, web_server
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 ANY_PORT = ((1, 65535),)
@@ -294,10 +294,7 @@ def test_an_object_of_s3_is_fetched_from_a_bucket_that_was_named(
     fetching: Served, web: WebServer, red_video: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("obstore")
-    for name, value in {
-        "AWS_ENDPOINT_URL": web.url(""), "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "id",
-        "AWS_SECRET_ACCESS_KEY": "hush", "AWS_REGION": "us-east-1", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
-    }.items():  # fmt: skip
+    for name, value in s3_settings(web).items():
         monkeypatch.setenv(name, value)
     dates = {"ETag": '"1"', "Last_Modified": "Fri, 27 Nov 2026 20:00:00 GMT"}
     web.pages["/videos/a/red.mp4"] = said("200 OK", red_video, **dates)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.clips import cached_clip, frozen, noise
 from tests.serving import Served, serving
-from tests.web_server import Answer, WebServer, said, web_server
+from tests.web_server import Answer, WebServer, s3_settings, said, web_server
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 CLIP = {"seconds": 4, "pattern": noise, "size": (320, 240), "gop": 40}
@@ -220,10 +220,7 @@ def test_of_an_object_of_s3_the_index_comes_first_where_it_is_still_the_same(
     web: WebServer, monkeypatch: pytest.MonkeyPatch, tag: str
 ) -> None:
     pytest.importorskip("obstore")
-    for name, value in {
-        "AWS_ENDPOINT_URL": web.url(""), "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "id",
-        "AWS_SECRET_ACCESS_KEY": "hush", "AWS_REGION": "us-east-1", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false",
-    }.items():  # fmt: skip
+    for name, value in s3_settings(web).items():
         monkeypatch.setenv(name, value)
     dates = {"Last_Modified": "Fri, 27 Nov 2026 20:00:00 GMT"}
     end = part(LAST[PLACE:], **dates) if tag == TAG else said("412 Precondition Failed")
