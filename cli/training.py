@@ -82,7 +82,7 @@ def train(
         return
     if tensorboard:
         check_tensorboard()
-    if plan in STARTED_FROM_SHIPPED and not (bundle or baseline or glance_weights or focus_weights or pose_weights):
+    if plan in STARTED_FROM_SHIPPED and not (bundle or glance_weights or focus_weights or pose_weights):
         bundle = available_models().get(SHIPPED_START)
     given = {"glance": glance_weights, "focus": focus_weights, "pose": pose_weights}
     request = TrainRequest(

@@ -55,18 +55,23 @@ def has_part(network: nn.Module, part: str) -> bool:
 def start_from_bundle(network: nn.Module, folder: Path) -> tuple[Start, ...]:
     """Every tensor of the same name and shape from a bundle: heads for another number of labels stay fresh.
 
+    A network of another family, such as a full-frame baseline of the bundle's, takes its encoders alone.
     Raises BundleError for a bundle that is not sound, ValueError for an untrained one and where the backbones differ.
     """
     bundle = Bundle.read(folder.resolve())
     if not bundle.trained:
         raise ValueError(f"{folder} is untrained: its weights are random; start from a trained bundle, or from none")
     training = training_of(network)
-    if (family := bundle.config.family) != training.family.name:
-        raise ValueError(f"{folder} can start a network of {family} only; start a baseline's backbones from weights")
+    is_other = (family := bundle.config.family) != training.family.name
     mine, theirs = network.state_dict(), load_network(bundle).state_dict()
     taken = {name: tensor for name, tensor in theirs.items() if name in mine and mine[name].shape == tensor.shape}
     encoders = {name for name in mine if name.startswith(training.backbones)}
-    if missing := sorted(encoders - taken.keys()):
+    if is_other:
+        taken = {name: tensor for name, tensor in taken.items() if name in encoders}
+    missing = sorted(encoders - taken.keys())
+    if missing and is_other:
+        raise ValueError(f"{folder} can start a network of {family} only; start a baseline's backbones from weights")
+    if missing:
         raise ValueError(f"{folder} has other backbones: {len(missing)} tensors differ, such as {missing[0]}")
     for part in PARTS:  # tensors of one shape may still be of a network that strides or pads otherwise
         ours, its = (getattr(config, part, None) for config in (getattr(network, "config", None), bundle.config))
