@@ -122,7 +122,7 @@ def _compared(
                     rule=rule,
                     asked_gflops=budget / 1e9,
                     mean_gflops=float(spent_K[steps_RBN[:, b]].mean()) / 1e9,
-                    top1=_mean(right_BN[b], resamples),
+                    top1=statistics.accuracy_interval(right_BN[b], resamples),
                     random_top1=float(chance_BN[b].mean()),
                     minus_random=gain,
                     minus_entropy=_mean(right_BN[b] - plain_BN[b], resamples),
