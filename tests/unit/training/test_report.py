@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.training.drawing import draw
 from tests.unit.training.test_scoring import ORIGIN, scored
+from training.judge.experiments import ABLATIONS, BASELINES, PLAN, SEEDS
 from training.judge.placement_result import (
     PLACEMENTS,
     PlacementResult,
@@ -17,7 +18,7 @@ from training.judge.placement_result import (
     write_placements,
 )
 from training.judge.plots import draw_result
-from training.judge.report import ABLATIONS, BASELINES, PLAN, SEEDS, render, write_report
+from training.judge.report import render, write_report
 from training.judge.results import Estimate, pooled, read_result, write_result
 from training.judge.scoring import score
 from training.judge.seeds_result import SEEDS as SEEDS_FILE
