@@ -22,7 +22,7 @@ from training.judge.report import render, write_report
 from training.judge.results import Estimate, pooled, read_result, write_result
 from training.judge.scoring import score
 from training.judge.seeds_result import SEEDS as SEEDS_FILE
-from training.judge.seeds_result import SeedRow, SeedsResult, write_seeds
+from training.judge.seeds_result import SeedRow, SeedsResult, seeds_section, write_seeds
 
 BASELINE = draw(costs=(600,), knows=(2.5,), model=BASELINES[0].name)
 SMALLER = draw(costs=(500,), knows=(2.5,), model=BASELINES[1].name)
@@ -93,6 +93,18 @@ def test_where_cubes_look_and_what_a_seed_changes_have_sections_of_their_own(tmp
     page = (tmp_path / "RESULTS.md").read_text()
     assert "| centre | 1 cube | 1.26 | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 1.00 |" in page
     assert "| 2 | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 90.0 | entropy | 1.2 | 50.0 [40.0, 60.0] |" in page
+
+
+def test_whether_seeds_choose_alike_is_said():
+    half = Estimate(value=0.5, low=0.4, high=0.6)
+    first = SeedRow(seed=0, top1_K=(half,), by_source={}, exit_rule="entropy", default_gflops=0.433, default_top1=half)
+
+    def page(*rows):
+        return seeds_section([SeedsResult(plan="light", data="548 videos", rows=rows)])
+
+    other = first.model_copy(update={"seed": 1, "default_gflops": 0.595})
+    assert "All seeds choose the exit rule entropy and the default budget 0.433 GFLOPs." in page(first)
+    assert "All seeds choose the exit rule entropy and differ in budget: 0.433, 0.595." in page(first, other)
 
 
 def test_whether_the_person_is_above_is_said_in_words_with_the_interval():
