@@ -81,10 +81,10 @@ def _told(one: PlacementResult) -> str:
             ratio = f"{row.person_cost_ratio:.2f}" if row.person_cost_ratio is not None else ""
         step = "all" if _is_whole(row) else step_name(row.step)
         lines.append(_line((row.name, step, f"{row.gflops:.3g}", _points(row.top1), apart, ratio, said)))
-    return "\n".join(["".join(lines), *_in_words(one)])
+    return "\n".join(["".join(lines), *in_words(one)])
 
 
-def _in_words(one: PlacementResult) -> list[str]:
+def in_words(one: PlacementResult) -> list[str]:
     """As list items: the person against other cubes, and against whole frames."""
     told = []
     cubes = [row for row in one.rows if not _is_whole(row) and row.person_less_this is not None]
