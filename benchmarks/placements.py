@@ -1,8 +1,8 @@
 """Where cubes look, out of fold: anywhere, in the middle, where pixels change, around the person; and whole frames.
 
-`python -m benchmarks.placements DATA --json FILE`: features of the training videos by the plan `compact` and its
-`compact-centre`, `compact-motion` and `compact-random`, all from the networks of the bundle that ships, which never
-saw these videos. *Whole frames*: the same network and heads on all sixteen frames of 224 x 320, with key points and
+`python -m benchmarks.placements DATA --json FILE`: features of the training videos by the plan `compact`, or by
+`--plan light`, and by the same with cubes elsewhere, all from the networks of the bundle that ships, which never saw
+these videos. *Whole frames*: the same network and heads on all sixteen frames of 224 x 320, with key points and
 without. Heads in closed form, as `fovea train` fits them, on clips as they are; each video is judged by heads that saw
 none of its group, in several deals of the folds. Intervals are of paired differences, by resampling groups within each
 source.
@@ -18,7 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.adafocus.config import AdaFocusConfig, Placement
 from models.bundle import Bundle
 from models.catalogue import available_models
 from models.loading import load_network
@@ -47,7 +48,7 @@ from training.judge.statistics import Interval, accuracy_interval, mean_interval
 from video.clip import ClipRule
 
 FOLDS = 5
-PLANS = {"random": "compact-random", "centre": "compact-centre", "motion": "compact-motion", "person": "compact"}
+PLACED: tuple[Placement, ...] = ("random", "centre", "motion", "person")
 WHOLE, ALONE = "whole frames", "whole frames without key points"
 WHOLE_NAMES = {WHOLE: "whole-frames", ALONE: "whole-frames-alone"}
 """Rows, and `--baseline` of `fovea train`."""
@@ -67,6 +68,7 @@ class Way:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.placements", description=__doc__)
     parser.add_argument("data", type=Path)
+    parser.add_argument("--plan", default="compact", help="or light")
     parser.add_argument("--deals", type=int, default=4, help="of the folds")
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/fovea"))
     parser.add_argument("--features-only", help="compute this row's features, and no figures")
@@ -76,24 +78,29 @@ def main() -> None:
     torch.set_num_threads(1)
     dataset = read_dataset(arguments.data).split("train")
     until = time.monotonic() + arguments.seconds
-    names = [arguments.features_only] if arguments.features_only else [*PLANS, WHOLE]
-    ways = {name: way_of(name, dataset.num_classes) for name in names}
+    names = [arguments.features_only] if arguments.features_only else [*PLACED, WHOLE]
+    ways = {name: way_of(name, dataset.num_classes, arguments.plan) for name in names}
     given = {name: features(dataset, way, arguments.cache.expanduser(), until) for name, way in ways.items()}
     if any(found is None for found in given.values()):
         raise SystemExit("not all features are there: the same command goes on")
     if arguments.features_only:
         return
     there = {name: one for name, one in given.items() if one is not None}
-    ways[ALONE] = way_of(ALONE, dataset.num_classes)
+    ways[ALONE] = way_of(ALONE, dataset.num_classes, arguments.plan)
     there[ALONE] = without_key_points(there[WHOLE], ways[ALONE].network)
-    found = compared(dataset, ways, there, arguments.deals)
+    found = compared(dataset, ways, there, arguments.deals, arguments.plan)
     print(json.dumps(asdict_rows(found), indent=1))
     if arguments.json:
         write_placements(arguments.json, found)
 
 
-def way_of(name: str, num_classes: int) -> Way:
-    plan = find_plan(PLANS.get(name, "compact"), num_classes)
+def way_of(name: str, num_classes: int, base: str = "compact") -> Way:
+    """One row's: of the plan `base`, whose cubes follow a person."""
+    plan = find_plan(base, num_classes)
+    assert isinstance(plan.model, AdaFocusConfig), "a plan whose cubes a rule places"
+    for placement in PLACED:
+        if name == placement:
+            plan = replace(plan, model=replace(plan.model, placement=placement))
     model = plan.model_plan(WHOLE_NAMES.get(name))
     network = build(model)
     shipped = load_network(Bundle.read(available_models()["adafocus-v3-compact"])).state_dict()
@@ -124,15 +131,15 @@ def features(dataset: Dataset, way: Way, cache: Path, until: float) -> dict[str,
 
 
 def compared(
-    dataset: Dataset, ways: Mapping[str, Way], given: Mapping[str, Mapping[str, Tensor]], deals: int
+    dataset: Dataset, ways: Mapping[str, Way], given: Mapping[str, Mapping[str, Tensor]], deals: int, model: str
 ) -> PlacementResult:
     right: dict[tuple[str, int], NDArray[np.float64]] = {}
     flops: dict[tuple[str, int], int] = {}
     for name, way in ways.items():
         for step, head in enumerate(training_of(way.network).regressions(way.network)):
-            if step == 0 and name in PLANS and name != REFERENCE:
+            if step == 0 and name in PLACED and name != REFERENCE:
                 continue  # the glance is the same
-            key = ("glance", 0) if step == 0 and name in PLANS else (name, step)
+            key = ("glance", 0) if step == 0 and name in PLACED else (name, step)
             right[key], flops[key] = out_of_fold(dataset, head, given[name], deals), way.spent_K[step]
     resamples = resample([group_of(one) for one in dataset.samples], [one.source or "" for one in dataset.samples])
     most = max(step for name, step in right if name == REFERENCE)
@@ -156,7 +163,7 @@ def compared(
         f"{len(dataset)} training videos, {FOLDS} folds over groups, {deals} deals; heads on clips as they are, "
         f"features in {ways[REFERENCE].precision}"
     )
-    return PlacementResult(model="compact", data=told, groups=resamples.num_groups, rows=tuple(rows))
+    return PlacementResult(model=model, data=told, groups=resamples.num_groups, rows=tuple(rows))
 
 
 def without_key_points(given: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:

@@ -61,7 +61,7 @@ def found() -> placements.PlacementResult:
     glance_width = network.classifier.glance_head.in_features
     cubes = Way(network, RULE, (100, 200, 300), "fp32")
     whole, alone = (build_network(WholeFramesConfig(PLACED, points), seed=0) for points in (True, False))
-    ways = {name: cubes for name in placements.PLANS} | {
+    ways = {name: cubes for name in placements.PLACED} | {
         WHOLE: Way(whole, RULE, (1000,), "fp32"),
         ALONE: Way(alone, RULE, (500,), "fp32"),
     }
@@ -70,17 +70,17 @@ def found() -> placements.PlacementResult:
             "glance": known((glance_width,), tells=False),
             "memory": known((2, network.classifier.memory_size), tells=name == "person", seed=1),
         }
-        for name in placements.PLANS
+        for name in placements.PLACED
     }
     given[WHOLE] = {"memory": known((whole.classifier.memory_size,), tells=False, seed=2)}
     given[ALONE] = placements.without_key_points(given[WHOLE], alone)
-    return placements.compared(DATASET, ways, given, deals=2)
+    return placements.compared(DATASET, ways, given, deals=2, model="compact")
 
 
 def test_every_way_has_a_row_for_each_number_of_cubes_and_the_glance_which_all_share_has_one(found) -> None:
     assert {(row.name, row.step) for row in found.rows} == {
         ("glance", 0),
-        *((name, step) for name in placements.PLANS for step in (1, 2)),
+        *((name, step) for name in placements.PLACED for step in (1, 2)),
         (WHOLE, 0),
         (ALONE, 0),
     }
@@ -153,3 +153,11 @@ def test_a_seed_has_a_row_of_its_own_whose_budget_is_one_of_the_grid(tmp_path) -
         assert 100 <= row.default_gflops * 1e9 <= 300
     write_seeds(tmp_path / "seeds.json", SeedsResult(plan="compact", data="48 videos", rows=tuple(rows)))
     assert read_seeds(tmp_path / "seeds.json").rows == tuple(rows)
+
+
+@pytest.mark.parametrize("plan", ["compact", "light"])
+def test_ways_of_one_plan_cost_alike_and_differ_in_where_cubes_look_alone(plan) -> None:
+    person, centre = (placements.way_of(name, 15, plan) for name in ("person", "centre"))
+    assert (person.spent_K, person.clip) == (centre.spent_K, centre.clip)
+    assert person.network.config == replace(centre.network.config, placement="person")
+    assert placements.way_of(WHOLE, 15, plan).spent_K[-1] > 2.5 * person.spent_K[-1]
