@@ -16,11 +16,23 @@ from video.clip import Clip, ClipRule, DecodePrice, EarlyFrames, FirstLook, Furt
 from video.file.open_file import OpenFile
 from video.file.reading import Reading
 from video.file.runs import FalseKeyframe, Shot
-from video.file.sampling import PacketFacts, Run, choose, in_passing, middle, plan_runs, segment_centres, stand_ins
+from video.file.sampling import (
+    PacketFacts,
+    Run,
+    choose,
+    in_passing,
+    middle,
+    plan_runs,
+    segment_centres,
+    sooner,
+    stand_ins,
+)
 from video.file.scan import Track
 
 # Looking first must cost at most this share of decoding all frames at once: whoever goes on pays for both.
 WORTHWHILE = 0.5
+# The same where no second look follows: frames beside their places are worth no less than a tenth.
+WORTHWHILE_ALONE = 0.9
 
 
 class CostsMore(Exception):
@@ -47,6 +59,7 @@ class DecodePlan:
     ready: Mapping[int, Shot]  # by packet index: decoded already, while the file arrived
     num_decoded_early: int
     keyframes_stay: bool = False  # of the look
+    skip_loop_filter: bool = False  # of the look
 
     @property
     def price(self) -> DecodePrice:
@@ -92,7 +105,21 @@ def plan_decoding(
     targets = choose(track.packets, *extent, rule.num_frames).targets
     wanted, runs = looked_at(track.packets, extent, rule, targets, look)
     stay = isinstance(look, FirstLook) and look.keyframes_stay
-    return DecodePlan(path, rule, limits, track, targets, places, wanted, tuple(runs), file, ready, num_early, stay)
+    return DecodePlan(
+        path,
+        rule,
+        limits,
+        track,
+        targets,
+        places,
+        wanted,
+        tuple(runs),
+        file,
+        ready,
+        num_early,
+        keyframes_stay=stay,
+        skip_loop_filter=look is not None and look.skip_loop_filter,
+    )
 
 
 def _ready(early: EarlyFrames, file: OpenFile) -> dict[int, Shot]:
@@ -128,14 +155,18 @@ def looked_at(
     everywhere = {index: targets[index] for index in _places(rule, look)}
     all_runs = plan_runs(packets, tuple(everywhere.values()))
     match look:
-        case FirstLook(indices, tolerance):
+        case FirstLook(indices, tolerance, keyframes_stay=stay):
             start, end = extent
             apart = min((after - before for before, after in pairwise(indices)), default=rule.num_frames)
             exact = [targets[index] for index in indices]
-            keys = stand_ins(packets, exact, int(tolerance * apart * (end - start) / rule.num_frames))
+            within = int(tolerance * apart * (end - start) / rule.num_frames)
+            keys = stand_ins(packets, exact, within)
             wanted = {index: keys.get(targets[index], targets[index]) for index in indices}
+            if stay:
+                moved = sooner(packets, tuple(wanted.values()), within)
+                wanted = {index: moved.get(target, target) for index, target in wanted.items()}
             runs = plan_runs(packets, tuple(wanted.values()))
-            if num_packets(runs) > WORTHWHILE * num_packets(all_runs):
+            if num_packets(runs) > (WORTHWHILE_ALONE if stay else WORTHWHILE) * num_packets(all_runs):
                 return everywhere, all_runs
             return wanted, runs
         case FurtherLook(indices, others):
@@ -154,9 +185,9 @@ def num_packets(runs: Sequence[Run]) -> int:
 def carry_out(plan: DecodePlan, most_pixels: int | None = None) -> Clip:
     """Decode only the groups of pictures that hold the chosen frames, leaving out frames nobody refers to.
 
-    The pixels are those of a full decode. Where the file tells no times, or a chosen frame does not come out whole
-    (damage, hidden frames, streams without true keyframes), everything is decoded in order, and every frame that the
-    look or a later one may want is there.
+    The pixels are those of a full decode, unless the look skips the loop filter. Where the file tells no times, or a
+    chosen frame does not come out whole (damage, hidden frames, streams without true keyframes), everything is decoded
+    in order, as it is, and every frame that the look or a later one may want is there.
     Raises VideoUnreadable, VideoLimitExceeded; CostsMore where that costs more than `most_pixels`, before it is spent.
     """
     try:
@@ -202,7 +233,7 @@ def _selected_shots(plan: DecodePlan, reading: Reading) -> dict[int, Shot] | Non
     if ready:
         runs = tuple(plan_runs(plan.track.packets, [one for one in plan.wanted.values() if one not in ready]))
     try:
-        shots = {**ready, **(reading.selected(runs) if runs else {})}
+        shots = {**ready, **(reading.selected(runs, skip_loop_filter=plan.skip_loop_filter) if runs else {})}
     except MemoryError:
         raise
     except (FalseKeyframe, av.FFmpegError):
