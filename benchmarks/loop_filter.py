@@ -1,12 +1,11 @@
-"""What it costs to leave out the loop filter, and to end groups of pictures sooner: accuracy out of fold.
+"""What it costs to leave out the loop filter: accuracy out of fold.
 
 `python -m benchmarks.loop_filter DATA --plan light`: the training videos as they are, and encoded anew as phones do it
-(720 lines, a keyframe a second, at two qualities), each decoded as the service does: exactly, without the loop filter,
-and with the last frames of groups taken sooner, too, within the tolerance that the plan learns. Features are those of
-the bundle's networks, which never saw these videos, through OpenVINO in bf16. Heads are fitted as `fovea train` does,
-on clips and their compressed copies, with exact frames and with keyframes; each video is judged by heads that saw none
-of its group, in several deals of the folds. Intervals are of paired differences, by resampling groups within each
-source.
+(720 lines, a keyframe a second, at two qualities), each decoded as the service does, exactly and without the loop
+filter. Features are those of the networks of the bundle that ships, which never saw these videos, through OpenVINO in
+bf16. Heads are fitted as `fovea train` does, on clips and their compressed copies, with exact frames and with
+keyframes; each video is judged by heads that saw none of its group, in several deals of the folds. Intervals are of
+paired differences, by resampling groups within each source.
 
 `--cache` keeps clips and features: the same command goes on where it was. `--seconds` ends it sooner.
 
@@ -52,7 +51,7 @@ from video.file.decode import decode
 LEARNING = "learnt"
 LEARNT = ("exact", "copy", "keyframes", "copy with keyframes")
 FOOTAGE = ("as it is", "720p, crf 23", "720p, crf 33")
-WAYS = ("exact", "no loop filter", "and groups ended sooner")
+WAYS = ("exact", "no loop filter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class Row:
 
     def __str__(self) -> str:
         return (
-            f"step {self.step}, {self.footage:<12}, {self.way:<23}: {self.top1:.1%} ({self.difference:+.1f} "
+            f"step {self.step}, {self.footage:<12}, {self.way:<14}: {self.top1:.1%} ({self.difference:+.1f} "
             f"[{self.low:.1f}, {self.high:.1f}]), same label {self.same_label:.1%}"
         )
 
@@ -147,8 +146,7 @@ def features(
 
 def decoded(path: Path, rule: ClipRule, places: tuple[int, ...], way: str) -> Frames:
     """frames_THWC, the looked-at ones alone, as the service decodes them."""
-    tolerance = TOLERANCE if way == WAYS[2] else 0.0
-    look = FirstLook(places, tolerance, (), keyframes_stay=tolerance > 0, skip_loop_filter=way != WAYS[0])
+    look = FirstLook(places, 0.0, (), skip_loop_filter=way != WAYS[0])
     return decode(str(path), rule, LIMITS, look).frames_THWC
 
 

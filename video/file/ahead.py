@@ -305,8 +305,7 @@ def _apart(look: Look) -> int:
     come may be nearer, and a frame that is yet to come may be nearer to the keyframe."""
     if not isinstance(look, FirstLook) or not look.tolerance:
         return 0
-    nearer_or_last = max if look.keyframes_stay else min  # whether a frame is the last of its group, which may be moved
-    return nearer_or_last((after - before for before, after in pairwise(look.indices)), default=1)
+    return min((after - before for before, after in pairwise(look.indices)), default=1)
 
 
 def _begun(look: Look, num_settled: int) -> Look:

@@ -24,15 +24,12 @@ from video.file.sampling import (
     middle,
     plan_runs,
     segment_centres,
-    sooner,
     stand_ins,
 )
 from video.file.scan import Track
 
 # Looking first must cost at most this share of decoding all frames at once: whoever goes on pays for both.
 WORTHWHILE = 0.5
-# The same where no second look follows: frames beside their places are worth no less than a tenth.
-WORTHWHILE_ALONE = 0.9
 
 
 class CostsMore(Exception):
@@ -155,18 +152,14 @@ def looked_at(
     everywhere = {index: targets[index] for index in _places(rule, look)}
     all_runs = plan_runs(packets, tuple(everywhere.values()))
     match look:
-        case FirstLook(indices, tolerance, keyframes_stay=stay):
+        case FirstLook(indices, tolerance):
             start, end = extent
             apart = min((after - before for before, after in pairwise(indices)), default=rule.num_frames)
             exact = [targets[index] for index in indices]
-            within = int(tolerance * apart * (end - start) / rule.num_frames)
-            keys = stand_ins(packets, exact, within)
+            keys = stand_ins(packets, exact, int(tolerance * apart * (end - start) / rule.num_frames))
             wanted = {index: keys.get(targets[index], targets[index]) for index in indices}
-            if stay:
-                moved = sooner(packets, tuple(wanted.values()), within)
-                wanted = {index: moved.get(target, target) for index, target in wanted.items()}
             runs = plan_runs(packets, tuple(wanted.values()))
-            if num_packets(runs) > (WORTHWHILE_ALONE if stay else WORTHWHILE) * num_packets(all_runs):
+            if num_packets(runs) > WORTHWHILE * num_packets(all_runs):
                 return everywhere, all_runs
             return wanted, runs
         case FurtherLook(indices, others):

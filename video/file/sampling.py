@@ -100,28 +100,6 @@ def stand_ins(packets: Sequence[PacketFacts], targets: Sequence[int], within: in
     return {target: key for key, (_, target) in nearest.items() if key != target}
 
 
-def sooner(packets: Sequence[PacketFacts], wanted: Sequence[int], within: int) -> dict[int, int]:
-    """For the packet of `wanted` with which a run ends, the first of its run whose frame lies at most `within` ticks
-    from its own: what would be decoded between them is not. Frames stay in order, and different ones."""
-    times = {index: packets[index].pts for index in set(wanted)}
-    moved: dict[int, int] = {}
-    for run in plan_runs(packets, wanted):
-        last = max(run.targets)
-        pts = times[last]
-        assert pts is not None
-        others = [other for other in times.values() if other is not None and other != pts]
-        low = max([pts - within - 1, *(other for other in others if other < pts)])
-        high = min([pts + within + 1, *(other for other in others if other > pts)])
-        for index in range(run.first, last):
-            found = packets[index].pts
-            if found is None or not packets[index].is_shown or not low < found < high:
-                continue
-            if run_start(packets, index) == run.first:
-                moved[last] = index
-                break
-    return moved
-
-
 def usual_distance(times: Sequence[int]) -> int:
     """The median distance of neighbouring times, which rise; at least 1, and 1 for a single one."""
     distances = sorted(after - before for before, after in pairwise(times) if after > before)

@@ -45,7 +45,6 @@ LOOKS: dict[str, Look] = {
     "glance": FirstLook((1, 3, 5, 7), 0.0, ()),
     "first": FirstLook((1, 5), 0.0, None),
     "keyframes": FirstLook((1, 3, 5, 7), 0.6, None),
-    "sooner": FirstLook((1, 3, 6), 0.6, (), keyframes_stay=True),
     "no loop filter": FirstLook((1, 3, 5, 7), 0.0, (), skip_loop_filter=True),
 }
 

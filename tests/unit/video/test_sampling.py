@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video.file.sampling import PacketFacts, choose, in_passing, middle, plan_runs, sooner, stand_ins, usual_distance
+from video.file.sampling import PacketFacts, choose, in_passing, middle, plan_runs, stand_ins, usual_distance
 
 
 def stream(pattern: str, *, duration: int = 10) -> list[PacketFacts]:
@@ -30,26 +30,6 @@ def test_a_frame_halfway_between_two_gives_way_to_the_earlier() -> None:
     # frames at 0 and 10, one segment of 10 ticks: its centre is 5 away from both
     packets = [PacketFacts(0, 10, True, True), PacketFacts(10, 10, False, True)]
     assert choose(packets, 0, 10, 1).targets == (0,)
-
-
-def test_the_last_frame_of_a_run_may_lie_sooner_within_the_tolerance() -> None:
-    packets = stream("K.......K.......")
-    assert sooner(packets, [3, 7, 14], 20) == {7: 5, 14: 12}
-    assert sooner(packets, [3, 7, 14], 0) == {}
-
-
-def test_frames_that_lie_sooner_stay_in_order_and_in_their_run_and_keyframes_stay() -> None:
-    packets = stream("K.......K.......")
-    assert sooner(packets, [5, 7], 50) == {7: 6}
-    assert sooner(packets, [1, 8, 10], 50) == {1: 0, 10: 9}
-    assert sooner(packets, [0, 8], 50) == {}
-
-
-def test_of_reordered_frames_the_one_that_is_decoded_first_is_taken_and_stays_in_order() -> None:
-    # open groups: the frames shown at 0, 1, .. 11 are packets 1, 2, 0, 4, 5, 3, 7, 8, 6, 10, 11, 9
-    packets = open_gops(2)
-    assert sooner(packets, [0, 4], 20) == {4: 3}, "shown two frames later, decoded a packet sooner"
-    assert sooner(packets, [0, 3, 4], 20) == {}, "the others lie there"
 
 
 def test_a_window_lies_in_the_middle_and_a_shorter_video_is_taken_whole() -> None:
