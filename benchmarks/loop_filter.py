@@ -16,12 +16,14 @@ F features.
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -31,9 +33,11 @@ from models.adafocus.encoders import FrameEncoder
 from models.adafocus.parts import parts
 from models.adafocus.placed import PlacedAdaFocus
 from models.adafocus.pose import KeyPoints
+from models.bundle import Bundle
 from models.catalogue import available_models
 from models.recognizer import Frames
 from models.runtime import RuntimeConfig, make_runtime
+from models.thresholds import entropy_nats, exit_steps
 from training.data.dataset import LIMITS, Dataset, Sample, read_dataset
 from training.data.frames import FrameStore
 from training.data.groups import fold_groups, group_of
@@ -41,7 +45,7 @@ from training.data.keyframes import StandIns
 from training.families import training_of
 from training.family import Regression
 from training.fit.feature_cache import FeatureCache
-from training.fit.heads import regressed
+from training.fit.heads import LOGIT_SCALE, regressed
 from training.fit.networks import build, start_from_bundle
 from training.fit.plans import TrainPlan, find_plan
 from training.judge.statistics import mean_interval, resample
@@ -51,12 +55,14 @@ from video.file.decode import decode
 LEARNING = "learnt"
 LEARNT = ("exact", "copy", "keyframes", "copy with keyframes")
 FOOTAGE = ("as it is", "720p, crf 23", "720p, crf 33")
+Logits: TypeAlias = NDArray[np.float64]
+Labels: TypeAlias = NDArray[np.int64]
 WAYS = ("exact", "no loop filter")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    step: int
+    step: str  # or the default budget: by the bundle's thresholds
     footage: str
     way: str
     top1: float
@@ -67,7 +73,7 @@ class Row:
 
     def __str__(self) -> str:
         return (
-            f"step {self.step}, {self.footage:<12}, {self.way:<14}: {self.top1:.1%} ({self.difference:+.1f} "
+            f"{self.step:<14}, {self.footage:<12}, {self.way:<14}: {self.top1:.1%} ({self.difference:+.1f} "
             f"[{self.low:.1f}, {self.high:.1f}]), same label {self.same_label:.1%}"
         )
 
@@ -89,7 +95,8 @@ def main() -> None:
     network = build(plan.model_plan(None))
     start_from_bundle(network, available_models()["adafocus-v3-compact"])
     given = features(dataset, plan, network, arguments.cache.expanduser(), arguments.judged, until)
-    rows = compared(dataset, training_of(network).regressions(network), given, arguments.deals)
+    bundle = Bundle.read(available_models()[f"adafocus-v3-{arguments.plan}"])
+    rows = compared(dataset, training_of(network).regressions(network), given, arguments.deals, bundle)
     print(f"{arguments.plan}: {len(dataset)} videos, {arguments.deals} deals of {FOLDS} folds", *rows, sep="\n")
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
@@ -175,18 +182,31 @@ def describe_compiled(network: nn.Module) -> None:
 
 
 def compared(
-    dataset: Dataset, heads: list[Regression], given: Mapping[str, Mapping[str, Tensor]], deals: int
+    dataset: Dataset,
+    heads: list[Regression],
+    given: Mapping[str, Mapping[str, Tensor]],
+    deals: int,
+    bundle: Bundle,
 ) -> list[Row]:
     samples = dataset.samples
     resamples = resample([group_of(one) for one in samples], [one.source or "" for one in samples])
-    labels_N = torch.tensor([sample.label for sample in samples]).numpy()
+    labels_N = np.array([sample.label for sample in samples])
+    kinds = [kind for kind in given if kind not in LEARNT]
+    logits = {kind: list[Logits]() for kind in kinds}  # logits_DNC of each step
+    for head in heads:
+        for kind, logits_DNC in out_of_fold(dataset, head, given, kinds, deals).items():
+            logits[kind].append(logits_DNC)
+    told = {
+        kind: [("step " + str(step), one.argmax(axis=2)) for step, one in enumerate(of)] for kind, of in logits.items()
+    }
+    for kind, of in logits.items():
+        told[kind].append(("default budget", by_default(of, bundle)))
     rows = []
-    for step, head in enumerate(heads):
-        told = out_of_fold(dataset, head, {kind: head.rows(named) for kind, named in given.items()}, deals)
-        for footage in dict.fromkeys(kind.partition("; ")[0] for kind in told):
-            exact_DN = told[f"{footage}; exact"]
-            for way in WAYS:
-                told_DN = told[f"{footage}; {way}"]
+    for footage in dict.fromkeys(kind.partition("; ")[0] for kind in kinds):
+        for way in WAYS:
+            for (step, told_DN), (_, exact_DN) in zip(
+                told[f"{footage}; {way}"], told[f"{footage}; exact"], strict=True
+            ):
                 right_N, before_N = ((one_DN == labels_N).mean(axis=0) for one_DN in (told_DN, exact_DN))
                 apart = mean_interval(100 * (right_N - before_N), resamples)
                 same = float((told_DN == exact_DN).mean())
@@ -194,14 +214,28 @@ def compared(
     return rows
 
 
+def by_default(logits_K: Sequence[Logits], bundle: Bundle) -> Labels:
+    """told_DN where each video stops as the bundle's thresholds for its default budget say (by entropy alone)."""
+    logits_DNKC = np.stack(
+        [one / t for one, t in zip(logits_K, bundle.calibration.temperatures_K, strict=True)], axis=2
+    )
+    budget = bundle.default_budget_flops
+    point = [point for point in bundle.grid.points if point.budget_flops <= budget][-1]
+    told = []
+    for logits_NKC in logits_DNKC:
+        steps_N = exit_steps(entropy_nats(logits_NKC).astype(np.float32), point.solution.thresholds_nats)
+        told.append(logits_NKC[np.arange(len(steps_N)), steps_N].argmax(axis=1))
+    return np.stack(told)
+
+
 def out_of_fold(
-    dataset: Dataset, head: Regression, rows_NRF: Mapping[str, Tensor], deals: int
-) -> dict[str, np.ndarray[tuple[int, int], np.dtype[np.int64]]]:
-    """told_DN by kind of clip that is judged: in each deal the label of each video."""
+    dataset: Dataset, head: Regression, given: Mapping[str, Mapping[str, Tensor]], kinds: Sequence[str], deals: int
+) -> dict[str, Logits]:
+    """logits_DNC by kind of clip that is judged: in each deal those of each video."""
+    rows_NRF = {kind: head.rows(given[kind]) for kind in (*LEARNT, *kinds)}
     place = {sample.path: number for number, sample in enumerate(dataset.samples)}
     labels_N = torch.tensor([sample.label for sample in dataset.samples])
-    kinds = [kind for kind in rows_NRF if kind not in LEARNT]
-    told = {kind: np.zeros((deals, len(labels_N)), np.int64) for kind in kinds}
+    logits = {kind: np.zeros((deals, len(labels_N), dataset.num_classes)) for kind in kinds}
     for deal in range(deals):
         for rest, part in fold_groups(dataset, FOLDS, deal):
             learning, held = ([place[one.path] for one in some.samples] for some in (rest, part))
@@ -209,8 +243,9 @@ def out_of_fold(
                 head, torch.cat([rows_NRF[kind][learning] for kind in LEARNT]), labels_N[learning].repeat(len(LEARNT))
             )
             for kind in kinds:
-                told[kind][deal, held] = (rows_NRF[kind][held].flatten(1) @ weight_CF.T + bias_C).argmax(dim=1).numpy()
-    return told
+                told_NC = rows_NRF[kind][held].flatten(1) @ weight_CF.T + bias_C
+                logits[kind][deal, held] = LOGIT_SCALE * told_NC.numpy()
+    return logits
 
 
 if __name__ == "__main__":
