@@ -1,8 +1,8 @@
 """Every window of a long film at full budget, in pieces kept in a folder: what was cut short goes on there.
 
-A piece is a stretch of windows, looked at by the service's own looker. Each opens the film anew, and looks at the
-window before its first one, too, so that glances are shared and pictures compared as in one go; what that costs is
-taken off.
+A piece is a stretch of windows, looked at by the service's own looker. Each opens the film anew, and looks at some
+windows before its first one, too, so that glances are shared, pictures compared and windows chosen that decide as in
+one go; what that costs is taken off.
 """
 
 import json
@@ -35,6 +35,7 @@ class Seen:
     label: str | None
     likeliest: str | None
     spent_flops: int
+    decides: bool
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ async def exhaust(
                     print(f"{first} of {num_windows} windows are done: run it again to go on", flush=True)
                     return None
                 spending = partial(Accounts(Meter(), Usage(Metrics())).spending_of, "")
-                (await _look(Looker(pipeline, process, plan, grid, facts, spending), process, first, last)).write(file)
+                before = max(0, first - 2 * max(1, round(grid.window_s / grid.stride_s)))
+                looker = Looker(pipeline, process, plan, grid, facts, spending)
+                (await _look(looker, process, before, first, last)).write(file)
         finally:
             await process.end()
         pieces.append(Piece.read(file))
@@ -108,14 +111,16 @@ async def exhaust(
     )
 
 
-async def _look(looker: Looker, process: TimelineProcess, first: int, last: int) -> Piece:
+async def _look(looker: Looker, process: TimelineProcess, before: int, first: int, last: int) -> Piece:
     began_s = time.monotonic()
-    if first:
-        await looker.look(first - 1)
+    for number in range(before, first):
+        await looker.look(number)
     frames_before, full_before = process.work.frames_decoded, looker.looks.full
     sightings = [await looker.look(number) for number in range(first, last)]
     return Piece(
-        seen=[Seen(one.start_s, one.end_s, one.label, one.likeliest, one.spent_flops) for one in sightings],
+        seen=[
+            Seen(one.start_s, one.end_s, one.label, one.likeliest, one.spent_flops, one.decides) for one in sightings
+        ],
         frames_decoded=process.work.frames_decoded - frames_before,
         full=looker.looks.full - full_before,
         seconds=time.monotonic() - began_s,
@@ -126,7 +131,9 @@ def _joined(pieces: list[Piece], num_labels: int, grid: WindowGrid) -> Iterator[
     steady, joiner = Steady.of(grid), Joiner(num_labels, merge=True)
     for piece in pieces:
         for seen in piece.seen:
-            sighting = Sighting(seen.start_s, seen.end_s, None, 0.0, seen.spent_flops, seen.label, seen.likeliest)
+            sighting = Sighting(
+                seen.start_s, seen.end_s, None, 0.0, seen.spent_flops, seen.label, seen.likeliest, seen.decides
+            )
             for one in steady.take(sighting):
                 yield from joiner.take(one)
     for one in steady.end():

@@ -1,6 +1,7 @@
 """Timelines against exhaustive windows: a made-up video of val clips with quiet gaps; segments, FLOPs and frames.
 
-Exhaustive means every window, every frame that it needs, every step of the model. A segment is right where its label
+Exhaustive means every window, every frame that it needs, every step of the model; sparse the same of windows that lie
+further apart. A segment is right where its label
 is and it overlaps the clip by half (intersection over union), each clip at most once. Gaps show a still scene with a
 sensor's noise. Without the labelled clips (`--data`, a folder with labels.csv) a synthetic film of noise takes their
 place: there is nothing to score then, and costs alone are told.
@@ -79,10 +80,10 @@ def still(scene: int, number: int) -> NDArray[np.uint8]:
     return picture_HWC + rng.integers(0, 3, (SIZE[1], SIZE[0], 1), np.uint8)
 
 
-def clips_of(data: Path, seed: int) -> list[tuple[str, Path]]:
-    """(label, path) of the val split in an order of chance."""
+def clips_of(data: Path, split: str, seed: int) -> list[tuple[str, Path]]:
+    """(label, path) of the split's clips in an order of chance."""
     with (data / "labels.csv").open(newline="") as file:
-        rows = [(row["label"], data / row["path"]) for row in csv.DictReader(file) if row["split"] == "val"]
+        rows = [(row["label"], data / row["path"]) for row in csv.DictReader(file) if row["split"] == split]
     random.Random(seed).shuffle(rows)
     return rows
 
@@ -205,6 +206,13 @@ async def run(film: Path, events: Sequence[Event], asked: argparse.Namespace) ->
         ways = {
             "exhaustive": TimelineOptions(each, **common, decode=Decode.ALL, budget_flops_per_s=full_per_s),
             "auto": TimelineOptions(each, **common, budget_flops=most),
+            "sparse": TimelineOptions(
+                each,
+                window_s=asked.window_s,
+                stride_s=asked.sparse_stride_s,
+                decode=Decode.ALL,
+                budget_flops_per_s=full_per_s,
+            ),
         }
         outcomes = []
         for name in asked.ways:
@@ -267,15 +275,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.timelines", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder with labels.csv and the clips it names")
     parser.add_argument("--seconds", type=float, default=1200.0)
+    parser.add_argument("--split", default="val", help="of the clips in labels.csv")
     parser.add_argument("--clips", type=int, help="use so many clips; absent: all")
     parser.add_argument("--keyframes-s", type=float, default=2.0)
     parser.add_argument("--window-s", type=float, default=2.0)
     parser.add_argument("--stride-s", type=float, default=0.5)
+    parser.add_argument("--sparse-stride-s", type=float, default=2.4)
     parser.add_argument("--min-score", type=float, default=0.5)
     parser.add_argument("--gflops", type=float, help="budget of auto for the whole film; absent: none")
     parser.add_argument("--model", default="auto")
     parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument("--ways", nargs="+", default=["exhaustive", "auto"], choices=["exhaustive", "auto"])
+    ways = ["exhaustive", "auto", "sparse"]
+    parser.add_argument("--ways", nargs="+", default=ways, choices=ways)
     parser.add_argument("--work", type=Path, help="keep film and windows in this folder; go on from what it holds")
     parser.add_argument("--most-s", type=float, default=math.inf, help="stop after so long; --work goes on")
     parser.add_argument("--json", type=Path)
@@ -296,7 +307,7 @@ def main() -> None:
         print("no labelled clips (--data): a synthetic film takes their place, and nothing is scored")
         clips = synthetic_clips(asked.clips or max(1, int(asked.seconds / 10)))
     else:
-        clips = clips_of(asked.data, asked.seed)[: asked.clips]
+        clips = clips_of(asked.data, asked.split, asked.seed)[: asked.clips]
     with tempfile.TemporaryDirectory() as folder:
         asked.work = asked.work or Path(folder)
         asked.work.mkdir(parents=True, exist_ok=True)
@@ -309,14 +320,13 @@ def main() -> None:
         busy_s = sum(event.end_s - event.start_s for event in events)
         print(f"{len(events)} clips, {busy_s:.0f} of {asked.seconds:.0f} s")
         outcomes = asyncio.run(run(film, events, asked))
-    by_name = {outcome.name: outcome for outcome in outcomes}
-    if len(by_name) == 2:
-        auto, exhaustive = by_name["auto"], by_name["exhaustive"]
+    for outcome in outcomes[1:]:
+        of, exhaustive = outcome, outcomes[0]
         print(
-            f"F1 {auto.f1:.3f} against {exhaustive.f1:.3f}; "
-            f"FLOPs {auto.spent_gflops / exhaustive.spent_gflops:.1%}, "
-            f"frames {auto.frames_decoded / exhaustive.frames_decoded:.1%} of those that exhaustive windows decode, "
-            f"{auto.frames_decoded / (asked.seconds * FPS):.1%} of the film's"
+            f"{of.name}: F1 {of.f1:.3f} against {exhaustive.f1:.3f} of {exhaustive.name}; "
+            f"FLOPs {of.spent_gflops / exhaustive.spent_gflops:.1%}, "
+            f"frames {of.frames_decoded / exhaustive.frames_decoded:.1%} of those that it decodes, "
+            f"{of.frames_decoded / (asked.seconds * FPS):.1%} of the film's"
         )
     if asked.json:
         asked.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))

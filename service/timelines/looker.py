@@ -1,23 +1,25 @@
 """Looks at one window of a long video after the other, as closely as it is worth. Knows no HTTP.
 
 A scout goes first, at keyframes alone. Where they show the same, nothing else is decoded, and windows say what the
-first of them said. Where something moves, the window's own frames are decoded, and the model looks as closely as the
-budget allows. Where something has moved for long without a change, a glance at keyframes decides whether the window
-says what the one before said.
+first of them said. Where something moves, the windows' own frames are decoded: the window that holds the most of it is
+looked at with all steps, as far as the budget allows, and those around it with a glance. Where something has moved for
+long without a change, a glance at keyframes decides whether the window says what the one before said.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fovea.words import Decode
+from fovea.words import Decode, ExitReason
 from models.recognizer import Shared
 from service.engine.pipeline import Pipeline
 from service.engine.request import Plan, Recognition
+from service.engine.scheduler import exit_reason
 from service.keys.spending import Spending
 from service.streams.attention import Attention, Sight
 from service.streams.windows import Window
+from service.timelines.deciding import Deciders
 from service.timelines.plan import TimelinePlan, WindowGrid
 from service.timelines.purse import Purse
 from service.timelines.reel import Reel
@@ -56,7 +58,9 @@ class Looker:
         self._pipeline, self._plan, self._grid, self._facts = pipeline, plan, grid, facts
         self._rate = plan.flops_per_s(facts.duration_s)
         self.purse = Purse(self._rate)
-        self._scout_plan = plan.look.glance_alone
+        self._offer = pipeline.offer(plan.look.model)
+        self._glance_plan = plan.look.glance_alone
+        self._whole_plan, self._beside_plan = self._plans()
         decode = plan.options.decode
         self._attention = Attention(
             decode,
@@ -64,8 +68,13 @@ class Looker:
             least_keyframes=LEAST_KEYFRAMES,
         )
         self._scouts = decode is Decode.AUTO and self._attention.is_enough(facts.keyframe_interval_s)
+        self._chooses = decode is Decode.AUTO  # how closely; else all windows are looked at alike
         self._keyframes_alone = decode is Decode.KEYFRAMES
+        self._deciders = Deciders.of(grid)
         self._reel = Reel(process, grid.cell_s, grid.num_frames, cells_ahead=_cells_ahead(grid, facts))
+        self._ahead: dict[int, Window | None] = {}  # by number: windows that are decoded, and not looked at yet
+        self._num_heard = self._num_decided = 0  # of windows, by those who decide; of those, what was told
+        self._decides: dict[int, bool] = {}
         self._scouted, self._closer = _View(), _View()
         self._latest: Recognition | None = None  # what the latest window said
         self.looks = Looks()
@@ -79,34 +88,67 @@ class Looker:
         self.purse.reach(min(self._facts.duration_s, end_s))
         spent_before = self.purse.spent_flops
         scouted = await self._reel.scout(first, self._grid.num_cells) if self._scouts else None
+        decides = False
         if scouted is None or not await self._is_quiet(scouted, first):
             before = self._latest
-            close = await self._look_closely(first)
-            glanced = None if close is not None or scouted is None else await self._glance(scouted)
+            decides = await self._see(number)
+            window = self._ahead[number]
+            is_beside = self._chooses and not decides and window is not None and _moves(window)
+            close, glanced = await self._look(window, decides, is_beside), None
+            if close is None and scouted is not None and not is_beside:  # else what decides is to have the credit
+                glanced = await self._recognise(scouted, self._glance_plan, self._scouted)
             self._latest = close or glanced
             as_before = scouted is not None and close is not None and close is before
             self._note("carried" if as_before else "full" if close else "scouted" if glanced else "unpaid")
             self._attend(close, first)
         else:
             self._note("carried")
-        return self._sighting(number, self.purse.spent_flops - spent_before)
+        self._ahead.pop(number, None)
+        return self._sighting(number, self.purse.spent_flops - spent_before, decides)
 
-    async def _glance(self, scouted: Window) -> Recognition | None:
-        """What a glance at keyframes says; None where it cannot be paid for."""
-        return await self._recognise(scouted, self._scout_plan, self._scouted)
+    async def _see(self, number: int) -> bool:
+        """Decode a window and as many behind it as tell whether it decides; whether it does."""
+        for _ in range(self._num_heard, number):
+            self._hear(1)  # nothing of those was decoded: they said what others had said
+        end = min(self._grid.num_windows, number + self._deciders.num_ahead + 1)
+        for other in range(self._num_heard, end):
+            self._ahead[other] = window = await self._window(self._grid.first_cell(other))
+            self._hear(0 if window is None else len(set(window.keys_T)))
+        if end == self._grid.num_windows:
+            self._decide(self._deciders.end())
+        self._decides = {other: decides for other, decides in self._decides.items() if other >= number}
+        return self._decides[number]
 
-    async def _look_closely(self, first: int) -> Recognition | None:
-        reel = self._reel
-        window = await (reel.scout(first, self._grid.num_cells) if self._keyframes_alone else reel.look(first))
+    async def _window(self, first: int) -> Window | None:
+        if self._keyframes_alone:
+            return await self._reel.scout(first, self._grid.num_cells)
+        return await self._reel.look(first)
+
+    def _hear(self, num_pictures: int) -> None:
+        self._num_heard += 1
+        self._decide(self._deciders.take(num_pictures))
+
+    def _decide(self, told: Iterator[bool]) -> None:
+        for decides in told:
+            self._decides[self._num_decided] = decides
+            self._num_decided += 1
+
+    async def _look(self, window: Window | None, decides: bool, is_beside: bool) -> Recognition | None:
+        """At a window's own pictures, as closely as it is worth; None where it has none, or there is no credit."""
         if window is None:
             return None
-        return await self._recognise(window, self._plan.look, self._closer)
+        if is_beside:
+            return await self._recognise(window, self._beside_plan, self._closer, self._whole_plan.most_flops)
+        if self._chooses and decides:
+            return await self._recognise(window, self._whole_plan, self._closer)
+        kept_flops = self._glance_plan.most_flops if self._scouts else 0
+        return await self._recognise(window, self._plan.look, self._closer, kept_flops)
 
     async def _is_quiet(self, scouted: Window, first: int) -> bool:
         """Whether something moves, and has done so for long without a change, and the scene goes on as it was."""
         if self._attention.mode == "all" or self._latest is None or self._reel.stands_still(first):
             return False
-        glanced = await self._glance(scouted)
+        glanced = await self._recognise(scouted, self._glance_plan, self._scouted)
         if glanced is None:
             return False
         sight = Sight(glanced.verdict.label, glanced.steps[0].entropy_nats, settled=True)
@@ -117,16 +159,24 @@ class Looker:
         if close is None or self._reel.stands_still(first):
             self._attention.start_anew()
         else:
-            sight = Sight(close.verdict.label, close.steps[0].entropy_nats, settled=len(close.steps) == 1)
-            self._attention.note(sight, self._facts.keyframe_interval_s)
+            self._attention.note(self._sight(close), self._facts.keyframe_interval_s)
 
-    async def _recognise(self, window: Window, plan: Plan, view: _View) -> Recognition | None:
-        """None where there is no credit. A window of the same pictures as the one before says the same."""
+    def _sight(self, close: Recognition) -> Sight:
+        """What its glance says, however many steps were taken: that of the windows beside it says no more."""
+        glance = replace(close, steps=close.steps[:1])
+        step, plan = glance.steps[0], self._plan.look
+        top = int(step.probabilities_C.argmax())
+        reason = exit_reason(plan, 0, step.entropy_nats, step.flops, late=False, label=top)
+        return Sight(glance.verdict.label, step.entropy_nats, settled=reason not in (None, ExitReason.CEILING))
+
+    async def _recognise(self, window: Window, plan: Plan, view: _View, kept_flops: int = 0) -> Recognition | None:
+        """None where there is no credit, but for what others are to have. A window of the same pictures as the one
+        before says the same."""
         newest = window.pictures_T[-1]
         self.size_px = newest.width_px, newest.height_px
         if view.recognition is not None and view.keys_T == window.keys_T:
             return view.recognition
-        affordable = self._affordable(plan)
+        affordable = self._affordable(plan, kept_flops)
         if affordable is None:
             return None
         clip = window.clip(self._facts.codec, 0, self._pipeline.offer(plan.model).clip_rule.num_crops)
@@ -143,27 +193,40 @@ class Looker:
         view.keys_T, view.recognition = window.keys_T, recognition
         return recognition
 
-    def _affordable(self, plan: Plan) -> Plan | None:
-        """The plan as far as there is credit; a close look leaves enough for the next scout."""
-        least_flops = plan.step_flops[0]
+    def _plans(self) -> tuple[Plan, Plan]:
+        """For a window that decides: all steps. For those beside one: a glance, or what a window's share of the budget
+        pays for, if that is more."""
+        offer, share_flops = self._offer, int((self._rate or 0) * self._grid.stride_s)
+        if not offer.calibrated:
+            return self._plan.look, self._glance_plan
+        whole = self._planned(budget_flops=offer.full_flops)
+        if share_flops <= offer.least_flops:
+            return whole, self._glance_plan
+        return whole, self._planned(budget_flops=min(share_flops, offer.full_flops))
+
+    def _affordable(self, plan: Plan, kept_flops: int) -> Plan | None:
+        """The plan as far as there is credit."""
         if self._rate is None:
             return plan
-        is_scout = plan is self._scout_plan
-        kept_flops = 0 if is_scout or not self._scouts else least_flops
-        if is_scout:
-            return None if self.purse.grant(least_flops, least_flops) is None else plan
-        offer = self._pipeline.offer(plan.model)
-        most_flops = offer.full_flops if plan.max_flops is None else plan.max_flops
+        least_flops = plan.step_flops[0]
+        most_flops = self._offer.full_flops if plan.max_flops is None else plan.max_flops
+        if len(plan.step_flops) == 1:
+            most_flops = least_flops
         granted = self.purse.grant(least_flops, most_flops, kept_flops=kept_flops)
-        if granted is None:
-            return None
+        if granted is None or len(plan.step_flops) == 1:
+            return None if granted is None else plan
+        if not self._offer.calibrated:
+            return self._planned(max_flops=granted)
         budget_flops = min(granted, max(plan.budget_flops, int(self._rate * self._grid.stride_s)))
-        each = replace(self._plan.options.each, model=plan.model, task=None, deadline_ms=None, max_flops=granted)
-        if not offer.calibrated:
-            return self._pipeline.plan(each)
-        return self._pipeline.plan(replace(each, budget_flops=budget_flops))
+        return self._planned(budget_flops=budget_flops, max_flops=granted)
 
-    def _sighting(self, number: int, spent_flops: int) -> Sighting:
+    def _planned(self, **limits: int) -> Plan:
+        each = self._plan.options.each
+        return self._pipeline.plan(
+            replace(each, model=self._plan.look.model, task=None, deadline_ms=None, **limits)  # type: ignore[arg-type]
+        )
+
+    def _sighting(self, number: int, spent_flops: int, decides: bool) -> Sighting:
         last = self._grid.num_windows - 1
         start_s = 0.0 if number == 0 else (self._middle_s(number - 1) + self._middle_s(number)) / 2
         is_last = number == last
@@ -177,6 +240,7 @@ class Looker:
             spent_flops=spent_flops,
             label=None if latest is None else latest.verdict.label,
             likeliest=None if latest is None else latest.likeliest,
+            decides=decides,
         )
 
     def _middle_s(self, number: int) -> float:
@@ -187,7 +251,12 @@ class Looker:
         self.looks = replace(self.looks, windows=self.looks.windows + 1, **{how: getattr(self.looks, how) + 1})
 
 
+def _moves(window: Window) -> bool:
+    return len(set(window.keys_T)) > 1
+
+
 def _cells_ahead(grid: WindowGrid, facts: FileFacts) -> int:
-    """As far as the next keyframe usually is."""
+    """As far as the next keyframe usually is, behind the windows that are decoded before their turn."""
     interval_s = facts.keyframe_interval_s or 0.0
-    return min(MAX_AHEAD_WINDOWS * grid.num_frames, math.ceil(1.5 * interval_s / float(grid.cell_s)) + 1)
+    ahead = grid.num_frames // 2 + math.ceil(1.5 * interval_s / float(grid.cell_s)) + 1
+    return min(MAX_AHEAD_WINDOWS * grid.num_frames, ahead)

@@ -1,8 +1,9 @@
 """What windows say, made steady before they become segments: neighbours see most of the same seconds. Knows no video.
 
 A window that holds a bit of what happens scores less than one that holds all of it, and one that lies across a change
-may say anything. So a label reaches into windows beside it that score too little, as long as it is the likeliest there.
-And what does not last longer than half a window is no segment of its own.
+may say anything. So the window that holds the most of it speaks for those beside it. A label reaches into windows that
+score too little, as long as it is the likeliest there. And what does not last longer than half a window is no segment
+of its own.
 """
 
 from collections import deque
@@ -16,26 +17,72 @@ _SLACK_S = 1e-6  # of a half that is not exact in binary
 
 
 class Steady:
-    """Hears windows in order, and tells the same ones, up to a window later, with the labels that stay."""
+    """Hears windows in order, and tells the same ones, up to a window and a half later, with the labels that stay."""
 
     def __init__(self, window_s: float, stride_s: float) -> None:
         half_s = window_s / 2
-        self._reach = _Reach(int((half_s + _SLACK_S) / stride_s))
-        self._lasting = _Lasting(half_s if stride_s < half_s - _SLACK_S else 0.0)
+        most = int((half_s + _SLACK_S) / stride_s)
+        overlaps = stride_s < half_s - _SLACK_S  # each window by more than half with the next
+        self._speaking = _Speaking(most if overlaps else 0)
+        self._reach = _Reach(most)
+        self._lasting = _Lasting(half_s if overlaps else 0.0)
 
     @classmethod
     def of(cls, grid: WindowGrid) -> "Steady":
         return cls(grid.window_s, grid.stride_s)
 
     def take(self, sighting: Sighting) -> Iterator[Sighting]:
-        for reached in self._reach.take(sighting):
-            yield from self._lasting.take(reached)
+        for spoken in self._speaking.take(sighting):
+            yield from self._reached(spoken)
 
     def end(self) -> Iterator[Sighting]:
         """Those that are left."""
+        for spoken in self._speaking.end():
+            yield from self._reached(spoken)
         for reached in self._reach.end():
             yield from self._lasting.take(reached)
         yield from self._lasting.end()
+
+    def _reached(self, spoken: Sighting) -> Iterator[Sighting]:
+        for reached in self._reach.take(spoken):
+            yield from self._lasting.take(reached)
+
+
+class _Speaking:
+    """A window that decides and has a label speaks for `most` windows before and behind it; of two the nearest."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._heard: deque[Sighting] = deque()  # some that were told, the next one to be told, those behind it
+        self._num_before = 0  # how many of these were told
+
+    def take(self, sighting: Sighting) -> Iterator[Sighting]:
+        self._heard.append(sighting)
+        if len(self._heard) > self._num_before + self._most:
+            yield self._told()
+
+    def end(self) -> Iterator[Sighting]:
+        while len(self._heard) > self._num_before:
+            yield self._told()
+
+    def _told(self) -> Sighting:
+        own = self._num_before
+        speakers = [place for place, one in enumerate(self._heard) if one.decides and one.label is not None]
+        sighting = self._heard[own]
+        if speakers:
+            speaker = self._heard[min(speakers, key=lambda place: abs(place - own))]
+            sighting = replace(
+                sighting,
+                label=speaker.label,
+                likeliest=speaker.likeliest,
+                probabilities_C=speaker.probabilities_C,
+                entropy_nats=speaker.entropy_nats,
+            )
+        if own == self._most:
+            self._heard.popleft()
+        else:
+            self._num_before += 1
+        return sighting
 
 
 class _Reach:

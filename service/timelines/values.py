@@ -23,6 +23,7 @@ class Sighting:
     spent_flops: int
     label: str | None  # None: it abstains, or nothing was looked at
     likeliest: str | None = None  # label, however little it scores; None: nothing that the model knows
+    decides: bool = False  # it holds the most of what moves around it (see `deciding`)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,7 +37,6 @@ export async function start() {
   at("webcam").hidden = !(navigator.mediaDevices?.getUserMedia && window.MediaRecorder); // nor over HTTP from elsewhere
   at("examples").append(...exampleButtons((path, name) => guarded(() => recogniseAt(path, name))));
   catchDrops();
-  showHistory();
   await guarded(async () => {
     facts = await getJson("playground");
     at("clips").hidden = facts.clips.length === 0;
@@ -53,6 +52,7 @@ export async function start() {
     await budget.choose(wanted.name);
     use(shared);
   });
+  showHistory(); // last: its button must not move under a click when what stands above it comes
 }
 
 const mode = () => at("ask").elements.mode.value;

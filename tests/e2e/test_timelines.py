@@ -88,6 +88,48 @@ def test_what_does_not_change_is_carried_on_and_its_frames_are_not_decoded(serve
     assert windows["full"] + windows["carried"] + windows["scouted"] + windows["unpaid"] == windows["count"]
 
 
+def stirs(number: int, width: int, height: int) -> NDArray[np.uint8]:
+    """Red at rest, but for two seconds from the fifth on."""
+    return moving_square(number, width, height) if 50 <= number < 70 else COLOURS["red"](number, width, height)
+
+
+@pytest.fixture(scope="module")
+def stirring_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("films") / "stirring.mp4"
+    return write_clip(path, seconds=12, fps=FPS, gop=10, size=(160, 128), pattern=stirs)
+
+
+def spent_where_it_stirs(body: dict) -> list[float]:
+    """GFLOPs of the windows of two seconds whose middle lies there, or half a second beside it."""
+    windows = [one for one in body["segments"] if 4.5 < (one["start_s"] + one["end_s"]) / 2 < 7.5]
+    return [round(one["spent_gflops"], 3) for one in windows]
+
+
+def test_the_window_that_holds_the_most_of_what_moves_takes_all_steps_and_the_others_glance(
+    served: Served, stirring_film: Path
+) -> None:
+    query = "?window_s=2&stride_s=0.5&merge=false"
+    _, body = post(served, stirring_film.read_bytes(), query)
+    assert spent_where_it_stirs(body) == [0.1, 0.18, 0.1, 0.1, 0.1]  # a glance costs 0.1 GFLOPs, all steps 0.18
+
+
+def test_where_there_is_little_credit_it_is_kept_for_the_window_that_decides(
+    served: Served, stirring_film: Path
+) -> None:
+    query = "?window_s=2&stride_s=0.5&merge=false&budget_gflops=0.9"
+    _, body = post(served, stirring_film.read_bytes(), query)
+    spent = spent_where_it_stirs(body)
+    assert spent[:3] == [0.0, 0.18, 0.0]
+    assert body["compute"]["spent_gflops"] <= 0.9
+
+
+def test_what_decides_speaks_for_windows_that_could_not_be_paid_for(served: Served, stirring_film: Path) -> None:
+    _, body = post(served, stirring_film.read_bytes(), "?window_s=2&stride_s=0.5&budget_gflops=0.9")
+    around = [one for one in body["segments"] if one["start_s"] < 6 < one["end_s"]]
+    assert around[0]["label"] is not None
+    assert around[0]["windows"] >= 5
+
+
 @pytest.mark.parametrize("query", ["?budget_gflops=1.5", "?budget_gflops_per_s=0.05", "?budget_gflops=0.2"])
 @pytest.mark.parametrize("decode", ["auto", "all", "keyframes"])
 def test_a_budget_for_all_is_never_passed(served: Served, film: Path, query: str, decode: str) -> None:

@@ -1,5 +1,6 @@
 """From nothing to an answer in one click, in words; settings that travel in a link; what one might do by accident."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from models.label_texts import LabelText
 from tests.clips import cached_clip, solid
@@ -181,6 +182,28 @@ async def test_results_are_kept_in_this_browser_until_they_are_cleared(served: S
     await page.get_by_role("button", name="Clear").click()
     await expect(page.locator("#history")).to_be_hidden()
     assert await page.evaluate("localStorage.length") == 0
+
+
+async def test_the_history_comes_when_nothing_above_it_moves_any_more(served: Served, open_page: OpenPage) -> None:
+    page = await open_page(served)
+    await with_video(page, (220, 20, 20))
+    seen, go = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        seen.set()
+        await go.wait()
+        await route.continue_()
+
+    await page.route("**/v1/models", late)
+    await page.reload()
+    await seen.wait()
+    clear = page.get_by_role("button", name="Clear")
+    await expect(clear).to_be_hidden()
+    go.set()
+    await clear.wait_for()
+    place = await clear.bounding_box()
+    await expect(page.locator("#knows")).to_be_visible()
+    assert await clear.bounding_box() == place
 
 
 async def test_what_somebody_else_left_under_our_name_breaks_nothing(served: Served, open_page: OpenPage) -> None:
