@@ -16,16 +16,7 @@ from video.clip import Clip, ClipRule, DecodePrice, EarlyFrames, FirstLook, Furt
 from video.file.open_file import OpenFile
 from video.file.reading import Reading
 from video.file.runs import FalseKeyframe, Shot
-from video.file.sampling import (
-    PacketFacts,
-    Run,
-    choose,
-    in_passing,
-    middle,
-    plan_runs,
-    segment_centres,
-    stand_ins,
-)
+from video.file.sampling import PacketFacts, Run, choose, in_passing, middle, plan_runs, segment_centres, stand_ins
 from video.file.scan import Track
 
 # Looking first must cost at most this share of decoding all frames at once: whoever goes on pays for both.
