@@ -1,6 +1,6 @@
 """What keyframes in the place of a glance's frames do to accuracy, with heads that have learnt them and without.
 
-And what frames do that were decoded without the loop filter.
+Without the loop filter: `benchmarks.loop_filter`.
 
 `python -m benchmarks.keyframe_jitter DATA`: features of the training videos, with exact frames and with keyframes on
 several grids, by the networks of the bundle that ships, which never saw these videos. Heads are fitted as `fovea train`
@@ -36,16 +36,11 @@ from training.fit.networks import build, start_from_bundle
 from training.fit.plans import TrainPlan, find_plan
 from training.fit.precision import prepare
 from training.judge.statistics import mean_interval, resample
-from video.clip import ClipRule
-from video.file.decode import plan_decoding
-from video.file.picture import Painter
-from video.file.probe import opened
 
 TOLERANCE, CRF, FOLDS = 0.6, 28, 5
 LEARNT = {"exact": ("exact", "copy"), "both": ("exact", "copy", "keyframes", "copy with keyframes")}
 SECOND, DRAWN = "a keyframe a second of ten", "drawn, one in one to two seconds of ten"
-UNFILTERED = "exact places, no loop filter"
-JUDGED = ("exact", SECOND, DRAWN, UNFILTERED)
+JUDGED = ("exact", SECOND, DRAWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +108,7 @@ def clips_of(sample: Sample, store: FrameStore, plan: TrainPlan, wanted: StandIn
         "copy with keyframes": store.clip(sample.path, plan.clip, CRF, wanted),
         SECOND: clip_with(sample.path, plan.clip, LIMITS, wanted, Grid(0.0, 0.1)),
         DRAWN: clip_with(sample.path, plan.clip, LIMITS, wanted, drawn),
-        UNFILTERED: unfiltered(sample.path, plan.clip),
     }
-
-
-def unfiltered(path: Path, rule: ClipRule) -> Frames:
-    """The frames of `decode`, all of the video decoded without the loop filter: errors add up within each group."""
-    planned = plan_decoding(str(path), rule, LIMITS)
-    planned.file.close()
-    wanted = [planned.track.packets[target].pts for target in planned.targets]
-    shots: dict[int | None, Frames] = {}
-    with opened(str(path), LIMITS) as (container, stream):
-        stream.codec_context.options = {**stream.codec_context.options, "skip_loop_filter": "all"}
-        painter = Painter(rule, stream.sample_aspect_ratio)
-        for frame in container.decode(stream):
-            if frame.pts in wanted:
-                shots[frame.pts] = painter.paint(frame)[0]
-    return np.stack([shots[pts] for pts in wanted])
 
 
 def judged(

@@ -58,7 +58,7 @@ def clip_sets(folder: Path, data: Path | None, split: str, most: int, only: str)
     return [some for some in sets if only in some.name]
 
 
-def phone_clip(source: Path, out: Path, seconds: float | None) -> Path:
+def phone_clip(source: Path, out: Path, seconds: float | None, crf: int = 23) -> Path:
     """Its pictures at 720 lines and 30 a second, a keyframe a second; slowed down to last for `seconds`."""
     with av.open(str(source)) as reading:
         video = reading.streams.video[0]
@@ -67,7 +67,7 @@ def phone_clip(source: Path, out: Path, seconds: float | None) -> Path:
         scale = Fraction(720, min(video.width, video.height))
         size = [2 * round(side * scale / 2) for side in (video.width, video.height)]
     with av.open(str(out), "w") as writing:
-        options = {"preset": "superfast", "crf": "23", "x264-params": X264.format(gop=PHONE_FPS)}
+        options = {"preset": "superfast", "crf": str(crf), "x264-params": X264.format(gop=PHONE_FPS)}
         made = writing.add_stream("libx264", rate=PHONE_FPS, options=options)
         made.width, made.height = size
         made.pix_fmt = "yuv420p"

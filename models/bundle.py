@@ -102,6 +102,11 @@ class Bundle:
         return self.manifest.clip.keyframe_tolerance
 
     @property
+    def skip_loop_filter(self) -> bool:
+        """Whether its frames may be decoded without the loop filter."""
+        return self.manifest.clip.skip_loop_filter
+
+    @property
     def below_majority(self) -> bool:
         """Whether always saying the most frequent class of a video's source is right more often, out of fold."""
         return self.calibration.below_majority

@@ -64,6 +64,9 @@ class Framing(_Strict):
     keyframe_tolerance: float = Field(default=0.0, ge=0, lt=1, exclude_if=lambda tolerance: not tolerance)
     """How far a keyframe may lie from a frame of the glance and stand in for it, in cubes, too, as a share of the
     distance of the glance's frames: it was trained so (decision 0066). 0, as in bundles made before: exact frames."""
+    skip_loop_filter: bool = Field(default=False, exclude_if=lambda skips: not skips)
+    """Whether its frames may be decoded without the loop filter of H.264: what that costs was measured
+    (decision 0082). False, as in bundles made before: with it."""
 
     @model_validator(mode="after")
     def _has_a_window_or_none(self) -> "Framing":

@@ -31,6 +31,7 @@ from training.data.groups import num_shared_groups
 from training.families import find_training, training_of
 from training.fit.folds import fold_folder
 from training.fit.networks import build
+from training.fit.recipe import Recipe
 from training.fit.run import BEST, DONE, Run, read_run
 from training.judge.calibrate import calibrate, majority_share, measure
 from training.judge.crossfit import NUM_FOLDS
@@ -136,7 +137,7 @@ def bundle_run(
         label_texts=dict(told.label_texts),
         trained=True,
         architecture=Architecture(family=family.name, config=config.to_dict()),
-        clip=_framing(run.clip, run.recipe.keyframe_tolerance),
+        clip=_framing(run.clip, run.recipe),
         default_budget_gflops=told.default_budget_gflops or usual_budget_flops(seen, calibration) / 1e9,
         licence=told.licence,
         provenance=Provenance(
@@ -268,7 +269,7 @@ def _check_fresh(run: Run, validation: Sequence[Sample], root: Path) -> None:
         )
 
 
-def _framing(rule: ClipRule, keyframe_tolerance: float) -> Framing:
+def _framing(rule: ClipRule, recipe: Recipe) -> Framing:
     """The clip rule less what follows from the architecture."""
     sampling: Literal["uniform", "window"] = "uniform" if rule.window_s is None else "window"
     return Framing(
@@ -276,7 +277,8 @@ def _framing(rule: ClipRule, keyframe_tolerance: float) -> Framing:
         resize=rule.resize,
         source_short_side_px=rule.source_short_side_px,
         window_s=rule.window_s,
-        keyframe_tolerance=keyframe_tolerance,
+        keyframe_tolerance=recipe.keyframe_tolerance,
+        skip_loop_filter=recipe.skip_loop_filter,
     )
 
 

@@ -56,6 +56,7 @@ class FirstLook:
     tolerance: float  # a keyframe may stand in for one within this share of their distance; below 1, so order stays
     later: tuple[int, ...] | None = None  # places that may be wanted later; None: all the others
     keyframes_stay: bool = False  # the model bears them: no step has one replaced by the exact frame (decision 0066)
+    skip_loop_filter: bool = False  # of H.264, but in keyframes: the model bears it (decision 0082)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class FurtherLook:
 
     indices: tuple[int, ...]
     others: tuple[int, ...] = ()
+    skip_loop_filter: bool = False  # as `FirstLook` has it
 
 
 Look: TypeAlias = FirstLook | FurtherLook | None

@@ -12,6 +12,7 @@ SETTINGS = (
     "default_model",
     "runtime",
     "keyframe_tolerance",
+    "skip_loop_filter",
     "decode_on_demand",
     "decode_timeout_s",
     "decode_address_space_bytes",

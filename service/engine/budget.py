@@ -67,6 +67,7 @@ class Offer:
     label_texts: Mapping[str, LabelText] = field(default_factory=dict)  # names for people, where there are some
     step_indices: tuple[tuple[int, ...], ...] | None = None  # frames of the clip that each step may look at; None: all
     keyframe_tolerance: float = 0.0  # within which it was trained to take keyframes for its frames; 0: exact ones
+    skip_loop_filter: bool = False  # whether its frames may be decoded without the loop filter
     computed_by: str = ""  # runtime and precision: elsewhere answers may differ in their last digits
     paper_flops: int | None = None  # of a whole pass as its own paper counts, to show; no budget knows it
 

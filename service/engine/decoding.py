@@ -34,11 +34,12 @@ class Decoding:
         *,
         on_demand: bool = True,
         keyframe_tolerance: float | None = None,
+        skip_loop_filter: bool = True,
         while_uploading: bool = True,
     ) -> None:
         """`lane`: of uploads. `on_demand`: whether a clip may be begun with the glance's frames; else all at once.
-        `keyframe_tolerance`: of a `FirstLook`; None: what each model was trained to bear. `while_uploading`: whether
-        decoding begins while an upload arrives."""
+        `keyframe_tolerance`: of a `FirstLook`; None: what each model was trained to bear. `skip_loop_filter`: for
+        models that bear it. `while_uploading`: whether decoding begins while an upload arrives."""
         self._sandbox = sandbox
         self._gate = gate
         self._engine = engine
@@ -46,7 +47,12 @@ class Decoding:
         self._telling = telling
         self._on_demand = on_demand
         self._keyframe_tolerance = keyframe_tolerance
+        self._skip_loop_filter = skip_loop_filter
         self._while_uploading = while_uploading
+
+    def skips_loop_filter(self, offer: Offer, *, picture: bool = False) -> bool:
+        """Whether its frames are decoded without the loop filter: never where one is a `picture` for people, too."""
+        return self._skip_loop_filter and offer.skip_loop_filter and not picture
 
     def first_look(self, offer: Offer, plan: Plan) -> FirstLook | None:
         """The glance's frames, later those of the steps that the plan can take; None: all frames of the clip.
@@ -60,9 +66,10 @@ class Decoding:
         later = tuple(sorted(set().union(*steps[1 : plan.most_steps])))
         tolerance = offer.keyframe_tolerance if self._keyframe_tolerance is None else self._keyframe_tolerance
         stay = 0 < tolerance <= offer.keyframe_tolerance
+        skips = self.skips_loop_filter(offer, picture=plan.picture)
         if not self._on_demand or (plan.always_goes_on and not stay):
-            return FirstLook(tuple(sorted({*steps[0], *later})), 0.0, ())
-        return FirstLook(steps[0], tolerance, later, stay)
+            return FirstLook(tuple(sorted({*steps[0], *later})), 0.0, (), skip_loop_filter=skips)
+        return FirstLook(steps[0], tolerance, later, stay, skips)
 
     def early(self, path: Path, offer: Offer, plan: Plan, expected_bytes: int | None) -> EarlyDecoding | None:
         """For an upload that is about to arrive at `path`, `expected_bytes` of it if that is known; None: not done."""

@@ -147,7 +147,8 @@ class Pipeline:
                     clip = found.clip
                     if early is not None:
                         early.close()
-                if plan.picture and (found is None or found.paused is not None):
+                is_fit = found is None or (found.paused is not None and not self._decoding.skips_loop_filter(offer))
+                if plan.picture and is_fit:
                     picture = await picture_of(clip, offer)
                 elif plan.picture:
                     with suppress(FoveaError):  # there is an answer, if without it
@@ -170,9 +171,11 @@ class Pipeline:
         )
 
     async def _key(self, results: Results, path: Path, plan: Plan, owner: Owner, look: FirstLook | None) -> str:
-        """Keyframes that may stand in for a glance's frames change what it says; when frames are decoded does not."""
+        """Keyframes that may stand in for a glance's frames change what it says, and so may a loop filter that is left
+        out; when frames are decoded does not. Who wants a picture, too, finds what is held for who does not."""
         offer = self._offers[plan.model]
-        return await results.key(path, owner.name, offer, 0.0 if look is None else look.tolerance)
+        tolerance = 0.0 if look is None else look.tolerance
+        return await results.key(path, owner.name, offer, tolerance, self._decoding.skips_loop_filter(offer))
 
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
@@ -278,12 +281,13 @@ class Pipeline:
         assert decoded.path is not None
         assert decoded.ticket is not None
         started_s = time.monotonic()
-        look = FurtherLook(needed.indices, needed.others)
+        offer = self._offers[decoded.plan.model]
+        skips = self._decoding.skips_loop_filter(offer, picture=decoded.plan.picture)
+        look = FurtherLook(needed.indices, needed.others, skips)
         decoded.ticket.decodes()
         failure: FoveaError | None = None
         try:
             async with asyncio.timeout_at(decoded.deadline_s):  # the loop's clock is the monotonic one
-                offer = self._offers[decoded.plan.model]
                 more = await self._decoding.in_turn(decoded.path, offer, decoded.ticket, look)
             request.frames_decoded += more.info.frames_decoded
             self._telling.decoded_more(more)

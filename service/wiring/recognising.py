@@ -97,6 +97,7 @@ async def open_pipeline(
             telling,
             on_demand=settings.decode_on_demand,
             keyframe_tolerance=settings.keyframe_tolerance,
+            skip_loop_filter=settings.skip_loop_filter,
             while_uploading=settings.decode_while_uploading,
         )
         yield Pipeline(
@@ -205,6 +206,7 @@ def offer_of(model: "Model") -> Offer:
         grid=bundle.grid.points,
         step_indices=model.recognizer.step_indices if isinstance(model.recognizer, ChoosesFrames) else None,
         keyframe_tolerance=bundle.keyframe_tolerance,
+        skip_loop_filter=bundle.skip_loop_filter,
         label_offsets_nats=bundle.label_offsets_nats,
         below_majority=bundle.below_majority,
         open_set=None if bundle.open_set is None else _open_set(bundle.open_set.facts),

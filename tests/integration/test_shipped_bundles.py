@@ -115,6 +115,11 @@ def test_of_ten_seconds_with_a_keyframe_a_second_keyframes_are_all_that_is_decod
     assert clip.inexact.isdisjoint(set().union(*offer.step_indices))
 
 
+def test_light_alone_was_measured_to_bear_frames_without_the_loop_filter() -> None:
+    skips = {name: offer_of(load_model(name, runtime=EXACT)).skip_loop_filter for name in SHIPPED}
+    assert {name for name in SHIPPED if skips[name]} == {"adafocus-v3-light"}
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_large_video_and_its_small_copy_get_the_same_answer(name: str, tmp_path: Path) -> None:
     large = write_clip(tmp_path / "large.mp4", seconds=2, fps=15, size=(1280, 720), pattern=moving_square)

@@ -51,7 +51,8 @@ def _light(num_classes: int) -> TrainPlan:
     """What `adafocus-v3-light` was made with: `compact` for the lowest prices (decision 0045).
 
     It glances at three frames: after a fifth, three fifths and more than four fifths of the clip. Each cube is the
-    person's window in one of them, the latest first. It reads no maps at key points, and was not taught on moved clips.
+    person's window in one of them, the latest first. It reads no maps at key points, was not taught on moved clips, and
+    bears frames without the loop filter (decision 0082).
     """
     plan = _compact(num_classes)
     assert isinstance(plan.model, AdaFocusConfig)
@@ -63,7 +64,7 @@ def _light(num_classes: int) -> TrainPlan:
         step_frames=((13,), (3,), (9,)),
         local_features=False,
     )
-    return replace(plan, model=model, recipe=replace(plan.recipe, moved_frames=0))
+    return replace(plan, model=model, recipe=replace(plan.recipe, moved_frames=0, skip_loop_filter=True))
 
 
 def _compact_learned(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(1, 16, 2))) -> TrainPlan:

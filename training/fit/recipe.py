@@ -90,6 +90,9 @@ class Recipe:
     keyframe_tolerance: float = 0.0
     """Fitted heads are given every clip also with keyframes in the place of the glance's frames, as far as so large a
     share of those frames' distance (`training.data.keyframes`): answers bear it then. 0: with exact frames alone."""
+    skip_loop_filter: bool = False
+    """The bundle says that its frames may be decoded without the loop filter. Nothing is learnt for it: what it costs
+    was measured (`benchmarks.loop_filter`)."""
     moved_frames: int = 0
     """Fitted heads are given every clip also begun so many of its frames earlier and later, the first or last one
     repeated: an action lies elsewhere in every video. 0: as it is."""

@@ -56,10 +56,18 @@ def read_request(header: Header) -> tuple[str, ClipRule, VideoLimits, Look]:
 def look_of(said: Header | None) -> Look:
     """What a request says of its look."""
     match said:
-        case {"FirstLook": {"indices": indices, "tolerance": tolerance, "later": later, "keyframes_stay": stay}}:
-            return FirstLook(tuple(indices), tolerance, None if later is None else tuple(later), stay)
-        case {"FurtherLook": {"indices": indices, "others": others}}:
-            return FurtherLook(tuple(indices), tuple(others))
+        case {
+            "FirstLook": {
+                "indices": indices,
+                "tolerance": tolerance,
+                "later": later,
+                "keyframes_stay": stay,
+                "skip_loop_filter": skips,
+            }
+        }:
+            return FirstLook(tuple(indices), tolerance, None if later is None else tuple(later), stay, skips)
+        case {"FurtherLook": {"indices": indices, "others": others, "skip_loop_filter": skips}}:
+            return FurtherLook(tuple(indices), tuple(others), skips)
         case _:
             return None
 

@@ -7,7 +7,7 @@ the whole file takes those that it names itself. Whatever is odd ends it, with w
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from io import FileIO
 from itertools import pairwise
@@ -146,7 +146,8 @@ class _Ahead:
 
     def __post_init__(self) -> None:
         painter = Painter(self.rule, self.stream.sample_aspect_ratio)
-        self._decoder = RunDecoder(self.stream, painter, self.limits, self._wanted)
+        skips = self.look is not None and self.look.skip_loop_filter
+        self._decoder = RunDecoder(self.stream, painter, self.limits, self._wanted, skip_loop_filter=skips)
         self._trail = Trail(self.stream)
 
     def read(self, container: InputContainer) -> None:
@@ -313,4 +314,5 @@ def _begun(look: Look, num_settled: int) -> Look:
     if not isinstance(look, FirstLook):
         return FirstLook(tuple(settled), 0.0, ())
     later = settled if look.later is None else [index for index in look.later if index < num_settled]
-    return FirstLook(tuple(index for index in look.indices if index < num_settled), look.tolerance, tuple(later))
+    indices = tuple(index for index in look.indices if index < num_settled)
+    return replace(look, indices=indices, later=tuple(later))

@@ -47,6 +47,7 @@ class DecodePlan:
     ready: Mapping[int, Shot]  # by packet index: decoded already, while the file arrived
     num_decoded_early: int
     keyframes_stay: bool = False  # of the look
+    skip_loop_filter: bool = False  # of the look
 
     @property
     def price(self) -> DecodePrice:
@@ -92,7 +93,21 @@ def plan_decoding(
     targets = choose(track.packets, *extent, rule.num_frames).targets
     wanted, runs = looked_at(track.packets, extent, rule, targets, look)
     stay = isinstance(look, FirstLook) and look.keyframes_stay
-    return DecodePlan(path, rule, limits, track, targets, places, wanted, tuple(runs), file, ready, num_early, stay)
+    return DecodePlan(
+        path,
+        rule,
+        limits,
+        track,
+        targets,
+        places,
+        wanted,
+        tuple(runs),
+        file,
+        ready,
+        num_early,
+        keyframes_stay=stay,
+        skip_loop_filter=look is not None and look.skip_loop_filter,
+    )
 
 
 def _ready(early: EarlyFrames, file: OpenFile) -> dict[int, Shot]:
@@ -154,9 +169,9 @@ def num_packets(runs: Sequence[Run]) -> int:
 def carry_out(plan: DecodePlan, most_pixels: int | None = None) -> Clip:
     """Decode only the groups of pictures that hold the chosen frames, leaving out frames nobody refers to.
 
-    The pixels are those of a full decode. Where the file tells no times, or a chosen frame does not come out whole
-    (damage, hidden frames, streams without true keyframes), everything is decoded in order, and every frame that the
-    look or a later one may want is there.
+    The pixels are those of a full decode, unless the look skips the loop filter. Where the file tells no times, or a
+    chosen frame does not come out whole (damage, hidden frames, streams without true keyframes), everything is decoded
+    in order, as it is, and every frame that the look or a later one may want is there.
     Raises VideoUnreadable, VideoLimitExceeded; CostsMore where that costs more than `most_pixels`, before it is spent.
     """
     try:
@@ -202,7 +217,7 @@ def _selected_shots(plan: DecodePlan, reading: Reading) -> dict[int, Shot] | Non
     if ready:
         runs = tuple(plan_runs(plan.track.packets, [one for one in plan.wanted.values() if one not in ready]))
     try:
-        shots = {**ready, **(reading.selected(runs) if runs else {})}
+        shots = {**ready, **(reading.selected(runs, skip_loop_filter=plan.skip_loop_filter) if runs else {})}
     except MemoryError:
         raise
     except (FalseKeyframe, av.FFmpegError):

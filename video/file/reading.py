@@ -41,8 +41,9 @@ class Reading:
     num_damaged: int = 0  # those, and frames that it called damaged
     painter: Painter = field(init=False)
 
-    def selected(self, runs: Sequence[Run]) -> dict[int, Shot]:
+    def selected(self, runs: Sequence[Run], *, skip_loop_filter: bool = False) -> dict[int, Shot]:
         """Decode the runs alone; shots by packet index. Frames that did not come, or came damaged, are missing.
+        `skip_loop_filter`: as `FirstLook` has it.
 
         Raises FalseKeyframe, and av.FFmpegError where a packet cannot be decoded.
         """
@@ -51,7 +52,7 @@ class Reading:
         orientation = self._orientation()
         with self._opened() as (stream, packets_read):
             self.painter = Painter(self.rule, stream.sample_aspect_ratio, orientation)
-            decoder = RunDecoder(stream, self.painter, self.limits, wanted)
+            decoder = RunDecoder(stream, self.painter, self.limits, wanted, skip_loop_filter=skip_loop_filter)
             remaining = iter(runs)
             run = next(remaining)
             try:

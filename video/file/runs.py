@@ -21,6 +21,8 @@ from video.file.parameter_sets import ParameterSets
 from video.file.picture import Painter
 from video.file.probe import MAX_ASPECT, check_size
 
+_FILTERED = "h264"  # the codec whose filter libav can leave out, and of which what that costs was measured
+
 
 @dataclass(frozen=True, slots=True)
 class Shot:
@@ -69,8 +71,18 @@ class RunDecoder:
     """
 
     def __init__(
-        self, stream: VideoStream, painter: Painter, limits: VideoLimits, wanted: Mapping[int | None, int]
+        self,
+        stream: VideoStream,
+        painter: Painter,
+        limits: VideoLimits,
+        wanted: Mapping[int | None, int],
+        *,
+        skip_loop_filter: bool = False,
     ) -> None:
+        """`skip_loop_filter`: as `FirstLook` has it; of a stream that nothing has been decoded of."""
+        if skip_loop_filter and stream.codec_context.name == _FILTERED:
+            # where slices are intra alone, edges of blocks are filtered all the same: it is there that they show most
+            stream.codec_context.options = {**stream.codec_context.options, "skip_loop_filter": "nointra"}
         self._context = stream.codec_context
         self._sets = ParameterSets(stream)
         self._painter = painter

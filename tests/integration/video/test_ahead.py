@@ -45,6 +45,7 @@ LOOKS: dict[str, Look] = {
     "glance": FirstLook((1, 3, 5, 7), 0.0, ()),
     "first": FirstLook((1, 5), 0.0, None),
     "keyframes": FirstLook((1, 3, 5, 7), 0.6, None),
+    "no loop filter": FirstLook((1, 3, 5, 7), 0.0, (), skip_loop_filter=True),
 }
 
 

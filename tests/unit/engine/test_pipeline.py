@@ -66,7 +66,7 @@ class ByHand:
 
 
 class Bench:
-    def __init__(self, asked_tolerance: float | None = None, **offered: Any) -> None:
+    def __init__(self, asked_tolerance: float | None = None, *, may_skip: bool = True, **offered: Any) -> None:
         self.hand = ByHand()
         self.admission = Admission(
             max_places=4,
@@ -88,6 +88,7 @@ class Bench:
             telling,
             on_demand=asked_tolerance is not None or bool(offered),
             keyframe_tolerance=asked_tolerance,
+            skip_loop_filter=may_skip,
         )
         self.pipeline = Pipeline(
             offers=[
@@ -196,6 +197,15 @@ async def test_keyframes_stand_in_for_good_as_far_as_a_model_was_trained_to_bear
     assert await the_look(every_step, 0.7, **bears) == FirstLook((0,), 0.7, (1,)), "cubes look at exact frames"
     assert await the_look(every_step, 0.0, **bears) == FirstLook((0,), 0.0, (1,))
     assert await the_look(every_step, None, keyframe_tolerance=0.0) == FirstLook((0,), 0.0, (1,)), "it says nothing"
+
+
+async def test_the_loop_filter_is_left_out_where_the_model_bears_it_and_no_frame_is_for_people_to_see() -> None:
+    plan, bears = a_plan(thresholds=(0.5,) * 3), {"skip_loop_filter": True}
+    assert await the_look(plan, 0.0, **bears) == FirstLook((0,), 0.0, (1,), skip_loop_filter=True)
+    assert await the_look(a_plan(), 0.0, **bears) == FirstLook((0, 1), 0.0, (), skip_loop_filter=True)
+    assert await the_look(plan, 0.0) == FirstLook((0,), 0.0, (1,)), "the model does not"
+    assert await the_look(replace(plan, picture=True), 0.0, **bears) == FirstLook((0,), 0.0, (1,))
+    assert await the_look(plan, 0.0, may_skip=False, **bears) == FirstLook((0,), 0.0, (1,)), "the setting"
 
 
 async def test_a_clip_that_lacks_only_what_no_step_looks_at_gives_its_place_back() -> None:

@@ -35,7 +35,9 @@ def through(header: messages.Header) -> messages.Header:
         FirstLook((0, 1), 0.5),
         FirstLook((0,), 0.0, (1,)),
         FirstLook((0,), 0.6, (1,), True),
+        FirstLook((0,), 0.6, (1,), True, True),
         FurtherLook((1,), (0,)),
+        FurtherLook((1,), (0,), True),
     ],
     ids=repr,
 )
