@@ -41,9 +41,9 @@ from training.fit.plans import find_plan
 from training.fit.precision import prepare
 from training.fit.recipe import Precision
 from training.full_frame.whole import WholeFrames
-from training.judge.placement_result import PlacementResult, PlacementRow, write_placements
+from training.judge.placement_result import PERSON, PlacementResult, PlacementRow, write_placements
 from training.judge.results import Estimate
-from training.judge.statistics import Interval, mean_interval, resample
+from training.judge.statistics import Interval, accuracy_interval, mean_interval, resample
 from video.clip import ClipRule
 
 FOLDS = 5
@@ -51,7 +51,7 @@ PLANS = {"random": "compact-random", "centre": "compact-centre", "motion": "comp
 WHOLE, ALONE = "whole frames", "whole frames without key points"
 WHOLE_NAMES = {WHOLE: "whole-frames", ALONE: "whole-frames-alone"}
 """Rows, and `--baseline` of `fovea train`."""
-REFERENCE = "person"
+REFERENCE = PERSON
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,12 +147,15 @@ def compared(
                 name=name,
                 step=step,
                 gflops=flops[name, step] / 1e9,
-                top1=estimate(mean_interval(right_N, resamples)),
+                top1=estimate(accuracy_interval(right_N, resamples)),
                 person_less_this=apart,
                 person_cost_ratio=flops[against] / flops[name, step] if against in flops else None,
             )
         )
-    told = f"{len(dataset)} training videos, {FOLDS} folds over groups, {deals} deals; heads on clips as they are"
+    told = (
+        f"{len(dataset)} training videos, {FOLDS} folds over groups, {deals} deals; heads on clips as they are, "
+        f"features in {ways[REFERENCE].precision}"
+    )
     return PlacementResult(model="compact", data=told, groups=resamples.num_groups, rows=tuple(rows))
 
 

@@ -32,12 +32,13 @@ from training.fit.networks import build, start_from_bundle
 from training.fit.plans import TrainPlan, find_plan
 from training.fit.precision import prepare
 from training.fit.preparing import moved
+from training.judge.crossfit import NUM_FOLDS, NUM_REPEATS
 from training.judge.exit_choice import choose_exit_rule, default_budget_flops
-from training.judge.exit_comparison import cross_fitted
+from training.judge.exit_steps import budgets, cross_fitted_steps, rightness
 from training.judge.observations import Observations
 from training.judge.results import Estimate
 from training.judge.seeds_result import SeedRow, SeedsResult, write_seeds
-from training.judge.statistics import Interval, mean_interval, resample
+from training.judge.statistics import Interval, accuracy_interval, resample
 
 FOLDS = 5
 
@@ -64,7 +65,9 @@ def main() -> None:
         seen = observed(dataset, heads, given, flops, arguments.data, seed)
         rows.append(row_of(seen, seed))
         print(rows[-1].model_dump_json(), flush=True)
-    told = f"{len(dataset)} training videos, {FOLDS} folds over groups for each seed"
+    told = (
+        f"{len(dataset)} training videos, {FOLDS} folds over groups for each seed; features in {plan.recipe.precision}"
+    )
     if arguments.json:
         write_seeds(arguments.json, SeedsResult(plan=arguments.plan, data=told, rows=tuple(rows)))
 
@@ -140,19 +143,18 @@ def row_of(seen: Observations, seed: int) -> SeedRow:
     resamples = resample(seen.groups_N, seen.sources_N)
     rule = choose_exit_rule(seen).rule
     budget = default_budget_flops(seen, rule)
-    points = cross_fitted(seen, name="seed").at(rule)
-    (there,) = [point for point in points if point.asked_gflops == budget / 1e9]
+    right_BN = rightness(seen, cross_fitted_steps(seen, rule, NUM_FOLDS, NUM_REPEATS, seed=0))
+    right_N = right_BN[budgets(seen, len(right_BN)).index(budget)]
     last_N = seen.correct_NK[:, -1]
     return SeedRow(
         seed=seed,
         top1_K=tuple(
-            estimate(mean_interval(seen.correct_NK[:, step].astype(float), resamples))
-            for step in range(len(seen.step_flops_K))
+            estimate(accuracy_interval(seen.correct_NK[:, step], resamples)) for step in range(len(seen.step_flops_K))
         ),
         by_source={source: float(last_N[seen.members(source)].mean()) for source in sorted(set(seen.sources_N))},
         exit_rule=rule,
         default_gflops=budget / 1e9,
-        default_top1=estimate(there.top1),
+        default_top1=estimate(accuracy_interval(right_N, resamples)),
     )
 
 

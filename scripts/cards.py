@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import Bundle
+from training.judge.placement_result import PLACEMENTS, PlacementResult, in_words, read_placements
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLES = ROOT / "models" / "bundles"
@@ -23,6 +24,8 @@ class Measurement:
     """A `result.json` of `fovea evaluate` about this very training of the bundle."""
 
     facts: dict[str, Any]
+    placements: PlacementResult | None = None
+    """Where its cubes might look instead; None: not compared."""
 
     @property
     def labels(self) -> list[str]:
@@ -46,7 +49,8 @@ def measurement_of(bundle: Bundle) -> Measurement | None:
     for path in sorted((ROOT / "results").glob("*/result.json")):
         facts = json.loads(path.read_text())
         if (facts["model"], facts["commit"]) == (bundle.name, bundle.manifest.provenance.commit):
-            return Measurement(facts)
+            compared = path.parent / PLACEMENTS
+            return Measurement(facts, read_placements(compared) if compared.exists() else None)
     return None
 
 
@@ -78,6 +82,7 @@ def card(bundle: Bundle, measurement: Measurement | None) -> str:
         *_said(bundle),
         *_labels(bundle),
         *_accuracy(bundle),
+        *_placing(measurement),
         *_mistakes(bundle, measurement),
         *_failures(bundle),
         *_unknown(bundle),
@@ -122,6 +127,14 @@ def _accuracy(bundle: Bundle) -> Iterator[str]:
             f"{_percent(point.solution.accuracy)} | {_percent(seen)} |"
         )
     yield ""
+
+
+def _placing(measurement: Measurement | None) -> Iterator[str]:
+    if measurement is None or (compared := measurement.placements) is None:
+        return
+    yield "## What it is worth that its cubes follow a person"
+    yield f"On new places, in points, paired by video ({compared.data}). The table is in [RESULTS](../RESULTS.md)."
+    yield from ("", *in_words(compared), "")
 
 
 def _mistakes(bundle: Bundle, measurement: Measurement | None) -> Iterator[str]:

@@ -58,6 +58,9 @@ class ExitComparison:
     points: tuple[RulePoint, ...]
     chosen: str = ""
     """Which rule the videos that thresholds are solved on choose all together, and how; empty in older files."""
+    mean_minus_random: Interval | None = None
+    """Of ours: the mean over the budgets between a glance and everything, of each less random exit at its own mean
+    cost. One figure in place of one a budget, each of which rests on few videos. None in older files."""
 
     def at(self, rule: Judged) -> tuple[RulePoint, ...]:
         return tuple(point for point in self.points if point.rule == rule)
@@ -113,6 +116,7 @@ def _compared(
     spent_K = seen.spent_K
     plain_BN = rightness(seen, steps_by_rule["entropy"])
     points = []
+    mean_gain = None
     for rule, steps_RBN in steps_by_rule.items():
         right_BN, chance_BN = rightness(seen, steps_RBN), by_chance(seen, steps_RBN)
         for b, budget in enumerate(budgets(seen, len(right_BN))):
@@ -122,15 +126,17 @@ def _compared(
                     rule=rule,
                     asked_gflops=budget / 1e9,
                     mean_gflops=float(spent_K[steps_RBN[:, b]].mean()) / 1e9,
-                    top1=_mean(right_BN[b], resamples),
+                    top1=statistics.accuracy_interval(right_BN[b], resamples),
                     random_top1=float(chance_BN[b].mean()),
                     minus_random=gain,
                     minus_entropy=_mean(right_BN[b] - plain_BN[b], resamples),
                     verdict=statistics.verdict(gain, resamples.num_groups),
                 )
             )
+        if rule == "chosen" and len(right_BN) > 2:
+            mean_gain = _mean((right_BN - chance_BN)[1:-1].mean(axis=0), resamples)
     return ExitComparison(
-        name, how, seen.num_videos, resamples.num_groups, tuple(points), f"{choice.rule}: {choice.told}"
+        name, how, seen.num_videos, resamples.num_groups, tuple(points), f"{choice.rule}: {choice.told}", mean_gain
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from training.judge.exit_comparison import ExitComparison, Judged, RulePoint
-from training.judge.statistics import Interval
+from training.judge.statistics import Interval, verdict
 
 HEAD = (
     "*Random exit* leaves at random at equal mean cost: the straight line between fixed depths. *entropy* is Eq. 7, "
@@ -37,6 +37,9 @@ def exits_table(one: ExitComparison) -> str:
     if one.chosen:
         told.append(f"Served by {one.chosen}.")
     told.append(f"Above random exit, interval above 0, at {above} of {len(by_budget)} budgets.")
+    if one.mean_minus_random is not None:
+        said = verdict(one.mean_minus_random, one.groups)
+        told.append(f"Mean over these budgets: {_points(one.mean_minus_random)} points from random exit, {said}.")
     return " ".join(told) + "\n\n" + "".join(lines)
 
 

@@ -9,8 +9,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training.judge.results import Estimate, step_name
+from training.judge.statistics import Interval, verdict
 
 PLACEMENTS = "placements.json"
+PERSON = "person"
+"""The row that ships, against which the others are held."""
+MOST_OF_WHOLE = 0.4
+"""The share of whole frames' multiply-adds that the paper's claim leaves."""
 _HEAD = (
     "By `python -m benchmarks.placements DATA`: the same networks, heads and folds; what differs is which windows the "
     "cubes show. *Person*: the cubes of what ships, its heads on clips as they are. *Whole frames*: all sixteen at "
@@ -59,21 +64,56 @@ def placements_section(found: Sequence[PlacementResult]) -> str:
     """As Markdown, without its heading."""
     if not found:
         return "Not compared: `python -m benchmarks.placements DATA --json results/compact/placements.json` does."
-    return "\n\n".join([_HEAD, *map(_table, found)])
+    return "\n\n".join([_HEAD, *map(_told, found)])
 
 
-def _table(one: PlacementResult) -> str:
+def _told(one: PlacementResult) -> str:
+    """Tables first, then in words what they show."""
     lines = [
         f"**{one.model}** ({one.data}; {one.groups} groups)\n\n",
-        _line(("cubes look at", "step", "GFLOPs", "top-1", "person less this", "its cost over this")),
-        _line(["---"] * 6),
+        _line(("cubes look at", "step", "GFLOPs", "top-1", "person less this", "its cost over this", "person is")),
+        _line(["---"] * 7),
     ]
     for row in one.rows:
-        step = "all" if row.name.startswith("whole") else step_name(row.step)
-        apart = "" if row.person_less_this is None else _points(row.person_less_this)
-        ratio = "" if row.person_less_this is None or row.person_cost_ratio is None else f"{row.person_cost_ratio:.2f}"
-        lines.append(_line((row.name, step, f"{row.gflops:.3g}", _points(row.top1), apart, ratio)))
-    return "".join(lines)
+        apart, ratio, said = "", "", ""
+        if row.person_less_this is not None:
+            apart, said = _points(row.person_less_this), _verdict(row.person_less_this, one.groups)
+            ratio = f"{row.person_cost_ratio:.2f}" if row.person_cost_ratio is not None else ""
+        step = "all" if _is_whole(row) else step_name(row.step)
+        lines.append(_line((row.name, step, f"{row.gflops:.3g}", _points(row.top1), apart, ratio, said)))
+    return "\n".join(["".join(lines), *in_words(one)])
+
+
+def in_words(one: PlacementResult) -> list[str]:
+    """As list items: the person against other cubes, and against whole frames."""
+    told = []
+    cubes = [row for row in one.rows if not _is_whole(row) and row.person_less_this is not None]
+    for said in ("above", "below", "not resolved"):
+        names = [
+            f"{row.name} at {step_name(row.step)} ({_points(apart)})"
+            for row in cubes
+            if (apart := row.person_less_this) is not None and _verdict(apart, one.groups) == said
+        ]
+        if names:
+            told.append(f"- *Person* is {said}{' against' if said == 'not resolved' else ''}: {'; '.join(names)}.")
+    for row in one.rows:
+        apart, share = row.person_less_this, row.person_cost_ratio
+        if _is_whole(row) and apart is not None and share is not None:
+            aim = "aim: at most" if share <= MOST_OF_WHOLE else "more than the aim of"
+            told.append(
+                f"- At {share:.0%} of the multiply-adds of {row.name} ({aim} {MOST_OF_WHOLE:.0%}) *person* is "
+                f"{100 * apart.value:+.1f} points [{100 * apart.low:.1f}, {100 * apart.high:.1f}] from them: "
+                f"{_verdict(apart, one.groups)}."
+            )
+    return told
+
+
+def _is_whole(row: PlacementRow) -> bool:
+    return row.name.startswith("whole")
+
+
+def _verdict(apart: Estimate, groups: int) -> str:
+    return verdict(Interval(apart.value, apart.low, apart.high), groups)
 
 
 def _points(estimate: Estimate) -> str:

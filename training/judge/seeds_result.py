@@ -68,7 +68,19 @@ def _told(one: SeedsResult) -> str:
         lines.append(_line([str(row.seed), *map(_points, row.top1_K), *by_source, *there]))
     values = [100 * row.top1_K[-1].value for row in one.rows]
     told = f"All steps: mean {sum(values) / len(values):.1f}, from least to greatest {max(values) - min(values):.1f}."
+    told += f" {_agreement(one)}"
     return f"**{one.plan}** ({one.data})\n\n" + "".join(lines) + f"\n{told}"
+
+
+def _agreement(one: SeedsResult) -> str:
+    """Whether what calibration chooses is the same for every seed."""
+    rules = sorted({row.exit_rule for row in one.rows})
+    budgets = sorted({f"{row.default_gflops:.3g}" for row in one.rows})
+    told = [f"All seeds choose the exit rule {rules[0]}" if len(rules) == 1 else f"Seeds choose {', '.join(rules)}"]
+    told += [
+        f"the default budget {budgets[0]} GFLOPs" if len(budgets) == 1 else f"differ in budget: {', '.join(budgets)}"
+    ]
+    return " and ".join(told) + "."
 
 
 def _points(estimate: Estimate) -> str:

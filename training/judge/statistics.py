@@ -89,18 +89,23 @@ def class_mean_interval(correct_N: ArrayLike, labels_N: NDArray[np.integer], res
     return _interval(float(np.mean(values_C)), np.nanmean(accuracies_CD, axis=0))
 
 
-def accuracy_interval(correct_N: NDArray[np.bool_], resamples: Resamples) -> Interval:
-    """Top-1, the interval widened to Wilson's where that reaches further.
+def accuracy_interval(right_N: ArrayLike, resamples: Resamples) -> Interval:
+    """Top-1, the interval widened to Wilson's where that reaches further. `right_N`: of each video whether it is told
+    right, or in which share of several deals.
 
     Few groups, or all videos right, make the bootstrap too sure: of a set without errors it says [1, 1].
     """
-    drawn = mean_interval(correct_N, resamples)
-    low, high = wilson(int(np.sum(correct_N)), len(correct_N))
+    right = np.asarray(right_N, dtype=np.float64)
+    drawn = mean_interval(right, resamples)
+    low, high = wilson(min(float(right.sum()), len(right)), len(right))
     return Interval(drawn.value, min(drawn.low, low), max(drawn.high, high))
 
 
-def wilson(correct: int, total: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share, for independent videos (Wilson, JASA 1927)."""
+def wilson(correct: float, total: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, for independent videos (Wilson, JASA 1927).
+
+    `correct` is no whole number where each video counts by the share of deals in which it is right.
+    """
     if not 0 <= correct <= total or total == 0:
         raise ValueError(f"{correct} of {total} is no share; give 0 <= correct <= total, total above 0")
     share = correct / total

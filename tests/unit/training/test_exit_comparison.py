@@ -154,6 +154,17 @@ def test_the_page_has_a_row_a_budget_and_says_by_what_rule_it_is_served(comparis
     assert "Nothing was compared" in exits_section([])
 
 
+def test_one_figure_over_all_budgets_between_a_glance_and_everything_stands_beside_those_of_each(comparison):
+    mean = comparison.mean_minus_random
+    assert mean is not None
+    inner = [point.minus_random for point in comparison.at("chosen")[1:-1]]
+    assert mean.value == pytest.approx(np.mean([gain.value for gain in inner]))
+    assert mean.high - mean.low <= max(gain.high - gain.low for gain in inner)
+    told = f"Mean over these budgets: {100 * mean.value:.1f} [{100 * mean.low:.1f}, {100 * mean.high:.1f}] points"
+    assert told in exits_table(comparison)
+    assert "Mean over these budgets" not in exits_table(replace(comparison, mean_minus_random=None))
+
+
 def test_a_comparison_made_before_calibration_chose_is_still_shown(comparison):
     points = tuple(point for point in comparison.points if point.rule != "chosen")
     older = exits_table(replace(comparison, points=points, chosen=""))

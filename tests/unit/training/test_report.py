@@ -9,13 +9,20 @@ import pytest
 
 from tests.unit.training.drawing import draw
 from tests.unit.training.test_scoring import ORIGIN, scored
-from training.judge.placement_result import PLACEMENTS, PlacementResult, PlacementRow, write_placements
+from training.judge.experiments import ABLATIONS, BASELINES, PLAN, SEEDS
+from training.judge.placement_result import (
+    PLACEMENTS,
+    PlacementResult,
+    PlacementRow,
+    placements_section,
+    write_placements,
+)
 from training.judge.plots import draw_result
-from training.judge.report import ABLATIONS, BASELINES, PLAN, SEEDS, render, write_report
+from training.judge.report import render, write_report
 from training.judge.results import Estimate, pooled, read_result, write_result
 from training.judge.scoring import score
 from training.judge.seeds_result import SEEDS as SEEDS_FILE
-from training.judge.seeds_result import SeedRow, SeedsResult, write_seeds
+from training.judge.seeds_result import SeedRow, SeedsResult, seeds_section, write_seeds
 
 BASELINE = draw(costs=(600,), knows=(2.5,), model=BASELINES[0].name)
 SMALLER = draw(costs=(500,), knows=(2.5,), model=BASELINES[1].name)
@@ -86,6 +93,46 @@ def test_where_cubes_look_and_what_a_seed_changes_have_sections_of_their_own(tmp
     page = (tmp_path / "RESULTS.md").read_text()
     assert "| centre | 1 cube | 1.26 | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 1.00 |" in page
     assert "| 2 | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 90.0 | entropy | 1.2 | 50.0 [40.0, 60.0] |" in page
+
+
+def test_whether_seeds_choose_alike_is_said():
+    half = Estimate(value=0.5, low=0.4, high=0.6)
+    first = SeedRow(seed=0, top1_K=(half,), by_source={}, exit_rule="entropy", default_gflops=0.433, default_top1=half)
+
+    def page(*rows):
+        return seeds_section([SeedsResult(plan="light", data="548 videos", rows=rows)])
+
+    other = first.model_copy(update={"seed": 1, "default_gflops": 0.595})
+    assert "All seeds choose the exit rule entropy and the default budget 0.433 GFLOPs." in page(first)
+    assert "All seeds choose the exit rule entropy and differ in budget: 0.433, 0.595." in page(first, other)
+
+
+def test_whether_the_person_is_above_is_said_in_words_with_the_interval():
+    def row(name, step, low, high, ratio):
+        apart = Estimate(value=(low + high) / 2, low=low, high=high)
+        half = Estimate(value=0.5, low=0.4, high=0.6)
+        return PlacementRow(
+            name=name, step=step, gflops=1.0, top1=half, person_less_this=apart, person_cost_ratio=ratio
+        )
+
+    rows = (
+        row("random", 1, 0.01, 0.03, 1.0),
+        row("centre", 2, -0.01, 0.03, 1.0),
+        row("motion", 1, -0.04, -0.02, 1.0),
+        row("whole frames", 0, -0.03, 0.01, 0.21),
+        row("whole frames without key points", 0, 0.02, 0.04, 0.5),
+    )
+    page = placements_section([PlacementResult(model="compact", data="548 videos", groups=63, rows=rows)])
+    assert "- *Person* is above: random at 1 cube (2.0 [1.0, 3.0])." in page
+    assert "- *Person* is below: motion at 1 cube (-3.0 [-4.0, -2.0])." in page
+    assert "- *Person* is not resolved against: centre at 2 cubes (1.0 [-1.0, 3.0])." in page
+    assert (
+        "- At 21% of the multiply-adds of whole frames (aim: at most 40%) *person* is -1.0 points [-3.0, 1.0] from "
+        "them: not resolved." in page
+    )
+    assert "- At 50% of the multiply-adds of whole frames without key points (more than the aim of 40%)" in page
+    few = placements_section([PlacementResult(model="compact", data="6 videos", groups=5, rows=rows)])
+    assert "is above" not in few
 
 
 def test_tables_are_whole(full_page):

@@ -127,6 +127,14 @@ def test_an_accuracy_without_errors_is_not_certain():
     assert interval.low == pytest.approx(wilson(9, 9)[0])
 
 
+def test_an_accuracy_over_several_deals_is_no_surer_than_one_of_as_many_videos():
+    shares_N = np.full(9, 1 / 3)  # alike in every group: the bootstrap sees no spread at all
+    interval = accuracy_interval(shares_N, resample(list("aaabbbccc"), ["s"] * 9))
+    assert (interval.low, interval.high) == pytest.approx(wilson(3, 9))
+    third = sum([1 / 3] * 3)
+    assert accuracy_interval(np.full(9, third), resample(list("aaabbbccc"), ["s"] * 9)).high == pytest.approx(1)
+
+
 class TestVerdict:
     @pytest.mark.parametrize(
         ("interval", "said"),

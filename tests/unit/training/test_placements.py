@@ -1,0 +1,155 @@
+"""Where cubes look, and seeds: figures out of features that are known, so that what must come out is known, too."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import placements, seeds
+from benchmarks.placements import ALONE, WHOLE, Way
+from models.adafocus.config import tiny
+from models.adafocus.placed import build_any
+from models.backbones.config import BackboneConfig
+from training.data.dataset import Dataset, Sample
+from training.families import training_of
+from training.full_frame.whole import WholeFramesConfig, build_network
+from training.judge.placement_result import read_placements, write_placements
+from training.judge.seeds_result import SeedsResult, read_seeds, write_seeds
+from training.judge.statistics import wilson
+from video.clip import ClipRule
+
+NET = BackboneConfig("mobilenet_v2", width_mult=0.35, padding="same")
+PLACED = replace(
+    tiny(4),
+    frame_size=(96, 112),
+    glance_size=(64, 64),
+    glance=NET,
+    focus=NET,
+    cube_size=(1, 64, 64),
+    max_cubes=2,
+    step_frames=((2,), (0,)),
+    aggregation="pooled_roots",
+    placement="centre",
+    middle_features=True,
+    key_points=True,
+)
+RULE = ClipRule(PLACED.num_frames, *PLACED.frame_size, "stretch")
+CLASSES = ("a", "b", "c", "d")
+DATASET = Dataset(
+    CLASSES,
+    tuple(
+        Sample(Path(f"{number}.mp4"), label=number % 4, subject=f"group{number // 4}", source="court")
+        for number in range(48)
+    ),
+)
+
+
+def known(shape: tuple[int, ...], *, tells: bool, seed: int = 0) -> torch.Tensor:
+    """Noise for every video; where it `tells`, its label stands in the middle of it."""
+    rows = torch.randn(len(DATASET), *shape, generator=torch.Generator().manual_seed(seed)).abs()
+    if tells:
+        for number, sample in enumerate(DATASET.samples):
+            rows[number, ..., sample.label :: len(CLASSES)] += 3.0
+    return rows
+
+
+@pytest.fixture(scope="module")
+def found() -> placements.PlacementResult:
+    """The person's cubes tell the label, cubes elsewhere and whole frames do not."""
+    network = build_any(PLACED, seed=0)
+    glance_width = network.classifier.glance_head.in_features
+    cubes = Way(network, RULE, (100, 200, 300), "fp32")
+    whole, alone = (build_network(WholeFramesConfig(PLACED, points), seed=0) for points in (True, False))
+    ways = {name: cubes for name in placements.PLANS} | {
+        WHOLE: Way(whole, RULE, (1000,), "fp32"),
+        ALONE: Way(alone, RULE, (500,), "fp32"),
+    }
+    given = {
+        name: {
+            "glance": known((glance_width,), tells=False),
+            "memory": known((2, network.classifier.memory_size), tells=name == "person", seed=1),
+        }
+        for name in placements.PLANS
+    }
+    given[WHOLE] = {"memory": known((whole.classifier.memory_size,), tells=False, seed=2)}
+    given[ALONE] = placements.without_key_points(given[WHOLE], alone)
+    return placements.compared(DATASET, ways, given, deals=2)
+
+
+def test_every_way_has_a_row_for_each_number_of_cubes_and_the_glance_which_all_share_has_one(found) -> None:
+    assert {(row.name, row.step) for row in found.rows} == {
+        ("glance", 0),
+        *((name, step) for name in placements.PLANS for step in (1, 2)),
+        (WHOLE, 0),
+        (ALONE, 0),
+    }
+    assert found.groups == 12
+    assert "features in fp32" in found.data
+
+
+def test_cubes_that_show_the_label_are_above_cubes_that_do_not_at_as_many_cubes(found) -> None:
+    by_row = {(row.name, row.step): row for row in found.rows}
+    for step in (1, 2):
+        assert by_row["person", step].top1.value > 0.9
+        assert by_row["person", step].person_less_this is None
+        for name in ("random", "centre", "motion"):
+            apart = by_row[name, step].person_less_this
+            assert apart is not None
+            assert apart.low > 0
+            assert apart.value == pytest.approx(by_row["person", step].top1.value - by_row[name, step].top1.value)
+            assert by_row[name, step].person_cost_ratio == 1
+
+
+def test_whole_frames_are_held_against_all_cubes_at_what_these_cost_of_them(found) -> None:
+    by_row = {row.name: row for row in found.rows}
+    all_cubes = next(row for row in found.rows if (row.name, row.step) == ("person", 2))
+    for name, share in ((WHOLE, 0.3), (ALONE, 0.6)):
+        apart = by_row[name].person_less_this
+        assert apart is not None
+        assert apart.value == pytest.approx(all_cubes.top1.value - by_row[name].top1.value)
+        assert by_row[name].person_cost_ratio == pytest.approx(share)
+
+
+def test_accuracies_are_no_surer_than_wilson_allows(found) -> None:
+    for row in found.rows:
+        low, high = wilson(row.top1.value * len(DATASET), len(DATASET))
+        assert row.top1.low <= low + 1e-9
+        assert row.top1.high >= high - 1e-9
+
+
+def test_figures_come_back_from_their_file_as_they_were(found, tmp_path) -> None:
+    write_placements(tmp_path / "placements.json", found)
+    assert read_placements(tmp_path / "placements.json") == found
+
+
+@torch.no_grad()
+def test_without_key_points_heads_are_given_what_the_network_without_them_sees() -> None:
+    whole, alone = (build_network(WholeFramesConfig(PLACED, points), seed=0) for points in (True, False))
+    alone.focus.load_state_dict(whole.focus.state_dict())
+    clips = torch.randint(0, 256, (2, PLACED.num_frames, *PLACED.frame_size, 3), dtype=torch.uint8)
+    cut = placements.without_key_points({"memory": whole.remember(clips)}, alone)
+    torch.testing.assert_close(cut["memory"], alone.remember(clips), rtol=1e-4, atol=1e-4)
+
+
+def test_a_seed_has_a_row_of_its_own_whose_budget_is_one_of_the_grid(tmp_path) -> None:
+    network = build_any(PLACED, seed=0)
+    heads = training_of(network).regressions(network)
+    given = {
+        kind: {
+            "glance": known((network.classifier.glance_head.in_features,), tells=False, seed=number),
+            "memory": known((2, network.classifier.memory_size), tells=True, seed=10 + number),
+        }
+        for number, kind in enumerate(("exact", "copy"))
+    }
+    rows = [
+        seeds.row_of(seeds.observed(DATASET, heads, given, (100, 100, 100), tmp_path, seed), seed) for seed in (0, 1)
+    ]
+    for seed, row in enumerate(rows):
+        assert row.seed == seed
+        assert len(row.top1_K) == 3
+        assert row.top1_K[-1].value > 0.9 > row.top1_K[0].value
+        assert row.top1_K[-1].low <= wilson(round(row.top1_K[-1].value * len(DATASET)), len(DATASET))[0] + 1e-9
+        assert 100 <= row.default_gflops * 1e9 <= 300
+    write_seeds(tmp_path / "seeds.json", SeedsResult(plan="compact", data="48 videos", rows=tuple(rows)))
+    assert read_seeds(tmp_path / "seeds.json").rows == tuple(rows)
