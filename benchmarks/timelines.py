@@ -280,7 +280,7 @@ def main() -> None:
     parser.add_argument("--keyframes-s", type=float, default=2.0)
     parser.add_argument("--window-s", type=float, default=2.0)
     parser.add_argument("--stride-s", type=float, default=0.5)
-    parser.add_argument("--sparse-stride-s", type=float, default=2.4)
+    parser.add_argument("--sparse-stride-s", type=float, default=4.0)
     parser.add_argument("--min-score", type=float, default=0.5)
     parser.add_argument("--gflops", type=float, help="budget of auto for the whole film; absent: none")
     parser.add_argument("--model", default="auto")

@@ -111,15 +111,16 @@ def lay(plan: TimelinePlan, duration_s: float) -> WindowGrid:
     _check_budget(plan, duration_s)
     window_s = min(plan.options.window_s, max(duration_s, plan.num_frames * LEAST_CELL_S))
     length_s = cell_s(window_s, plan.num_frames)
-    stride = stride_cells(min(plan.stride_s, window_s), window_s, plan.num_frames)
-    if plan.stride_s > window_s:
-        stride = max(1, round(Fraction(plan.stride_s) / length_s))
+    stride_s = window_s / 4 if plan.options.stride_s is None else plan.options.stride_s
+    stride = stride_cells(min(stride_s, window_s), window_s, plan.num_frames)
+    if stride_s > window_s:
+        stride = max(1, round(Fraction(stride_s) / length_s))
     num_cells = max(plan.num_frames, round(Fraction(duration_s) / length_s))
     grid = WindowGrid(length_s, plan.num_frames, stride, num_cells)
     if grid.num_windows > MAX_WINDOWS:
         least_s = duration_s / MAX_WINDOWS
         raise InvalidOption(
-            f"stride_s={plan.stride_s:g} makes {grid.num_windows} windows of {duration_s:g} s of video, more than "
+            f"stride_s={stride_s:g} makes {grid.num_windows} windows of {duration_s:g} s of video, more than "
             f"{MAX_WINDOWS}; ask for at least {least_s:.3g}",
             option="stride_s",
         )

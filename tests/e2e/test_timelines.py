@@ -180,6 +180,7 @@ def test_a_window_longer_than_the_video_is_the_video(served: Served, red_video: 
         ("budget_gflops=0.05", "below the 0.1 GFLOPs that a glance"),
         ("budget_gflops_per_s=0.001", "pays for less than a glance"),
         ("window_s=2&window_s=3", "given more than once"),
+        ("webhook_url=https://example.com", "is an option of jobs: send `Prefer: respond-async` with it"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_rule(served: Served, film: Path, query: str, rule: str) -> None:

@@ -80,12 +80,15 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
 }
 
 
+JOB_OPTIONS = ("webhook_url", "webhook_events")  # of whatever the job is
+
+
 def parse_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings) -> RecognitionOptions:
     """Check every option by itself. Raises InvalidOption naming option, value, rule and way out."""
     values: dict[str, str] = {}
     for name, text in pairs:
         if name not in OPTIONS:
-            raise _unknown(name)
+            raise unknown_option(name, OPTIONS)
         if values.setdefault(name, text) != text:
             told = f"as {_shown(values[name])!r} and as {_shown(text)!r}"
             raise InvalidOption(f"option {name!r} is given more than once, {told}; give it once", option=name)
@@ -176,11 +179,17 @@ def _broken(name: str, text: str, rule: str) -> InvalidOption:
     return InvalidOption(f"{name}={shown!r}: {rule}", option=name, value=shown)
 
 
-def _unknown(name: str) -> InvalidOption:
+def unknown_option(name: str, known: Iterable[str]) -> InvalidOption:
+    """With the option that may be meant, or when it would be one."""
     shown = _shown(name)
-    close = difflib.get_close_matches(shown, OPTIONS, n=1)
+    if name in JOB_OPTIONS:
+        return InvalidOption(
+            f"{name} is an option of jobs: send `Prefer: respond-async` with it, or leave it out", option=name
+        )
+    known = list(known)
+    close = difflib.get_close_matches(shown, known, n=1)
     meant = f"did you mean {close[0]!r}? " if close else ""
-    return InvalidOption(f"there is no option {shown!r}; {meant}the options are: {', '.join(OPTIONS)}", option=shown)
+    return InvalidOption(f"there is no option {shown!r}; {meant}the options are: {', '.join(known)}", option=shown)
 
 
 def _shown(text: str) -> str:

@@ -1,6 +1,5 @@
 """A timeline's options as text, and the rules they follow: those of a recognition, and its own."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from fovea.errors import InvalidOption
 from fovea.words import MAX_GFLOPS, Decode
 from service.api.recognitions import options as recognitions
-from service.api.recognitions.options import Ceilings, flops_option
+from service.api.recognitions.options import Ceilings, flops_option, unknown_option
 from service.timelines.plan import TimelineOptions
 
 _THEIRS = {
@@ -59,7 +58,7 @@ def parse_timeline_options(pairs: Iterable[tuple[str, str]], ceilings: Ceilings)
     others: list[tuple[str, str]] = []
     for name, text in pairs:
         if name not in OPTIONS:
-            raise _unknown(name)
+            raise unknown_option(name, OPTIONS)
         if name not in _OWN:
             others.append((name, text))
         elif own.setdefault(name, text) != text:
@@ -121,13 +120,6 @@ def _decode(own: Mapping[str, str]) -> Decode | None:
 def _broken(name: str, text: str, rule: str) -> InvalidOption:
     shown = _shown(text)
     return InvalidOption(f"{name}={shown!r}: {rule}", option=name, value=shown)
-
-
-def _unknown(name: str) -> InvalidOption:
-    shown = _shown(name)
-    close = difflib.get_close_matches(shown, OPTIONS, n=1)
-    meant = f"did you mean {close[0]!r}? " if close else ""
-    return InvalidOption(f"there is no option {shown!r}; {meant}the options are: {', '.join(OPTIONS)}", option=shown)
 
 
 def _shown(text: str) -> str:

@@ -21,6 +21,7 @@ def asked(window_s: float, stride_s: float | None = None) -> TimelinePlan:
 
 def test_a_stride_that_is_left_out_is_a_quarter_of_a_window() -> None:
     assert lay(asked(8.0), 60.0).stride_s == 2.0
+    assert lay(asked(8.0), 2.0).stride_s == 0.5  # the window is the video then
 
 
 def test_a_window_longer_than_the_video_is_the_video() -> None:
