@@ -248,6 +248,7 @@ class Pipeline:
             self._keep(run, event)
             if decoded.ticket is not None:
                 decoded.ticket.close()
+            run.end()
         run.events.put_nowait((event, now_s))
 
     def _keep(self, run: Run, end: EngineEvent) -> None:

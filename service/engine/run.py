@@ -42,6 +42,11 @@ class Run:
         elif decoded.path is not None:
             request.frames_decoded = decoded.clip.info.frames_decoded
 
+    def end(self) -> None:
+        """The engine has told the last of it, and forgets who listened: that holds this run, which holds the request,
+        and the clip would stay until the garbage collector comes by."""
+        self.request.emit = _to_nobody
+
     def held(self) -> tuple[HeldSteps, Paused | None]:
         """Its steps, for whoever asks again, and what to go on from where more are left; `request.state` goes along."""
         decoded, request = self.decoded, self.request
@@ -72,3 +77,7 @@ class Run:
             in_domain=request.in_domain,
             failure=self.failure if reason is ExitReason.UNDECODED else None,
         )
+
+
+def _to_nobody(event: EngineEvent) -> None:
+    """Nothing comes after the last."""

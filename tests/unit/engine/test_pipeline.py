@@ -4,6 +4,10 @@ The engine and the decoder are played by the test, since it decides which of two
 """
 
 import asyncio
+import gc
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from fovea.errors import Draining, FoveaError
+from fovea.errors import Draining, FoveaError, RequestCancelled
+from fovea.words import ExitReason
 from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer
@@ -167,6 +172,56 @@ async def test_a_step_of_a_look_that_was_broken_off_is_charged_all_the_same() ->
     request.emit(a_step(1, CUBE))  # it was on the device
     await asyncio.sleep(0.01)
     assert spent == [GLANCE, CUBE]
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """No garbage collector comes by: what goes, goes because nobody holds it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def a_look_begins(bench: Bench) -> "tuple[asyncio.Task[Any], weakref.ref[Any]]":
+    """And what shows whether its frames are still in memory."""
+    clip = a_clip()
+    looking = asyncio.ensure_future(bench.pipeline.look(a_plan(), clip, Shared((0, 1), {})))
+    return looking, weakref.ref(clip.frames_THWC)
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_frames_are_freed_with_the_answer_and_do_not_wait_for_the_garbage_collector() -> None:
+    bench = Bench()
+    looking, frames = a_look_begins(bench)
+    await asyncio.sleep(0)
+    request = bench.hand.requests.pop()
+    request.steps.append(a_step(0, GLANCE))
+    request.emit(request.steps[0])
+    request.emit(ExitReason.CONFIDENT)
+    del request
+    await looking
+    assert frames() is not None, "they are the answer's"
+    del looking
+    await asyncio.sleep(0.01)  # the loop lets go of the task
+    assert frames() is None
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_frames_of_a_look_that_was_broken_off_are_freed_once_the_engine_is_done_with_it() -> None:
+    bench = Bench()
+    looking, frames = a_look_begins(bench)
+    await asyncio.sleep(0)
+    request = bench.hand.requests.pop()
+    looking.cancel()
+    with suppress(asyncio.CancelledError):
+        await looking
+    del looking
+    request.emit(RequestCancelled.before_answer())
+    assert frames() is not None
+    del request
+    await asyncio.sleep(0.01)
+    assert frames() is None
 
 
 async def the_look(plan: Plan, asked_tolerance: float | None, **offered: Any) -> FirstLook:
