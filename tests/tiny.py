@@ -161,6 +161,7 @@ def tiny_model(
         label_offsets_nats=(),
         below_majority=False,
         keyframe_tolerance=0.0,
+        skip_loop_filter=False,
         open_set=open_set,
         card=(("Limits", "knows three colours"),),
     )
