@@ -206,6 +206,23 @@ def test_a_file_that_breaks_late_is_told_up_to_there(served: Served, film: Path)
     assert [label for label, *_ in told(body)][:2] == ["red", "green"]
 
 
+@pytest.mark.parametrize(("decode", "least_s"), [("auto", 7.0), ("all", 9.4), ("keyframes", 8.4)])
+def test_windows_that_were_decoded_before_one_that_cannot_be_are_told(
+    served: Served, tmp_path: Path, decode: str, least_s: float
+) -> None:
+    """After 10 s pictures are 34 times as wide as high, which is refused. Keyframes are read furthest ahead."""
+    how = {"fps": FPS, "gop": 10, "pattern": moving_square}
+    good = write_clip(tmp_path / "good.ts", seconds=10, size=(160, 128), **how)
+    odd = write_clip(tmp_path / "odd.ts", seconds=10, size=(1088, 32), start_s=10.0, **how)
+    query = f"?window_s=4&stride_s=0.5&merge=false&decode={decode}"
+    _, body = post(served, good.read_bytes() + odd.read_bytes(), query)
+    assert body["end"]["reason"] == "broken"
+    assert "longer than 32:1" in body["end"]["detail"]
+    ends_s = [one["end_s"] for one in body["segments"]]
+    assert ends_s[-1] == body["end"]["at_s"]
+    assert least_s < ends_s[-1] + 1.75 < 10.5  # where its last window ends, to half a stride
+
+
 def test_a_file_of_four_hours_that_breaks_after_three_is_told_for_three(tmp_path: Path) -> None:
     hours = [COLOURS[label] for label in ("red", "green", "blue", "red")]
     film = write_clip(
