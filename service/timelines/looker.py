@@ -98,7 +98,8 @@ class Looker:
             decides = await self._see(number)
             window = self._ahead[number]
             is_beside = self._chooses and not decides and window is not None and _moves(window)
-            close, glanced = await self._look(window, decides, is_beside), None
+            kept_flops = 0 if is_last else self._whole_plan.most_flops  # for the next that decides
+            close, glanced = await self._look(window, decides, kept_flops if is_beside else None), None
             if close is None and scouted is not None and not is_beside:  # else what decides is to have the credit
                 glanced = await self._recognise(scouted, self._glance_plan, self._scouted)
             self._latest = close or glanced
@@ -164,12 +165,15 @@ class Looker:
             self._decides[self._num_decided] = decides
             self._num_decided += 1
 
-    async def _look(self, window: Window | None, decides: bool, is_beside: bool) -> Recognition | None:
-        """At a window's own pictures, as closely as it is worth; None where it has none, or there is no credit."""
+    async def _look(self, window: Window | None, decides: bool, kept_beside: int | None) -> Recognition | None:
+        """At a window's own pictures, as closely as it is worth; None where it has none, or there is no credit.
+
+        `kept_beside`: FLOPs that a window beside one that decides leaves; None: it is none.
+        """
         if window is None:
             return None
-        if is_beside:
-            return await self._recognise(window, self._beside_plan, self._closer, self._whole_plan.most_flops)
+        if kept_beside is not None:
+            return await self._recognise(window, self._beside_plan, self._closer, kept_beside)
         if self._chooses and decides:
             return await self._recognise(window, self._whole_plan, self._closer)
         kept_flops = self._glance_plan.most_flops if self._scouts else 0

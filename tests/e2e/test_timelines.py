@@ -123,6 +123,12 @@ def test_where_there_is_little_credit_it_is_kept_for_the_window_that_decides(
     assert body["compute"]["spent_gflops"] <= 0.9
 
 
+def test_credit_that_no_window_will_decide_with_is_spent_on_the_last_one(served: Served, stirring_film: Path) -> None:
+    _, body = post(served, stirring_film.read_bytes(), "?window_s=8&stride_s=0.5&budget_gflops=0.1")
+    assert body["compute"]["spent_gflops"] == 0.1  # a glance, which is all that it pays for, once the video is over
+    assert body["segments"][-1]["predictions"]
+
+
 def test_what_decides_speaks_for_windows_that_could_not_be_paid_for(served: Served, stirring_film: Path) -> None:
     _, body = post(served, stirring_film.read_bytes(), "?window_s=2&stride_s=0.5&budget_gflops=0.9")
     around = [one for one in body["segments"] if one["start_s"] < 6 < one["end_s"]]
