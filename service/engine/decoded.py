@@ -34,6 +34,7 @@ class Decoded:
     key: str | None = None  # under which its steps are kept for others; None: they are not
     found: Found | None = None  # steps that an earlier request has paid for
     picture: Still | None = None  # where the plan asks for one
+    skip_loop_filter: bool = False  # in all frames of it, also those that are held
 
     @property
     def deadline_s(self) -> float | None:

@@ -134,11 +134,11 @@ class Pipeline:
         clip = key = found = picture = None
         offer = self._offers[plan.model]
         look = self._decoding.first_look(offer, plan)
+        skips = self._decoding.skips_loop_filter(offer, picture=plan.picture)
         try:
             async with asyncio.timeout(timeout_s):
                 if self._results is not None and not no_store:
-                    key = await self._key(self._results, path, plan, ticket.owner, look)
-                    found = await _find(self._results, key, plan, ticket)
+                    key, found, skips = await self._held(self._results, path, plan, ticket, look)
                 if found is None:
                     ticket.decodes()
                     frames = await self._decoding.early_frames(early, offer, look)
@@ -147,7 +147,7 @@ class Pipeline:
                     clip = found.clip
                     if early is not None:
                         early.close()
-                is_fit = found is None or (found.paused is not None and not self._decoding.skips_loop_filter(offer))
+                is_fit = found is None or (found.paused is not None and not skips)
                 if plan.picture and is_fit:
                     picture = await picture_of(clip, offer)
                 elif plan.picture:
@@ -167,15 +167,44 @@ class Pipeline:
         lane = replace(self.lanes.uploads, owner=ticket.owner)
         settled = plan if found is None else found.plan
         return Decoded(
-            settled, ticket, path, clip, started_s, upload_s, decode_s, lane, key=key, found=found, picture=picture
+            settled,
+            ticket,
+            path,
+            clip,
+            started_s,
+            upload_s,
+            decode_s,
+            lane,
+            key=key,
+            found=found,
+            picture=picture,
+            skip_loop_filter=skips,
         )
 
-    async def _key(self, results: Results, path: Path, plan: Plan, owner: Owner, look: FirstLook | None) -> str:
+    async def _held(
+        self, results: Results, path: Path, plan: Plan, ticket: Ticket, look: FirstLook | None
+    ) -> tuple[str, Found | None, bool]:
+        """Its key, what is held under it, and whether that is of frames without the loop filter.
+
+        Who wants a picture finds what is held for who does not, too, and goes on as that was begun.
+        """
+        usual = self._decoding.skips_loop_filter(self._offers[plan.model])
+        own = self._decoding.skips_loop_filter(self._offers[plan.model], picture=plan.picture)
+        key = await self._key(results, path, plan, ticket.owner, look, own)
+        found = await _find(results, key, plan, ticket)
+        if found is not None or own == usual:
+            return key, found, own
+        others = await self._key(results, path, plan, ticket.owner, look, usual)
+        found = await _find(results, others, plan, ticket)
+        return (key, None, own) if found is None else (others, found, usual)
+
+    async def _key(
+        self, results: Results, path: Path, plan: Plan, owner: Owner, look: FirstLook | None, skips_loop_filter: bool
+    ) -> str:
         """Keyframes that may stand in for a glance's frames change what it says, and so may a loop filter that is left
-        out; when frames are decoded does not. Who wants a picture, too, finds what is held for who does not."""
-        offer = self._offers[plan.model]
+        out; when frames are decoded does not."""
         tolerance = 0.0 if look is None else look.tolerance
-        return await results.key(path, owner.name, offer, tolerance, self._decoding.skips_loop_filter(offer))
+        return await results.key(path, owner.name, self._offers[plan.model], tolerance, skips_loop_filter)
 
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
@@ -283,8 +312,7 @@ class Pipeline:
         assert decoded.ticket is not None
         started_s = time.monotonic()
         offer = self._offers[decoded.plan.model]
-        skips = self._decoding.skips_loop_filter(offer, picture=decoded.plan.picture)
-        look = FurtherLook(needed.indices, needed.others, skips)
+        look = FurtherLook(needed.indices, needed.others, decoded.skip_loop_filter)
         decoded.ticket.decodes()
         failure: FoveaError | None = None
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fovea.errors import VideoError
 from fovea.words import Decode, ExitReason
 from models.recognizer import Shared
 from service.engine.pipeline import Pipeline
@@ -71,8 +72,11 @@ class Looker:
         self._chooses = decode is Decode.AUTO  # how closely; else all windows are looked at alike
         self._keyframes_alone = decode is Decode.KEYFRAMES
         self._deciders = Deciders.of(grid)
-        self._reel = Reel(process, grid.cell_s, grid.num_frames, cells_ahead=_cells_ahead(grid, facts))
+        self._reel = Reel(
+            process, grid.cell_s, grid.num_frames, cells_ahead=_cells_ahead(grid, facts) if self._scouts else 0
+        )
         self._ahead: dict[int, Window | None] = {}  # by number: windows that are decoded, and not looked at yet
+        self._failure: VideoError | None = None  # of a window behind those that are decoded: its turn has not come
         self._num_heard = self._num_decided = 0  # of windows, by those who decide; of those, what was told
         self._decides: dict[int, bool] = {}
         self._scouted, self._closer = _View(), _View()
@@ -87,18 +91,19 @@ class Looker:
         end_s = math.inf if is_last else float((first + self._grid.num_frames) * self._grid.cell_s)
         self.purse.reach(min(self._facts.duration_s, end_s))
         spent_before = self.purse.spent_flops
-        scouted = await self._reel.scout(first, self._grid.num_cells) if self._scouts else None
+        scouted = await self._scout(number) if self._scouts else None
         decides = False
         if scouted is None or not await self._is_quiet(scouted, first):
             before = self._latest
             decides = await self._see(number)
             window = self._ahead[number]
             is_beside = self._chooses and not decides and window is not None and _moves(window)
-            close, glanced = await self._look(window, decides, is_beside), None
+            kept_flops = 0 if is_last else self._whole_plan.most_flops  # for the next that decides
+            close, glanced = await self._look(window, decides, kept_flops if is_beside else None), None
             if close is None and scouted is not None and not is_beside:  # else what decides is to have the credit
                 glanced = await self._recognise(scouted, self._glance_plan, self._scouted)
             self._latest = close or glanced
-            as_before = scouted is not None and close is not None and close is before
+            as_before = self._scouts and close is not None and close is before
             self._note("carried" if as_before else "full" if close else "scouted" if glanced else "unpaid")
             self._attend(close, first)
         else:
@@ -106,18 +111,45 @@ class Looker:
         self._ahead.pop(number, None)
         return self._sighting(number, self.purse.spent_flops - spent_before, decides)
 
+    async def _scout(self, number: int) -> Window | None:
+        """At the window's keyframes, while the file can be read; once it cannot, windows that are decoded do alone."""
+        if self._failure is not None:
+            return None
+        try:
+            return await self._reel.scout(self._grid.first_cell(number), self._grid.num_cells)
+        except VideoError as failure:
+            if number not in self._ahead:
+                raise
+            self._failure = failure
+            return None
+
     async def _see(self, number: int) -> bool:
-        """Decode a window and as many behind it as tell whether it decides; whether it does."""
+        """Decode a window and as many behind it as tell whether it decides; whether it does. What cannot be decoded
+        is raised once its turn comes: those before it are told."""
+        if self._failure is not None and number not in self._ahead:
+            raise self._failure
         for _ in range(self._num_heard, number):
             self._hear(1)  # nothing of those was decoded: they said what others had said
         end = min(self._grid.num_windows, number + self._deciders.num_ahead + 1)
-        for other in range(self._num_heard, end):
-            self._ahead[other] = window = await self._window(self._grid.first_cell(other))
-            self._hear(0 if window is None else len(set(window.keys_T)))
-        if end == self._grid.num_windows:
+        if self._failure is None:
+            await self._decode(number, end)
+        if end == self._grid.num_windows or self._failure is not None:
             self._decide(self._deciders.end())
         self._decides = {other: decides for other, decides in self._decides.items() if other >= number}
         return self._decides[number]
+
+    async def _decode(self, number: int, end: int) -> None:
+        """Windows that are not decoded yet, from `number` on up to `end`."""
+        for other in range(self._num_heard, end):
+            try:
+                window = await self._window(self._grid.first_cell(other))
+            except VideoError as failure:
+                if other == number:
+                    raise
+                self._failure = failure
+                return
+            self._ahead[other] = window
+            self._hear(0 if window is None else len(set(window.keys_T)))
 
     async def _window(self, first: int) -> Window | None:
         if self._keyframes_alone:
@@ -133,12 +165,15 @@ class Looker:
             self._decides[self._num_decided] = decides
             self._num_decided += 1
 
-    async def _look(self, window: Window | None, decides: bool, is_beside: bool) -> Recognition | None:
-        """At a window's own pictures, as closely as it is worth; None where it has none, or there is no credit."""
+    async def _look(self, window: Window | None, decides: bool, kept_beside: int | None) -> Recognition | None:
+        """At a window's own pictures, as closely as it is worth; None where it has none, or there is no credit.
+
+        `kept_beside`: FLOPs that a window beside one that decides leaves; None: it is none.
+        """
         if window is None:
             return None
-        if is_beside:
-            return await self._recognise(window, self._beside_plan, self._closer, self._whole_plan.most_flops)
+        if kept_beside is not None:
+            return await self._recognise(window, self._beside_plan, self._closer, kept_beside)
         if self._chooses and decides:
             return await self._recognise(window, self._whole_plan, self._closer)
         kept_flops = self._glance_plan.most_flops if self._scouts else 0
@@ -220,11 +255,12 @@ class Looker:
         budget_flops = min(granted, max(plan.budget_flops, int(self._rate * self._grid.stride_s)))
         return self._planned(budget_flops=budget_flops, max_flops=granted)
 
-    def _planned(self, **limits: int) -> Plan:
-        each = self._plan.options.each
-        return self._pipeline.plan(
-            replace(each, model=self._plan.look.model, task=None, deadline_ms=None, **limits)  # type: ignore[arg-type]
-        )
+    def _planned(self, *, budget_flops: int | None = None, max_flops: int | None = None) -> Plan:
+        """Of one look, within these; None: as the client has it."""
+        each = replace(self._plan.options.each, model=self._plan.look.model, task=None, deadline_ms=None)
+        if budget_flops is not None:
+            each = replace(each, budget_flops=budget_flops)
+        return self._pipeline.plan(each if max_flops is None else replace(each, max_flops=max_flops))
 
     def _sighting(self, number: int, spent_flops: int, decides: bool) -> Sighting:
         last = self._grid.num_windows - 1

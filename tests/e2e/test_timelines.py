@@ -123,6 +123,12 @@ def test_where_there_is_little_credit_it_is_kept_for_the_window_that_decides(
     assert body["compute"]["spent_gflops"] <= 0.9
 
 
+def test_credit_that_no_window_will_decide_with_is_spent_on_the_last_one(served: Served, stirring_film: Path) -> None:
+    _, body = post(served, stirring_film.read_bytes(), "?window_s=8&stride_s=0.5&budget_gflops=0.1")
+    assert body["compute"]["spent_gflops"] == 0.1  # a glance, which is all that it pays for, once the video is over
+    assert body["segments"][-1]["predictions"]
+
+
 def test_what_decides_speaks_for_windows_that_could_not_be_paid_for(served: Served, stirring_film: Path) -> None:
     _, body = post(served, stirring_film.read_bytes(), "?window_s=2&stride_s=0.5&budget_gflops=0.9")
     around = [one for one in body["segments"] if one["start_s"] < 6 < one["end_s"]]
@@ -204,6 +210,23 @@ def test_a_file_that_breaks_late_is_told_up_to_there(served: Served, film: Path)
     assert "breaks off or is damaged after" in body["end"]["detail"]
     assert 15 < body["video"]["duration_s"] < 38
     assert [label for label, *_ in told(body)][:2] == ["red", "green"]
+
+
+@pytest.mark.parametrize(("decode", "least_s"), [("auto", 7.0), ("all", 9.4), ("keyframes", 8.4)])
+def test_windows_that_were_decoded_before_one_that_cannot_be_are_told(
+    served: Served, tmp_path: Path, decode: str, least_s: float
+) -> None:
+    """After 10 s pictures are 34 times as wide as high, which is refused. Keyframes are read furthest ahead."""
+    how = {"fps": FPS, "gop": 10, "pattern": moving_square}
+    good = write_clip(tmp_path / "good.ts", seconds=10, size=(160, 128), **how)
+    odd = write_clip(tmp_path / "odd.ts", seconds=10, size=(1088, 32), start_s=10.0, **how)
+    query = f"?window_s=4&stride_s=0.5&merge=false&decode={decode}"
+    _, body = post(served, good.read_bytes() + odd.read_bytes(), query)
+    assert body["end"]["reason"] == "broken"
+    assert "longer than 32:1" in body["end"]["detail"]
+    ends_s = [one["end_s"] for one in body["segments"]]
+    assert ends_s[-1] == body["end"]["at_s"]
+    assert least_s < ends_s[-1] + 1.75 < 10.5  # where its last window ends, to half a stride
 
 
 def test_a_file_of_four_hours_that_breaks_after_three_is_told_for_three(tmp_path: Path) -> None:

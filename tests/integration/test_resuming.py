@@ -4,6 +4,8 @@ What is asked in small budgets, one after the other, says in the end what one la
 """
 
 import asyncio
+import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -57,10 +59,16 @@ async def a_pipeline(bundles: Path, runtime: str, tolerance: float) -> AsyncIter
 
 
 async def recognize(
-    pipeline: Pipeline, path: Path, max_flops: int, threshold_nats: float, *, no_store: bool = False
+    pipeline: Pipeline,
+    path: Path,
+    max_flops: int,
+    threshold_nats: float,
+    *,
+    no_store: bool = False,
+    picture: bool = False,
 ) -> Recognition:
     """Sure at `threshold_nats`: at 0 never, below that it is known beforehand, and all frames are decoded at once."""
-    plan = pipeline.plan(RecognitionOptions(max_flops=max_flops))
+    plan = pipeline.plan(RecognitionOptions(max_flops=max_flops, picture=picture))
     thresholds_nats = (threshold_nats,) * len(plan.thresholds_nats)
     plan = replace(plan, thresholds_nats=thresholds_nats, label_offsets_nats=())
     with pipeline.admit(plan) as ticket:
@@ -128,3 +136,39 @@ async def test_who_leaves_before_the_run_or_in_it_leaves_what_was_held_as_it_was
 
         bought = await recognize(pipeline, video, sum(prices[:2]), 0.0)
         assert [step.step for step in bought.steps if step.held] in ([0], [0, 1])
+
+
+@pytest.fixture
+def bearing(bundles: Path, tmp_path: Path) -> Path:
+    """The bundle says that its frames may lack the loop filter."""
+    shutil.copytree(bundles / "tiny", tmp_path / "tiny")
+    manifest = tmp_path / "tiny" / "bundle.json"
+    told = json.loads(manifest.read_text())
+    told["clip"]["skip_loop_filter"] = True
+    manifest.write_text(json.dumps(told))
+    return tmp_path
+
+
+async def test_steps_on_frames_with_and_without_the_loop_filter_never_stand_in_one_answer(
+    bearing: Path, tmp_path: Path
+) -> None:
+    options = frozen(crf="35", x264_params="keyint=25:min-keyint=25:scenecut=0:bframes=0")
+    video = write_clip(tmp_path / "a.mp4", seconds=4.0, size=(96, 96), pattern=noise, gop=25, options=options)
+
+    def said(one: Recognition) -> list[list[float]]:
+        return [step.probabilities_C.tolist() for step in one.steps]
+
+    async with a_pipeline(bearing, "torch", 0.0) as pipeline:
+        glance, *_ = prices = pipeline.offer("tiny").step_flops
+        without = await recognize(pipeline, video, sum(prices), 0.0, no_store=True)
+        filtered = await recognize(pipeline, video, sum(prices), 0.0, no_store=True, picture=True)
+        assert said(without) != said(filtered), "else this shows nothing"
+        await recognize(pipeline, video, glance, 0.0, picture=True)
+        anew = await recognize(pipeline, video, sum(prices), 0.0)
+        assert (said(anew), anew.spent_flops) == (said(without), without.spent_flops)
+        assert said(await recognize(pipeline, video, sum(prices), 0.0, picture=True)) == said(filtered)
+    async with a_pipeline(bearing, "torch", 0.0) as pipeline:
+        await recognize(pipeline, video, glance, 0.0)
+        gone_on = await recognize(pipeline, video, sum(prices), 0.0, picture=True)
+        assert (said(gone_on), gone_on.spent_flops) == (said(without), sum(prices[1:]))
+        assert gone_on.picture is not None

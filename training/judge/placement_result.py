@@ -16,6 +16,12 @@ PERSON = "person"
 """The row that ships, against which the others are held."""
 MOST_OF_WHOLE = 0.4
 """The share of whole frames' multiply-adds that the paper's claim leaves."""
+_IN_WORDS = {
+    "above": "*Person* is above other cubes here",
+    "below": "*Person* is below other cubes here",
+    "not resolved": "Between *person* and these cubes no difference is resolved",
+}
+"""By verdict, before the rows that it holds for."""
 _HEAD = (
     "By `python -m benchmarks.placements DATA`: the same networks, heads and folds; what differs is which windows the "
     "cubes show. *Person*: the cubes of what ships, its heads on clips as they are. *Whole frames*: all sixteen at "
@@ -88,14 +94,14 @@ def in_words(one: PlacementResult) -> list[str]:
     """As list items: the person against other cubes, and against whole frames."""
     told = []
     cubes = [row for row in one.rows if not _is_whole(row) and row.person_less_this is not None]
-    for said in ("above", "below", "not resolved"):
+    for said, words in _IN_WORDS.items():
         names = [
             f"{row.name} at {step_name(row.step)} ({_points(apart)})"
             for row in cubes
             if (apart := row.person_less_this) is not None and _verdict(apart, one.groups) == said
         ]
         if names:
-            told.append(f"- *Person* is {said}{' against' if said == 'not resolved' else ''}: {'; '.join(names)}.")
+            told.append(f"- {words}: {'; '.join(names)}.")
     for row in one.rows:
         apart, share = row.person_less_this, row.person_cost_ratio
         if _is_whole(row) and apart is not None and share is not None:

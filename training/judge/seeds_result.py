@@ -77,10 +77,12 @@ def _agreement(one: SeedsResult) -> str:
     rules = sorted({row.exit_rule for row in one.rows})
     budgets = sorted({f"{row.default_gflops:.3g}" for row in one.rows})
     told = [f"All seeds choose the exit rule {rules[0]}" if len(rules) == 1 else f"Seeds choose {', '.join(rules)}"]
-    told += [
-        f"the default budget {budgets[0]} GFLOPs" if len(budgets) == 1 else f"differ in budget: {', '.join(budgets)}"
-    ]
+    told.append(f"the default budget {budgets[0]} GFLOPs" if len(budgets) == 1 else _differ(budgets))
     return " and ".join(told) + "."
+
+
+def _differ(budgets: Sequence[str]) -> str:
+    return f"differ in the default budget: {', '.join(budgets)} GFLOPs"
 
 
 def _points(estimate: Estimate) -> str:

@@ -104,7 +104,9 @@ def test_whether_seeds_choose_alike_is_said():
 
     other = first.model_copy(update={"seed": 1, "default_gflops": 0.595})
     assert "All seeds choose the exit rule entropy and the default budget 0.433 GFLOPs." in page(first)
-    assert "All seeds choose the exit rule entropy and differ in budget: 0.433, 0.595." in page(first, other)
+    assert "All seeds choose the exit rule entropy and differ in the default budget: 0.433, 0.595 GFLOPs." in page(
+        first, other
+    )
 
 
 def test_whether_the_person_is_above_is_said_in_words_with_the_interval():
@@ -123,9 +125,9 @@ def test_whether_the_person_is_above_is_said_in_words_with_the_interval():
         row("whole frames without key points", 0, 0.02, 0.04, 0.5),
     )
     page = placements_section([PlacementResult(model="compact", data="548 videos", groups=63, rows=rows)])
-    assert "- *Person* is above: random at 1 cube (2.0 [1.0, 3.0])." in page
-    assert "- *Person* is below: motion at 1 cube (-3.0 [-4.0, -2.0])." in page
-    assert "- *Person* is not resolved against: centre at 2 cubes (1.0 [-1.0, 3.0])." in page
+    assert "- *Person* is above other cubes here: random at 1 cube (2.0 [1.0, 3.0])." in page
+    assert "- *Person* is below other cubes here: motion at 1 cube (-3.0 [-4.0, -2.0])." in page
+    assert "- Between *person* and these cubes no difference is resolved: centre at 2 cubes (1.0 [-1.0, 3.0])." in page
     assert (
         "- At 21% of the multiply-adds of whole frames (aim: at most 40%) *person* is -1.0 points [-3.0, 1.0] from "
         "them: not resolved." in page
