@@ -183,18 +183,18 @@ def uncollected() -> Iterator[None]:
     gc.enable()
 
 
-def a_look_begins(bench: Bench) -> "tuple[asyncio.Task[Any], weakref.ref[Any]]":
-    """And what shows whether its frames are still in memory."""
+async def a_look_begins(bench: Bench) -> "tuple[asyncio.Task[Any], weakref.ref[Any]]":
+    """And what shows whether its frames are still in memory. Its request is with the engine."""
     clip = a_clip()
     looking = asyncio.ensure_future(bench.pipeline.look(a_plan(), clip, Shared((0, 1), {})))
+    await asyncio.sleep(0)
     return looking, weakref.ref(clip.frames_THWC)
 
 
 @pytest.mark.usefixtures("uncollected")
 async def test_frames_are_freed_with_the_answer_and_do_not_wait_for_the_garbage_collector() -> None:
     bench = Bench()
-    looking, frames = a_look_begins(bench)
-    await asyncio.sleep(0)
+    looking, frames = await a_look_begins(bench)
     request = bench.hand.requests.pop()
     request.steps.append(a_step(0, GLANCE))
     request.emit(request.steps[0])
@@ -210,8 +210,7 @@ async def test_frames_are_freed_with_the_answer_and_do_not_wait_for_the_garbage_
 @pytest.mark.usefixtures("uncollected")
 async def test_frames_of_a_look_that_was_broken_off_are_freed_once_the_engine_is_done_with_it() -> None:
     bench = Bench()
-    looking, frames = a_look_begins(bench)
-    await asyncio.sleep(0)
+    looking, frames = await a_look_begins(bench)
     request = bench.hand.requests.pop()
     looking.cancel()
     with suppress(asyncio.CancelledError):

@@ -8,9 +8,8 @@ import torch
 
 from benchmarks import placements, seeds
 from benchmarks.placements import ALONE, WHOLE, Way
-from models.adafocus.config import tiny
 from models.adafocus.placed import build_any
-from models.backbones.config import BackboneConfig
+from tests.unit.training.test_whole_frames import PLACED as OF_WHOLE_FRAMES
 from training.data.dataset import Dataset, Sample
 from training.families import training_of
 from training.full_frame.whole import WholeFramesConfig, build_network
@@ -19,21 +18,7 @@ from training.judge.seeds_result import SeedsResult, read_seeds, write_seeds
 from training.judge.statistics import wilson
 from video.clip import ClipRule
 
-NET = BackboneConfig("mobilenet_v2", width_mult=0.35, padding="same")
-PLACED = replace(
-    tiny(4),
-    frame_size=(96, 112),
-    glance_size=(64, 64),
-    glance=NET,
-    focus=NET,
-    cube_size=(1, 64, 64),
-    max_cubes=2,
-    step_frames=((2,), (0,)),
-    aggregation="pooled_roots",
-    placement="centre",
-    middle_features=True,
-    key_points=True,
-)
+PLACED = replace(OF_WHOLE_FRAMES, key_points=True)
 RULE = ClipRule(PLACED.num_frames, *PLACED.frame_size, "stretch")
 CLASSES = ("a", "b", "c", "d")
 DATASET = Dataset(
