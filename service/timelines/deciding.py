@@ -6,9 +6,8 @@ Windows overlap, and what happens lies whole in few of them. Steps that cost are
 from collections import deque
 from collections.abc import Iterator
 
-from service.timelines.plan import WindowGrid
+from service.timelines.plan import WindowGrid, num_within_half
 
-_SLACK_S = 1e-6  # of a half that is not exact in binary
 CUT = 2  # different pictures: one scene and then another, and nothing moves
 
 
@@ -20,9 +19,7 @@ class Deciders:
     """
 
     def __init__(self, window_s: float, stride_s: float) -> None:
-        self.num_ahead = int(
-            (window_s / 2 + _SLACK_S) / stride_s
-        )  # windows behind one that are heard before it is told
+        self.num_ahead = num_within_half(window_s, stride_s)  # windows behind one that are heard before it is told
         self._apart = max(1, round(window_s / stride_s))
         self._heard: deque[int] = deque()  # the last that were told, the next one to be told, those behind it
         self._num_told = 0

@@ -85,6 +85,14 @@ class WindowGrid:
         return min(window * self.stride_cells, self.num_cells - self.num_frames)
 
 
+SLACK_S = 1e-6  # of a half of a window that is not exact in binary
+
+
+def num_within_half(window_s: float, stride_s: float) -> int:
+    """How many windows before one, and how many behind it, begin within half a window of it."""
+    return int((window_s / 2 + SLACK_S) / stride_s)
+
+
 def settle(options: TimelineOptions, pipeline: Pipeline, *, max_window_s: float) -> TimelinePlan:
     """Raises InvalidOption, UnknownModel, BudgetTooSmall."""
     look = pipeline.plan(replace(options.each, deadline_ms=None))  # the deadline is the whole timeline's

@@ -10,10 +10,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
-from service.timelines.plan import WindowGrid
+from service.timelines.plan import SLACK_S, WindowGrid, num_within_half
 from service.timelines.values import Sighting
-
-_SLACK_S = 1e-6  # of a half that is not exact in binary
 
 
 class Steady:
@@ -21,8 +19,8 @@ class Steady:
 
     def __init__(self, window_s: float, stride_s: float) -> None:
         half_s = window_s / 2
-        most = int((half_s + _SLACK_S) / stride_s)
-        overlaps = stride_s < half_s - _SLACK_S  # each window by more than half with the next
+        most = num_within_half(window_s, stride_s)
+        overlaps = stride_s < half_s - SLACK_S  # each window by more than half with the next
         self._speaking = _Speaking(most if overlaps else 0)
         self._reach = _Reach(most)
         self._lasting = _Lasting(half_s if overlaps else 0.0)
@@ -140,7 +138,7 @@ class _Lasting:
             self._label, self._start_s = sighting.label, sighting.start_s
             self._is_settled = sighting.label == self._before
         self._held.append(sighting)
-        if self._is_settled or sighting.end_s - self._start_s > self._least_s + _SLACK_S:
+        if self._is_settled or sighting.end_s - self._start_s > self._least_s + SLACK_S:
             self._is_settled, self._before = True, self._label
             yield from self._held
             self._held.clear()
