@@ -29,6 +29,8 @@ class _Track:
     """What one track claims, filled as its boxes are met."""
 
     is_sound: bool = False
+    is_film: bool = False
+    kinds: list[bytes] = field(default_factory=list)  # of its samples: "avc1"
     num_samples: int = 0
     durations: list[tuple[int, int]] = field(default_factory=list)  # (samples, ticks of each)
 
@@ -40,13 +42,17 @@ class _Track:
         return max(self.num_samples, sum(samples for samples, _ in self.durations))
 
 
-def check_claims(path: str) -> None:
-    """Raises VideoLimitExceeded where the file claims more than MAX_ENTRIES samples, VideoUnreadable where it is
-    several files one after the other, of which libav would read the first. Other formats pass.
+def check_claims(path: str) -> tuple[bytes, ...]:
+    """Kinds of the samples of its film tracks, b"avc1" and the like, if they are told at once; none of other formats,
+    which pass.
+
+    Raises VideoLimitExceeded where the file claims more than MAX_ENTRIES samples, VideoUnreadable where it is several
+    files one after the other, of which libav would read the first.
     """
+    kinds: list[bytes] = []
     with open(path, "rb") as file:
         if file.read(8)[4:] not in _FIRST:
-            return
+            return ()
         num_entries = 0
         tops: Counter[bytes] = Counter()
         for kind, data in _tops(file):
@@ -56,13 +62,14 @@ def check_claims(path: str) -> None:
                     "the file is several MP4 files one after the other, of which only the first could be read; send "
                     "them one by one, or join them with a program for video"
                 )
-            num_entries += _claimed(data)
+            num_entries += _claimed(data, kinds)
             if num_entries > MAX_ENTRIES:
                 raise VideoLimitExceeded(
                     f"the file's index claims {num_entries} frames and pieces of sound, more than the {MAX_ENTRIES} "
                     "that are taken; send a part of it",
                     limit_entries=MAX_ENTRIES,
                 )
+    return () if tops[b"moof"] else tuple(kinds)
 
 
 def _tops(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
@@ -95,8 +102,8 @@ def _tops(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         place += size
 
 
-def _claimed(data: bytes) -> int:
-    """Samples that the boxes of one moov or moof claim."""
+def _claimed(data: bytes, kinds: list[bytes]) -> int:
+    """Samples that the boxes of one moov or moof claim; `kinds` of those of film tracks are added."""
     tracks = [_Track()]
     num_in_fragments = 0
     for kind, start, end in _boxes(data):
@@ -105,6 +112,9 @@ def _claimed(data: bytes) -> int:
             tracks.append(_Track())
         elif kind == b"hdlr":
             track.is_sound |= data[start + 8 : start + 12] == b"soun"
+            track.is_film |= data[start + 8 : start + 12] == b"vide"
+        elif kind == b"stsd":
+            track.kinds += _sample_kinds(data[start:end])
         elif kind in {b"stsz", b"stz2"} and end - start >= 12:
             track.num_samples = max(track.num_samples, _word(data, start + 8))
         elif kind in {b"stts", b"ctts"} and end - start >= 8:
@@ -117,11 +127,23 @@ def _claimed(data: bytes) -> int:
         elif kind == b"trun" and end - start >= 8:
             num_in_fragments += _word(data, start + 4)
         elif kind == b"cmov":
-            num_in_fragments += _claimed_compressed(data[start:end])
+            num_in_fragments += _claimed_compressed(data[start:end], kinds)
+    kinds += [kind for track in tracks if track.is_film for kind in track.kinds]
     return num_in_fragments + sum(track.num_entries for track in tracks)
 
 
-def _claimed_compressed(data: bytes) -> int:
+def _sample_kinds(data: bytes) -> Iterator[bytes]:
+    """Of each description in an stsd box."""
+    place = 8
+    while place + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, place)
+        yield kind
+        if size < 8:
+            return
+        place += size
+
+
+def _claimed_compressed(data: bytes, kinds: list[bytes]) -> int:
     """The same of a header that old QuickTime files hold compressed: dcom, then cmvd with its size and zlib data."""
     place = data.find(b"cmvd")
     if place < 0:
@@ -130,7 +152,7 @@ def _claimed_compressed(data: bytes) -> int:
         header = zlib.decompressobj().decompress(data[place + 8 :], _MAX_HEADER_BYTES)
     except zlib.error:
         return 0
-    return _claimed(header)
+    return _claimed(header, kinds)
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:

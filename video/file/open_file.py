@@ -1,6 +1,7 @@
 """A file whose packets were read and are kept: to decode some of them it need not be opened again.
 
-Opening costs as much as a keyframe, because libav decodes one to learn what it has. Knows not which packets are wanted.
+Opening may cost as much as a keyframe: libav decodes one to learn what headers leave open. Knows not which packets are
+wanted.
 """
 
 from collections.abc import Collection, Iterator

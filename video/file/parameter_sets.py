@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 _HEAD_BYTES = 1 << 16  # of a packet: what comes before its first slice is a few hundred
 _START_CODE = b"\x00\x00\x01"
-_H264_SETS, _H264_SLICES, _H264_SEI = frozenset({7, 8, 13, 15}), frozenset(range(1, 6)), 6
+H264_SETS, H264_SLICES, H264_SEI = frozenset({7, 8, 13, 15}), frozenset(range(1, 6)), 6
 _HEVC_SETS, _HEVC_SLICES, _HEVC_SEI = frozenset({32, 33, 34}), frozenset(range(32)), 39
 _DISPLAY_ORIENTATION = 47  # SEI payload type, the same in both
 # Codecs whose headers libav's filter finds, and how a packet begins that has its own.
@@ -68,7 +68,7 @@ class ParameterSets:
                 if filtered.has_sidedata("new_extradata"):
                     yield bytes(filtered.get_sidedata("new_extradata"))
         elif self._name in {"h264", "hevc"}:
-            kinds = _H264_SETS if self._name == "h264" else _HEVC_SETS
+            kinds = H264_SETS if self._name == "h264" else _HEVC_SETS
             for unit in _head_units(packet, self._name, self._length_bytes):
                 if _kind(unit, self._name) in kinds:
                     yield len(unit).to_bytes(self._length_bytes) + unit if self._length_bytes else _START_CODE + unit
@@ -78,9 +78,9 @@ def turns_by_message(packet: "Packet[VideoStream]", context: VideoCodecContext) 
     """Whether a packet of H.264 or HEVC holds a display orientation (SEI): sent once, it holds for all."""
     if context.name not in {"h264", "hevc"}:
         return False
-    sei, head = (_H264_SEI, 1) if context.name == "h264" else (_HEVC_SEI, 2)
+    sei, head = (H264_SEI, 1) if context.name == "h264" else (_HEVC_SEI, 2)
     units = _head_units(packet, context.name, _length_bytes(context))
-    return any(_DISPLAY_ORIENTATION in _sei_types(unit[head:]) for unit in units if _kind(unit, context.name) == sei)
+    return any(_DISPLAY_ORIENTATION in sei_types(unit[head:]) for unit in units if _kind(unit, context.name) == sei)
 
 
 def _length_bytes(context: VideoCodecContext) -> int:
@@ -96,14 +96,15 @@ def _length_bytes(context: VideoCodecContext) -> int:
 def _head_units(packet: "Packet[VideoStream]", name: str, length_bytes: int) -> Iterator[bytes]:
     """NAL units before the packet's first slice."""
     head = bytes(memoryview(packet)[:_HEAD_BYTES])
-    slices = _H264_SLICES if name == "h264" else _HEVC_SLICES
-    for unit in _by_length(head, length_bytes) if length_bytes else _by_start_code(head):
+    slices = H264_SLICES if name == "h264" else _HEVC_SLICES
+    for unit in units_by_length(head, length_bytes) if length_bytes else _by_start_code(head):
         if not unit or _kind(unit, name) in slices:
             return
         yield unit
 
 
-def _by_length(head: bytes, length_bytes: int) -> Iterator[bytes]:
+def units_by_length(head: bytes, length_bytes: int) -> Iterator[bytes]:
+    """NAL units that their lengths separate; the last one as far as it is there."""
     place = 0
     while place + length_bytes < len(head):
         length = int.from_bytes(head[place : place + length_bytes])
@@ -125,8 +126,8 @@ def _kind(unit: bytes, name: str) -> int:
     return unit[0] & 31 if name == "h264" else unit[0] >> 1 & 63
 
 
-def _sei_types(payload: bytes) -> set[int]:
-    """Types of the messages in one SEI unit."""
+def sei_types(payload: bytes) -> set[int]:
+    """Types of the messages in one SEI unit, behind its header."""
     types: set[int] = set()
     place = 0
     while place + 2 < len(payload):

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from fovea.errors import NoVideoStream, VideoLimitExceeded, VideoUnreadable
 from video.clip import VideoLimits
+from video.file.avc_headers import headers_tell_all
 from video.file.growing import GrowingFile
 from video.file.mp4_claims import check_claims
 
@@ -53,15 +54,11 @@ def opened(
     `source`: what to read the file by while it grows; `path` tells what is there of it.
     FileNotFoundError and PermissionError are of the file itself.
     """
-    check_claims(path)
+    kinds = check_claims(path)
     av.logging.set_level(None)
     try:
-        container = av.open(
-            source or "file:" + path,  # so that a name like "concat:a|b" stays a name
-            "r",
-            options={"format_whitelist": FORMATS, "protocol_whitelist": "file", "codec_whitelist": CODECS},
-            metadata_errors="replace",  # titles in a broken encoding are none of our business
-        )
+        container = _by_headers(path) if source is None and kinds == (b"avc1",) else None
+        container = container or _container(source or "file:" + path)
     except (MemoryError, FileNotFoundError):
         raise
     except av.FFmpegError as error:  # of whatever kind: libav gives damage any number, EPERM among them
@@ -82,6 +79,23 @@ def opened(
             if other.index != stream.index:
                 other.discard = Discard.all  # neither parsed nor, in mp4, even read
         yield container, stream
+
+
+def _by_headers(path: str) -> InputContainer | None:
+    """The file without a frame decoded, where its headers tell all that those would. Raises av.FFmpegError."""
+    container = _container("file:" + path, skip_frame="all", pixel_format="yuv420p")
+    if headers_tell_all(path, container):
+        return container
+    container.close()
+    return None
+
+
+def _container(source: str | GrowingFile, **options: str) -> InputContainer:
+    """`source`: "file:..." of a path, so that a name like "concat:a|b" stays a name. `options`: of the decoders that
+    libav opens for itself. Raises av.FFmpegError."""
+    allowed = {"format_whitelist": FORMATS, "protocol_whitelist": "file", "codec_whitelist": CODECS}
+    # titles in a broken encoding are none of our business
+    return av.open(source, "r", options=allowed | options, metadata_errors="replace")
 
 
 def packets_of(container: InputContainer, stream: VideoStream) -> "Iterator[Packet[VideoStream]]":

@@ -18,7 +18,7 @@ class Trail:
 
     def __init__(self, stream: VideoStream) -> None:
         context = stream.codec_context
-        said = (context.name, context.width, context.height, stream.time_base, stream.sample_aspect_ratio)
+        said = (context.name, context.width, context.height, stream.time_base, stream.sample_aspect_ratio or 1)
         self._digest = blake2b(repr(said).encode() + (context.extradata or b""), digest_size=16).digest()
 
     def take(self, packet: "Packet[VideoStream]") -> None:

@@ -91,3 +91,25 @@ def test_other_formats_and_nonsense_are_left_to_libav(data: bytes, tmp_path: Pat
     path = tmp_path / "a"
     path.write_bytes(data)
     check_claims(str(path))
+
+
+def described(*kinds: bytes) -> bytes:
+    return box(b"stsd", words(0, len(kinds)), *(box(kind, bytes(70)) for kind in kinds))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "kinds"),
+    [
+        ((movie(described(b"avc1")),), (b"avc1",)),
+        ((movie(described(b"avc1", b"hvc1")),), (b"avc1", b"hvc1")),
+        ((movie(described(b"mp4a"), handler=b"soun"),), ()),
+        ((movie(described(b"avc1")), box(b"moof")), ()),
+        ((movie(box(b"stsd", words(0, 1), words(3), b"avc1")),), (b"avc1",)),
+        ((movie(box(b"stsd", words(0, 1), b"avc")),), ()),
+    ],
+    ids=["one", "two", "sound", "fragments", "too short a box", "cut off"],
+)
+def test_kinds_of_pictures_are_told(boxes: tuple[bytes, ...], kinds: tuple[bytes, ...], tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(box(b"ftyp", b"isom" + bytes(4)) + b"".join(boxes))
+    assert check_claims(str(path)) == kinds
