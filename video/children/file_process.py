@@ -29,7 +29,7 @@ class DecodeProcess:
 
     def __init__(self, child: Child) -> None:
         self._child = child
-        self._messages: asyncio.Queue[tuple[Header, bytearray] | None] = asyncio.Queue()  # None: gone
+        self._messages: asyncio.Queue[tuple[Header, bytes] | None] = asyncio.Queue()  # None: gone
         self._rule: ClipRule | None = None  # of the clip asked for: what follows its header
         self.gone = asyncio.Event()  # nothing more will come from it
         self.is_busy = False
@@ -154,7 +154,7 @@ class DecodeProcess:
         await asyncio.wait([self._listening])
         await self._child.end()
 
-    async def _message(self, *, began: bool) -> tuple[Header, bytearray]:
+    async def _message(self, *, began: bool) -> tuple[Header, bytes]:
         message = await self._messages.get()
         if message is None:
             raise ProcessLost(began=began)
@@ -170,7 +170,7 @@ class DecodeProcess:
                     payload = await self._child.payload(file_wire.payload_bytes(header, self._rule))
                 elif "early" in header and self._rule is not None:
                     payload = await self._child.payload(early_wire.payload_bytes(header, self._rule))
-                self._messages.put_nowait((header, bytearray(payload)))  # writable: torch shares it
+                self._messages.put_nowait((header, payload))
         except (EOFError, ValueError, KeyError, TypeError, OSError):
             pass  # it ended, or speaks nonsense: either way it is lost
         finally:

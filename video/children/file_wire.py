@@ -114,7 +114,7 @@ def answer(clip: Clip) -> tuple[Header, bytes]:
         "stand_ins": sorted(clip.stand_ins),
         "info": asdict(clip.info),
     }
-    return header, frames.tobytes() + clip.view_TB.tobytes()
+    return header, b"".join((np.ascontiguousarray(frames).data, np.ascontiguousarray(clip.view_TB).data))
 
 
 def payload_bytes(header: Header, rule: ClipRule) -> int:
@@ -123,7 +123,7 @@ def payload_bytes(header: Header, rule: ClipRule) -> int:
     return num_present * rule.height_px * rule.width_px * 3 + rule.num_frames * 4 * 4
 
 
-def read_answer(header: Header, payload: bytearray, rule: ClipRule) -> Clip:
+def read_answer(header: Header, payload: bytes | bytearray, rule: ClipRule) -> Clip:
     """The Clip of a child's answer; ValueError, KeyError or TypeError where it is none."""
     absent, stand_ins = _places(header["absent"], rule), _places(header["stand_ins"], rule)
     if absent & stand_ins:
@@ -134,14 +134,16 @@ def read_answer(header: Header, payload: bytearray, rule: ClipRule) -> Clip:
     pts_s = tuple(float(value) for value in header["pts_s"])
     if len(pts_s) != rule.num_frames:
         raise ValueError(f"{len(pts_s)} times for {rule.num_frames} frames")
-    frames_THWC = np.frombuffer(payload, np.uint8, split).reshape(shape)
+    come_THWC = np.frombuffer(payload, np.uint8, split).reshape(shape)
     if absent:  # the others will be written there
-        some_THWC, frames_THWC = frames_THWC, np.zeros((rule.num_frames, *shape[1:]), np.uint8)
-        frames_THWC[present] = some_THWC
+        frames_THWC = np.zeros((rule.num_frames, *shape[1:]), np.uint8)
+        frames_THWC[present] = come_THWC
+    else:
+        frames_THWC = come_THWC.copy()  # writable: torch shares it
     return Clip(
         frames_THWC=frames_THWC,
         pts_s=pts_s,
-        view_TB=np.frombuffer(payload, np.float32, offset=split).reshape(rule.num_frames, 4),
+        view_TB=np.frombuffer(payload, np.float32, offset=split).reshape(rule.num_frames, 4).copy(),
         info=_info(header["info"]),
         num_crops=rule.num_crops,
         absent=absent,
