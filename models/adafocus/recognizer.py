@@ -133,7 +133,7 @@ class AdaFocusRecognizer:
         """maps_BTChw of the glance's frames (or described_BTV), computed for those that no memory holds."""
         indices = self._config.glance_indices
         if all(one is None for one in shared):
-            frames_NHWC = np.concatenate([clip_THWC[list(indices)] for clip_THWC in clips_THWC])
+            frames_NHWC = np.stack([clip_THWC[index] for clip_THWC in clips_THWC for index in indices])
             return _split_rows(self._glance(frames_NHWC), len(indices))
         rows: list[dict[int, Array]] = []  # of each clip: key to its map, or to its place among the new frames
         new_frames: list[Frames] = []

@@ -5,6 +5,7 @@ reordered. The sequence parameter set in the index tells the same of most files 
 Where there is any doubt the answer is no: asking libav costs time alone. Knows not how a file is opened.
 """
 
+import os
 from dataclasses import dataclass
 
 from av.container import InputContainer
@@ -12,7 +13,7 @@ from av.video.stream import VideoStream
 
 from video.file.parameter_sets import H264_SEI, H264_SETS, H264_SLICES, sei_types, units_by_length
 
-_FIRST_SAMPLES = 64  # libav decodes twenty at most
+_FIRST_SAMPLES = 40  # libav decodes twenty at most, of which the decoder may hold back sixteen
 _HEAD_BYTES = 1 << 12  # of a sample: what comes before its first slice is a few hundred
 _PROFILES = frozenset({66, 77, 88, 100})  # baseline, main, extended, high: 8 bits, and but for the last one 4:2:0
 _HIGH = 100
@@ -180,17 +181,16 @@ def _samples_add_nothing(path: str, stream: VideoStream, length_bytes: int) -> b
     entries = stream.index_entries
     with open(path, "rb", buffering=0) as file:
         for number in range(min(len(entries), _FIRST_SAMPLES)):
-            file.seek(entries[number].pos)
-            head = file.read(min(entries[number].size, _HEAD_BYTES))
+            entry = entries[number]
+            if entry.pos < 0 or entry.size <= 0:
+                return False
+            head = os.pread(file.fileno(), min(entry.size, _HEAD_BYTES), entry.pos)
             for unit in units_by_length(head, length_bytes):
                 kind = unit[0] % 32 if unit else None
                 if kind in H264_SLICES:
                     break
-                if (
-                    kind in H264_SETS
-                    or kind is None
-                    or (kind == H264_SEI and _ALTERNATIVE_TRANSFER in sei_types(unit[1:]))
-                ):
+                colours_follow = kind == H264_SEI and _ALTERNATIVE_TRANSFER in sei_types(unit[1:])
+                if kind is None or kind in H264_SETS or colours_follow:
                     return False
             else:
                 return False  # no slice among its first bytes
