@@ -209,29 +209,37 @@ class Pipeline:
         self._engine.submit(run.request)
         try:
             while True:
-                event, now_s = await run.events.get()
-                match event:
-                    case Step():
-                        if not event.held:
-                            self._tell_step(run, event, max(free_s, run.came_s), now_s)
-                            free_s = now_s
-                        yield event
-                    case ExitReason():
-                        recognition = run.answer(self._offers[decoded.plan.model].labels, event, now_s)
-                        self._telling.answer(recognition)
-                        yield recognition
-                        return
-                    case DeadlineBeforeGlance():
-                        raise self._telling.deadline_before_glance(decoded.plan)
-                    case FramesNeeded():
-                        raise AssertionError("answered as soon as it was heard")
-                    case error:
-                        raise error
+                event, now_s = await self._hear(run)
+                if isinstance(event, ExitReason):
+                    recognition = run.answer(self._offers[decoded.plan.model].labels, event, now_s)
+                    self._telling.answer(recognition)
+                    yield recognition
+                    return
+                if not event.held:
+                    self._tell_step(run, event, max(free_s, run.came_s), now_s)
+                    free_s = now_s
+                yield event
         finally:
             run.request.cancelled = True
             if run.further is not None:
                 run.further.cancel()
                 self._engine.frames_came(run.request)  # it waits for nothing any more
+
+    async def _hear(self, run: Run) -> tuple[Step | ExitReason, float]:
+        """The next step, or the end, and when it was told. Raises what is told in place of an answer."""
+        event, now_s = await run.events.get()
+        match event:
+            case Step() | ExitReason():
+                return event, now_s
+            case DeadlineBeforeGlance():
+                raise self._telling.deadline_before_glance(run.decoded.plan)
+            case FramesNeeded():
+                raise AssertionError("answered as soon as it was heard")
+            case error:
+                try:
+                    raise error
+                finally:  # its traceback holds the frames that it passes, and the clip with them: none may hold it
+                    del event, error
 
     def _tell_step(self, run: Run, step: Step, free_s: float, ended_s: float) -> None:
         if step.step == 0 and run.request.lane.name == self.lanes.uploads.name:
@@ -287,7 +295,7 @@ class Pipeline:
         except TimeoutError:
             pass  # the engine's clock tells it, too
         except FoveaError as error:
-            failure = error
+            failure = error.with_traceback(None)  # that would hold this frame, and so the clip
         except Exception as error:  # the task's edge: whoever waits must hear of it
             log.exception("more frames of a video could not be decoded")
             failure = InferenceFailed(f"decoding more frames failed: {error}")
