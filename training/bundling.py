@@ -85,7 +85,7 @@ def bundle_run(
     """Calibrate the best weights of the run and write them as the bundle `out`.
 
     On the videos that the run held out; where it cross-fitted, on all it trained on, each answered by the network
-    of the fold that never saw its group.
+    of the fold that never saw its group, once in each deal of the folds.
     `data`: where the run's data lies now, if it has moved. Its val split, if there is one, gives the measured figures.
     `negatives`: footage of none of the classes, for the open-set score; without it, synthetic footage alone.
     Raises ValueError for a run that cannot become a bundle; nothing is left behind then.
@@ -98,7 +98,8 @@ def bundle_run(
     held_out = [(folder, _held_out(part, dataset, root)) for folder, part in _holding_out(run, run_folder)]
     family, config = training_of(network).family, config_of(network)
     num_exits = len(family.step_flops(config))
-    if (num_held_out := sum(len(part) for _, part in held_out)) < num_exits:
+    num_deals = run.recipe.fold_deals if run.recipe.folds else 1
+    if (num_held_out := sum(len(part) for _, part in held_out) // num_deals) < num_exits:
         raise ValueError(
             f"{num_held_out} held-out videos are fewer than the model's {num_exits} exits; thresholds solved on so "
             "few mean nothing: train again with a larger held-out share, or on more videos"
@@ -122,7 +123,8 @@ def bundle_run(
         [
             observed(network if folder == run_folder else _halved_network(run, folder), part, "held out of training")
             for folder, part in held_out
-        ]
+        ],
+        num_deals=num_deals,
     )
     before_K = calibration_errors(seen, [1.0] * num_exits)
     calibration = calibrated(seen, _calibration_data(seen, root, run))
@@ -241,7 +243,8 @@ def _holding_out(run: Run, folder: Path) -> list[tuple[Path, Run]]:
     """The runs whose held-out videos calibrate: its own, or those of its folds, which must be of the same kind."""
     if not run.recipe.folds:
         return [(folder, run)]
-    parts = [(part, read_run(part)) for part in (fold_folder(folder, fold) for fold in range(run.recipe.folds))]
+    folders = [fold_folder(folder, fold) for fold in range(run.recipe.num_fold_networks)]
+    parts = [(part, read_run(part)) for part in folders]
     for part, found in parts:
         if differences := dataclasses.replace(found, data=run.data).differences(run):
             raise ValueError(f"{part} is no fold of {folder}: {differences[0]}; train again into another folder")
@@ -298,6 +301,7 @@ def calibrated(seen: Observations, data: str) -> Calibration:
         exit_rule=choice.rule,
         majority_share=majority_share(seen.labels_N, seen.sources_N),
         exit_rule_choice=choice.told,
+        num_deals=seen.num_deals,
     )
 
 
@@ -316,6 +320,8 @@ def usual_budget_flops(seen: Observations, calibration: Calibration) -> int:
 def _calibration_data(seen: Observations, root: Path, run: Run) -> str:
     if folds := run.recipe.folds:
         how = f"each answered by one of {folds} networks trained likewise without its group"
+        if run.recipe.fold_deals > 1:
+            how += f"; mean of {run.recipe.fold_deals} deals of {folds} folds"
     else:
         how = "held out of the training split by whole groups, as early stopping used them"
     return f"{describe_videos(seen, root)}, {how}"
