@@ -9,6 +9,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,7 @@ from training.judge.exit_choice import choose_exit_rule, default_budget_flops, n
 from training.judge.observations import Observations
 from training.judge.observe import label_numbers, observe_dataset, readable
 from training.judge.statistics import calibration_error
+from training.kept_features import observe_kept
 from training.open_set import fit_if_possible
 from video.clip import ClipRule
 
@@ -107,6 +109,8 @@ def bundle_run(
     runtime = dataclasses.replace(REFERENCE, num_threads=num_threads)
     store = FrameStore(cache, run.clip.source_short_side_px or min(config.frame_size))
 
+    heads_alone = run.recipe.fitted_heads and not run.recipe.stages and training_of(network).repeatable(network)
+
     def observed(by: nn.Module, part: Dataset, split: str) -> Observations:
         return observe_dataset(
             family.make_recognizer(by, run.clip, [1.0] * num_exits, make_runtime(runtime)),
@@ -117,6 +121,7 @@ def bundle_run(
             model=out.name,
             split=split,
             timed=False,
+            log_probs=partial(observe_kept, by, cache) if heads_alone else None,
         )
 
     seen = Observations.joined(
