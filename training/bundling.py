@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
@@ -25,6 +25,7 @@ from models.checkpoints import load_strictly
 from models.families import FAMILIES
 from models.family import config_of
 from models.label_texts import LabelText
+from models.recognizer import Recognizer
 from models.runtime import RuntimeConfig, make_runtime
 from training.data.dataset import Dataset, Sample, read_dataset, relative
 from training.data.frames import FrameStore
@@ -109,12 +110,19 @@ def bundle_run(
     runtime = dataclasses.replace(REFERENCE, num_threads=num_threads)
     store = FrameStore(cache, run.clip.source_short_side_px or min(config.frame_size))
 
+    fine = readable(dataset, store, run.clip)
+    can_be_read = {sample.path for sample in fine.samples}
     heads_alone = run.recipe.fitted_heads and not run.recipe.stages and training_of(network).repeatable(network)
+
+    def recognizer_of(one: nn.Module) -> Recognizer[Any]:
+        return family.make_recognizer(one, run.clip, [1.0] * num_exits, make_runtime(runtime))
+
+    made = recognizer_of(network)
 
     def observed(by: nn.Module, part: Dataset, split: str) -> Observations:
         return observe_dataset(
-            family.make_recognizer(by, run.clip, [1.0] * num_exits, make_runtime(runtime)),
-            readable(part, store, run.clip),
+            made if heads_alone or by is network else recognizer_of(by),
+            part.subset(sample for sample in part.samples if sample.path in can_be_read),
             store,
             classes_C=run.labels,
             root=root,
@@ -158,8 +166,8 @@ def bundle_run(
     )
     weights = halved(network.state_dict())
     open_set = fit_if_possible(
-        family.make_recognizer(network, run.clip, [1.0] * num_exits, make_runtime(runtime)),
-        readable(dataset.subset(s for s in dataset.samples if s.split != "val"), store, run.clip),
+        made,
+        fine.subset(sample for sample in fine.samples if sample.split != "val"),
         run.labels,
         store,
         cache,
