@@ -179,7 +179,7 @@ def _told_deals(calibration: Calibration) -> str:
         return ""
     best = max(calibration.grid.points, key=lambda point: point.solution.accuracy)
     shares = calibration.accuracy_by_deal(best)
-    return f" (mean over {calibration.num_deals} deals of the folds: {min(shares):.1%} to {max(shares):.1%})"
+    return f" (from deal to deal {min(shares):.1%} to {max(shares):.1%})"
 
 
 def told_open_set(facts: OpenSetFacts | None) -> str:

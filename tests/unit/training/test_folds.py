@@ -174,7 +174,7 @@ class TestTheBundle:
         assert calibration.data.endswith("mean of 2 deals of 3 folds")
         last = calibration.grid.points[-1]
         assert last.solution.accuracy == pytest.approx(bundled.held_out.correct_NK[:, -1].mean())
-        assert "2 deals of the folds: " in dict(bundled.bundle.card)["Calibrated on"]
+        assert "of these videos (from deal to deal " in dict(bundled.bundle.card)["Calibrated on"]
 
     def test_is_refused_where_a_fold_is_missing_or_of_another_recipe(
         self, run: Path, cache: Path, tmp_path: Path
