@@ -216,7 +216,7 @@ def _read_set(
     if found not in (wanted, {**wanted, "top_label_NK": f"int32 {shape}"}):
         rule = (
             "it must hold entropy_NK (float32), correct_NK (uint8) and, unless it is old, top_label_NK (int32), a row "
-            f"per video and deal, {num_steps} columns (steps)"
+            f"per video, {num_steps} columns (steps)"
         )
         raise BundleError(folder, CALIBRATION_SET, found, rule, _WAY_OUT)
     entropy_NK, correct_NK = arrays["entropy_NK"], arrays["correct_NK"]
