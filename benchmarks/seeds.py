@@ -1,10 +1,10 @@
-"""What another seed changes of a model that ships: it deals the folds, and nothing else.
+"""What another seed changes of a model that ships: it deals the groups into folds, and nothing else.
 
 `python -m benchmarks.seeds DATA --json FILE`: heads of the plan, as `fovea train` fits them (on clips and compressed
 copies, with exact frames and with keyframes, and on moved clips where the plan has them), and each video answered by
-heads that saw none of its group, for each seed. Exit rule and default budget are chosen as calibration does. Encoders
-stand still, so their features are computed once; in bf16, where `fovea calibrate` takes fp32. `--cache` keeps them: the
-same command goes on where it was.
+heads that saw none of its group, in as many deals as the plan has, other ones for each seed. Exit rule and default
+budget are chosen as calibration does. Encoders stand still, so their features are computed once; in bf16, where
+`fovea calibrate` takes fp32. `--cache` keeps them: the same command goes on where it was.
 
 Shape suffixes: N videos, R rows a video, F features, K steps, C classes.
 """
@@ -62,11 +62,12 @@ def main() -> None:
     flops = find_family(plan.model.family).step_flops(plan.model)
     rows = []
     for seed in range(arguments.seeds):
-        seen = observed(dataset, heads, given, flops, arguments.data, seed)
+        seen = observed(dataset, heads, given, flops, arguments.data, seed, plan.recipe.fold_deals)
         rows.append(row_of(seen, seed))
         print(rows[-1].model_dump_json(), flush=True)
     told = (
-        f"{len(dataset)} training videos, {FOLDS} folds over groups for each seed; features in {plan.recipe.precision}"
+        f"{len(dataset)} training videos, {plan.recipe.fold_deals} deals of {FOLDS} folds over groups for each seed; "
+        f"features in {plan.recipe.precision}"
     )
     if arguments.json:
         write_seeds(arguments.json, SeedsResult(plan=arguments.plan, data=told, rows=tuple(rows)))
@@ -107,40 +108,43 @@ def observed(
     step_flops: tuple[int, ...],
     root: Path,
     seed: int,
+    num_deals: int,
 ) -> Observations:
-    """What heads that saw none of a video's group say of it."""
+    """What heads that saw none of a video's group say of it, deal by deal."""
     samples = dataset.samples
     place = {sample.path: number for number, sample in enumerate(samples)}
     labels_N = torch.tensor([sample.label for sample in samples])
-    log_probs_NKC = torch.zeros(len(samples), len(heads), dataset.num_classes)
+    log_probs_DNKC = torch.zeros(num_deals, len(samples), len(heads), dataset.num_classes)
     kinds = tuple(given)
     for step, head in enumerate(heads):
         rows_NRF = {kind: head.rows(given[kind]) for kind in kinds}
-        for rest, part in fold_groups(dataset, FOLDS, seed):
+        deals = [fold_groups(dataset, FOLDS, seed * num_deals + deal) for deal in range(num_deals)]
+        for deal, rest, part in [(deal, *fold) for deal, folds in enumerate(deals) for fold in folds]:
             learning, held = ([place[one.path] for one in some.samples] for some in (rest, part))
             weight_CF, bias_C = regressed(
                 head, torch.cat([rows_NRF[kind][learning] for kind in kinds]), labels_N[learning].repeat(len(kinds))
             )
             said_NC = LOGIT_SCALE * (rows_NRF["exact"][held].flatten(1) @ weight_CF.T + bias_C)
-            log_probs_NKC[held, step] = said_NC.log_softmax(dim=1)
+            log_probs_DNKC[deal, held, step] = said_NC.log_softmax(dim=1)
     return Observations(
         model="compact",
         digest="",
         split="out of fold",
         classes_C=tuple(dataset.labels),
-        paths_N=tuple(relative(sample.path, root) for sample in samples),
-        labels_N=labels_N.numpy().astype(np.int64),
-        groups_N=tuple(group_of(sample) for sample in samples),
-        sources_N=tuple(sample.source or "" for sample in samples),
-        log_probs_NKC=log_probs_NKC.numpy(),
+        paths_N=num_deals * tuple(relative(sample.path, root) for sample in samples),
+        labels_N=labels_N.repeat(num_deals).numpy().astype(np.int64),
+        groups_N=num_deals * tuple(group_of(sample) for sample in samples),
+        sources_N=num_deals * tuple(sample.source or "" for sample in samples),
+        log_probs_NKC=log_probs_DNKC.flatten(0, 1).numpy(),
         step_flops_K=step_flops,
         seconds_K=tuple(float("nan") for _ in step_flops),
         executor="torch bf16",
+        num_deals=num_deals,
     )
 
 
 def row_of(seen: Observations, seed: int) -> SeedRow:
-    resamples = resample(seen.groups_N, seen.sources_N)
+    resamples = resample(seen.groups_N, seen.sources_N, rows_a_video=seen.num_deals)
     rule = choose_exit_rule(seen).rule
     budget = default_budget_flops(seen, rule)
     right_BN = rightness(seen, cross_fitted_steps(seen, rule, NUM_FOLDS, NUM_REPEATS, seed=0))

@@ -32,7 +32,8 @@ class Accuracies(Value):
 
     on_new_places: float | None = Field(
         description="Out of fold: of the calibration videos, each answered by a network that had learnt from no video "
-        "of its place. Null where nothing was calibrated.",
+        "of its place; the mean over the deals of the folds, of which the card tells how many. Null where "
+        "nothing was calibrated.",
         examples=[0.58],
     )
     on_validation_videos: float | None = Field(

@@ -118,8 +118,8 @@ class Bundle:
         if share is None or not len(calibration.correct_NK):
             return None
         return (
-            f"right in at most {calibration.best_accuracy:.1%} of these videos, where always saying the most frequent "
-            f"class of each source is right in {share:.1%}"
+            f"right in at most {calibration.best_accuracy:.1%} of these videos{_told_deals(calibration)}, where always "
+            f"saying the most frequent class of each source is right in {share:.1%}"
             + ("; right less often than that: model `auto` never takes it" if self.below_majority else "")
         )
 
@@ -171,6 +171,15 @@ class Bundle:
         _check_measured(folder, manifest, len(step_flops))
         open_set = read_open_set(folder, manifest.open_set, config.num_classes)
         return cls(folder, listing.digest, manifest, config, step_flops, calibration, prices.paper_flops, open_set)
+
+
+def _told_deals(calibration: Calibration) -> str:
+    """How far one deal of the folds is from the mean that is told, at the budget with the most right answers."""
+    if calibration.num_deals == 1:
+        return ""
+    best = max(calibration.grid.points, key=lambda point: point.solution.accuracy)
+    shares = calibration.accuracy_by_deal(best)
+    return f" (from deal to deal {min(shares):.1%} to {max(shares):.1%})"
 
 
 def told_open_set(facts: OpenSetFacts | None) -> str:

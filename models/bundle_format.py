@@ -190,12 +190,14 @@ class CalibrationFile(_Strict):
     data: str = Field(min_length=1)
     temperatures_K: tuple[float, ...] = Field(min_length=1)
     exit_rule: Literal["entropy", "entropy_by_label"] = "entropy"
-    exit_rule_choice: str | None = None
+    exit_rule_choice: str | None = Field(default=None, exclude_if=lambda choice: choice is None)
     """How the rule was chosen, in a sentence; None in bundles for which nobody chose."""
     label_offsets_nats: tuple[tuple[float, ...], ...] | None = None
     """Of the rule entropy_by_label (`models.exit_rules`): a row per step but the last, a number per label."""
     majority_share: float | None = Field(default=None, ge=0, le=1)
     """What the most frequent class of each video's source would get right of the set; older bundles have none."""
+    num_deals: int = Field(default=1, ge=1, exclude_if=lambda deals: deals == 1)
+    """How often groups were dealt into folds: the set has a row a video in each deal, deal by deal."""
     grid: tuple[SolvedBudget, ...] = Field(min_length=1)
 
 

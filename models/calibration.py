@@ -2,7 +2,7 @@
 
 Knows no network and no clip. `training.judge.calibrate` makes one from videos.
 
-Shape suffixes: N calibration videos, K steps (step 0 is the glance).
+Shape suffixes: N calibration videos (in each deal of the folds), K steps (step 0 is the glance).
 """
 
 import json
@@ -27,7 +27,7 @@ from models.bundle_format import (
     read_json,
 )
 from models.exit_rules import ExitRule, LabelOffsets
-from models.thresholds import NEVER_NATS, BudgetGrid, GridPoint, Solution, evaluate
+from models.thresholds import NEVER_NATS, BudgetGrid, GridPoint, Solution, evaluate, exit_steps
 
 _WAY_OUT = "calibrate again"
 
@@ -52,6 +52,21 @@ class Calibration:
     """Share of the videos that are of their source's most frequent class; None where nobody noted it."""
     exit_rule_choice: str | None = None
     """How the exit rule was chosen, in a sentence; None where nobody chose."""
+    num_deals: int = 1
+    """Of the folds: every video has a row in each, deal by deal. Accuracies and costs are the mean over them."""
+
+    @property
+    def num_videos(self) -> int:
+        return len(self.correct_NK) // self.num_deals
+
+    def accuracy_by_deal(self, point: GridPoint) -> tuple[float, ...]:
+        """What thresholds that were solved on all deals give in each of them."""
+        held_NK = self.entropy_NK
+        if self.offsets is not None and self.top_label_NK is not None:
+            held_NK = self.offsets.less(held_NK, self.top_label_NK)
+        steps_N = exit_steps(held_NK, point.solution.thresholds_nats)
+        right_N = self.correct_NK[np.arange(len(steps_N)), steps_N]
+        return tuple(right_N.reshape(self.num_deals, -1).mean(axis=1).tolist())
 
     @property
     def below_majority(self) -> bool:
@@ -97,7 +112,7 @@ class Calibration:
         if not blind:
             return None
         return (
-            f"these clips cannot calibrate: at step {', '.join(blind)} all {len(self.correct_NK)} answers were right, "
+            f"these clips cannot calibrate: at step {', '.join(blind)} all {self.num_videos} answers were right, "
             "or all were wrong, so the scores are a guess; calibrate on more clips, and on harder ones"
         )
 
@@ -127,6 +142,7 @@ def calibration_files(calibration: Calibration) -> dict[str, bytes]:
         exit_rule_choice=calibration.exit_rule_choice,
         label_offsets_nats=None if calibration.offsets is None else calibration.offsets.nats,
         majority_share=calibration.majority_share,
+        num_deals=calibration.num_deals,
         grid=tuple(
             SolvedBudget(budget_flops=point.budget_flops, thresholds_nats=point.solution.thresholds_nats)
             for point in calibration.grid.points
@@ -150,6 +166,9 @@ def read_calibration(folder: Path, step_flops: Sequence[int], num_labels: int, *
     if not solved:
         return _read_none(folder, content, step_flops)
     entropy_NK, correct_NK, top_label_NK = _read_set(folder, len(step_flops), num_labels)
+    if len(correct_NK) % content.num_deals:
+        rule = f"the {len(correct_NK)} rows of {CALIBRATION_SET} must be as many in each deal"
+        raise BundleError(folder, f"{CALIBRATION}.num_deals", content.num_deals, rule, _WAY_OUT)
     _check_temperatures(folder, content.temperatures_K, len(step_flops))
     offsets = _read_offsets(folder, content, len(step_flops), num_labels)
     held_NK = entropy_NK
@@ -169,6 +188,7 @@ def read_calibration(folder: Path, step_flops: Sequence[int], num_labels: int, *
         offsets,
         content.majority_share,
         content.exit_rule_choice,
+        content.num_deals,
     )
 
 

@@ -31,14 +31,22 @@ def label_offsets(
     num_labels: int,
     *,
     backing: float = BACKING,
+    rows_a_video: int = 1,
 ) -> LabelOffsets:
-    """delta_{k, label} for every step but the last."""
+    """delta_{k, label} for every step but the last. Several rows of one video back a label no better than one."""
     rows = []
     for k in range(entropy_NK.shape[1] - 1):
         now_N = correct_NK[:, k].astype(np.float64)
         later_N = correct_NK[:, k + 1 :].mean(axis=1)
         rows.append(
-            _offsets(entropy_NK[:, k].astype(np.float64), later_N - now_N, top_label_NK[:, k], num_labels, backing)
+            _offsets(
+                entropy_NK[:, k].astype(np.float64),
+                later_N - now_N,
+                top_label_NK[:, k],
+                num_labels,
+                backing,
+                rows_a_video,
+            )
         )
     return LabelOffsets(tuple(rows))
 
@@ -49,13 +57,14 @@ def _offsets(
     label_N: NDArray[np.integer],
     num_labels: int,
     backing: float,
+    rows_a_video: int,
 ) -> tuple[float, ...]:
     spread = entropy_N - entropy_N.mean()
     squares = float(spread @ spread)
     slope = float(spread @ gain_N) / squares if squares > 0 else 0.0
     residual_N = gain_N - gain_N.mean() - slope * spread
-    count_C = np.bincount(label_N, minlength=num_labels)
-    believed_C = np.bincount(label_N, residual_N, minlength=num_labels) / (count_C + backing)
+    count_C = np.bincount(label_N, minlength=num_labels) / rows_a_video
+    believed_C = np.bincount(label_N, residual_N, minlength=num_labels) / rows_a_video / (count_C + backing)
     offset_C = np.where(count_C >= LEAST_VIDEOS, -believed_C / max(slope, _LEAST_SLOPE), 0.0)
     most = min(MAX_OFFSET_NATS, _MOST_DEVIATIONS * float(entropy_N.std()))
     return tuple(np.clip(offset_C, -most, most).tolist())

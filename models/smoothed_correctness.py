@@ -14,27 +14,29 @@ _NUM_ROUNDS = 30  # of Newton's method; it settles in 5 to 10
 _ENOUGH = 1e-8
 
 
-def smoothed_correctness(entropy_NK: NDArray[np.float32], correct_NK: NDArray[np.bool_]) -> NDArray[np.float64]:
+def smoothed_correctness(
+    entropy_NK: NDArray[np.float32], correct_NK: NDArray[np.bool_], *, rows_a_video: int = 1
+) -> NDArray[np.float64]:
     """worth_NK in (0, 1): a logistic curve per exit in the entropies of the first exit and of this one.
 
     Its mean over the videos is that of `correct_NK`, exit by exit (up to the half a right and half a wrong video that
-    keep it finite where all are right).
+    keep it finite where all are right). Several rows of one video weigh as one.
     """
     worth_NK = np.empty(entropy_NK.shape)
     for k in range(entropy_NK.shape[1]):
         columns = [entropy_NK[:, 0]] if k == 0 else [entropy_NK[:, 0], entropy_NK[:, k]]
-        worth_NK[:, k] = _logistic(np.stack(columns, axis=1).astype(np.float64), correct_NK[:, k])
+        worth_NK[:, k] = _logistic(np.stack(columns, axis=1).astype(np.float64), correct_NK[:, k], rows_a_video)
     return worth_NK
 
 
-def _logistic(values_NF: NDArray[np.float64], correct_N: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _logistic(values_NF: NDArray[np.float64], correct_N: NDArray[np.bool_], rows_a_video: int) -> NDArray[np.float64]:
     """Fitted by Newton's method; the intercept is free, the slopes are penalised."""
     deviation_F = values_NF.std(axis=0)
     standard_NF = (values_NF - values_NF.mean(axis=0)) / np.where(deviation_F > 0, deviation_F, 1.0)
     rows_NF = np.concatenate([np.ones((len(values_NF), 1)), standard_NF], axis=1)
-    num = len(rows_NF)
+    num = len(rows_NF) / rows_a_video
     target_N = (correct_N * (num - 1) + 0.5) / num  # never all right, never all wrong
-    penalty_F = np.array([0.0] + [_PENALTY] * (rows_NF.shape[1] - 1))
+    penalty_F = np.array([0.0] + [_PENALTY * rows_a_video] * (rows_NF.shape[1] - 1))
     weight_F = np.zeros(rows_NF.shape[1])
     weight_F[0] = np.log(target_N.mean() / (1 - target_N.mean()))
     for _ in range(_NUM_ROUNDS):

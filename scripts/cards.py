@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import Bundle
+from models.thresholds import GridPoint
 from training.judge.placement_result import PLACEMENTS, PlacementResult, in_words, read_placements
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,9 +114,13 @@ def _accuracy(bundle: Bundle) -> Iterator[str]:
     if not bundle.calibrated:
         yield from ("Nobody measured it.", "")
         return
+    deals = bundle.calibration.num_deals
     yield "*On new places*: each video was answered by a network that had learnt nothing of its place. Expect this of a"
     yield "new camera, or a little less: the thresholds were solved on these videos. *On validation videos*: not learnt"
     yield "from, but places and people may have been."
+    if deals > 1:
+        yield f"Places were dealt into folds {deals} times. The table tells the mean; in brackets, the least and the"
+        yield "greatest of these deals."
     yield from ("", "| budget, GFLOPs | mean cost | on new places | on validation videos |", "|---|---|---|---|")
     measured = [right for _, right in bundle.frontier]
     as_served = len(measured) == len(bundle.grid.points)  # else those points are of other thresholds
@@ -124,9 +129,17 @@ def _accuracy(bundle: Bundle) -> Iterator[str]:
     ):
         yield (
             f"| {_gflops(point.budget_flops)} | {_gflops(point.solution.mean_cost_flops)} | "
-            f"{_percent(point.solution.accuracy)} | {_percent(seen)} |"
+            f"{_new_places(bundle, point)} | {_percent(seen)} |"
         )
     yield ""
+
+
+def _new_places(bundle: Bundle, point: GridPoint) -> str:
+    told = _percent(point.solution.accuracy)
+    if bundle.calibration.num_deals == 1:
+        return told
+    shares = bundle.calibration.accuracy_by_deal(point)
+    return f"{told} ({100 * min(shares):.1f} to {100 * max(shares):.1f})"
 
 
 def _placing(measurement: Measurement | None) -> Iterator[str]:

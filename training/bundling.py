@@ -9,8 +9,9 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import safetensors.torch
 import torch
@@ -24,6 +25,7 @@ from models.checkpoints import load_strictly
 from models.families import FAMILIES
 from models.family import config_of
 from models.label_texts import LabelText
+from models.recognizer import Recognizer
 from models.runtime import RuntimeConfig, make_runtime
 from training.data.dataset import Dataset, Sample, read_dataset, relative
 from training.data.frames import FrameStore
@@ -39,6 +41,7 @@ from training.judge.exit_choice import choose_exit_rule, default_budget_flops, n
 from training.judge.observations import Observations
 from training.judge.observe import label_numbers, observe_dataset, readable
 from training.judge.statistics import calibration_error
+from training.kept_features import observe_kept
 from training.open_set import fit_if_possible
 from video.clip import ClipRule
 
@@ -85,7 +88,7 @@ def bundle_run(
     """Calibrate the best weights of the run and write them as the bundle `out`.
 
     On the videos that the run held out; where it cross-fitted, on all it trained on, each answered by the network
-    of the fold that never saw its group.
+    of the fold that never saw its group, once in each deal of the folds.
     `data`: where the run's data lies now, if it has moved. Its val split, if there is one, gives the measured figures.
     `negatives`: footage of none of the classes, for the open-set score; without it, synthetic footage alone.
     Raises ValueError for a run that cannot become a bundle; nothing is left behind then.
@@ -98,7 +101,8 @@ def bundle_run(
     held_out = [(folder, _held_out(part, dataset, root)) for folder, part in _holding_out(run, run_folder)]
     family, config = training_of(network).family, config_of(network)
     num_exits = len(family.step_flops(config))
-    if (num_held_out := sum(len(part) for _, part in held_out)) < num_exits:
+    num_deals = run.recipe.fold_deals if run.recipe.folds else 1
+    if (num_held_out := sum(len(part) for _, part in held_out) // num_deals) < num_exits:
         raise ValueError(
             f"{num_held_out} held-out videos are fewer than the model's {num_exits} exits; thresholds solved on so "
             "few mean nothing: train again with a larger held-out share, or on more videos"
@@ -106,23 +110,34 @@ def bundle_run(
     runtime = dataclasses.replace(REFERENCE, num_threads=num_threads)
     store = FrameStore(cache, run.clip.source_short_side_px or min(config.frame_size))
 
+    fine = readable(dataset, store, run.clip)
+    can_be_read = {sample.path for sample in fine.samples}
+    heads_alone = run.recipe.fitted_heads and not run.recipe.stages and training_of(network).repeatable(network)
+
+    def recognizer_of(one: nn.Module) -> Recognizer[Any]:
+        return family.make_recognizer(one, run.clip, [1.0] * num_exits, make_runtime(runtime))
+
+    made = recognizer_of(network)
+
     def observed(by: nn.Module, part: Dataset, split: str) -> Observations:
         return observe_dataset(
-            family.make_recognizer(by, run.clip, [1.0] * num_exits, make_runtime(runtime)),
-            readable(part, store, run.clip),
+            made if heads_alone or by is network else recognizer_of(by),
+            part.subset(sample for sample in part.samples if sample.path in can_be_read),
             store,
             classes_C=run.labels,
             root=root,
             model=out.name,
             split=split,
             timed=False,
+            log_probs=partial(observe_kept, by, cache) if heads_alone else None,
         )
 
     seen = Observations.joined(
         [
             observed(network if folder == run_folder else _halved_network(run, folder), part, "held out of training")
             for folder, part in held_out
-        ]
+        ],
+        num_deals=num_deals,
     )
     before_K = calibration_errors(seen, [1.0] * num_exits)
     calibration = calibrated(seen, _calibration_data(seen, root, run))
@@ -151,8 +166,8 @@ def bundle_run(
     )
     weights = halved(network.state_dict())
     open_set = fit_if_possible(
-        family.make_recognizer(network, run.clip, [1.0] * num_exits, make_runtime(runtime)),
-        readable(dataset.subset(s for s in dataset.samples if s.split != "val"), store, run.clip),
+        made,
+        fine.subset(sample for sample in fine.samples if sample.split != "val"),
         run.labels,
         store,
         cache,
@@ -241,7 +256,8 @@ def _holding_out(run: Run, folder: Path) -> list[tuple[Path, Run]]:
     """The runs whose held-out videos calibrate: its own, or those of its folds, which must be of the same kind."""
     if not run.recipe.folds:
         return [(folder, run)]
-    parts = [(part, read_run(part)) for part in (fold_folder(folder, fold) for fold in range(run.recipe.folds))]
+    folders = [fold_folder(folder, fold) for fold in range(run.recipe.num_fold_networks)]
+    parts = [(part, read_run(part)) for part in folders]
     for part, found in parts:
         if differences := dataclasses.replace(found, data=run.data).differences(run):
             raise ValueError(f"{part} is no fold of {folder}: {differences[0]}; train again into another folder")
@@ -298,6 +314,7 @@ def calibrated(seen: Observations, data: str) -> Calibration:
         exit_rule=choice.rule,
         majority_share=majority_share(seen.labels_N, seen.sources_N),
         exit_rule_choice=choice.told,
+        num_deals=seen.num_deals,
     )
 
 
@@ -316,6 +333,8 @@ def usual_budget_flops(seen: Observations, calibration: Calibration) -> int:
 def _calibration_data(seen: Observations, root: Path, run: Run) -> str:
     if folds := run.recipe.folds:
         how = f"each answered by one of {folds} networks trained likewise without its group"
+        if run.recipe.fold_deals > 1:
+            how += f"; mean of {run.recipe.fold_deals} deals of {folds} folds"
     else:
         how = "held out of the training split by whole groups, as early stopping used them"
     return f"{describe_videos(seen, root)}, {how}"

@@ -30,16 +30,16 @@ def hold_out_groups(dataset: Dataset, share: float, seed: int) -> tuple[Dataset,
     return rest, held
 
 
-def fold_groups(dataset: Dataset, num_folds: int, seed: int) -> tuple[tuple[Dataset, Dataset], ...]:
+def fold_groups(dataset: Dataset, num_folds: int, seed: int, deal: int = 0) -> tuple[tuple[Dataset, Dataset], ...]:
     """For each fold (the rest, its part): the parts are of about equal size and together the data set.
 
-    No group in two parts; every class is in every rest. ValueError below two folds, DatasetError where the groups are
-    too few for it.
+    `deal`: the groups are dealt anew in each, from the same seed. No group in two parts; every class is in every rest.
+    ValueError below two folds, DatasetError where the groups are too few for it.
     """
     if num_folds < 2:
         raise ValueError(f"{num_folds} folds, but there must be two or more")
     folds = []
-    for part in _parts(dataset, [1 / num_folds] * num_folds, seed):
+    for part in _parts(dataset, [1 / num_folds] * num_folds, [seed, deal] if deal else seed):
         held = {sample.path for sample in part.samples}
         rest = dataset.subset(sample for sample in dataset.samples if sample.path not in held)
         _check_classes(dataset, rest, f"one fold of {num_folds}")
@@ -74,7 +74,7 @@ def _check_classes(dataset: Dataset, rest: Dataset, held: str) -> None:
         )
 
 
-def _parts(dataset: Dataset, shares: Sequence[float], seed: int) -> tuple[Dataset, ...]:
+def _parts(dataset: Dataset, shares: Sequence[float], seed: int | list[int]) -> tuple[Dataset, ...]:
     """Largest group first, each to the part that most lacks its classes and videos at all.
 
     Least squares of what is missing, as shares of the whole: classes weigh the same.

@@ -2,7 +2,8 @@
 
 Knows no network.
 
-    OUT/fold-0, OUT/fold-1, ...   runs like any other; each learns from all but its fold, which it is scored on
+    OUT/fold-0, OUT/fold-1, ...   runs like any other; each learns from all but its fold, which it is scored on; where
+                                  groups are dealt several times, the folds of the first deal come first
     OUT                           the run on everything, once they are done
 """
 
@@ -16,7 +17,7 @@ from training.fit.run import METRICS, read_run
 
 @dataclass(frozen=True, slots=True)
 class EpochScore:
-    """Of all folds together: every video counts once, judged by the network that never saw its group."""
+    """Of all folds together: every video counts alike, judged by networks that never saw its group."""
 
     stage: int
     epoch: int

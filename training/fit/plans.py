@@ -36,6 +36,11 @@ class TrainPlan:
         training = find_training(self.model.family)
         if self.recipe.training_frames is not None and not training.any_length:
             raise ValueError(f"training_frames is {self.recipe.training_frames}, but {training.family.title} sees all")
+        if self.recipe.moved_frames >= self.clip.num_frames:
+            raise ValueError(
+                f"moved_frames is {self.recipe.moved_frames}, but must be less than a clip's {self.clip.num_frames} "
+                "frames: begun so much later, nothing of it is left; 1 is usual"
+            )
         if self.recipe.recompress_crf is not None and any(side % 2 for side in self.model.frame_size):
             raise ValueError(f"recompress_crf needs even frame sides (4:2:0); frame_size is {self.model.frame_size}")
 

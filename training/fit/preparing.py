@@ -48,7 +48,7 @@ class TrainRequest:
     flip: tuple[str, ...] = ()
     """Instead of the plan's: patterns of labels whose videos may be mirrored."""
     fold: int | None = None
-    """Of a recipe that cross-fits, the fold to leave out; None: none."""
+    """Of a recipe that cross-fits, the fold to leave out, counted through all deals; None: none."""
     device: str = "cpu"
     overrides: tuple[str, ...] = ()
     """NAME=VALUE: entries of the plan that are others here."""
@@ -190,7 +190,7 @@ def num_folds(request: TrainRequest) -> int:
     """Networks to train before the one on everything, which alone a baseline needs: it is not calibrated."""
     any_number_of_classes = 2  # which the data need not be read for
     plan = find_plan(request.plan, any_number_of_classes, request.overrides)
-    return plan.recipe.folds if request.baseline is None else 0
+    return plan.recipe.num_fold_networks if request.baseline is None else 0
 
 
 def _recipe(request: TrainRequest, plan: TrainPlan) -> Recipe:
@@ -204,8 +204,9 @@ def _recipe(request: TrainRequest, plan: TrainPlan) -> Recipe:
 def _learning_and_held_out(train: Dataset, recipe: Recipe, fold: int | None) -> tuple[Dataset, Dataset]:
     if not recipe.folds:
         return hold_out_groups(train, recipe.held_out_share, recipe.seed)
-    folds = fold_groups(train, recipe.folds, recipe.seed)  # whoever trains on everything finds out first, too
-    return (train, train.subset(())) if fold is None else folds[fold]
+    # all deals: whoever cannot have them finds out before anything is trained
+    deals = [fold_groups(train, recipe.folds, recipe.seed, deal) for deal in range(recipe.fold_deals)]
+    return (train, train.subset(())) if fold is None else deals[fold // recipe.folds][fold % recipe.folds]
 
 
 def plain_batches(

@@ -126,6 +126,10 @@ class Recipe:
     folds: int = 0
     """At least 2: cross-fit. A network is trained without each fold of the groups, to calibrate on what it did not see;
     then one on everything, which is the result. No stage stops early: that would flatter the folds. 0: hold out."""
+    fold_deals: int = 1
+    """How often the groups are dealt into folds anew, a network for each fold of each deal (repeated cross-validation):
+    accuracies out of fold are the mean over the deals, and thresholds are solved on all of them. One deal may be points
+    off. Without folds it means nothing."""
     training_frames: int | None = None
     """Train a Video Mobile-Former on clips of so many frames, as its paper does (32, to be used with 64); None: on as
     many as the clip rule says."""
@@ -138,6 +142,7 @@ class Recipe:
             raise ValueError(f"folds is {self.folds}, but must be 0 (hold a share out) or at least 2")
         if self.folds and self.patience_epochs is not None:
             raise ValueError("patience_epochs needs videos held out, and folds leave none; take one of the two")
+        _at_least(1, fold_deals=self.fold_deals)
         _at_least(1, batch_size=self.batch_size, accumulation=self.accumulation, training_frames=self.training_frames)
         _at_least(1, evaluate_every_epochs=self.evaluate_every_epochs, patience_epochs=self.patience_epochs)
         _at_least(0, seed=self.seed, warmup_epochs=self.warmup_epochs, weight_decay=self.weight_decay)
@@ -162,6 +167,11 @@ class Recipe:
                 f"held_out_share is {self.held_out_share}, but must lie between 0 and 1: calibration needs videos "
                 "that nobody trained on; 0.2 is usual"
             )
+
+    @property
+    def num_fold_networks(self) -> int:
+        """Of all deals; 0 where a share is held out instead."""
+        return self.folds * self.fold_deals
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: `from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe`."""

@@ -3,7 +3,8 @@
 Knows no architecture and no file: any recognizer, any clips. The clips must not have been trained on, or the
 entropies are too low and the thresholds overspend in service.
 
-Shape suffixes: N videos, K steps (step 0 is the glance), C classes, T H W C frames of one clip.
+Shape suffixes: N videos (in each deal of the folds), K steps (step 0 is the glance), C classes, T H W C frames of one
+clip.
 """
 
 import itertools
@@ -61,8 +62,12 @@ def calibrate(
     exit_rule: ExitRule = "entropy_by_label",
     majority_share: float | None = None,
     exit_rule_choice: str | None = None,
+    num_deals: int = 1,
 ) -> Calibration:
     """Temperature per exit (fitted unless given), then a grid of solved budgets for the exit rule.
+
+    `num_deals`: how many rows each video has, deal by deal (`Observations.num_deals`); it weighs as one, whatever they
+    are. A budget holds for the mean over the deals.
 
     Thresholds are searched by smoothed correctness (`models.smoothed_correctness`).
 
@@ -70,25 +75,26 @@ def calibrate(
     Raises ValueError for fewer videos than exits and for labels that do not fit.
     """
     labels = _checked(labels_N, log_probs_NKC)
-    num_videos, num_steps, _ = log_probs_NKC.shape
+    num_rows, num_steps, _ = log_probs_NKC.shape
+    num_videos = num_rows // num_deals
     if num_videos < num_steps:
         raise ValueError(
             f"{num_videos} videos are fewer than the model's {num_steps} exits; thresholds solved on so few mean "
             "nothing: calibrate on more"
         )
     if temperatures_K is None:
-        temperatures_K = [fit_temperature(log_probs_NKC[:, k], labels) for k in range(num_steps)]
+        temperatures_K = [fit_temperature(log_probs_NKC[:, k], labels, num_videos) for k in range(num_steps)]
     entropy_NK, correct_NK = _outcomes(log_probs_NKC, labels, temperatures_K)
     top_label_NK = log_probs_NKC.argmax(axis=2).astype(np.int32)
     offsets = None
     if exit_rule == "entropy_by_label" and num_steps > 1:
-        offsets = label_offsets(entropy_NK, correct_NK, top_label_NK, log_probs_NKC.shape[2])
+        offsets = label_offsets(entropy_NK, correct_NK, top_label_NK, log_probs_NKC.shape[2], rows_a_video=num_deals)
     grid = solve_grid(
         entropy_NK,
         correct_NK,
         step_flops,
         num_budgets=num_budgets,
-        worth_NK=smoothed_correctness(entropy_NK, correct_NK),
+        worth_NK=smoothed_correctness(entropy_NK, correct_NK, rows_a_video=num_deals),
         offset_NK=None if offsets is None else offsets.of_videos(top_label_NK),
     )
     return Calibration(
@@ -101,6 +107,7 @@ def calibrate(
         offsets,
         majority_share,
         exit_rule_choice,
+        num_deals,
     )
 
 
@@ -149,17 +156,20 @@ def _outcomes(
     return entropy_nats(tempered_NKC).astype(np.float32), correct_NK
 
 
-def fit_temperature(logits_NC: NDArray[np.floating], labels_N: NDArray[np.integer]) -> float:
+def fit_temperature(
+    logits_NC: NDArray[np.floating], labels_N: NDArray[np.integer], num_videos: int | None = None
+) -> float:
     """The T that makes softmax(logits / T) likeliest to say the labels (Guo et al., ICML 2017), in [0.05, 20].
 
     With a prior, or clips that were all right would make every later answer certain: two more clips, whose label may be
-    any. It is Platt's (1999) for two classes, and matters for few clips alone.
+    any. It is Platt's (1999) for two classes, and matters for few clips alone. `num_videos`: where a video has several
+    rows; None: as many as rows.
 
     Golden-section search of ln T: the negative log-likelihood is convex in 1 / T, hence has one valley. Where it only
     falls the search ends at a bound, never beyond.
     """
 
-    prior = 2 / (len(labels_N) + 2)
+    prior = 2 / ((num_videos or len(labels_N)) + 2)
 
     def nll(log_temperature: float) -> float:
         log_probs_NC = log_softmax(logits_NC / math.exp(log_temperature))

@@ -105,6 +105,7 @@ def _trials(seen: Observations, repeat: int, fold: int, fresh_N: NDArray[np.bool
         data="cross-fit",
         num_budgets=NUM_BUDGETS,
         exit_rule=exit_rule,
+        num_deals=seen.num_deals,
     )
     top_NK = seen.top_label_NK[fresh_N]
     entropy_NK = seen.entropies(solved.temperatures_K)[fresh_N]

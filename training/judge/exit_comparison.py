@@ -87,6 +87,8 @@ def cross_fitted(
             rule = choose_exit_rule(others, num_folds=num_folds, num_repeats=_CHOOSING_REPEATS, seed=seed).rule
             steps["chosen"][repeat][:, fold_N == fold] = steps[rule][repeat][:, fold_N == fold]
     how = f"solved on the groups of {num_folds - 1} folds, spent on those of the other; {num_repeats} deals"
+    if seen.num_deals > 1:
+        how += f", and {seen.num_deals} of the folds of heads"
     return _compared(seen, steps, name, how, choose_exit_rule(seen, num_folds=num_folds, seed=seed))
 
 
@@ -94,7 +96,7 @@ def on_other_videos(solved_on: Observations, seen: Observations, *, name: str) -
     """Thresholds from all of `solved_on`, spent on `seen`. Raises ValueError where they are of different models."""
     if (solved_on.step_flops_K, solved_on.classes_C) != (seen.step_flops_K, seen.classes_C):
         raise ValueError(f"{solved_on.model} and {seen.model} differ in prices or labels; observe one model twice")
-    all_N, every_N = np.ones(solved_on.num_videos, bool), np.ones(seen.num_videos, bool)
+    all_N, every_N = np.ones(solved_on.num_rows, bool), np.ones(seen.num_rows, bool)
     steps: dict[Judged, NDArray[np.intp]] = {
         rule: solved_steps(solved_on, all_N, seen, every_N, rule)[None] for rule in RULES
     }
@@ -112,7 +114,7 @@ def _compared(
     choice: RuleChoice,
 ) -> ExitComparison:
     """`steps_by_rule[rule]` has shape (R, B, N)."""
-    resamples = resample(seen.groups_N, seen.sources_N)
+    resamples = resample(seen.groups_N, seen.sources_N, rows_a_video=seen.num_deals)
     spent_K = seen.spent_K
     plain_BN = rightness(seen, steps_by_rule["entropy"])
     points = []

@@ -23,7 +23,7 @@ def cross_fitted_steps(
     for repeat in range(num_repeats):
         fold_N = assign_folds(seen.groups_N, seen.sources_N, num_folds, seed * 1000 + repeat)
         parts = [solved_steps(seen, fold_N != fold, seen, fold_N == fold, rule) for fold in range(num_folds)]
-        steps_BN = np.zeros((len(parts[0]), seen.num_videos), dtype=np.intp)
+        steps_BN = np.zeros((len(parts[0]), seen.num_rows), dtype=np.intp)
         for fold, part_BN in enumerate(parts):
             steps_BN[:, fold_N == fold] = part_BN
         deals.append(steps_BN)
@@ -44,6 +44,7 @@ def solved_steps(
         solved_on.step_flops_K,
         data="comparison",
         exit_rule=rule,
+        num_deals=solved_on.num_deals,
     )
     top_NK = spent_on.top_label_NK[fresh_N]
     held_NK = solved.held_against_thresholds(spent_on.entropies(solved.temperatures_K)[fresh_N], top_NK)
@@ -68,7 +69,7 @@ def random_exit(seen: Observations, mean_flops: float) -> NDArray[np.float64]:
 
 def rightness(seen: Observations, steps_RBN: NDArray[np.intp]) -> NDArray[np.float64]:
     """right_BN: over the repeats, how often each video was answered rightly."""
-    rows = np.arange(seen.num_videos)
+    rows = np.arange(seen.num_rows)
     return np.array([seen.correct_NK[rows, steps].mean(axis=0) for steps in steps_RBN.swapaxes(0, 1)], np.float64)
 
 

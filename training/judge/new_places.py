@@ -7,6 +7,7 @@ the fold that never saw its group. Knows no network and no video.
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from training.judge.observations import Observations
@@ -17,7 +18,8 @@ NEW_PLACES = "new_places.json"
 
 _HEAD = (
     "Each video is answered by networks that never saw its group (place, people, session). This is what to expect of a "
-    "camera that is new. *Most frequent*: always saying the most frequent class of each source; `auto` takes no model "
+    "camera that is new. Where the groups were dealt into folds several times, it is the mean over the deals. *Most "
+    "frequent*: always saying the most frequent class of each source; `auto` takes no model "
     "that is right less often."
 )
 
@@ -31,11 +33,21 @@ class NewPlaces(BaseModel):
     split: str
     depths: tuple[DepthPoint, ...]
     """Every step that there is, from the glance on."""
+    deals: tuple[dict[str, float], ...] = ()
+    """Of each deal of the folds, by source: top-1 at all steps. Empty where there was one deal alone."""
 
 
 def on_new_places(seen: Observations) -> NewPlaces:
     """Of observations of videos that the model was not trained on."""
-    return NewPlaces(model=seen.model, split=seen.split, depths=Scoring(seen).depths([1.0] * len(seen.step_flops_K)))
+    depths = Scoring(seen).depths([1.0] * len(seen.step_flops_K))
+    deals = () if seen.num_deals == 1 else tuple(_at_all_steps(seen, rows) for rows in seen.rows_by_deal)
+    return NewPlaces(model=seen.model, split=seen.split, depths=depths, deals=deals)
+
+
+def _at_all_steps(seen: Observations, rows: slice) -> dict[str, float]:
+    right_N, sources_N = seen.correct_NK[rows, -1], np.array(seen.sources_N[rows])
+    by_source = {str(source): float(right_N[sources_N == source].mean()) for source in np.unique(sources_N)}
+    return {POOLED: float(right_N.mean())} | by_source
 
 
 def write_new_places(path: Path, found: NewPlaces) -> None:
@@ -64,7 +76,15 @@ def new_places_section(found: Sequence[NewPlaces]) -> str:
         lines += [_depth_line(one.model, videos, point, sources) for point in one.depths]
         shares = [f"{100 * told[source].majority:.1f}" if source in told else "" for source in sources]
         lines.append(_line((one.model, videos, "most frequent", "", f"{100 * _most_frequent(told):.1f}", *shares)))
-    return f"{_HEAD}\n\n" + "".join(lines)
+    return f"{_HEAD}\n\n" + "".join(lines) + "".join(f"\n{_deals_line(one)}\n" for one in found if one.deals)
+
+
+def _deals_line(one: NewPlaces) -> str:
+    told = []
+    for source in one.deals[0]:
+        values = [100 * deal[source] for deal in one.deals]
+        told.append(f"{source} {min(values):.1f} to {max(values):.1f}")
+    return f"{one.model}: mean of {len(one.deals)} deals. From deal to deal, at all steps: {', '.join(told)}."
 
 
 def _depth_line(model: str, videos: str, point: DepthPoint, sources: Sequence[str]) -> str:

@@ -46,14 +46,16 @@ class Observations:
     """Wall-clock of step k alone, one video at a time; NaN where it was not measured."""
     executor: str
     """Runtime, precision and threads: what the seconds belong to."""
+    num_deals: int = 1
+    """Of the folds: every video has a row in each, answered by that deal's network. Rows lie deal by deal."""
 
     def __post_init__(self) -> None:
-        num_videos, num_steps, num_classes = self.log_probs_NKC.shape
+        num_rows, num_steps, num_classes = self.log_probs_NKC.shape
         lengths = {
-            "paths": (len(self.paths_N), num_videos),
-            "labels": (len(self.labels_N), num_videos),
-            "groups": (len(self.groups_N), num_videos),
-            "sources": (len(self.sources_N), num_videos),
+            "paths": (len(self.paths_N), num_rows),
+            "labels": (len(self.labels_N), num_rows),
+            "groups": (len(self.groups_N), num_rows),
+            "sources": (len(self.sources_N), num_rows),
             "costs": (len(self.step_flops_K), num_steps),
             "seconds": (len(self.seconds_K), num_steps),
             "classes": (len(self.classes_C), num_classes),
@@ -61,16 +63,29 @@ class Observations:
         for name, (found, wanted) in lengths.items():
             if found != wanted:
                 raise ValueError(f"{found} {name} do not fit log-probabilities of {self.log_probs_NKC.shape}: {wanted}")
-        if num_videos == 0 or not np.isfinite(self.log_probs_NKC).all():
+        if num_rows == 0 or not np.isfinite(self.log_probs_NKC).all():
             raise ValueError("observations need at least one video and finite log-probabilities; observe again")
         if self.labels_N.min() < 0 or self.labels_N.max() >= num_classes:
             raise ValueError(f"labels must lie in 0..{num_classes - 1}")
-        if len(set(self.paths_N)) != num_videos:
+        if num_rows % self.num_deals:
+            raise ValueError(f"{num_rows} rows are no {self.num_deals} deals of the same videos")
+        deals = [set(self.paths_N[rows]) for rows in self.rows_by_deal]
+        if len(deals[0]) != self.num_videos:
             raise ValueError("a video is there twice; each counts once")
+        if any(deal != deals[0] for deal in deals):
+            raise ValueError("some deals of the folds are of other videos; all videos need a row in each")
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.paths_N)
 
     @property
     def num_videos(self) -> int:
-        return len(self.paths_N)
+        return self.num_rows // self.num_deals
+
+    @property
+    def rows_by_deal(self) -> tuple[slice, ...]:
+        return tuple(slice(first, first + self.num_videos) for first in range(0, self.num_rows, self.num_videos))
 
     @property
     def correct_NK(self) -> NDArray[np.bool_]:
@@ -118,8 +133,8 @@ class Observations:
         return mine
 
     def rows(self, chosen: NDArray[np.bool_] | NDArray[np.integer]) -> "Observations":
-        """Some of the videos: which, by a truth value a row, or by row numbers in their new order."""
-        numbers = np.arange(self.num_videos)[chosen]
+        """Some of the videos, in all deals: which, by a truth value a row, or by row numbers in their new order."""
+        numbers = np.arange(self.num_rows)[chosen]
         taken: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in ("paths_N", "groups_N", "sources_N"):
             taken[name] = tuple(taken[name][row] for row in numbers)
@@ -127,8 +142,8 @@ class Observations:
         return Observations(**taken)
 
     @classmethod
-    def joined(cls, parts: Sequence["Observations"]) -> "Observations":
-        """The rows of all parts, which must agree in all else; seconds are the first part's."""
+    def joined(cls, parts: Sequence["Observations"], *, num_deals: int = 1) -> "Observations":
+        """The rows of all parts, deal by deal; they must agree in all else; seconds are the first part's."""
         first = parts[0]
         for part in parts[1:]:
             if (part.model, part.classes_C, part.step_flops_K) != (first.model, first.classes_C, first.step_flops_K):
@@ -138,7 +153,7 @@ class Observations:
             values[name] = tuple(value for part in parts for value in getattr(part, name))
         for name in ("labels_N", "log_probs_NKC"):
             values[name] = np.concatenate([getattr(part, name) for part in parts])
-        return cls(**values)
+        return cls(**{**values, "num_deals": num_deals})
 
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all."""
@@ -161,7 +176,10 @@ class Observations:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 found = int(arrays["format"])
                 names = [field.name for field in fields(cls)] if found == FORMAT else []
-                values: dict[str, Any] = {name: arrays[_NAMES_IN_FILES.get(name, name)] for name in names}
+                in_file = {name: _NAMES_IN_FILES.get(name, name) for name in names}
+                if "num_deals" not in arrays:  # written before there were several
+                    in_file.pop("num_deals", None)
+                values: dict[str, Any] = {name: arrays[entry] for name, entry in in_file.items()}
         except (OSError, EOFError, KeyError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} holds no observations ({error}); `fovea evaluate` writes them") from error
         if found != FORMAT:

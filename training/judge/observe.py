@@ -6,10 +6,12 @@ Shape suffixes: N videos, K steps, C classes.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -37,8 +39,11 @@ def observe_dataset(
     executor: str = "",
     timed: bool = True,
     batch_size: int = 8,
+    log_probs: Callable[[Iterator[Frames]], NDArray[np.float64]] | None = None,
 ) -> Observations:
     """Every exit for every video. `classes_C` are the model's labels; the recognizer's temperatures must be 1.
+
+    `log_probs`: who gives log_probs_NKC of clips in place of the recognizer, and the same.
 
     Raises ValueError where the data has a label that the model does not know, and for no videos.
     """
@@ -54,6 +59,7 @@ def observe_dataset(
         for sample in track(dataset.samples, f"observing {model}", console=console, transient=True, disable=quiet):
             yield store.clip(sample.path, recognizer.clip_rule)
 
+    said = log_probs or partial(observe, recognizer, batch_size=batch_size)
     return Observations(
         model=model,
         digest=digest,
@@ -63,7 +69,7 @@ def observe_dataset(
         labels_N=np.array([numbers[sample.label] for sample in dataset.samples], np.int64),
         groups_N=tuple(sample.subject or relative(sample.path, root) for sample in dataset.samples),
         sources_N=tuple(sample.source for sample in dataset.samples),
-        log_probs_NKC=observe(recognizer, all_clips(), batch_size=batch_size).astype(np.float32),
+        log_probs_NKC=said(all_clips()).astype(np.float32),
         step_flops_K=recognizer.step_flops,
         seconds_K=seconds,
         executor=executor,

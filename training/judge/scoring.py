@@ -53,7 +53,7 @@ class Scoring:
         self.seen = seen
         self._offsets = offsets
         sources = sorted(set(seen.sources_N))
-        rows = {POOLED: np.ones(seen.num_videos, dtype=bool)}
+        rows = {POOLED: np.ones(seen.num_rows, dtype=bool)}
         if len(sources) > 1 or sources != [""]:
             rows |= {source or "(none)": seen.members(source) for source in sources}
         self._rows: dict[str, NDArray[np.bool_]] = rows
@@ -67,7 +67,10 @@ class Scoring:
     def _resample(self, rows_N: NDArray[np.bool_], seed: int) -> Resamples:
         where = np.flatnonzero(rows_N)
         return resample(
-            [self.seen.groups_N[row] for row in where], [self.seen.sources_N[row] for row in where], seed=seed
+            [self.seen.groups_N[row] for row in where],
+            [self.seen.sources_N[row] for row in where],
+            seed=seed,
+            rows_a_video=self.seen.num_deals,
         )
 
     def scores(self, correct_N: NDArray[np.bool_]) -> tuple[Score, ...]:
@@ -75,7 +78,7 @@ class Scoring:
         return tuple(
             Score(
                 source=source,
-                videos=int(rows_N.sum()),
+                videos=int(rows_N.sum()) // self.seen.num_deals,
                 groups=self._resamples[source].num_groups,
                 majority=float(np.bincount(self.seen.labels_N[rows_N]).max() / rows_N.sum()),
                 top1=_estimate(statistics.accuracy_interval(correct_N[rows_N], self._resamples[source])),
@@ -160,7 +163,7 @@ class Scoring:
         """Ours at all steps and at every budget, against all steps of `other`; paired by video."""
         seen, other = self.seen, other.in_order_of(self.seen)
         theirs_N, their_flops = other.correct_NK[:, -1], int(other.spent_K[-1])
-        last_N = np.full(seen.num_videos, len(seen.step_flops_K) - 1)
+        last_N = np.full(seen.num_rows, len(seen.step_flops_K) - 1)
         ways: list[tuple[str, float | None, NDArray[np.intp]]] = [("full", None, last_N)]
         held_NK = self.held(temperatures_K)
         for point in grid.points if grid is not None else ():
@@ -213,7 +216,7 @@ def score(
     """
     temperatures = tuple(temperatures_K or [1.0] * len(seen.step_flops_K))
     scored = Scoring(seen, offsets=offsets)
-    last_N = np.full(seen.num_videos, len(seen.step_flops_K) - 1)
+    last_N = np.full(seen.num_rows, len(seen.step_flops_K) - 1)
     confusions = [scored.confusion("full", last_N)]
     if grid is not None and default_budget_flops is not None:
         thresholds_nats = grid.at(default_budget_flops).thresholds_nats

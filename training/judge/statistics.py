@@ -37,6 +37,7 @@ class Resamples:
 
     group_of_N: NDArray[np.intp]
     counts_DG: NDArray[np.int64]
+    rows_a_video: int = 1
 
     @property
     def num_groups(self) -> int:
@@ -44,11 +45,17 @@ class Resamples:
 
 
 def resample(
-    groups_N: Sequence[str], strata_N: Sequence[str], *, num_draws: int = NUM_DRAWS, seed: int = 0
+    groups_N: Sequence[str],
+    strata_N: Sequence[str],
+    *,
+    num_draws: int = NUM_DRAWS,
+    seed: int = 0,
+    rows_a_video: int = 1,
 ) -> Resamples:
     """Draw, within each stratum, as many groups as it has, with replacement.
 
-    A group is a name within its stratum. Raises ValueError for no videos and for lengths that differ.
+    `rows_a_video`: more than one where each video was answered in several deals of the folds. A group is a name within
+    its stratum. Raises ValueError for no videos and for lengths that differ.
     """
     if len(groups_N) != len(strata_N) or not len(groups_N):
         raise ValueError(
@@ -62,7 +69,7 @@ def resample(
     for stratum in sorted({stratum for stratum, _ in names}):
         size = sum(name[0] == stratum for name in names)
         parts.append(rng.multinomial(size, np.full(size, 1 / size), num_draws))
-    return Resamples(np.array([place[pair] for pair in pairs]), np.concatenate(parts, axis=1))
+    return Resamples(np.array([place[pair] for pair in pairs]), np.concatenate(parts, axis=1), rows_a_video)
 
 
 def mean_interval(values_N: ArrayLike, resamples: Resamples) -> Interval:
@@ -90,14 +97,15 @@ def class_mean_interval(correct_N: ArrayLike, labels_N: NDArray[np.integer], res
 
 
 def accuracy_interval(right_N: ArrayLike, resamples: Resamples) -> Interval:
-    """Top-1, the interval widened to Wilson's where that reaches further. `right_N`: of each video whether it is told
-    right, or in which share of several deals.
+    """Top-1, the interval widened to Wilson's where that reaches further. `right_N`: of each row whether it is told
+    right, or in which share of several deals. A video counts once, whatever its rows.
 
     Few groups, or all videos right, make the bootstrap too sure: of a set without errors it says [1, 1].
     """
     right = np.asarray(right_N, dtype=np.float64)
     drawn = mean_interval(right, resamples)
-    low, high = wilson(min(float(right.sum()), len(right)), len(right))
+    num_videos = len(right) // resamples.rows_a_video
+    low, high = wilson(min(float(right.sum()) / resamples.rows_a_video, num_videos), num_videos)
     return Interval(drawn.value, min(drawn.low, low), max(drawn.high, high))
 
 

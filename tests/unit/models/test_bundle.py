@@ -113,6 +113,18 @@ class TestASoundBundle:
         assert "keeps no top labels; calibrate again" in dict(bundle.card)["Exit rule"]
         assert bundle.grid.at(sum(bundle.step_flops)).mean_cost_flops == sum(bundle.step_flops)
 
+    def test_of_one_deal_of_the_folds_is_written_as_before_there_were_several(self, sound):
+        content = json.loads((sound / "calibration.json").read_text())
+        assert "num_deals" not in content
+        assert "exit_rule_choice" not in content  # where there is nothing to say
+        assert Bundle.read(sound).calibration.num_deals == 1
+
+    def test_of_deals_that_its_rows_cannot_be_shared_out_to_is_refused(self, copy):
+        rows = len(Bundle.read(copy).calibration.correct_NK)
+        edit(copy, "calibration.json", lambda content: content.update(num_deals=rows + 1))
+        with pytest.raises(BundleError, match="must be as many in each deal"):
+            Bundle.read(copy)
+
     def test_keeps_top_labels_and_offsets_and_says_by_what_rule_it_stops(self, sound):
         bundle = Bundle.read(sound)
         labels_NK = bundle.calibration.top_label_NK

@@ -1,5 +1,7 @@
 """Observations drawn from a seed: logits that know the label a little better with every exit, in groups that differ."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from training.judge.observations import Observations
@@ -34,3 +36,8 @@ def draw(
         seconds_K=tuple(cost / 1e4 for cost in costs),
         executor="none",
     )
+
+
+def dealt(deals: Sequence[Observations]) -> Observations:
+    """The same videos, answered in each of several deals of the folds."""
+    return Observations.joined(deals, num_deals=len(deals))

@@ -175,3 +175,43 @@ def test_measuring_on_the_calibration_set_itself_gives_back_the_grid():
         assert counted.correct == round(point.solution.accuracy * 60)
         spent = sum(n * cost for n, cost in zip(counted.videos_by_last_step_K, np.cumsum(COSTS), strict=True))
         assert spent / 60 == pytest.approx(point.solution.mean_cost_flops)
+
+
+class TestSeveralDealsOfTheFolds:
+    """Every video has a row in each, and weighs once whatever their number."""
+
+    @pytest.mark.parametrize("exit_rule", ["entropy", "entropy_by_label"])
+    def test_that_say_the_same_give_what_one_gives(self, exit_rule):
+        log_probs_NKC, labels_N = drawn(num_videos=90)
+        one, three = (
+            calibrate(
+                np.tile(log_probs_NKC, (deals, 1, 1)),
+                np.tile(labels_N, deals),
+                COSTS,
+                data="d",
+                exit_rule=exit_rule,
+                num_deals=deals,
+            )
+            for deals in (1, 3)
+        )
+        assert three.temperatures_K == pytest.approx(one.temperatures_K, rel=1e-6)
+        for a, b in zip(one.grid.points, three.grid.points, strict=True):
+            assert b.solution.thresholds_nats == pytest.approx(a.solution.thresholds_nats, abs=1e-5)
+            assert b.solution.accuracy == pytest.approx(a.solution.accuracy)
+            assert three.accuracy_by_deal(b) == pytest.approx([a.solution.accuracy] * 3)
+
+    def test_are_told_by_their_mean_at_every_budget_which_keeps_to_it_in_the_mean(self):
+        deals = [drawn(num_videos=90, seed=seed) for seed in range(3)]
+        labels_N = deals[0][1]
+        log_probs_NKC = np.concatenate([deals[0][0], 1.5 * deals[0][0], deals[0][0][::-1]])
+        labels = np.concatenate([labels_N, labels_N, labels_N[::-1]])
+        calibration = calibrate(log_probs_NKC, labels, COSTS, data="d", num_deals=3)
+        assert calibration.num_videos == 90
+        for point in calibration.grid.points:
+            assert np.mean(calibration.accuracy_by_deal(point)) == pytest.approx(point.solution.accuracy)
+            assert point.solution.mean_cost_flops <= point.budget_flops
+
+    def test_do_not_make_fewer_videos_than_exits_enough(self):
+        log_probs_NKC, labels_N = drawn(num_videos=2)
+        with pytest.raises(ValueError, match="2 videos are fewer than the model's 3 exits"):
+            calibrate(np.tile(log_probs_NKC, (5, 1, 1)), np.tile(labels_N, 5), COSTS, data="d", num_deals=5)

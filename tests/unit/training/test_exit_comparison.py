@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.unit.training.drawing import COSTS, draw
+from tests.unit.training.drawing import COSTS, dealt, draw
 from training.judge.exit_choice import choose_exit_rule, default_budget_flops
 from training.judge.exit_comparison import (
     COMPARISONS,
@@ -84,6 +84,14 @@ class TestTheDefaultBudget:
         """The error of one point is half a point here: by the error alone all videos would take all steps."""
         assert default_budget_flops(a_cube_puts_right(0.01), "entropy", num_folds=3, num_repeats=1) == 100
         assert default_budget_flops(a_cube_puts_right(0.05), "entropy", num_folds=3, num_repeats=1) > 100
+
+    def test_and_the_rule_are_the_same_from_several_deals_that_say_the_same(self):
+        twice = dealt([SEEN, SEEN])
+        how = {"num_folds": 3, "num_repeats": 1}
+        assert default_budget_flops(twice, "entropy", **how) == default_budget_flops(SEEN, "entropy", **how)
+        one, two = (choose_exit_rule(seen, **how) for seen in (SEEN, twice))
+        assert two.rule == one.rule
+        assert two.by_label_less_entropy.value == pytest.approx(one.by_label_less_entropy.value, abs=1e-3)
 
     def test_is_a_glance_where_cubes_teach_nothing(self):
         useless = draw(knows=(2.0, 0.0, 0.0, 0.0))

@@ -12,6 +12,7 @@ import pytest
 import safetensors.torch
 
 from models.adafocus.network import build_network
+from models.bundle import Bundle
 from tests.unit.training.runs import SAVING, network, trainer
 from tests.unit.training.test_train_command import MODEL, PLAN, cache, data, plan_file
 from tests.unit.training.trained import make_run
@@ -154,6 +155,25 @@ class TestTheBundle:
         assert origin.data.startswith("12 videos")
         assert origin.recipe.startswith("heads in closed form")
         assert "nothing held out" in origin.recipe
+
+    def test_of_two_deals_has_a_row_a_video_in_each_and_is_told_as_their_mean(
+        self, data: Path, cache: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "run"
+        done = train(data, cache, out, "--set", "recipe.fold_deals=2", plan=CLOSED_FORM)
+        assert done.returncode == 0, done.stderr
+        deals = [
+            [set(read_run(fold_folder(out, 3 * deal + k)).data.held_out_files) for k in range(3)] for deal in (0, 1)
+        ]
+        assert set.union(*deals[0]) == set.union(*deals[1]) == set(read_run(out).data.training_files)
+        bundled = bundle_run(out, tmp_path / "mine", told=Told(), cache=cache, num_threads=1)
+        calibration = Bundle.read(tmp_path / "mine").calibration
+        assert (calibration.num_deals, calibration.num_videos, len(calibration.entropy_NK)) == (2, 12, 24)
+        assert calibration.data.startswith("12 videos of ")
+        assert calibration.data.endswith("mean of 2 deals of 3 folds")
+        last = calibration.grid.points[-1]
+        assert last.solution.accuracy == pytest.approx(bundled.held_out.correct_NK[:, -1].mean())
+        assert "of these videos (from deal to deal " in dict(bundled.bundle.card)["Calibrated on"]
 
     def test_is_refused_where_a_fold_is_missing_or_of_another_recipe(
         self, run: Path, cache: Path, tmp_path: Path

@@ -70,6 +70,13 @@ class TestFolds:
         with pytest.raises(DatasetError, match=r"with one fold of 2 held out .* none of a is left to learn from"):
             fold_groups(dataset, 2, seed=0)
 
+    def test_are_others_in_every_deal_and_the_first_is_that_of_the_seed_alone(self):
+        dataset = drawn(80, 20)
+        deals = [fold_groups(dataset, 5, seed=1, deal=deal) for deal in range(3)]
+        assert deals[0] == fold_groups(dataset, 5, seed=1)
+        parts = [frozenset(frozenset(sample.path for sample in part.samples) for _, part in deal) for deal in deals]
+        assert len(set(parts)) == 3
+
     def test_less_than_two_are_refused(self):
         with pytest.raises(ValueError, match="two or more"):
             fold_groups(drawn(20, 5), 1, seed=0)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.unit.training.drawing import draw
+from tests.unit.training.drawing import dealt, draw
 from training.judge.new_places import (
     new_places_section,
     on_new_places,
@@ -52,3 +53,17 @@ def test_the_page_tells_new_places_first_and_the_most_frequent_class_beside() ->
 
 def test_without_any_the_page_says_how_to_measure_them() -> None:
     assert "fovea compare-exits" in new_places_section([])
+
+
+def test_several_deals_of_the_folds_are_told_by_their_mean_and_how_far_they_lie_apart() -> None:
+    deals = [draw(seed=0), draw(seed=0, knows=(0.2, 1.0, 1.2, 1.5))]
+    found = on_new_places(dealt(deals))
+    rights = [deal.correct_NK[:, -1].mean() for deal in deals]
+    pooled = next(score for score in found.depths[-1].scores if score.source == POOLED)
+    assert (pooled.videos, pooled.top1.value) == (96, pytest.approx(np.mean(rights)))
+    assert [deal[POOLED] for deal in found.deals] == pytest.approx(rights)
+    low, high = (100 * share for share in sorted(rights))
+    assert f"mean of 2 deals. From deal to deal, at all steps: pooled {low:.1f} to {high:.1f}" in new_places_section(
+        [found]
+    )
+    assert on_new_places(deals[0]).deals == ()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.thresholds import entropy_nats
-from tests.unit.training.drawing import CLASSES, draw
+from tests.unit.training.drawing import CLASSES, dealt, draw
 from training.judge.observations import Observations
 
 
@@ -103,6 +103,38 @@ class TestJoined:
         seen = draw(num_videos=4)
         with pytest.raises(ValueError, match="there twice"):
             Observations.joined([seen, reordered(seen, [0])])
+
+
+class TestSeveralDeals:
+    """Of the folds: a row for every video in each."""
+
+    def test_count_a_video_once_and_come_back_from_a_file(self, tmp_path):
+        seen = dealt([draw(seed=0), draw(seed=0, sharpness=2.0)])
+        assert (seen.num_deals, seen.num_rows, seen.num_videos) == (2, 192, 96)
+        seen.save(tmp_path / "seen.npz")
+        again = Observations.load(tmp_path / "seen.npz")
+        assert (again.num_deals, again.paths_N) == (2, seen.paths_N)
+
+    def test_of_other_videos_in_one_of_them_are_refused(self):
+        seen = draw(num_videos=10)
+        with pytest.raises(ValueError, match="some deals of the folds are of other videos"):
+            dealt([reordered(seen, range(5)), reordered(seen, range(5, 10))])
+
+    def test_that_rows_cannot_be_shared_out_to_are_refused(self):
+        with pytest.raises(ValueError, match="7 rows are no 2 deals of the same videos"):
+            replace(draw(num_videos=7), num_deals=2)
+
+    def test_of_some_groups_are_all_deals_of_them(self):
+        seen = dealt([draw(), draw(sharpness=2.0)])
+        some = seen.rows(np.array([group == "group1" for group in seen.groups_N]))
+        assert (some.num_deals, some.num_videos) == (2, 8)
+
+    def test_a_file_that_was_written_before_there_were_several_is_read_as_one(self, tmp_path):
+        draw(num_videos=7).save(tmp_path / "seen.npz")
+        with np.load(tmp_path / "seen.npz") as arrays:
+            old = {name: array for name, array in arrays.items() if name != "num_deals"}
+        np.savez(tmp_path / "old.npz", **old)
+        assert Observations.load(tmp_path / "old.npz").num_deals == 1
 
 
 class TestTheOrderOfAnother:

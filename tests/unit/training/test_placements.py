@@ -128,7 +128,8 @@ def test_a_seed_has_a_row_of_its_own_whose_budget_is_one_of_the_grid(tmp_path) -
         for number, kind in enumerate(("exact", "copy"))
     }
     rows = [
-        seeds.row_of(seeds.observed(DATASET, heads, given, (100, 100, 100), tmp_path, seed), seed) for seed in (0, 1)
+        seeds.row_of(seeds.observed(DATASET, heads, given, (100, 100, 100), tmp_path, seed, num_deals=2), seed)
+        for seed in (0, 1)
     ]
     for seed, row in enumerate(rows):
         assert row.seed == seed

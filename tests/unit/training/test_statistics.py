@@ -177,3 +177,10 @@ def test_a_confusion_matrix_counts_every_video_once(pairs):
     assert counts.sum() == len(pairs)
     assert np.trace(counts) == (labels == said).sum()
     assert (counts.sum(axis=1) == np.bincount(labels, minlength=4)).all()
+
+
+def test_several_rows_of_a_video_make_no_interval_narrower():
+    groups, right_N = list("aaabbbcccddd"), np.array([1, 1, 0, 1, 0, 0, 1, 1, 1, 0, 1, 1], float)
+    once = accuracy_interval(right_N, resample(groups, ["s"] * 12))
+    thrice = accuracy_interval(np.tile(right_N, 3), resample(3 * groups, ["s"] * 36, rows_a_video=3))
+    assert (thrice.value, thrice.low, thrice.high) == pytest.approx((once.value, once.low, once.high))

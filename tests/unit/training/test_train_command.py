@@ -289,12 +289,20 @@ def test_a_plans_own_number_of_classes_gives_way_to_the_datas(tmp_path: Path) ->
         ({"fitted_heads": True, "keyframe_tolerance": 1.0}, r"keyframe_tolerance is 1.0, but must lie in \[0, 1\)"),
         ({"moved_frames": 1}, "moved_frames is for fitted heads"),
         ({"fitted_heads": True, "moved_frames": -1}, "moved_frames is -1, but must be at least 0"),
+        ({"fold_deals": 0}, "fold_deals is 0, but must be at least 1"),
         ({"momentun": 0.9}, r"unknown entries \['momentun'\]"),
     ],
 )
 def test_a_recipe_that_makes_no_sense_is_refused_with_the_rule(change: dict[str, object], rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         Recipe.from_dict({**PLAN.recipe.to_dict(), **change})
+
+
+def test_clips_moved_by_all_of_their_frames_are_refused() -> None:
+    recipe = replace(PLAN.recipe, fitted_heads=True, moved_frames=PLAN.clip.num_frames)
+    with pytest.raises(ValueError, match=f"must be less than a clip's {PLAN.clip.num_frames} frames"):
+        replace(PLAN, recipe=recipe)
+    replace(PLAN, recipe=replace(recipe, moved_frames=PLAN.clip.num_frames - 1))
 
 
 def test_an_unknown_plan_lists_the_known_ones() -> None:
