@@ -18,7 +18,7 @@ test: $(VENV)/.dev ## Run every test (ARGS="-k budget" for some); sets up what i
 	@scripts/system-packages.sh
 	@PY=$(PY) scripts/test.sh $(ARGS)
 
-fast: $(VENV)/.dev ## Run the tests that need no browser, camera, Redis or training: under a minute
+fast: $(VENV)/.dev ## Run the tests that need no browser, camera, Redis or training: about a minute
 	$(PY) -m pytest tests/unit -m "not slow and not redis and not camera and not browser" $(ARGS)
 
 check: $(VENV)/.dev ## Lint, formatting, types, import contracts, repository rules

@@ -108,24 +108,23 @@ def mix(first: Point, second: Point, share: float) -> Point:
     return first[0] + (second[0] - first[0]) * share, first[1] + (second[1] - first[1]) * share
 
 
-LEFT = Figure(170, 1, "#d8a47f", "#3c6fb4", "#39424f")
-RIGHT = Figure(164, -1, "#9c6b4a", "#b5483c", "#5b5146")
+LEFT = Figure(140, 1, "#d8a47f", "#3c6fb4", "#39424f")
+RIGHT = Figure(135, -1, "#9c6b4a", "#b5483c", "#5b5146")
 PLAYER = Figure(160, 1, "#d8a47f", "#f2f2ee", "#2f4a7a")
 
 
 def handshake(pen: ImageDraw.ImageDraw, time_s: float) -> None:
-    """Two figures walk up to each other and shake hands."""
-    ground(pen, 150, "#c9d3d8", "#8d9687")
-    for x in (40, 150, 250):
-        pen.rectangle((x * FINE, 40 * FINE, (x + 34) * FINE, 96 * FINE), fill="#a9b8c2")
+    """Two figures walk up to each other on a meadow and shake hands: in small steps, since long ones made a kick of it
+    for the models of 0.1.0."""
+    ground(pen, 120, "#b9c4a8", "#6f8f55")
     met = mix((0, 0), (1, 0), time_s / 1.4)[0]
-    walking = (1 - met) * math.sin(time_s * 9)
+    walking = 0.4 * (1 - met) * math.sin(time_s * 9)
     reach = mix((0, 0), (1, 0), (time_s - 1.1) / 0.5)[0] * (1 - mix((0, 0), (1, 0), (time_s - 3.4) / 0.4)[0])
     shake = reach * 0.03 * math.sin(time_s * 14)
     down, out = (0.04, -0.36), (0.285, -0.12 + shake)
-    for one, start, stop in ((LEFT, 40.0, 112.0), (RIGHT, 282.0, 208.0)):
-        foot = (start + (stop - start) * met, 222.0)
-        disc(pen, (foot[0], foot[1] + 3), 34, "#77806f", 0.18)
+    for one, start, stop in ((LEFT, 49.0, 119.0), (RIGHT, 271.0, 201.0)):
+        foot = (start + (stop - start) * met, 214.0)
+        disc(pen, (foot[0], foot[1] + 3), 28, "#5d7a47", 0.18)
         swing = (0.12 * walking, -0.35)
         near = mix(mix(swing, down, met), out, reach)
         one.draw(pen, foot, stride=walking, near=near, far=(-0.12 * walking, -0.35), lean=0.03 * reach)

@@ -87,7 +87,7 @@ def _two_actions(time_s: float) -> Image.Image:
 
 CLIPS = (
     HardClip("plain", "The drawing as the page has it", "Handshake", _plain, 2.4),
-    HardClip("small", "The people are 24 pixels tall", "Handshake", _small, 2.4),
+    HardClip("small", "The people are 20 pixels tall", "Handshake", _small, 2.4),
     HardClip("dark", "Six hundredths of the light", "Handshake", _dark, 2.4),
     HardClip("upside-down", "The camera hangs upside down", "Handshake", _upside_down, 2.4),
     HardClip("occluded", "A wall hides the hands", "Handshake", _occluded, 2.4),

@@ -31,7 +31,7 @@ class Look:
 
 PHONE_PX = 600  # no phone is wider
 LOOKS = (Look("playground", "light", 1240, 860), Look("dark", "dark", 1240, 860), Look("phone", "light", 390, 844))
-CLIP = "A serve"  # drawn by tools/example_clips.py
+CLIP = "Two people meet"  # drawn by tools/example_clips.py
 
 
 async def take_pictures(url: str, folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ TRAININGS: dict[str, str] = {
     "full_frame": "training.full_frame.family",
     "timesformer": "training.timesformer.family",
     "video_mobile_former": "training.mobile_former.family",
-    "whole_frames": "training.full_frame.whole",
+    "whole_frames": "training.full_frame.whole_family",
 }
 """By the name that runs have of it, the module that holds TRAINING. Full-frame baselines become no bundle: they are a
 family of training alone."""

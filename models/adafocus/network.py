@@ -22,6 +22,7 @@ from models.adafocus.enlarged import centres, crop_enlarged, enlarged_axes, enla
 from models.adafocus.heat_map import HeatMapPolicy
 from models.adafocus.pixels import crop_between_pixels
 from models.adafocus.policy import Policy
+from models.seeded import seeded
 
 Cubes: TypeAlias = Literal["deep", "pixel", "plain"]
 """How cubes are cut: enlarged, their features interpolated (Eq. 5-6); between pixels (AdaFocusV2); or as inference cuts
@@ -133,9 +134,7 @@ def build_network(config: AdaFocusConfig, seed: int) -> AdaFocusV3:
 
     The caller's random state is left as it was. Checkpoints replace the backbones' start.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return AdaFocusV3(config).eval()
+    return seeded(lambda: AdaFocusV3(config), seed)
 
 
 def split_rows(rows: Tensor, length: int) -> Tensor:

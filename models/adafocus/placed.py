@@ -17,6 +17,7 @@ from models.adafocus.network import AdaFocusV3, Exits, build_network, check_clip
 from models.adafocus.placement import cut_windows, key_points, place_by_rule
 from models.adafocus.pose import KeyPoints, PoseHeads
 from models.adafocus.tube_classifier import TubeClassifier
+from models.seeded import seeded
 
 
 class PlacedAdaFocus(nn.Module):
@@ -89,6 +90,4 @@ def build_any(config: AdaFocusConfig, seed: int) -> AdaFocusV3 | PlacedAdaFocus:
     """As `models.adafocus.network.build_network`, whatever places the cubes."""
     if config.placement == "learned":
         return build_network(config, seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return PlacedAdaFocus(config).eval()
+    return seeded(lambda: PlacedAdaFocus(config), seed)

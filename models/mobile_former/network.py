@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from models.mobile_former.block import Block, pointwise
 from models.mobile_former.config import MobileFormerConfig
 from models.normalize import Normalize
+from models.seeded import seeded
 
 _STEM_KERNEL = 5  # frames
 _HEAD_EXPANSION = 6  # Mobile-Former's; a baseline has X3D's head
@@ -133,10 +134,8 @@ class VideoMobileFormer(nn.Module):
 
 
 def build_network(config: MobileFormerConfig, seed: int) -> VideoMobileFormer:
-    """On the CPU, in eval mode; the weights follow from (config, seed); torch's own random numbers stay as they are."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return VideoMobileFormer(config).eval()
+    """As `seeded` says; the weights follow from (config, seed)."""
+    return seeded(lambda: VideoMobileFormer(config), seed)
 
 
 def _initialise(module: nn.Module) -> None:

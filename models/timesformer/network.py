@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.normalize import Normalize
+from models.seeded import seeded
 from models.timesformer.block import NORM_EPS, Block, PatchStep
 from models.timesformer.config import TimeSformerConfig
 
@@ -116,10 +117,8 @@ class TimeSformer(nn.Module):
 
 
 def build_network(config: TimeSformerConfig, seed: int) -> TimeSformer:
-    """On the CPU, in eval mode; the weights follow from (config, seed); torch's own random numbers stay as they are."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return TimeSformer(config).eval()
+    """As `seeded` says; the weights follow from (config, seed)."""
+    return seeded(lambda: TimeSformer(config), seed)
 
 
 def _initialise(module: nn.Module) -> None:

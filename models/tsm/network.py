@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from models.backbones.build import build_backbone
 from models.flops import count_call_flops
 from models.normalize import Normalize
+from models.seeded import seeded
 from models.tsm.config import TsmConfig
 
 
@@ -56,10 +57,8 @@ class Tsm(nn.Module):
 
 
 def build_network(config: TsmConfig, seed: int) -> Tsm:
-    """On the CPU, in eval mode; the weights follow from (config, seed); torch's own random numbers stay as they are."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return Tsm(config).eval()
+    """As `seeded` says; the weights follow from (config, seed)."""
+    return seeded(lambda: Tsm(config), seed)
 
 
 @cache

@@ -36,7 +36,7 @@ class Names:
 
     async def addresses(self, name: str, timeout_s: float) -> list[str]:
         """Raises OSError or UnicodeError where it does not resolve, TimeoutError where nobody says within that time."""
-        if _is_address(name):
+        if is_address(name):
             return [name]
         try:
             async with asyncio.timeout(timeout_s):
@@ -82,7 +82,8 @@ class Names:
         threading.Thread(target=look, name="name-lookup", daemon=True).start()
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
+    """Whether it is one of IPv4 or IPv6, written out, and needs no lookup."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -5,12 +5,12 @@ address a moment later (DNS rebinding) gains nothing.
 """
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from fovea.words import ErrorClass
-from service.addresses.names import Names
+from service.addresses.names import Names, is_address
 from service.addresses.networks import Address, Network, bare, is_own, is_private, why_special
 
 CAMERA_PORTS = ((322, 322), (554, 554), (1024, 65535))
@@ -87,10 +87,16 @@ class AddressPolicy:
         for address, objection in objections.items():
             if objection is None:
                 return address
-        told = ", ".join(f"{address} ({objection})" for address, objection in sorted(objections.items()))
-        raise AddressRefused(
-            ErrorClass.ADDRESS, f"{url.host} is {told}, which is refused; {self.prefix}_ALLOWED_NETWORKS can allow it"
-        )
+        raise AddressRefused(ErrorClass.ADDRESS, refusal(url.host, objections, f"{self.prefix}_ALLOWED_NETWORKS"))
+
+
+def refusal(host: str, objections: Mapping[str, str | None], setting: str) -> str:
+    """Why nothing at `host` may be connected to. `objections`: what each of its addresses is."""
+    told = ", ".join(f"{address} ({objection})" for address, objection in sorted(objections.items()))
+    if is_address(host):
+        return f"the address {told} is refused; {setting} can allow it"
+    refused = "which is refused" if len(objections) == 1 else "which are all refused"
+    return f"the name {host} leads to {told}, {refused}; {setting} can allow it"
 
 
 def _listed(ports: tuple[tuple[int, int], ...]) -> str:

@@ -1,5 +1,6 @@
 """A video that became a clip: all that is needed to recognise it. Knows no HTTP."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from service.engine.admission import Ticket
 from service.engine.lanes import Lane
 from service.engine.request import Plan, Recognition, Step, Timing
 from service.engine.still import Still
+from service.results.held import HeldSteps
 from service.results.results import Found
 from video.clip import Clip
 
@@ -39,6 +41,17 @@ class Decoded:
     @property
     def deadline_s(self) -> float | None:
         return None if self.plan.deadline_ms is None else self.started_s + self.plan.deadline_ms / 1000
+
+    def held_answer(self, labels: tuple[str, ...], held: HeldSteps, reason: ExitReason) -> Recognition:
+        """Where no step was taken for it. `labels`: of the plan's model."""
+        timing = Timing(
+            upload_s=self.upload_s,
+            decode_s=self.decode_s,
+            queue_s=0.0,
+            inference_s=0.0,
+            total_s=self.upload_s + time.monotonic() - self.started_s,
+        )
+        return self.answer(labels, held.steps, reason, timing, in_domain=held.in_domain)
 
     def answer(
         self,

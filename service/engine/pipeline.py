@@ -10,17 +10,9 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from fovea.errors import (
-    DeadlineBeforeGlance,
-    DecodeCrashed,
-    FoveaError,
-    InferenceFailed,
-    RequestCancelled,
-    UnknownModel,
-)
+from fovea.errors import DeadlineBeforeGlance, DecodeCrashed, FoveaError, InferenceFailed, UnknownModel
 from fovea.words import ExitReason
 from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
@@ -30,11 +22,12 @@ from service.engine.decoding import Decoding, picture_of
 from service.engine.early import EarlyDecoding
 from service.engine.engine import Engine
 from service.engine.lanes import ANYBODY, Lane, Lanes, Owner
-from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition, Request, Step, Timing
+from service.engine.request import EngineEvent, FramesNeeded, Plan, Recognition, Request, Step
 from service.engine.run import Run
 from service.engine.telling import Telling
 from service.results.held import HeldSteps
-from service.results.results import Found, Results
+from service.results.held_video import HeldVideo
+from service.results.results import Results
 from video.clip import Clip, FirstLook, FurtherLook
 
 log = logging.getLogger(__name__)
@@ -135,10 +128,20 @@ class Pipeline:
         offer = self._offers[plan.model]
         look = self._decoding.first_look(offer, plan)
         skips = self._decoding.skips_loop_filter(offer, picture=plan.picture)
+        others_skip = self._decoding.skips_loop_filter(offer)
         try:
             async with asyncio.timeout(timeout_s):
                 if self._results is not None and not no_store:
-                    key, found, skips = await self._held(self._results, path, plan, ticket, look)
+                    held = await HeldVideo.look_up(
+                        self._results,
+                        path,
+                        plan,
+                        offer,
+                        ticket,
+                        keyframe_tolerance=0.0 if look is None else look.tolerance,
+                        skip_loop_filter=(skips, others_skip),
+                    )
+                    key, found, skips = held.key, held.found, held.skip_loop_filter
                 if found is None:
                     ticket.decodes()
                     frames = await self._decoding.early_frames(early, offer, look)
@@ -181,31 +184,6 @@ class Pipeline:
             skip_loop_filter=skips,
         )
 
-    async def _held(
-        self, results: Results, path: Path, plan: Plan, ticket: Ticket, look: FirstLook | None
-    ) -> tuple[str, Found | None, bool]:
-        """Its key, what is held under it, and whether that is of frames without the loop filter.
-
-        Who wants a picture finds what is held for who does not, too, and goes on as that was begun.
-        """
-        usual = self._decoding.skips_loop_filter(self._offers[plan.model])
-        own = self._decoding.skips_loop_filter(self._offers[plan.model], picture=plan.picture)
-        key = await self._key(results, path, plan, ticket.owner, look, own)
-        found = await _find(results, key, plan, ticket)
-        if found is not None or own == usual:
-            return key, found, own
-        others = await self._key(results, path, plan, ticket.owner, look, usual)
-        found = await _find(results, others, plan, ticket)
-        return (key, None, own) if found is None else (others, found, usual)
-
-    async def _key(
-        self, results: Results, path: Path, plan: Plan, owner: Owner, look: FirstLook | None, skips_loop_filter: bool
-    ) -> str:
-        """Keyframes that may stand in for a glance's frames change what it says, and so may a loop filter that is left
-        out; when frames are decoded does not."""
-        tolerance = 0.0 if look is None else look.tolerance
-        return await results.key(path, owner.name, self._offers[plan.model], tolerance, skips_loop_filter)
-
     async def run(self, decoded: Decoded) -> AsyncGenerator[Step | Recognition, None]:
         """Clip to answer: every step as it is taken, then the Recognition. Closing the iterator cancels the request.
 
@@ -231,29 +209,37 @@ class Pipeline:
         self._engine.submit(run.request)
         try:
             while True:
-                event, now_s = await run.events.get()
-                match event:
-                    case Step():
-                        if not event.held:
-                            self._tell_step(run, event, max(free_s, run.came_s), now_s)
-                            free_s = now_s
-                        yield event
-                    case ExitReason():
-                        recognition = run.answer(self._offers[decoded.plan.model].labels, event, now_s)
-                        self._telling.answer(recognition)
-                        yield recognition
-                        return
-                    case DeadlineBeforeGlance():
-                        raise self._telling.deadline_before_glance(decoded.plan)
-                    case FramesNeeded():
-                        raise AssertionError("answered as soon as it was heard")
-                    case error:
-                        raise error
+                event, now_s = await self._hear(run)
+                if isinstance(event, ExitReason):
+                    recognition = run.answer(self._offers[decoded.plan.model].labels, event, now_s)
+                    self._telling.answer(recognition)
+                    yield recognition
+                    return
+                if not event.held:
+                    self._tell_step(run, event, max(free_s, run.came_s), now_s)
+                    free_s = now_s
+                yield event
         finally:
             run.request.cancelled = True
             if run.further is not None:
                 run.further.cancel()
                 self._engine.frames_came(run.request)  # it waits for nothing any more
+
+    async def _hear(self, run: Run) -> tuple[Step | ExitReason, float]:
+        """The next step, or the end, and when it was told. Raises what is told in place of an answer."""
+        event, now_s = await run.events.get()
+        match event:
+            case Step() | ExitReason():
+                return event, now_s
+            case DeadlineBeforeGlance():
+                raise self._telling.deadline_before_glance(run.decoded.plan)
+            case FramesNeeded():
+                raise AssertionError("answered as soon as it was heard")
+            case error:
+                try:
+                    raise error
+                finally:  # its traceback holds the frames that it passes, and the clip with them: none may hold it
+                    del event, error
 
     def _tell_step(self, run: Run, step: Step, free_s: float, ended_s: float) -> None:
         if step.step == 0 and run.request.lane.name == self.lanes.uploads.name:
@@ -274,34 +260,17 @@ class Pipeline:
             run.infos.append(decoded.clip.info)
             (decoded.on_spend if decoded.ticket is None else decoded.ticket.spend)(event.flops)
         else:
-            self._keep(run, event)
+            if self._results is not None:
+                run.keep(self._results, event)
             if decoded.ticket is not None:
                 decoded.ticket.close()
             run.end()
         run.events.put_nowait((event, now_s))
 
-    def _keep(self, run: Run, end: EngineEvent) -> None:
-        """Its steps are paid for, also where its client left or its time was up: others may stop or go on there."""
-        decoded, request = run.decoded, run.request
-        failed = isinstance(end, FoveaError) and not isinstance(end, RequestCancelled)
-        if self._results is None or decoded.key is None or not request.steps or failed:
-            return
-        held, paused = run.held()
-        self._results.keep(decoded.key, held, paused)
-
     def _held_answer(self, decoded: Decoded, held: HeldSteps, reason: ExitReason) -> Recognition:
-        """No step was taken for it."""
         if decoded.ticket is not None:
             decoded.ticket.close()
-        timing = Timing(
-            upload_s=decoded.upload_s,
-            decode_s=decoded.decode_s,
-            queue_s=0.0,
-            inference_s=0.0,
-            total_s=decoded.upload_s + time.monotonic() - decoded.started_s,
-        )
-        labels = self._offers[decoded.plan.model].labels
-        recognition = decoded.answer(labels, held.steps, reason, timing, in_domain=held.in_domain)
+        recognition = decoded.held_answer(self._offers[decoded.plan.model].labels, held, reason)
         self._telling.answer(recognition)
         return recognition
 
@@ -326,7 +295,7 @@ class Pipeline:
         except TimeoutError:
             pass  # the engine's clock tells it, too
         except FoveaError as error:
-            failure = error
+            failure = error.with_traceback(None)  # that would hold this frame, and so the clip
         except Exception as error:  # the task's edge: whoever waits must hear of it
             log.exception("more frames of a video could not be decoded")
             failure = InferenceFailed(f"decoding more frames failed: {error}")
@@ -364,14 +333,6 @@ class Pipeline:
                     if isinstance(event, Recognition):
                         return event
         raise AssertionError("the pipeline ended without an answer")
-
-
-async def _find(results: Results, key: str, plan: Plan, ticket: Ticket) -> Found | None:
-    """What is held of a video; given back as it was if its client leaves before the run."""
-    found = await results.find(key, plan)
-    if found is not None and found.paused is not None:
-        ticket.when_over_unrun(partial(results.give_back, key, found.paused))
-    return found
 
 
 def _is_done(clip: Clip, look: FirstLook | None) -> bool:

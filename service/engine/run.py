@@ -5,12 +5,13 @@ import contextvars
 import time
 from dataclasses import dataclass, field
 
-from fovea.errors import FoveaError
+from fovea.errors import FoveaError, RequestCancelled
 from fovea.words import ExitReason
 from service.engine.decoded import Decoded
 from service.engine.request import EngineEvent, Recognition, Request, Timing
 from service.results.held import HeldSteps
 from service.results.paused import Paused
+from service.results.results import Results
 from video.clip import VideoInfo
 
 
@@ -47,7 +48,13 @@ class Run:
         and the clip would stay until the garbage collector comes by."""
         self.request.emit = _to_nobody
 
-    def held(self) -> tuple[HeldSteps, Paused | None]:
+    def keep(self, results: Results, end: EngineEvent) -> None:
+        """Its steps are paid for, also where its client left or its time was up: others may stop or go on there."""
+        failed = isinstance(end, FoveaError) and not isinstance(end, RequestCancelled)
+        if self.decoded.key is not None and self.request.steps and not failed:
+            results.keep(self.decoded.key, *self._held())
+
+    def _held(self) -> tuple[HeldSteps, Paused | None]:
         """Its steps, for whoever asks again, and what to go on from where more are left; `request.state` goes along."""
         decoded, request = self.decoded, self.request
         if decoded.found is not None and len(decoded.found.held.steps) == len(request.steps):

@@ -6,7 +6,6 @@ Every so often it looks after what is kept: jobs whose item the queue has lost a
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,11 +21,11 @@ from service.jobs.runner import Runner
 from service.jobs.shares import KeptShares
 from service.ledger.base import Book, Record
 from service.metrics import Metrics
+from service.sweeping import Sweeping
 
 log = logging.getLogger(__name__)
 
 SWEEP_S = 20.0
-AGAIN_S = 1.0  # before a ledger that is away is asked again, at the start
 ORPHANED_S = 3600.0  # that a file without a job stays: its job may be on its way into the ledger
 
 
@@ -72,7 +71,7 @@ class Desk:
         self._drain_s = drain_s
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._nudged = asyncio.Event()  # there is something that the queue has to be given
+        self._sweeping = Sweeping("jobs", self._sweep)
         self._announced_until_s = 0.0  # wall-clock: receivers of jobs that ended before were told
 
     @property
@@ -86,7 +85,7 @@ class Desk:
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._parts.queue.start(self._parts.runner.work)
-        self._tasks = [asyncio.create_task(self._look_after())]
+        self._tasks = [asyncio.create_task(self._sweeping.run(SWEEP_S))]
 
     def leave(self) -> None:
         """Jobs get the time of a drain; then they are handed back. From a signal handler, or any thread."""
@@ -127,7 +126,7 @@ class Desk:
         try:
             await self._parts.queue.put(job.id)
         except Unavailable:  # it is in the ledger: as soon as the queue is back it is put in
-            self._nudged.set()
+            self._sweeping.nudge()
         log.info("job %s: a %s is queued", job.id, job.kind)
         return await self.job(job.id)
 
@@ -199,23 +198,6 @@ class Desk:
             ) from None
 
     # -- what is looked after
-
-    async def _look_after(self) -> None:
-        pause_s = 0.0  # at the start at once: what an ended process left is to be done
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._nudged.wait()
-                    await asyncio.sleep(min(pause_s, AGAIN_S))
-            self._nudged.clear()
-            try:
-                await self._sweep()
-                pause_s = SWEEP_S * random.uniform(0.8, 1.2)  # replicas do not come together
-            except Unavailable:
-                pause_s = AGAIN_S
-            except Exception:  # the task's edge: the next turn may do
-                log.exception("looking after jobs failed; going on")
-                pause_s = SWEEP_S
 
     async def _sweep(self) -> None:
         known, now_s = await self.jobs(), time.time()

@@ -7,11 +7,10 @@ long without a change, a glance at keyframes decides whether the window says wha
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fovea.errors import VideoError
 from fovea.words import Decode, ExitReason
 from models.recognizer import Shared
 from service.engine.pipeline import Pipeline
@@ -20,7 +19,7 @@ from service.engine.scheduler import exit_reason
 from service.keys.spending import Spending
 from service.streams.attention import Attention, Sight
 from service.streams.windows import Window
-from service.timelines.deciding import Deciders
+from service.timelines.ahead import Ahead
 from service.timelines.plan import TimelinePlan, WindowGrid
 from service.timelines.purse import Purse
 from service.timelines.reel import Reel
@@ -70,15 +69,10 @@ class Looker:
         )
         self._scouts = decode is Decode.AUTO and self._attention.is_enough(facts.keyframe_interval_s)
         self._chooses = decode is Decode.AUTO  # how closely; else all windows are looked at alike
-        self._keyframes_alone = decode is Decode.KEYFRAMES
-        self._deciders = Deciders.of(grid)
         self._reel = Reel(
             process, grid.cell_s, grid.num_frames, cells_ahead=_cells_ahead(grid, facts) if self._scouts else 0
         )
-        self._ahead: dict[int, Window | None] = {}  # by number: windows that are decoded, and not looked at yet
-        self._failure: VideoError | None = None  # of a window behind those that are decoded: its turn has not come
-        self._num_heard = self._num_decided = 0  # of windows, by those who decide; of those, what was told
-        self._decides: dict[int, bool] = {}
+        self._ahead = Ahead(self._reel, grid, keyframes_alone=decode is Decode.KEYFRAMES)
         self._scouted, self._closer = _View(), _View()
         self._latest: Recognition | None = None  # what the latest window said
         self.looks = Looks()
@@ -91,12 +85,11 @@ class Looker:
         end_s = math.inf if is_last else float((first + self._grid.num_frames) * self._grid.cell_s)
         self.purse.reach(min(self._facts.duration_s, end_s))
         spent_before = self.purse.spent_flops
-        scouted = await self._scout(number) if self._scouts else None
+        scouted = await self._ahead.scout(number) if self._scouts else None
         decides = False
         if scouted is None or not await self._is_quiet(scouted, first):
             before = self._latest
-            decides = await self._see(number)
-            window = self._ahead[number]
+            window, decides = await self._ahead.see(number)
             is_beside = self._chooses and not decides and window is not None and _moves(window)
             kept_flops = 0 if is_last else self._whole_plan.most_flops  # for the next that decides
             close, glanced = await self._look(window, decides, kept_flops if is_beside else None), None
@@ -108,62 +101,8 @@ class Looker:
             self._attend(close, first)
         else:
             self._note("carried")
-        self._ahead.pop(number, None)
+        self._ahead.forget(number)
         return self._sighting(number, self.purse.spent_flops - spent_before, decides)
-
-    async def _scout(self, number: int) -> Window | None:
-        """At the window's keyframes, while the file can be read; once it cannot, windows that are decoded do alone."""
-        if self._failure is not None:
-            return None
-        try:
-            return await self._reel.scout(self._grid.first_cell(number), self._grid.num_cells)
-        except VideoError as failure:
-            if number not in self._ahead:
-                raise
-            self._failure = failure
-            return None
-
-    async def _see(self, number: int) -> bool:
-        """Decode a window and as many behind it as tell whether it decides; whether it does. What cannot be decoded
-        is raised once its turn comes: those before it are told."""
-        if self._failure is not None and number not in self._ahead:
-            raise self._failure
-        for _ in range(self._num_heard, number):
-            self._hear(1)  # nothing of those was decoded: they said what others had said
-        end = min(self._grid.num_windows, number + self._deciders.num_ahead + 1)
-        if self._failure is None:
-            await self._decode(number, end)
-        if end == self._grid.num_windows or self._failure is not None:
-            self._decide(self._deciders.end())
-        self._decides = {other: decides for other, decides in self._decides.items() if other >= number}
-        return self._decides[number]
-
-    async def _decode(self, number: int, end: int) -> None:
-        """Windows that are not decoded yet, from `number` on up to `end`."""
-        for other in range(self._num_heard, end):
-            try:
-                window = await self._window(self._grid.first_cell(other))
-            except VideoError as failure:
-                if other == number:
-                    raise
-                self._failure = failure
-                return
-            self._ahead[other] = window
-            self._hear(0 if window is None else len(set(window.keys_T)))
-
-    async def _window(self, first: int) -> Window | None:
-        if self._keyframes_alone:
-            return await self._reel.scout(first, self._grid.num_cells)
-        return await self._reel.look(first)
-
-    def _hear(self, num_pictures: int) -> None:
-        self._num_heard += 1
-        self._decide(self._deciders.take(num_pictures))
-
-    def _decide(self, told: Iterator[bool]) -> None:
-        for decides in told:
-            self._decides[self._num_decided] = decides
-            self._num_decided += 1
 
     async def _look(self, window: Window | None, decides: bool, kept_beside: int | None) -> Recognition | None:
         """At a window's own pictures, as closely as it is worth; None where it has none, or there is no credit.

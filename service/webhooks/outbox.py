@@ -15,6 +15,7 @@ from service.jobs.hold import Hold, Lost
 from service.jobs.queue import Queue, TryLater
 from service.ledger.base import Book, Note
 from service.metrics import Metrics
+from service.sweeping import Sweeping
 from service.webhooks.message import Message, OtherVersion, Sent, message_of, message_record, sent_of, sent_text
 from service.webhooks.sender import Attempt, Sender
 
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 MAX_MESSAGES = 20_000
 LONGEST_WAIT_S = 3600.0
 SWEEP_S = 60.0
-AGAIN_S = 1.0
 HELD_S = 2.0
 
 
@@ -52,11 +52,11 @@ class Outbox:
         self._backoff_s = backoff_s
         self._tasks: list[asyncio.Task[None]] = []
         self._is_full = False  # as the log knows
-        self._nudged = asyncio.Event()  # there is something that the queue has to be given
+        self._sweeping = Sweeping("messages", self._sweep)
 
     def start(self) -> None:
         self._queue.start(self.work)
-        self._tasks = [asyncio.create_task(self._look_after())]
+        self._tasks = [asyncio.create_task(self._sweeping.run(SWEEP_S))]
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -72,7 +72,7 @@ class Outbox:
                 try:
                     await self._queue.put(message.id)
                 except Unavailable:  # it is in the ledger: as soon as the queue is back it is put in
-                    self._nudged.set()
+                    self._sweeping.nudge()
             case "full":
                 self._metrics.webhook_deliveries_total.labels(outcome="dead").inc()
                 if not self._is_full:
@@ -138,23 +138,6 @@ class Outbox:
     def _wait_s(self, attempts: int) -> float:
         wait_s = min(self._backoff_s * 2.0 ** (attempts - 1), LONGEST_WAIT_S)
         return wait_s * random.uniform(1, 1.25)  # receivers that came back are not told of everything at one moment
-
-    async def _look_after(self) -> None:
-        pause_s = 0.0
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._nudged.wait()
-                    await asyncio.sleep(min(pause_s, AGAIN_S))
-            self._nudged.clear()
-            try:
-                await self._sweep()
-                pause_s = SWEEP_S * random.uniform(0.8, 1.2)
-            except Unavailable:
-                pause_s = AGAIN_S
-            except Exception:  # the task's edge: the next turn may do
-                log.exception("looking after messages failed; going on")
-                pause_s = SWEEP_S
 
     async def _sweep(self) -> None:
         kept = await self._book.records()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from fovea.errors import InvalidOption
 from service.addresses.names import Names
 from service.addresses.networks import Network
-from service.addresses.policy import AddressPolicy
+from service.addresses.policy import AddressPolicy, refusal
 
 MAX_URL = 2048
 RESOLVE_S = 5.0
@@ -68,16 +68,14 @@ class TargetPolicy:
         except (TimeoutError, OSError, UnicodeError):
             raise TargetUnknown(f"the name {target.host} does not resolve") from None
         judge = AddressPolicy(self.allowed, private=False)
-        told = []
+        objections = {}
         for text in texts:
             address = ipaddress.ip_address(text.partition("%")[0])
             objection = judge.objection(address)
             if objection is None:
                 return str(address)
-            told.append(f"{address} ({objection})")
-        raise TargetRefused(
-            f"{target.host} is {', '.join(sorted(told))}, which is refused; FOVEA_WEBHOOK_ALLOWED_NETWORKS can allow it"
-        )
+            objections[str(address)] = objection
+        raise TargetRefused(refusal(target.host, objections, "FOVEA_WEBHOOK_ALLOWED_NETWORKS"))
 
     async def check(self, url: str) -> None:
         """Before a message is promised. A name that does not resolve now may later. Raises InvalidOption."""

@@ -127,7 +127,7 @@ def test_a_name_that_resolves_to_an_inner_address_is_refused_and_asked_once(stri
     finally:
         strict.app.state.fetcher = fetcher
     assert (status, slug) == (422, "invalid-option")
-    assert "rebound.example is 10.0.0.5 (a private network" in detail
+    assert "rebound.example leads to 10.0.0.5 (a private network" in detail
     assert (looked_up, len(web.asked)) == (["rebound.example"], num_asked)
 
 

@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 
 from fovea.words import ExitReason
 from models.recognizer import Cube, Frames, Window
+from service.engine.admission import Admission, Ticket
 from service.engine.budget import Offer
 from service.engine.request import Step
 from service.engine.scheduler import exit_reason
 from service.metrics import Metrics
 from service.results.held import HeldSteps
+from service.results.held_video import HeldVideo
 from service.results.paused import Paused, PausedVideos
 from service.results.results import Results
 from tests.unit.engine.making import COSTS, a_clip, a_plan
 from video.clip import ClipRule
+from video.rate import Rate
 
 CUBE = Cube.around((Window(0, 1, 0, 2, 2), Window(1, 0, 1, 2, 2)))
 
@@ -191,3 +194,70 @@ async def test_each_of_owner_content_bundle_and_conditions_changes_the_key(tmp_p
     ]
     assert len(set(keys)) == len(keys)
     assert keys[0] == await held.key(paths[0], "", offer, 0.0)
+
+
+class TestAVideoThatIsHeld:
+    """Under a key of each kind of frames that it may have been seen in."""
+
+    OFFER = Offer("m", "sha256:0", "t", ("a", "b"), True, ClipRule(2, 4, 4, "stretch"), COSTS, 100, ())
+
+    async def look_up(
+        self, held: Results, path: Path, ticket: Ticket, *skips: bool, keyframe_tolerance: float = 0.0
+    ) -> HeldVideo:
+        return await HeldVideo.look_up(
+            held,
+            path,
+            a_plan(),
+            self.OFFER,
+            ticket,
+            keyframe_tolerance=keyframe_tolerance,
+            skip_loop_filter=skips,
+        )
+
+    async def test_is_found_by_who_would_have_other_frames_and_is_gone_on_with_as_it_was_begun(
+        self, video: Path, ticket: Ticket
+    ) -> None:
+        held = results()
+        begun = await self.look_up(held, video, ticket, True)
+        assert (begun.found, begun.skip_loop_filter) == (None, True)
+        held.keep(begun.key, steps_of(0.1, 0.1, 0.1, 0.1), None)
+        wants_a_picture = await self.look_up(held, video, ticket, False, True)
+        assert (wants_a_picture.key, wants_a_picture.skip_loop_filter) == (begun.key, True)
+        assert wants_a_picture.found is not None
+
+    async def test_is_kept_as_its_own_request_would_have_it_where_nothing_is_held(
+        self, video: Path, ticket: Ticket
+    ) -> None:
+        held = results()
+        missed = await self.look_up(held, video, ticket, False, True)
+        assert (missed.found, missed.skip_loop_filter) == (None, False)
+        assert missed.key == (await self.look_up(held, video, ticket, False)).key
+        assert missed.key != (await self.look_up(held, video, ticket, False, keyframe_tolerance=0.5)).key
+
+    async def test_is_given_back_where_its_client_leaves_before_the_run(self, video: Path, ticket: Ticket) -> None:
+        held = results()
+        begun = await self.look_up(held, video, ticket, False)
+        held.keep(begun.key, steps_of(0.5), paused_at(steps_of(0.5)))
+        assert (await self.look_up(held, video, ticket, False)).found is not None
+        assert (await held.find(begun.key, a_plan())) is None, "it is one request's alone"
+        ticket.close()
+        assert (await held.find(begun.key, a_plan())) is not None
+
+    @pytest.fixture
+    def video(self, tmp_path: Path) -> Path:
+        path = tmp_path / "video.mp4"
+        path.write_bytes(b"of it the content counts alone")
+        return path
+
+    @pytest.fixture
+    def ticket(self) -> Ticket:
+        admission = Admission(
+            max_places=4,
+            max_requests=4,
+            max_flops=10**6,
+            max_costly_decode_s=60.0,
+            num_decoders=2,
+            decode_rate=Rate(),
+            flop_rate=Rate(),
+        )
+        return admission.admit(100)

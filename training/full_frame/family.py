@@ -5,7 +5,7 @@ Knows no trainer.
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal, NoReturn
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from training.adafocus.plans import describe_stage
 from training.family import FamilyTraining, Regression
 from training.fit.losses import Losses
 from training.fit.recipe import Crops, Recipe
+from training.full_frame.config import no_baseline
 from training.full_frame.network import TITLE, FullFrame, FullFrameConfig, build_network, step_flops
 from training.full_frame.recognizer import make_recognizer
 
@@ -35,7 +36,8 @@ def _losses(
     return of_exits(network(clips_BTHWC), targets_BC, recipe, num_exits=1)
 
 
-def _exits(network: FullFrame, clips_BTHWC: Tensor, crops: Crops, generator: torch.Generator) -> Tensor:
+def exits(network: nn.Module, clips_BTHWC: Tensor, crops: Crops, generator: torch.Generator) -> Tensor:
+    """logits_BEC, of every full-frame baseline."""
     logits_BEC: Tensor = network(clips_BTHWC).logits_BEC
     return logits_BEC
 
@@ -70,10 +72,6 @@ def _load(part: Literal["glance", "focus"], network: FullFrame, tensors: Mapping
     load_backbone(getattr(network, part).backbone, part_of(part, tensors), drop_head=True)
 
 
-def _no_baseline(model: FullFrameConfig, name: str) -> NoReturn:
-    raise ValueError(f"baseline {name!r} of a {TITLE} is asked for; ask for that of a model with cubes")
-
-
 TRAINING: FamilyTraining[FullFrameConfig, FullFrame] = FamilyTraining(
     family=Family(
         name=FullFrameConfig.family,
@@ -86,11 +84,11 @@ TRAINING: FamilyTraining[FullFrameConfig, FullFrame] = FamilyTraining(
         loaders={"glance": partial(_load, "glance"), "focus": partial(_load, "focus")},
     ),
     losses=_losses,
-    exits=_exits,
+    exits=exits,
     in_bf16=_in_bf16,
     memory_format=torch.channels_last,
     regressions=_regressions,
     features=_features,
-    baseline=_no_baseline,
+    baseline=no_baseline,
     describe_stage=describe_stage,
 )

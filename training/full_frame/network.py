@@ -7,9 +7,8 @@ backbone is given and how its features are pooled is as in the model they are co
 Shape suffixes: B clips, T frames, H rows, W columns, C classes or colour channels, D features.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,33 +18,21 @@ from models.adafocus.config import AdaFocusConfig
 from models.adafocus.encoders import FocusEncoder, GlanceEncoder
 from models.adafocus.network import Exits, check_clips, split_rows
 from models.flops import count_call_flops
+from models.seeded import seeded
+from training.full_frame.config import BaselineConfig
 
 TITLE = "full-frame baseline"
 NAMES = ("tsn", "tsm", "tsn+", "tsm+")
 
 
 @dataclass(frozen=True, slots=True)
-class FullFrameConfig:
+class FullFrameConfig(BaselineConfig):
     """The baseline of one AdaFocus model: its frames (those of its glance), sizes, backbones and normalisation."""
 
     family: ClassVar[str] = "full_frame"
-    """Its name in `training.families`."""
-    model: AdaFocusConfig
+    title: ClassVar[str] = TITLE
     temporal_shift: bool
     with_glance: bool
-
-    @property
-    def num_classes(self) -> int:
-        return self.model.num_classes
-
-    @property
-    def num_frames(self) -> int:
-        """Of a clip: which of them are looked at, the model's glance says."""
-        return self.model.num_frames
-
-    @property
-    def frame_size(self) -> tuple[int, int]:
-        return self.model.frame_size
 
     @classmethod
     def named(cls, model: AdaFocusConfig, name: str) -> "FullFrameConfig":
@@ -54,21 +41,6 @@ class FullFrameConfig:
             raise ValueError(f"baseline is {name!r}, but must be one of {', '.join(NAMES)}")
         assert model.placement == "learned", "the baselines of models whose cubes a rule places are of whole frames"
         return cls(model, temporal_shift=name.startswith("tsm"), with_glance=name.endswith("+"))
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "FullFrameConfig":
-        """Strict: ValueError for a missing, unknown or ill-typed entry."""
-        try:
-            config = cls(**{**values, "model": AdaFocusConfig.from_dict(values["model"])})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a FullFrameConfig: {error}") from error
-        for name in ("temporal_shift", "with_glance"):
-            if type(getattr(config, name)) is not bool:
-                raise ValueError(f"{name} is {getattr(config, name)!r}, but must be true or false")
-        return config
 
 
 class FullFrame(nn.Module):
@@ -126,10 +98,8 @@ class FullFrame(nn.Module):
 
 
 def build_network(config: FullFrameConfig, seed: int) -> FullFrame:
-    """On the CPU, in eval mode; the weights follow from (config, seed); torch's own random numbers stay as they are."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return FullFrame(config).eval()
+    """As `seeded` says; the weights follow from (config, seed)."""
+    return seeded(lambda: FullFrame(config), seed)
 
 
 def step_flops(config: FullFrameConfig) -> tuple[int]:

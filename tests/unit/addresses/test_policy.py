@@ -8,7 +8,7 @@ import pytest
 
 from fovea.words import ErrorClass
 from service.addresses.names import Names
-from service.addresses.policy import AddressPolicy, AddressRefused
+from service.addresses.policy import AddressPolicy, AddressRefused, refusal
 from service.streams.address import CameraUrl
 
 PUBLIC_AND_PRIVATE = ["192.168.1.20", "10.0.0.5", "172.16.3.4", "93.184.216.34", "fd12:3456::1", "2001:4860::8888"]
@@ -108,3 +108,24 @@ async def test_a_name_that_does_not_resolve_says_so() -> None:
         await AddressPolicy().resolve(CameraUrl.parse("rtsp://me:secret@camera.invalid/x"))
     assert caught.value.error_class is ErrorClass.DNS
     assert "secret" not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses", "sentence"),
+    [
+        ("127.0.0.1", ["127.0.0.1"], "the address 127.0.0.1 (loopback) is refused; "),
+        ("::1", ["::1"], "the address ::1 (loopback) is refused; "),
+        ("camera", ["127.0.0.1"], "the name camera leads to 127.0.0.1 (loopback), which is refused; "),
+        (
+            "camera",
+            ["::1", "224.0.0.1"],
+            "the name camera leads to 224.0.0.1 (multicast), ::1 (loopback), which are all refused; ",
+        ),
+    ],
+)
+def test_a_refusal_says_what_was_asked_for_what_it_is_and_what_can_allow_it(
+    host: str, addresses: list[str], sentence: str
+) -> None:
+    policy = AddressPolicy()
+    objections = {address: policy.objection(ipaddress.ip_address(address)) for address in addresses}
+    assert refusal(host, objections, "A_SETTING") == sentence + "A_SETTING can allow it"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from fovea.errors import Draining, FoveaError, RequestCancelled
+from fovea.errors import Draining, FoveaError, InferenceFailed, RequestCancelled, VideoUnreadable
 from fovea.words import ExitReason
 from models.recognizer import Shared
 from service.engine.admission import Admission, Ticket
@@ -25,7 +25,7 @@ from service.engine.decoding import Decoding
 from service.engine.gate import Gate
 from service.engine.lanes import ANYBODY, Lane, Lanes
 from service.engine.pipeline import Pipeline
-from service.engine.request import FramesNeeded, Plan, Request
+from service.engine.request import FramesNeeded, Plan, Recognition, Request
 from service.engine.telling import Telling
 from service.metrics import Metrics
 from service.tracing.tracing import Untraced
@@ -47,6 +47,7 @@ class ByHand:
     expected: list[Lane] = field(default_factory=list)
     looks: list[Any] = field(default_factory=list)
     clip: Clip | None = None  # what is decoded at once; None: nothing ever is
+    failure: FoveaError | None = None  # of whatever is decoded
     is_found_costly: asyncio.Event = field(default_factory=asyncio.Event)
     decode_rate: Rate = field(default_factory=Rate)
 
@@ -63,6 +64,8 @@ class ByHand:
         self, path: Path, rule: ClipRule, look: Any, *, on_costly: Any, on_scan: Any, early: Any = None
     ) -> Clip:
         self.looks.append(look)
+        if self.failure is not None:
+            raise self.failure
         if self.clip is not None:
             return self.clip
         await self.is_found_costly.wait()
@@ -117,8 +120,8 @@ class Bench:
             telling=telling,
         )
         self.ticket: Ticket = self.pipeline.admit(a_plan(), ANYBODY)
-        begun = replace(a_clip(), absent=frozenset({1}))
-        decoded = Decoded(a_plan(), self.ticket, Path("video.mp4"), begun, 0.0, 0.0, 0.0, UPLOADS)
+        self.begun = replace(a_clip(), absent=frozenset({1}))
+        decoded = Decoded(a_plan(), self.ticket, Path("video.mp4"), self.begun, 0.0, 0.0, 0.0, UPLOADS)
         self.events = self.pipeline.run(decoded)
 
     async def listen(self) -> "asyncio.Task[Any]":
@@ -219,6 +222,46 @@ async def test_frames_of_a_look_that_was_broken_off_are_freed_once_the_engine_is
     request.emit(RequestCancelled.before_answer())
     assert frames() is not None
     del request
+    await asyncio.sleep(0.01)
+    assert frames() is None
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_frames_of_a_look_that_failed_are_freed_with_its_error() -> None:
+    bench = Bench()
+    looking, frames = await a_look_begins(bench)
+    bench.hand.requests.pop().emit(InferenceFailed("the glance failed"))
+    with pytest.raises(InferenceFailed):
+        await looking
+    del looking
+    await asyncio.sleep(0.01)
+    assert frames() is None
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_frames_of_a_video_of_which_no_more_could_be_decoded_are_freed_with_its_answer() -> None:
+    bench = Bench()
+    bench.hand.failure = VideoUnreadable("no frame came out of it")
+    frames = weakref.ref(bench.begun.frames_THWC)
+    del bench.begun
+    listening = await bench.listen()
+    request = bench.hand.requests.pop()
+    request.steps.append(a_step(0, GLANCE))
+    request.emit(request.steps[0])
+    await listening
+    request.emit(FramesNeeded((1,), ()))
+    await asyncio.sleep(0.01)
+    assert bench.hand.came.pop() is request
+    request.emit(ExitReason.UNDECODED)
+    del request
+    recognition = await anext(bench.events)
+    assert isinstance(recognition, Recognition)
+    assert recognition.failure is bench.hand.failure
+    assert frames() is not None, "they are the answer's"
+    await bench.events.aclose()
+    bench.hand.failure = None
+    bench.hand.came.clear()
+    del bench.events, listening, recognition
     await asyncio.sleep(0.01)
     assert frames() is None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.training.test_train_command import plan_file
 from tests.unit.training.trained import make_data, make_run
 
 WITHOUT = """
@@ -44,6 +45,6 @@ def test_calibrating_needs_no_matplotlib_and_evaluating_asks_for_it_before_any_w
 
 
 def test_training_needs_no_matplotlib(place: Path) -> None:
-    done = fovea(place, "train", place / "strokes", "--out", place / "new")
+    done = fovea(place, "train", place / "strokes", "--out", place / "new", "--plan", plan_file(place))
     assert done.returncode == 0, done.stderr
     assert (place / "new" / "best.safetensors").exists()
