@@ -48,10 +48,12 @@ class TubeClassifier(nn.Module):
         self.glance_blocks = tuple(3 * block for block in self.blocks)
         self.pooled_glance = sum(self.glance_blocks)
         self.step_blocks = self.glance_blocks
+        self.glance_local = _next(self.glance_blocks, self.local)
         self.glance_blocks += tuple(config.num_glance_frames * width for width in self.local)
         self.glance_head = nn.Linear(sum(self.glance_blocks), config.num_classes)
         if config.key_points:
             self.step_blocks += (self.slots * 3 * NUM_KEY_POINTS, 3 * 3 * NUM_KEY_POINTS)
+        self.step_local = _next(self.step_blocks, self.local)
         self.step_blocks += tuple(self.slots * width for width in self.local)
         if config.glance_features:
             self.step_blocks += self.step_blocks[: len(self.blocks)]
@@ -140,6 +142,11 @@ def _normalised(points_BSQ: Tensor, weights_S: Tensor) -> Tensor:
     relative_BSJ2 = (away_BSJ2 / spread_B[:, None, None, None]).clamp(-_FARTHEST, _FARTHEST)
     seen_S11 = (weights_S11 > 0).to(points_BSQ.dtype)
     return (torch.cat((relative_BSJ2, points_BSJ3[..., 2:]), dim=3) * seen_S11).flatten(2)
+
+
+def _next(before: tuple[int, ...], blocks: tuple[int, ...]) -> tuple[int, ...]:
+    """Which blocks these will be behind those."""
+    return tuple(range(len(before), len(before) + len(blocks)))
 
 
 def _tables(config: AdaFocusConfig) -> tuple[Tensor, Tensor, Tensor, Tensor]:
