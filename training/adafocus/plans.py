@@ -20,11 +20,11 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
 
     A network that was trained on people glances at eight frames, an eighth of their pixels, and finds a person's key
     points in them. Two steps follow the person: each looks at windows of two frames, brought to 192 px, whatever the
-    person's size was. The networks stay as they came; heads are ridge regressions on how their features change and on
-    the key points, and on what the networks' maps hold there (decision 0072); on clips as they are and compressed once
-    more, with exact frames and with keyframes in place of some (decision 0066), and begun a frame earlier and later. It
-    starts from MoveNet's weights, or from the bundle that ships. All classes count alike, the penalty grows
-    with the forms of a clip, and what maps hold at key points weighs twice (decision 0086).
+    person's size was. The networks stay as they came; heads are ridge regressions on how their features change, on the
+    key points, on how limbs are held (decision 0086), and on what the networks' maps hold there (decision 0072); on
+    clips as they are and compressed once more, with exact frames and with keyframes in place of some (decision 0066),
+    and begun a frame earlier and later. All classes count alike, and what maps hold at key points weighs twice as much
+    as the rest. It starts from MoveNet's weights, or from the bundle that ships.
     """
     backbone = BackboneConfig("mobilenet_v2", padding="same")
     model = replace(
@@ -42,6 +42,7 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
         middle_features=True,
         key_points=True,
         local_features=True,
+        body_directions=True,
         dropout=0.5,
     )
     recipe = Recipe(stages=(), fitted_heads=True, recompress_crf=28, keyframe_tolerance=0.6, moved_frames=1, folds=5)
@@ -70,12 +71,10 @@ def _light(num_classes: int) -> TrainPlan:
         max_cubes=3,
         step_frames=((13,), (3,), (9,)),
         local_features=False,
+        body_directions=False,
     )
-    return replace(
-        plan,
-        model=model,
-        recipe=replace(plan.recipe, moved_frames=0, skip_loop_filter=True, head_fit=HeadFit(block_ridge=0.025)),
-    )
+    recipe = replace(plan.recipe, moved_frames=0, skip_loop_filter=True, head_fit=HeadFit(block_ridge=0.025))
+    return replace(plan, model=model, recipe=recipe)
 
 
 def _compact_learned(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(1, 16, 2))) -> TrainPlan:

@@ -1,4 +1,4 @@
-"""How heads in closed form weigh classes, copies of a clip and blocks of features: a value. Knows no network and no data."""
+"""How heads in closed form weigh classes, forms of a clip and blocks of features. Knows no network and no data."""
 
 from dataclasses import dataclass
 

@@ -18,6 +18,7 @@ from training.fit.head_fit import HeadFit
 
 RIDGE = 0.5  # times features and rows a clip; across held-out groups 0.1 to 0.5 are level, 1 is two points worse
 LOGIT_SCALE = 8.0  # regression says 0 or 1; softmax needs more to be sure
+_PLAIN = HeadFit()
 
 
 @torch.no_grad()
@@ -28,14 +29,15 @@ def fit_heads(
     *,
     learned: bool = False,
     cache: FeatureCache | None = None,
-    fit: HeadFit = HeadFit(),
+    fit: HeadFit = _PLAIN,
     num_forms: int = 1,
 ) -> None:
     """Set every linear head from all (clips_BTHWC, labels_B); the network is left in eval mode.
 
     On random cubes, and with `learned` on those of the policy, too: Eq. 1's average. The clips are those of inference,
     also as copies of lower quality (a copy counts as a clip): augmented ones differ in what the heads are given.
-    `cache`: of the network as it is, for features that are asked for again. `num_forms`: in how many each clip is there.
+    `cache`: of the network as it is, for features that are asked for again. `num_forms`: in how many each clip is
+    among them.
 
     Raises ValueError for a classifier whose heads are not linear layers on fixed features.
     """
@@ -62,7 +64,7 @@ def fit_heads(
 
 
 def regressed(
-    head: Regression, rows_NRF: Tensor, labels_N: Tensor, fit: HeadFit = HeadFit(), num_forms: int = 1
+    head: Regression, rows_NRF: Tensor, labels_N: Tensor, fit: HeadFit = _PLAIN, num_forms: int = 1
 ) -> tuple[Tensor, Tensor]:
     """(weight_CF, bias_C) of one head on its rows, each clip in `num_forms` of them; `head` itself stays as it is."""
     rows_a_clip, width = rows_NRF.shape[1:]
