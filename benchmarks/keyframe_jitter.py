@@ -31,6 +31,7 @@ from training.data.keyframes import Grid, StandIns, clip_with
 from training.families import training_of
 from training.family import Regression
 from training.fit.feature_cache import FeatureCache
+from training.fit.head_fit import HeadFit
 from training.fit.heads import regressed
 from training.fit.networks import build, start_from_bundle
 from training.fit.plans import TrainPlan, find_plan
@@ -76,7 +77,7 @@ def main() -> None:
     prepare(network, plan.recipe.precision, torch.device("cpu"))
     heads = training_of(network).regressions(network)
     given = features(dataset, plan, network, arguments.cache.expanduser())
-    rows = judged(dataset, heads, given, arguments.deals)
+    rows = judged(dataset, heads, given, arguments.deals, plan.recipe.head_fit)
     print(f"{arguments.plan}: {len(dataset)} videos, {arguments.deals} deals of {FOLDS} folds", *rows, sep="\n")
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
@@ -112,7 +113,7 @@ def clips_of(sample: Sample, store: FrameStore, plan: TrainPlan, wanted: StandIn
 
 
 def judged(
-    dataset: Dataset, heads: list[Regression], given: Mapping[str, Mapping[str, Tensor]], deals: int
+    dataset: Dataset, heads: list[Regression], given: Mapping[str, Mapping[str, Tensor]], deals: int, fit: HeadFit
 ) -> list[Row]:
     samples = dataset.samples
     resamples = resample([group_of(one) for one in samples], [one.source or "" for one in samples])
@@ -122,7 +123,7 @@ def judged(
         right = {
             (learnt, kind): right_N
             for learnt, kinds in LEARNT.items()
-            for kind, right_N in out_of_fold(dataset, head, rows_NRF, kinds, deals).items()
+            for kind, right_N in out_of_fold(dataset, head, rows_NRF, kinds, deals, fit).items()
         }
         for (learnt, kind), right_N in right.items():
             apart = mean_interval(100 * (right_N - right["exact", "exact"]), resamples)
@@ -131,7 +132,12 @@ def judged(
 
 
 def out_of_fold(
-    dataset: Dataset, head: Regression, rows_NRF: Mapping[str, Tensor], kinds: tuple[str, ...], deals: int
+    dataset: Dataset,
+    head: Regression,
+    rows_NRF: Mapping[str, Tensor],
+    kinds: tuple[str, ...],
+    deals: int,
+    fit: HeadFit,
 ) -> dict[str, NDArray[np.float64]]:
     """right_N by kind of clip that is judged: the share of deals in which a video is told right."""
     place = {sample.path: number for number, sample in enumerate(dataset.samples)}
@@ -144,6 +150,8 @@ def out_of_fold(
                 head,
                 torch.cat([rows_NRF[kind][learning] for kind in kinds]),
                 labels_N[learning].repeat(len(kinds)),
+                fit,
+                len(kinds),
             )
             for kind in JUDGED:
                 told = (rows_NRF[kind][held].flatten(1) @ weight_CF.T + bias_C).argmax(dim=1)

@@ -45,6 +45,7 @@ from training.data.keyframes import StandIns
 from training.families import training_of
 from training.family import Regression
 from training.fit.feature_cache import FeatureCache
+from training.fit.head_fit import HeadFit
 from training.fit.heads import LOGIT_SCALE, regressed
 from training.fit.networks import build, start_from_bundle
 from training.fit.plans import TrainPlan, find_plan
@@ -97,7 +98,8 @@ def main() -> None:
     assert isinstance(network, PlacedAdaFocus), "a plan whose cubes a rule places"
     given = features(dataset, plan, Compiled(network), arguments.cache.expanduser(), arguments.judged, until)
     bundle = Bundle.read(available_models()[f"adafocus-v3-{arguments.plan}"])
-    rows = compared(dataset, training_of(network).regressions(network), given, arguments.deals, bundle)
+    heads = training_of(network).regressions(network)
+    rows = compared(dataset, heads, given, arguments.deals, bundle, plan.recipe.head_fit)
     print(f"{arguments.plan}: {len(dataset)} videos, {arguments.deals} deals of {FOLDS} folds", *rows, sep="\n")
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
@@ -187,6 +189,7 @@ def compared(
     given: Mapping[str, Mapping[str, Tensor]],
     deals: int,
     bundle: Bundle,
+    fit: HeadFit,
 ) -> list[Row]:
     samples = dataset.samples
     resamples = resample([group_of(one) for one in samples], [one.source or "" for one in samples])
@@ -194,7 +197,7 @@ def compared(
     kinds = [kind for kind in given if kind not in LEARNT]
     logits = {kind: list[Logits]() for kind in kinds}  # logits_DNC of each step
     for head in heads:
-        for kind, logits_DNC in out_of_fold(dataset, head, given, kinds, deals).items():
+        for kind, logits_DNC in out_of_fold(dataset, head, given, kinds, deals, fit).items():
             logits[kind].append(logits_DNC)
     told = {
         kind: [("step " + str(step), one.argmax(axis=2)) for step, one in enumerate(of)] for kind, of in logits.items()
@@ -229,7 +232,12 @@ def by_default(logits_K: Sequence[Logits], bundle: Bundle) -> Labels:
 
 
 def out_of_fold(
-    dataset: Dataset, head: Regression, given: Mapping[str, Mapping[str, Tensor]], kinds: Sequence[str], deals: int
+    dataset: Dataset,
+    head: Regression,
+    given: Mapping[str, Mapping[str, Tensor]],
+    kinds: Sequence[str],
+    deals: int,
+    fit: HeadFit,
 ) -> dict[str, Logits]:
     """logits_DNC by kind of clip that is judged: in each deal those of each video."""
     rows_NRF = {kind: head.rows(given[kind]) for kind in (*LEARNT, *kinds)}
@@ -240,7 +248,11 @@ def out_of_fold(
         for rest, part in fold_groups(dataset, FOLDS, deal):
             learning, held = ([place[one.path] for one in some.samples] for some in (rest, part))
             weight_CF, bias_C = regressed(
-                head, torch.cat([rows_NRF[kind][learning] for kind in LEARNT]), labels_N[learning].repeat(len(LEARNT))
+                head,
+                torch.cat([rows_NRF[kind][learning] for kind in LEARNT]),
+                labels_N[learning].repeat(len(LEARNT)),
+                fit,
+                len(LEARNT),
             )
             for kind in kinds:
                 told_NC = rows_NRF[kind][held].flatten(1) @ weight_CF.T + bias_C

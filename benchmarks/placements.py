@@ -36,6 +36,7 @@ from training.data.groups import fold_groups, group_of
 from training.families import find_training, training_of
 from training.family import Regression
 from training.fit.feature_cache import FeatureCache
+from training.fit.head_fit import HeadFit
 from training.fit.heads import regressed
 from training.fit.networks import build
 from training.fit.plans import find_plan
@@ -63,6 +64,7 @@ class Way:
     clip: ClipRule
     spent_K: tuple[int, ...]
     precision: Precision
+    fit: HeadFit
 
 
 def main() -> None:
@@ -112,7 +114,7 @@ def way_of(name: str, num_classes: int, base: str = "compact") -> Way:
     prepare(network, plan.recipe.precision, torch.device("cpu"))
     family = find_training(model.family).family
     flops = family.step_flops(family.read_config(model.config))
-    return Way(network.eval(), plan.clip, tuple(np.cumsum(flops).tolist()), plan.recipe.precision)
+    return Way(network.eval(), plan.clip, tuple(np.cumsum(flops).tolist()), plan.recipe.precision, plan.recipe.head_fit)
 
 
 @torch.no_grad()
@@ -140,7 +142,7 @@ def compared(
             if step == 0 and name in PLACED and name != REFERENCE:
                 continue  # the glance is the same
             key = ("glance", 0) if step == 0 and name in PLACED else (name, step)
-            right[key], flops[key] = out_of_fold(dataset, head, given[name], deals), way.spent_K[step]
+            right[key], flops[key] = out_of_fold(dataset, head, given[name], deals, way.fit), way.spent_K[step]
     resamples = resample([group_of(one) for one in dataset.samples], [one.source or "" for one in dataset.samples])
     most = max(step for name, step in right if name == REFERENCE)
     rows = []
@@ -174,7 +176,9 @@ def without_key_points(given: Mapping[str, Tensor], network: nn.Module) -> dict[
     return {"memory": memory_NTV[..., : classifier.described].flatten(1)}
 
 
-def out_of_fold(dataset: Dataset, head: Regression, given: Mapping[str, Tensor], deals: int) -> NDArray[np.float64]:
+def out_of_fold(
+    dataset: Dataset, head: Regression, given: Mapping[str, Tensor], deals: int, fit: HeadFit
+) -> NDArray[np.float64]:
     """right_N: the share of deals in which a video is told right by heads that saw none of its group."""
     rows_NRF = head.rows(given)
     place = {sample.path: number for number, sample in enumerate(dataset.samples)}
@@ -183,7 +187,7 @@ def out_of_fold(dataset: Dataset, head: Regression, given: Mapping[str, Tensor],
     for deal in range(deals):
         for rest, part in fold_groups(dataset, FOLDS, deal):
             learning, held = ([place[one.path] for one in some.samples] for some in (rest, part))
-            weight_CF, bias_C = regressed(head, rows_NRF[learning], labels_N[learning])
+            weight_CF, bias_C = regressed(head, rows_NRF[learning], labels_N[learning], fit)
             told = (rows_NRF[held].flatten(1) @ weight_CF.T + bias_C).argmax(dim=1)
             right_N[held] += (told == labels_N[held]).numpy() / deals
     return right_N

@@ -27,6 +27,7 @@ from training.data.keyframes import StandIns
 from training.families import training_of
 from training.family import Regression
 from training.fit.feature_cache import FeatureCache
+from training.fit.head_fit import HeadFit
 from training.fit.heads import LOGIT_SCALE, regressed
 from training.fit.networks import build, start_from_bundle
 from training.fit.plans import TrainPlan, find_plan
@@ -62,7 +63,8 @@ def main() -> None:
     flops = find_family(plan.model.family).step_flops(plan.model)
     rows = []
     for seed in range(arguments.seeds):
-        seen = observed(dataset, heads, given, flops, arguments.data, seed, plan.recipe.fold_deals)
+        recipe = plan.recipe
+        seen = observed(dataset, heads, given, flops, arguments.data, seed, recipe.fold_deals, recipe.head_fit)
         rows.append(row_of(seen, seed))
         print(rows[-1].model_dump_json(), flush=True)
     told = (
@@ -109,6 +111,7 @@ def observed(
     root: Path,
     seed: int,
     num_deals: int,
+    fit: HeadFit,
 ) -> Observations:
     """What heads that saw none of a video's group say of it, deal by deal."""
     samples = dataset.samples
@@ -122,7 +125,11 @@ def observed(
         for deal, rest, part in [(deal, *fold) for deal, folds in enumerate(deals) for fold in folds]:
             learning, held = ([place[one.path] for one in some.samples] for some in (rest, part))
             weight_CF, bias_C = regressed(
-                head, torch.cat([rows_NRF[kind][learning] for kind in kinds]), labels_N[learning].repeat(len(kinds))
+                head,
+                torch.cat([rows_NRF[kind][learning] for kind in kinds]),
+                labels_N[learning].repeat(len(kinds)),
+                fit,
+                len(kinds),
             )
             said_NC = LOGIT_SCALE * (rows_NRF["exact"][held].flatten(1) @ weight_CF.T + bias_C)
             log_probs_DNKC[deal, held, step] = said_NC.log_softmax(dim=1)

@@ -230,6 +230,10 @@ def describe_recipe(run: Run, *, finished: bool) -> str:
             heads += f", and with keyframes for the glance's frames (as far as {recipe.keyframe_tolerance:g}), too"
         if recipe.moved_frames:
             heads += f", and begun {recipe.moved_frames} frame(s) earlier and later, too"
+        if recipe.head_fit.class_power == 1:
+            heads += ", all classes counting alike"
+        if recipe.head_fit.local_weight != 1:
+            heads += f", what maps hold at key points weighing {recipe.head_fit.local_weight:g} times"
         stages = "; ".join(filter(None, (heads, stages)))
         if recipe.heads_apart and recipe.stages:
             stages += "; the policy taught by heads of other groups"

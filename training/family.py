@@ -63,6 +63,8 @@ class Regression:
     rows: Callable[[Mapping[str, Tensor]], Tensor]
     blocks: tuple[int, ...] = ()
     """Columns that belong together: each block weighs alike, however wide. Empty: every column does."""
+    local_blocks: tuple[int, ...] = ()
+    """Which of the blocks tell what maps hold at key points."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

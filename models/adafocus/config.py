@@ -22,6 +22,7 @@ PYRAMID_CHANNELS = 24
 """Of the finest map of the key points' pyramid, 4 pixels a cell, whatever the backbone's width."""
 LOCAL_LAYER = 13
 """Of MobileNetV2, whose map is read at key points beside that one: 16 pixels a cell."""
+_OF_PLACED = ("middle_features", "key_points", "local_features", "body_directions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,9 @@ class AdaFocusConfig:
     local_features: bool = False
     """Both networks also give what their maps hold at each key point (`pose`): how elbow, wrist and knee look where
     they are, frame by frame. With `key_points` alone."""
+    body_directions: bool = False
+    """Heads of cubes are also given in which directions points of the body lie from each other, over all frames seen:
+    how limbs are held, however long they look. With `key_points` alone."""
     policy_conv: int = 64
     policy_hidden: tuple[int, ...] = (1024, 512)
     dropout: float = 0.2
@@ -272,7 +276,7 @@ def _check_cubes(config: AdaFocusConfig) -> None:
             f"frames twice; take at most that many"
         )
     config.focus.check_size(config.cube_size[1:])
-    for name in ("temporal_shift", "glance_features", "middle_features", "key_points", "local_features"):
+    for name in ("temporal_shift", "glance_features", *_OF_PLACED):
         if type(getattr(config, name)) is not bool:
             raise ValueError(f"{name} is {getattr(config, name)!r}, but must be true or false")
     images = config.num_focus_images(config.cube_size[0])
@@ -295,7 +299,7 @@ def _check_placement(config: AdaFocusConfig) -> None:
             "for cubes that no policy places, and for no others"
         )
     if not ruled:
-        for name in ("step_frames", "middle_features", "key_points", "local_features"):
+        for name in ("step_frames", *_OF_PLACED):
             if getattr(config, name):
                 raise ValueError(
                     f"{name} is {getattr(config, name)!r}, but belongs to another placement than 'learned'"
@@ -324,6 +328,8 @@ def _check_placement(config: AdaFocusConfig) -> None:
             f"{config.key_points} and the widths are {config.glance.width_mult:g} and {config.focus.width_mult:g}; "
             "set key_points and take one width, or leave local_features out"
         )
+    if config.body_directions and not config.key_points:
+        raise ValueError("body_directions are those of key points: set key_points, or leave body_directions out")
     if config.placement == "person" and min(config.frame_size) > 2 * min(config.cube_size[1:]):
         raise ValueError(
             f"placement 'person' may look at all of a frame's {min(config.frame_size)} rows or columns, which would be "

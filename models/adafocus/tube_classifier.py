@@ -7,8 +7,8 @@ A described frame is its features and, where the configuration has `key_points`,
 with `local_features`, what some maps hold at the key points.
 
 Shape suffixes: B clips, T frames (of the glance, of a cube), S frames that all cubes show together, K steps, V numbers
-of a described frame, D features, J key points, P pairs of frames, G / M what is remembered of the glance / of the cubes
-(S * V), F what a head is given, C classes.
+of a described frame, D features, J key points, L pairs of the body's, P pairs of frames, G / M what is remembered of
+the glance / of the cubes (S * V), F what a head is given, C classes.
 """
 
 from itertools import combinations, pairwise
@@ -22,6 +22,8 @@ from models.adafocus.config import NUM_KEY_POINTS, AdaFocusConfig
 _LEAST = 1e-6  # keeps the root's gradient finite where there is nothing
 _LEAST_SPREAD = 1e-3  # of key points, in sides of a window
 _FARTHEST = 4.0  # a key point from the middle of all, in their spreads: those that jump say nothing
+_BODY = (0, *range(5, NUM_KEY_POINTS))  # the nose, and all but eyes and ears
+_NEAR = 0.05  # points so near to each other, in their spreads, lie in no sure direction
 
 
 class TubeClassifier(nn.Module):
@@ -31,6 +33,8 @@ class TubeClassifier(nn.Module):
     pairs_KP: Tensor
     first_P: Tensor
     second_P: Tensor
+    first_L: Tensor
+    second_L: Tensor
 
     def __init__(self, config: AdaFocusConfig, num_features: int, middle: int) -> None:
         super().__init__()
@@ -48,10 +52,18 @@ class TubeClassifier(nn.Module):
         self.glance_blocks = tuple(3 * block for block in self.blocks)
         self.pooled_glance = sum(self.glance_blocks)
         self.step_blocks = self.glance_blocks
+        self.glance_local = _next(self.glance_blocks, self.local)
         self.glance_blocks += tuple(config.num_glance_frames * width for width in self.local)
         self.glance_head = nn.Linear(sum(self.glance_blocks), config.num_classes)
         if config.key_points:
             self.step_blocks += (self.slots * 3 * NUM_KEY_POINTS, 3 * 3 * NUM_KEY_POINTS)
+        self.body_directions = config.body_directions
+        pairs_L2 = torch.tensor(list(combinations(_BODY, 2)))
+        for name, column in zip(("first_L", "second_L"), pairs_L2.unbind(dim=1), strict=True):
+            self.register_buffer(name, column, persistent=False)
+        if config.body_directions:
+            self.step_blocks += (2 * len(pairs_L2), 2 * 2 * len(pairs_L2))
+        self.step_local = _next(self.step_blocks, self.local)
         self.step_blocks += tuple(self.slots * width for width in self.local)
         if config.glance_features:
             self.step_blocks += self.step_blocks[: len(self.blocks)]
@@ -97,8 +109,11 @@ class TubeClassifier(nn.Module):
                 points_BSQ.flatten(1),
                 *_mean_and_deviation(points_BSQ, weights_S),
                 self._distance(points_BSQ, weights_P),
-                *(_roots(local_BSV).flatten(1) for local_BSV in local),
             ]
+            if self.body_directions:
+                directions_BSV = self._directions(points_BSQ)
+                given += [*_mean_and_deviation(directions_BSV, weights_S), self._distance(directions_BSV, weights_P)]
+            given += [_roots(local_BSV).flatten(1) for local_BSV in local]
         if self.glance_features:
             given.append(glance_BG[:, : self.pooled_glance])
         return torch.cat(given, dim=1)
@@ -111,6 +126,13 @@ class TubeClassifier(nn.Module):
         """Between frames that are neighbours in time among those seen."""
         apart_BPV = (values_BSV[:, self.first_P] - values_BSV[:, self.second_P]).abs()
         return (apart_BPV * weights_P[:, None]).sum(dim=1)
+
+    def _directions(self, points_BSQ: Tensor) -> Tensor:
+        """directions_BSV, unit vectors (y, x) between points of the body; near zero where two are one."""
+        places_BSJ2 = torch.unflatten(points_BSQ, 2, (NUM_KEY_POINTS, 3))[..., :2]
+        apart_BSL2 = places_BSJ2[:, :, self.second_L] - places_BSJ2[:, :, self.first_L]
+        length_BSL1 = (apart_BSL2.square().sum(dim=3, keepdim=True) + _NEAR**2).sqrt()
+        return (apart_BSL2 / length_BSL1).flatten(2)
 
     def _pooled(self, mean_BD: Tensor, deviation_BD: Tensor, distance_BD: Tensor) -> Tensor:
         """Of each block of features its three statistics side by side, as square roots (power normalisation)."""
@@ -140,6 +162,11 @@ def _normalised(points_BSQ: Tensor, weights_S: Tensor) -> Tensor:
     relative_BSJ2 = (away_BSJ2 / spread_B[:, None, None, None]).clamp(-_FARTHEST, _FARTHEST)
     seen_S11 = (weights_S11 > 0).to(points_BSQ.dtype)
     return (torch.cat((relative_BSJ2, points_BSJ3[..., 2:]), dim=3) * seen_S11).flatten(2)
+
+
+def _next(before: tuple[int, ...], blocks: tuple[int, ...]) -> tuple[int, ...]:
+    """Which blocks these will be behind those."""
+    return tuple(range(len(before), len(before) + len(blocks)))
 
 
 def _tables(config: AdaFocusConfig) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -75,9 +75,15 @@ def _of_tubes(classifier: TubeClassifier) -> list[Regression]:
 
     stacked = zip(heads.weight_KCD, heads.bias_KC, strict=True)
     return [
-        Regression((glance.weight,), (glance.bias,), lambda given: given["glance"][:, None], classifier.glance_blocks)
+        Regression(
+            (glance.weight,),
+            (glance.bias,),
+            lambda given: given["glance"][:, None],
+            classifier.glance_blocks,
+            classifier.glance_local,
+        )
     ] + [
-        Regression((weight_CD,), (bias_C,), partial(rows_at, step), classifier.step_blocks)
+        Regression((weight_CD,), (bias_C,), partial(rows_at, step), classifier.step_blocks, classifier.step_local)
         for step, (weight_CD, bias_C) in enumerate(stacked, 1)
     ]
 

@@ -7,6 +7,7 @@ from functools import partial
 from models.adafocus.config import AdaFocusConfig, Placement, clip_cubes, compact, frame_cubes
 from models.backbones.config import BackboneConfig
 from training.data.augment import MILD, SMALL_SET, Augmentation
+from training.fit.head_fit import HeadFit
 from training.fit.plans import TrainPlan, cropped
 from training.fit.recipe import Rates, Recipe, Stage
 
@@ -19,10 +20,11 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
 
     A network that was trained on people glances at eight frames, an eighth of their pixels, and finds a person's key
     points in them. Two steps follow the person: each looks at windows of two frames, brought to 192 px, whatever the
-    person's size was. The networks stay as they came; heads are ridge regressions on how their features change and on
-    the key points, and on what the networks' maps hold there (decision 0072); on clips as they are and compressed once
-    more, with exact frames and with keyframes in place of some (decision 0066), and begun a frame earlier and later. It
-    starts from MoveNet's weights, or from the bundle that ships.
+    person's size was. The networks stay as they came; heads are ridge regressions on how their features change, on the
+    key points, on how limbs are held (decision 0086), and on what the networks' maps hold there (decision 0072); on
+    clips as they are and compressed once more, with exact frames and with keyframes in place of some (decision 0066),
+    and begun a frame earlier and later. All classes count alike, and what maps hold at key points weighs twice as much
+    as the rest. It starts from MoveNet's weights, or from the bundle that ships.
     """
     backbone = BackboneConfig("mobilenet_v2", padding="same")
     model = replace(
@@ -40,12 +42,15 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
         middle_features=True,
         key_points=True,
         local_features=True,
+        body_directions=True,
         dropout=0.5,
     )
     recipe = Recipe(stages=(), fitted_heads=True, recompress_crf=28, keyframe_tolerance=0.6, moved_frames=1, folds=5)
     recipe = replace(
-        recipe, fold_deals=5
-    )  # one deal may be off by a point, and by eight for one source (decision 0085)
+        recipe,
+        fold_deals=5,  # one may be off by a point, and by eight for one source (decision 0085)
+        head_fit=HeadFit(class_power=1.0, local_weight=2.0),
+    )
     clip = replace(cropped(model, source_short_side_px=240), resize="stretch")
     return TrainPlan(model, clip, recipe, MILD)
 
@@ -54,8 +59,8 @@ def _light(num_classes: int) -> TrainPlan:
     """What `adafocus-v3-light` was made with: `compact` for the lowest prices (decision 0045).
 
     It glances at three frames: after a fifth, three fifths and more than four fifths of the clip. Each cube is the
-    person's window in one of them, the latest first. It reads no maps at key points, was not taught on moved clips, and
-    bears frames without the loop filter (decision 0082).
+    person's window in one of them, the latest first. It reads no maps at key points, was not taught on moved clips,
+    bears frames without the loop filter (decision 0082), and its heads are fitted as they were before decision 0086.
     """
     plan = _compact(num_classes)
     assert isinstance(plan.model, AdaFocusConfig)
@@ -66,8 +71,10 @@ def _light(num_classes: int) -> TrainPlan:
         max_cubes=3,
         step_frames=((13,), (3,), (9,)),
         local_features=False,
+        body_directions=False,
     )
-    return replace(plan, model=model, recipe=replace(plan.recipe, moved_frames=0, skip_loop_filter=True))
+    recipe = replace(plan.recipe, moved_frames=0, skip_loop_filter=True, head_fit=HeadFit(block_ridge=0.025))
+    return replace(plan, model=model, recipe=recipe)
 
 
 def _compact_learned(num_classes: int, glance_indices: tuple[int, ...] = tuple(range(1, 16, 2))) -> TrainPlan:

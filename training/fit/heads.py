@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from training.families import training_of
 from training.family import Regression
 from training.fit.feature_cache import FeatureCache
+from training.fit.head_fit import HeadFit
 
 RIDGE = 0.5  # times features and rows a clip; across held-out groups 0.1 to 0.5 are level, 1 is two points worse
-BLOCK_RIDGE = 0.1  # the same where blocks of features weigh alike: 0.05 to 0.2 are level
 LOGIT_SCALE = 8.0  # regression says 0 or 1; softmax needs more to be sure
+_PLAIN = HeadFit()
 
 
 @torch.no_grad()
@@ -28,13 +29,15 @@ def fit_heads(
     *,
     learned: bool = False,
     cache: FeatureCache | None = None,
+    fit: HeadFit = _PLAIN,
+    num_forms: int = 1,
 ) -> None:
     """Set every linear head from all (clips_BTHWC, labels_B); the network is left in eval mode.
 
     On random cubes, and with `learned` on those of the policy, too: Eq. 1's average. The clips are those of inference,
     also as copies of lower quality (a copy counts as a clip): augmented ones differ in what the heads are given.
-    `cache`: of the network as it is, for features that are asked for again.
-    Half-way between videos and classes counting alike: a class of n videos weighs as sqrt(n).
+    `cache`: of the network as it is, for features that are asked for again. `num_forms`: in how many each clip is
+    among them.
 
     Raises ValueError for a classifier whose heads are not linear layers on fixed features.
     """
@@ -52,7 +55,7 @@ def fit_heads(
     features_by_name = {name: torch.cat(parts) for name, parts in gathered.items()}
     labels_N = torch.cat(labels)
     for head in heads:
-        weight_CF, bias_C = regressed(head, head.rows(features_by_name), labels_N)
+        weight_CF, bias_C = regressed(head, head.rows(features_by_name), labels_N, fit, num_forms)
         parts = torch.split(weight_CF, [weight.shape[1] for weight in head.weights], dim=1)
         for weight, part in zip(head.weights, parts, strict=True):
             weight.copy_(LOGIT_SCALE * part)
@@ -60,35 +63,50 @@ def fit_heads(
             bias.copy_(LOGIT_SCALE * bias_C / len(head.biases))
 
 
-def regressed(head: Regression, rows_NRF: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
-    """(weight_CF, bias_C) of one head on its rows; `head` itself stays as it is."""
+def regressed(
+    head: Regression, rows_NRF: Tensor, labels_N: Tensor, fit: HeadFit = _PLAIN, num_forms: int = 1
+) -> tuple[Tensor, Tensor]:
+    """(weight_CF, bias_C) of one head on its rows, each clip in `num_forms` of them; `head` itself stays as it is."""
     rows_a_clip, width = rows_NRF.shape[1:]
     return ridge_regression(
         rows_NRF.flatten(0, 1),
         labels_N.repeat_interleave(rows_a_clip),
         len(head.biases[0]),
-        (BLOCK_RIDGE if head.blocks else RIDGE) * rows_a_clip * width,
-        _weights(head.blocks, rows_NRF) if head.blocks else None,
+        (fit.block_ridge * num_forms if head.blocks else RIDGE) * rows_a_clip * width,
+        _scale(head, rows_NRF, fit.local_weight) if head.blocks else None,
+        class_power=fit.class_power,
     )
 
 
-def _weights(blocks: tuple[int, ...], rows_NRF: Tensor) -> Tensor:
-    """scale_F by which the blocks' sums of squares are equal, and all together what they were."""
+def _scale(head: Regression, rows_NRF: Tensor, local_weight: float) -> Tensor:
+    """scale_F by which the blocks' sums of squares are as their weights, and all together what they were."""
     width = rows_NRF.shape[2]
-    assert sum(blocks) == width, (blocks, width)
-    return torch.cat([rows_NRF.new_full((block,), (width / (len(blocks) * block)) ** 0.5) for block in blocks])
+    assert sum(head.blocks) == width, (head.blocks, width)
+    weights = [local_weight if block in head.local_blocks else 1.0 for block in range(len(head.blocks))]
+    return torch.cat(
+        [
+            rows_NRF.new_full((columns,), (weight * width / (sum(weights) * columns)) ** 0.5)
+            for weight, columns in zip(weights, head.blocks, strict=True)
+        ]
+    )
 
 
 def ridge_regression(
-    features_RF: Tensor, labels_R: Tensor, num_classes: int, penalty: float, scale_F: Tensor | None = None
+    features_RF: Tensor,
+    labels_R: Tensor,
+    num_classes: int,
+    penalty: float,
+    scale_F: Tensor | None = None,
+    *,
+    class_power: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """(weight_CF, bias_C) on features as they come, in fp32, of one-hot targets; the penalty is on standardised ones,
-    times `scale_F`.
+    times `scale_F`. A class of n rows weighs as n to the power of 1 - `class_power`.
 
     Solved among rows or among features, whichever are fewer.
     """
     x_RF, y_RC = features_RF.double(), torch.nn.functional.one_hot(labels_R, num_classes).double()
-    weight_R = y_RC.sum(dim=0)[labels_R].rsqrt()
+    weight_R = y_RC.sum(dim=0)[labels_R] ** -class_power
     mean_F, deviation_F = x_RF.mean(dim=0), x_RF.std(dim=0, correction=0) + 1e-3
     if scale_F is not None:
         deviation_F = deviation_F / scale_F.double()

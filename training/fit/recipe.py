@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from training.fit.head_fit import HeadFit
+
 Crops: TypeAlias = Literal["learned", "random", "both", "alternate"]
 """Which cubes a step trains on: the policy's, uniformly random ones, both (Eq. 1's average), or now one, now the other
 (the same average over two steps, at half the price)."""
@@ -81,6 +83,8 @@ class Recipe:
     fitted_heads: bool = False
     """The heads' starting weights are computed in closed form from clips as inference sees them (`heads`), not drawn.
     In a stage that trains the policy and not the heads they are computed again before each score, on its cubes, too."""
+    head_fit: HeadFit = field(default_factory=HeadFit)
+    """How they weigh classes, copies of a clip and blocks of features."""
     heads_apart: bool = False
     """In such a stage the heads that teach the policy are fitted without its clips: two halves of the groups, each
     taught by the other's heads (`apart`). Heads know their own clips by heart and judge all places of them alike."""
@@ -169,6 +173,12 @@ class Recipe:
             )
 
     @property
+    def num_forms(self) -> int:
+        """In which fitted heads are given each clip: compressed once more or not, with keyframes or not, and moved."""
+        plain = (1 + (self.recompress_crf is not None)) * (1 + bool(self.keyframe_tolerance))
+        return plain + 2 * bool(self.moved_frames)
+
+    @property
     def num_fold_networks(self) -> int:
         """Of all deals; 0 where a share is held out instead."""
         return self.folds * self.fold_deals
@@ -189,6 +199,8 @@ class Recipe:
             )
             if "rates" in values:
                 plain["rates"] = Rates(**values["rates"])
+            if "head_fit" in values:
+                plain["head_fit"] = HeadFit(**values["head_fit"])
             recipe = cls(**plain)
             TypeAdapter(cls).validate_json(json.dumps(recipe.to_dict()), strict=True)
             return recipe

@@ -152,9 +152,20 @@ class Trainer:
     def _fit_heads(self) -> None:
         """Before the first step. ValueError where there are no plain clips to fit them to."""
         if self.recipe.fitted_heads:
-            fit_heads(self.network, self._plain_clips(), _seeded(self.recipe.seed, 0), cache=self._feature_cache())
+            self._fitted(cache=self._feature_cache())
             self.team.same(self.network)
             self._keep_best()
+
+    def _fitted(self, *, learned: bool = False, cache: FeatureCache | None = None) -> None:
+        fit_heads(
+            self.network,
+            self._plain_clips(),
+            _seeded(self.recipe.seed, 0),
+            learned=learned,
+            cache=cache,
+            fit=self.recipe.head_fit,
+            num_forms=self.recipe.num_forms,
+        )
 
     def _feature_cache(self) -> FeatureCache | None:
         if self.features is None or not training_of(self.network).repeatable(self.network):
@@ -282,7 +293,7 @@ class Trainer:
         """
         stage = self.recipe.stages[self._stage]
         if self.recipe.fitted_heads and "policy" in stage.trains and "classifier" not in stage.trains:
-            fit_heads(self.network, self._plain_clips(), _seeded(self.recipe.seed, 0), learned=True)
+            self._fitted(learned=True)
             self.team.same(self.network)
         found = None if self.held_out is None else self._score(self.held_out)
         if self.recipe.folds:

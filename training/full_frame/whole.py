@@ -51,6 +51,7 @@ class WholeFramesConfig(BaselineConfig):
             glance_features=False,
             key_points=self.key_points,
             local_features=self.key_points and model.local_features,
+            body_directions=self.key_points and model.body_directions,
         )
 
     @classmethod

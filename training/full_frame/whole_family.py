@@ -103,7 +103,7 @@ def _regressions(network: WholeFrames) -> list[Regression]:
         at = torch.tensor([1], device=memory_BM.device)
         return classifier.step_features(no_glance(memory_BM), memory_BM, at)[:, None]
 
-    return [Regression((weight_CD,), (bias_C,), rows, classifier.step_blocks)]
+    return [Regression((weight_CD,), (bias_C,), rows, classifier.step_blocks, classifier.step_local)]
 
 
 def _load_focus(network: WholeFrames, tensors: Mapping[str, Tensor]) -> None:

@@ -24,10 +24,11 @@ PERSON = replace(
     middle_features=True,
     key_points=True,
     local_features=True,
+    body_directions=True,
 )
 CENTRE = replace(PERSON, placement="centre")
-WITHOUT_LOCAL = replace(PERSON, local_features=False)
-WITHOUT_POINTS = replace(PERSON, placement="motion", key_points=False, local_features=False, middle_features=False)
+WITHOUT_LOCAL = replace(PERSON, local_features=False, body_directions=False)
+WITHOUT_POINTS = replace(WITHOUT_LOCAL, placement="motion", key_points=False, middle_features=False)
 
 
 def lively_placed(config=PERSON, seed: int = 0) -> PlacedAdaFocus:  # type: ignore[no-untyped-def]

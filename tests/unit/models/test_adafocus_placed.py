@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.adafocus.config import AdaFocusConfig
+from models.adafocus.config import NUM_KEY_POINTS, AdaFocusConfig
 from models.adafocus.costs import frame_flops, step_flops
 from models.adafocus.parts import heads, make_recognizer, parts
 from models.adafocus.placed import PlacedAdaFocus, build_any
@@ -149,10 +149,26 @@ def test_parts_are_those_that_a_light_start_converts() -> None:
     assert len(heads(lively_placed())) == PERSON.max_cubes + 1
 
 
+def test_directions_of_the_body_tell_how_limbs_are_held_however_long_they_are() -> None:
+    classifier = lively_placed().classifier
+    short_BSQ = torch.zeros(1, classifier.slots, NUM_KEY_POINTS, 3)
+    elbow, wrist = 7, 9
+    short_BSQ[0, :, wrist, :2] = torch.tensor([0.6, 0.8])
+    long_BSQ = short_BSQ.clone()
+    long_BSQ[0, :, wrist, :2] *= 3
+    of = list(zip(classifier.first_L.tolist(), classifier.second_L.tolist(), strict=True)).index((elbow, wrist))
+    for points_BSQ in (short_BSQ, long_BSQ):
+        directions_BSL2 = classifier._directions(points_BSQ.flatten(2)).unflatten(2, (-1, 2))
+        torch.testing.assert_close(directions_BSL2[0, 0, of], torch.tensor([0.6, 0.8]), atol=2e-3, rtol=0)
+        assert directions_BSL2[0, 0, of - 1].square().sum() < 1.001
+    still_BSQ = torch.zeros_like(short_BSQ).flatten(2)
+    assert not classifier._directions(still_BSQ).any()
+
+
 def test_a_configuration_survives_json_and_old_ones_are_read_as_before() -> None:
     assert AdaFocusConfig.from_dict(json.loads(json.dumps(PERSON.to_dict()))) == PERSON
     values = replace(PERSON, **LEARNED).to_dict()
-    for name in ("placement", "step_frames", "middle_features", "key_points", "local_features"):
+    for name in ("placement", "step_frames", "middle_features", "key_points", "local_features", "body_directions"):
         del values[name]
     for encoder in ("glance", "focus"):
         del values[encoder]["padding"]
@@ -165,7 +181,7 @@ def test_a_configuration_survives_json_and_old_ones_are_read_as_before() -> None
 
 LEARNED: dict[str, Any] = {
     "placement": "learned", "step_frames": (), "middle_features": False, "key_points": False,
-    "local_features": False,
+    "local_features": False, "body_directions": False,
     "aggregation": "joint_statistics",
 }  # fmt: skip
 
@@ -180,6 +196,11 @@ LEARNED: dict[str, Any] = {
         (LEARNED | {"step_frames": ((0, 1),)}, "step_frames is"),
         ({"key_points": False}, "needs key_points"),
         ({"key_points": False, "placement": "centre"}, "local_features are read at key points"),
+        (LEARNED | {"body_directions": True}, "body_directions is True"),
+        (
+            {"key_points": False, "placement": "centre", "local_features": False},
+            "body_directions are those of key points",
+        ),
         ({"glance": replace(PERSON.glance, width_mult=0.2)}, "as wide in the glance"),
         ({"step_frames": ((1, 3),)}, r"must be 2 \(max_cubes\)"),
         ({"step_frames": ((1, 3), (0,))}, "must be 2"),

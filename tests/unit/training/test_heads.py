@@ -1,6 +1,7 @@
 """Heads in closed form: ridge regression on standardised features, and no other weight is touched."""
 
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from models.adafocus.placed import PlacedAdaFocus
 from tests.unit.models.placed_cubes import PERSON
 from tests.unit.training.runs import MODEL, SAVING, clips, network, trainer
 from training.adafocus.heads import _sums_of
+from training.family import Regression
 from training.fit.feature_cache import FeatureCache
-from training.fit.heads import LOGIT_SCALE, RIDGE, _weights, fit_heads, ridge_regression
+from training.fit.head_fit import HeadFit
+from training.fit.heads import LOGIT_SCALE, RIDGE, fit_heads, regressed, ridge_regression
 from training.fit.networks import build
 from training.fit.recipe import Stage
 from training.fit.run import BEST, ModelPlan
@@ -33,13 +36,16 @@ def generator() -> torch.Generator:
 
 
 @pytest.mark.parametrize("num_features", [5, 60], ids=["among features", "among rows"])
-def test_ridge_regression_is_the_least_penalised_squared_error_on_standardised_features(num_features: int) -> None:
+@pytest.mark.parametrize("class_power", [0.0, 0.5, 1.0], ids=["videos alike", "half-way", "classes alike"])
+def test_ridge_regression_is_the_least_penalised_squared_error_on_standardised_features(
+    num_features: int, class_power: float
+) -> None:
     torch.manual_seed(0)
     labels_R = torch.tensor([0] * 16 + [1] * 9 + [2] * 4 + [3])
     x_RF, y_RC = 3 + 2 * torch.randn(30, num_features), torch.eye(4)[labels_R]
-    weight_CF, bias_C = ridge_regression(x_RF, labels_R, 4, penalty=2.0)
+    weight_CF, bias_C = ridge_regression(x_RF, labels_R, 4, penalty=2.0, class_power=class_power)
     deviation_F = x_RF.std(dim=0, correction=0) + 1e-3
-    weight_R = torch.tensor([16.0, 9.0, 4.0, 1.0])[labels_R] ** -0.5
+    weight_R = torch.tensor([16.0, 9.0, 4.0, 1.0])[labels_R] ** -class_power
     weight_R /= weight_R.mean()
 
     def penalised(weight_CF: Tensor) -> float:
@@ -160,12 +166,52 @@ def test_blocks_weigh_alike_however_wide_they_are() -> None:
     rows_NRF = torch.cat((useful_RF, noise_RF), dim=1)[:, None]
 
     def share_of_the_useful(blocks: tuple[int, ...]) -> float:
-        scale_F = _weights(blocks, rows_NRF)
-        assert float(scale_F.square().sum()) == pytest.approx(100)
-        weight_CF, _ = ridge_regression(rows_NRF[:, 0], labels_R, 2, 50.0, scale_F)
+        weight_CF, _ = regressed(head_of(blocks), rows_NRF, labels_R, HeadFit(block_ridge=0.5))
         return float(weight_CF[0, 0].abs() / weight_CF[0].abs().sum())
 
     assert share_of_the_useful((1, 99)) > 3 * share_of_the_useful((100,))
+
+
+def head_of(blocks: tuple[int, ...], num_classes: int = 2, *, local_blocks: tuple[int, ...] = ()) -> Regression:
+    weight_CF = torch.zeros(num_classes, sum(blocks))
+    return Regression((weight_CF,), (torch.zeros(num_classes),), itemgetter("rows"), blocks, local_blocks)
+
+
+def test_a_local_block_of_twice_the_weight_is_worth_as_much_as_standing_there_twice() -> None:
+    torch.manual_seed(0)
+    labels_N = torch.arange(24) % 3
+    other_NRF, local_NRF = torch.randn(24, 1, 4), torch.randn(24, 1, 6)
+    once_NRF, twice_NRF = torch.cat((other_NRF, local_NRF), dim=2), torch.cat((other_NRF, local_NRF, local_NRF), dim=2)
+    heavy_CF, heavy_C = regressed(
+        head_of((4, 6), 3, local_blocks=(1,)), once_NRF, labels_N, HeadFit(block_ridge=0.1, local_weight=2.0)
+    )
+    there_CF, there_C = regressed(head_of((4, 6, 6), 3), twice_NRF, labels_N, HeadFit(block_ridge=0.1))
+    told_NC, again_NC = once_NRF[:, 0] @ heavy_CF.T + heavy_C, twice_NRF[:, 0] @ there_CF.T + there_C
+    torch.testing.assert_close(told_NC, again_NC)
+
+
+def test_a_clip_in_two_forms_is_held_back_as_one_clip_is() -> None:
+    torch.manual_seed(0)
+    rows_NRF, labels_N = torch.randn(12, 1, 8), torch.arange(12) % 3
+    head, twice_NRF = head_of((3, 5), 3), rows_NRF.repeat(2, 1, 1)
+    once = regressed(head, rows_NRF, labels_N)
+    for one, other in zip(once, regressed(head, twice_NRF, labels_N.repeat(2), num_forms=2), strict=True):
+        torch.testing.assert_close(one, other)
+    surer_CF, _ = regressed(head, twice_NRF, labels_N.repeat(2))
+    assert float(surer_CF.norm()) > float(once[0].norm())
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"class_power": 1.5}, "class_power is 1.5, but must lie in"),
+        ({"block_ridge": 0.0}, "block_ridge is 0.0, but must be above 0"),
+        ({"local_weight": -1.0}, "local_weight is -1.0, but must be above 0"),
+    ],
+)
+def test_a_weight_that_is_none_is_refused(values: dict[str, float], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        HeadFit(**values)
 
 
 def test_heads_of_placed_cubes_know_the_clips_that_they_were_fitted_on_and_kept_features_change_nothing(

@@ -99,6 +99,7 @@ def test_heads_are_fitted_to_the_clips_their_copies_and_both_with_keyframes(
     clips_BTHWC, labels_B = (torch.cat(parts) for parts in zip(*trainer.plain(), strict=True))
     plain, copies, moved, moved_copies = (part.numpy() for part in clips_BTHWC.chunk(4))
     assert all(torch.equal(labels_B[: len(plain)], part) for part in labels_B.chunk(4))
+    assert made.run.recipe.num_forms == 4
     others = sorted(set(range(WITHOUT_POINTS.num_frames)) - {*WITHOUT_POINTS.glance_indices})
     np.testing.assert_array_equal(plain[:, others], moved[:, others])
     assert not np.array_equal(plain, moved), "every frame of these videos differs from its neighbours"
@@ -116,6 +117,7 @@ def test_heads_are_fitted_to_clips_that_begin_earlier_and_later_too(data: Path, 
     trainer = made.trainer(tmp_path / "run")
     assert trainer.plain is not None
     batches = list(trainer.plain())
+    assert made.run.recipe.num_forms == 3
     num_batches = len(batches) // 3
     plain, *others = batches[:num_batches]
     earlier, later = batches[num_batches : num_batches + 2]
