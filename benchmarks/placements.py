@@ -114,7 +114,8 @@ def way_of(name: str, num_classes: int, base: str = "compact") -> Way:
     prepare(network, plan.recipe.precision, torch.device("cpu"))
     family = find_training(model.family).family
     flops = family.step_flops(family.read_config(model.config))
-    return Way(network.eval(), plan.clip, tuple(np.cumsum(flops).tolist()), plan.recipe.precision, plan.recipe.head_fit)
+    fit = replace(plan.recipe.head_fit, block_ridge=HeadFit().block_ridge)  # each clip is there in one form
+    return Way(network.eval(), plan.clip, tuple(np.cumsum(flops).tolist()), plan.recipe.precision, fit)
 
 
 @torch.no_grad()
