@@ -107,7 +107,8 @@ def ridge_regression(
     """
     x_RF, y_RC = features_RF.double(), torch.nn.functional.one_hot(labels_R, num_classes).double()
     weight_R = y_RC.sum(dim=0)[labels_R] ** -class_power
-    mean_F, deviation_F = x_RF.mean(dim=0), x_RF.std(dim=0, correction=0) + 1e-3
+    mean_F = weight_R @ x_RF / weight_R.sum()  # weighted as the rows are: the bias is then the best one, too
+    deviation_F = x_RF.std(dim=0, correction=0) + 1e-3
     if scale_F is not None:
         deviation_F = deviation_F / scale_F.double()
     mean_C = (weight_R[:, None] * y_RC).sum(dim=0) / weight_R.sum()
