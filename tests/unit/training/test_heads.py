@@ -48,18 +48,17 @@ def test_ridge_regression_is_the_least_penalised_squared_error_on_standardised_f
     weight_R = torch.tensor([16.0, 9.0, 4.0, 1.0])[labels_R] ** -class_power
     weight_R /= weight_R.mean()
 
-    def penalised(weight_CF: Tensor) -> float:
-        """The bias is that of the weighted mean target at the mean features."""
-        bias_C = (weight_R[:, None] * y_RC).sum(dim=0) / weight_R.sum() - weight_CF @ x_RF.mean(dim=0)
+    def penalised(weight_CF: Tensor, bias_C: Tensor) -> float:
+        """The bias is free."""
         error_RC = x_RF @ weight_CF.T + bias_C - y_RC
         return float((weight_R[:, None] * error_RC.square()).sum() + 2 * (weight_CF * deviation_F).square().sum())
 
-    least = penalised(weight_CF)
+    least = penalised(weight_CF, bias_C)
     for _ in range(20):
-        assert penalised(weight_CF + 0.01 * torch.randn_like(weight_CF)) > least
-    torch.testing.assert_close(
-        weight_CF @ x_RF.mean(dim=0) + bias_C, (weight_R[:, None] * y_RC).sum(dim=0) / weight_R.sum()
-    )
+        assert penalised(weight_CF + 0.01 * torch.randn_like(weight_CF), bias_C) > least
+        assert penalised(weight_CF, bias_C + 0.01 * torch.randn_like(bias_C)) > least
+        both = weight_CF + 0.01 * torch.randn_like(weight_CF), bias_C + 0.01 * torch.randn_like(bias_C)
+        assert penalised(*both) > least
 
 
 def test_fitted_heads_know_the_clips_that_they_were_fitted_on() -> None:
