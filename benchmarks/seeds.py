@@ -121,7 +121,7 @@ def observed(
     kinds = tuple(given)
     for step, head in enumerate(heads):
         rows_NRF = {kind: head.rows(given[kind]) for kind in kinds}
-        deals = [fold_groups(dataset, FOLDS, seed * num_deals + deal) for deal in range(num_deals)]
+        deals = [fold_groups(dataset, FOLDS, seed, deal) for deal in range(num_deals)]
         for deal, rest, part in [(deal, *fold) for deal, folds in enumerate(deals) for fold in folds]:
             learning, held = ([place[one.path] for one in some.samples] for some in (rest, part))
             weight_CF, bias_C = regressed(

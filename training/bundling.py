@@ -338,7 +338,7 @@ def _calibration_data(seen: Observations, root: Path, run: Run) -> str:
     if folds := run.recipe.folds:
         how = f"each answered by one of {folds} networks trained likewise without its group"
         if run.recipe.fold_deals > 1:
-            how += f"; mean of {run.recipe.fold_deals} deals of {folds} folds"
+            how += f", anew in each of {run.recipe.fold_deals} deals of the folds: figures are the mean over the deals"
     else:
         how = "held out of the training split by whole groups, as early stopping used them"
     return f"{describe_videos(seen, root)}, {how}"
@@ -355,7 +355,10 @@ def measure_fresh(
         data = (
             f"OPTIMISTIC: there was no val split, so the calibration videos themselves: {describe_videos(seen, root)}"
         )
-        return measure(seen.log_probs_NKC, seen.labels_N, calibration, data=data)
+        if seen.num_deals > 1:
+            data += ", as the first deal answered them"
+        first = seen.rows_by_deal[0]
+        return measure(seen.log_probs_NKC[first], seen.labels_N[first], calibration, data=data)
     data = f"{describe_videos(fresh, root)}, its val split: used neither for training nor for calibration"
     if num_shared:
         data += f"; OPTIMISTIC: {num_shared} of its groups occur in training too"

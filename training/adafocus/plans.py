@@ -60,7 +60,8 @@ def _light(num_classes: int) -> TrainPlan:
 
     It glances at three frames: after a fifth, three fifths and more than four fifths of the clip. Each cube is the
     person's window in one of them, the latest first. It reads no maps at key points, was not taught on moved clips,
-    bears frames without the loop filter (decision 0082), and its heads are fitted as they were before decision 0086.
+    bears frames without the loop filter (decision 0082), and weighs classes and blocks as before decision 0086. The
+    heads that ship were fitted before the closed form was mended (there, too).
     """
     plan = _compact(num_classes)
     assert isinstance(plan.model, AdaFocusConfig)

@@ -32,13 +32,15 @@ def teaches_apart(recipe: Recipe, stage: Stage) -> bool:
 class HeadsApart:
     """Two sets of heads for one network, which keeps its own but for a step at a time."""
 
-    def __init__(self, network: nn.Module, halves: Halves, new_generator: Callable[[], torch.Generator]) -> None:
+    def __init__(
+        self, network: nn.Module, halves: Halves, new_generator: Callable[[], torch.Generator], recipe: Recipe
+    ) -> None:
         """The network is left in eval mode, its heads as they were. `new_generator` seeds the random cubes."""
         self._network = network
         before = _copied(_heads(network))
         self._of_half = []
         for half in halves:
-            fit_heads(network, half(), new_generator())
+            fit_heads(network, half(), new_generator(), fit=recipe.head_fit, num_forms=recipe.num_forms)
             self._of_half.append(_copied(_heads(network)))
         _put(_heads(network), before)
 

@@ -11,7 +11,7 @@ class HeadFit:
     """0: every video counts alike; 1: every class, however many videos it has; 0.5: half-way between."""
     block_ridge: float = 0.1
     """The penalty where blocks of features weigh alike, times features, rows a clip and forms of a clip: several forms
-    of one clip are not as many clips."""
+    of one clip are not as many clips. Heads without such blocks ignore it, as they do `local_weight`."""
     local_weight: float = 1.0
     """Of the blocks that tell what maps hold at key points, beside the other blocks' 1."""
 

@@ -334,7 +334,7 @@ class Trainer:
         stage = self.recipe.stages[self._stage]
         self._apart = None
         if self.halves is not None and teaches_apart(self.recipe, stage):  # also where a run goes on: they follow
-            self._apart = HeadsApart(self.network, self.halves, lambda: _seeded(self.recipe.seed, 0))
+            self._apart = HeadsApart(self.network, self.halves, lambda: _seeded(self.recipe.seed, 0), self.recipe)
         set_modes(self.network, stage, self.recipe)
         self._loss = self.team.together(BatchLoss(self.network))  # which also hands the first one's weights to all
         return make_optimizer(self.network, self.recipe, stage)

@@ -46,7 +46,8 @@ def on_new_places(seen: Observations) -> NewPlaces:
 
 def _at_all_steps(seen: Observations, rows: slice) -> dict[str, float]:
     right_N, sources_N = seen.correct_NK[rows, -1], np.array(seen.sources_N[rows])
-    by_source = {str(source): float(right_N[sources_N == source].mean()) for source in np.unique(sources_N)}
+    sources = sorted(set(seen.sources_N)) if any(seen.sources_N) else []
+    by_source = {source or "(none)": float(right_N[sources_N == source].mean()) for source in sources}
     return {POOLED: float(right_N.mean())} | by_source
 
 

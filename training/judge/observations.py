@@ -120,6 +120,11 @@ class Observations:
 
         Labels are compared by name: two models may number them differently.
         """
+        if self.num_deals > 1 or other.num_deals > 1:
+            raise ValueError(
+                f"{self.model} was answered in {self.num_deals} deals of the folds and {other.model} in "
+                f"{other.num_deals}; a paired difference is of one answer a video: observe each by one network"
+            )
         place = {path: row for row, path in enumerate(self.paths_N)}
         if set(place) != set(other.paths_N):
             num_odd = len(set(place) ^ set(other.paths_N))

@@ -21,6 +21,7 @@ _ALTERNATIVE_TRANSFER = 147  # SEI payload type: it holds for frames behind it
 _ANY_ASPECT = 255  # aspect_ratio_idc: told in numbers
 _SQUARE = 1
 _MAX_REORDERED = 16
+_MOST_SET_BYTES = 1 << 10  # usual ones have 20 to 60; reading takes the square of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def only_set(extradata: bytes) -> SequenceSet | None:
 
 def read_set(unit: bytes) -> SequenceSet | None:
     """A sequence parameter set from its NAL unit; None where it is damaged, or of a kind that is not read here."""
-    if len(unit) < 4 or unit[0] % 32 != 7:
+    if not 4 <= len(unit) <= _MOST_SET_BYTES or unit[0] % 32 != 7:
         return None
     try:
         return _read_set(_Bits(unit[1:].replace(b"\x00\x00\x03", b"\x00\x00")))

@@ -10,6 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import BinaryIO
 
 from fovea.errors import VideoLimitExceeded, VideoUnreadable
@@ -22,6 +23,7 @@ _FIRST = frozenset(
 )
 _MAX_HEADER_BYTES = 64 * 2**20  # of one moov or moof; more is no index that is taken
 _MAX_BOXES = 500_000
+_KINDS_ASKED_FOR = 2  # of a description's samples: whether there is one kind alone
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ def _claimed(data: bytes, kinds: list[bytes]) -> int:
             track.is_sound |= data[start + 8 : start + 12] == b"soun"
             track.is_film |= data[start + 8 : start + 12] == b"vide"
         elif kind == b"stsd":
-            track.kinds += _sample_kinds(data[start:end])
+            track.kinds += islice(_sample_kinds(data[start:end]), _KINDS_ASKED_FOR)
         elif kind in {b"stsz", b"stz2"} and end - start >= 12:
             track.num_samples = max(track.num_samples, _word(data, start + 8))
         elif kind in {b"stts", b"ctts"} and end - start >= 8:

@@ -59,7 +59,7 @@ def test_heads_know_their_own_clips_by_heart_and_those_of_the_other_half_do_not(
     assert isinstance(built, AdaFocusV3)
     fit_heads(built, everything(), generator())
     by_heart = loss_on_the_first_half(built)
-    apart = HeadsApart(built, (first_half, second_half), generator)
+    apart = HeadsApart(built, (first_half, second_half), generator, APART)
     with apart.for_batch(0):
         never_seen = loss_on_the_first_half(built)
     with apart.for_batch(1):
@@ -72,7 +72,7 @@ def test_a_step_leaves_the_heads_as_they_were_whatever_happens_in_it() -> None:
     built = network(CLIP_CUBES)
     assert isinstance(built, AdaFocusV3)
     before = heads_of(built)
-    apart = HeadsApart(built, (first_half, second_half), generator)
+    apart = HeadsApart(built, (first_half, second_half), generator, APART)
 
     def diverge() -> None:
         with apart.for_batch(0):

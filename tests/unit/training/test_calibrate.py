@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from models.adafocus.network import build_network
 from models.adafocus.parts import make_recognizer
 from models.runtime import RuntimeConfig, make_runtime
 from models.thresholds import entropy_nats, evaluate, log_softmax
+from tests.unit.training.drawing import dealt, draw
+from training.bundling import measure_fresh
 from training.data.synthetic import LABELS, synthetic_clips
 from training.judge.calibrate import (
     GREATEST_TEMPERATURE,
@@ -215,3 +218,11 @@ class TestSeveralDealsOfTheFolds:
         log_probs_NKC, labels_N = drawn(num_videos=2)
         with pytest.raises(ValueError, match="2 videos are fewer than the model's 3 exits"):
             calibrate(np.tile(log_probs_NKC, (5, 1, 1)), np.tile(labels_N, 5), COSTS, data="d", num_deals=5)
+
+    def test_without_other_videos_each_is_measured_once(self):
+        deals = [draw(seed=0), draw(seed=0, sharpness=2.0), draw(seed=0, sharpness=0.5)]
+        seen = dealt(deals)
+        calibration = calibrate(seen.log_probs_NKC, seen.labels_N, seen.step_flops_K, data="d", num_deals=3)
+        measured = measure_fresh(seen, None, calibration, 0, Path("videos"))
+        assert {sum(point.videos_by_last_step_K) for point in measured.points} == {96}
+        assert measured.data.endswith("as the first deal answered them")

@@ -1,5 +1,6 @@
 """How often a model is right in groups that it did not learn from: what is told, and what the page shows of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,8 @@ def test_several_deals_of_the_folds_are_told_by_their_mean_and_how_far_they_lie_
         [found]
     )
     assert on_new_places(deals[0]).deals == ()
+
+
+def test_videos_without_a_source_are_told_pooled_alone() -> None:
+    deals = [replace(draw(seed=seed), sources_N=("",) * 96) for seed in (0, 0)]
+    assert [set(deal) for deal in on_new_places(dealt(deals)).deals] == [{POOLED}, {POOLED}]

@@ -153,3 +153,10 @@ class TestTheOrderOfAnother:
         seen = draw(num_videos=10)
         with pytest.raises(ValueError, match="disagree about labels"):
             replace(seen, labels_N=3 - seen.labels_N).in_order_of(seen)
+
+    def test_of_several_deals_is_refused(self):
+        seen = draw(num_videos=10)
+        twice = dealt([seen, seen])
+        for one, other in ((twice, seen), (seen, twice), (twice, twice)):
+            with pytest.raises(ValueError, match="a paired difference is of one answer a video"):
+                one.in_order_of(other)

@@ -64,6 +64,12 @@ def test_of_two_sets_neither_is_taken() -> None:
     assert only_set(two) is None
 
 
+def test_a_set_longer_than_any_encoder_writes_is_left() -> None:
+    whole = set_in(record_of(cached_clip("broken-off.mp4", seconds=0.1)))
+    assert read_set(whole) is not None
+    assert read_set(whole[:4] + bytes(1 << 16)) is None
+
+
 @given(st.binary(max_size=80))
 @settings(max_examples=500, deadline=None)
 def test_whatever_stands_there_is_read_or_left(content: bytes) -> None:

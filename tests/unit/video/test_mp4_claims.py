@@ -102,12 +102,13 @@ def described(*kinds: bytes) -> bytes:
     [
         ((movie(described(b"avc1")),), (b"avc1",)),
         ((movie(described(b"avc1", b"hvc1")),), (b"avc1", b"hvc1")),
+        ((movie(described(*[b"avc1"] * 50_000)),), (b"avc1", b"avc1")),
         ((movie(described(b"mp4a"), handler=b"soun"),), ()),
         ((movie(described(b"avc1")), box(b"moof")), ()),
         ((movie(box(b"stsd", words(0, 1), words(3), b"avc1")),), (b"avc1",)),
         ((movie(box(b"stsd", words(0, 1), b"avc")),), ()),
     ],
-    ids=["one", "two", "sound", "fragments", "too short a box", "cut off"],
+    ids=["one", "two", "a crowd, of which two are enough", "sound", "fragments", "too short a box", "cut off"],
 )
 def test_kinds_of_pictures_are_told(boxes: tuple[bytes, ...], kinds: tuple[bytes, ...], tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
