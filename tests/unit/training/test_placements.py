@@ -12,6 +12,7 @@ from models.adafocus.placed import build_any
 from tests.unit.training.test_whole_frames import PLACED as OF_WHOLE_FRAMES
 from training.data.dataset import Dataset, Sample
 from training.families import training_of
+from training.fit.head_fit import HeadFit
 from training.full_frame.whole import WholeFramesConfig, build_network
 from training.judge.placement_result import read_placements, write_placements
 from training.judge.seeds_result import SeedsResult, read_seeds, write_seeds
@@ -44,11 +45,11 @@ def found() -> placements.PlacementResult:
     """The person's cubes tell the label, cubes elsewhere and whole frames do not."""
     network = build_any(PLACED, seed=0)
     glance_width = network.classifier.glance_head.in_features
-    cubes = Way(network, RULE, (100, 200, 300), "fp32")
+    cubes = Way(network, RULE, (100, 200, 300), "fp32", HeadFit())
     whole, alone = (build_network(WholeFramesConfig(PLACED, points), seed=0) for points in (True, False))
     ways = {name: cubes for name in placements.PLACED} | {
-        WHOLE: Way(whole, RULE, (1000,), "fp32"),
-        ALONE: Way(alone, RULE, (500,), "fp32"),
+        WHOLE: Way(whole, RULE, (1000,), "fp32", HeadFit()),
+        ALONE: Way(alone, RULE, (500,), "fp32", HeadFit()),
     }
     given = {
         name: {
@@ -128,7 +129,7 @@ def test_a_seed_has_a_row_of_its_own_whose_budget_is_one_of_the_grid(tmp_path) -
         for number, kind in enumerate(("exact", "copy"))
     }
     rows = [
-        seeds.row_of(seeds.observed(DATASET, heads, given, (100, 100, 100), tmp_path, seed, num_deals=2), seed)
+        seeds.row_of(seeds.observed(DATASET, heads, given, (100, 100, 100), tmp_path, seed, 2, HeadFit()), seed)
         for seed in (0, 1)
     ]
     for seed, row in enumerate(rows):
