@@ -170,7 +170,7 @@ class TestTheBundle:
         calibration = Bundle.read(tmp_path / "mine").calibration
         assert (calibration.num_deals, calibration.num_videos, len(calibration.entropy_NK)) == (2, 12, 24)
         assert calibration.data.startswith("12 videos of ")
-        assert calibration.data.endswith("mean of 2 deals of 3 folds")
+        assert calibration.data.endswith("anew in each of 2 deals of the folds: figures are the mean over the deals")
         last = calibration.grid.points[-1]
         assert last.solution.accuracy == pytest.approx(bundled.held_out.correct_NK[:, -1].mean())
         assert "of these videos (from deal to deal " in dict(bundled.bundle.card)["Calibrated on"]
