@@ -19,8 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from models.bundle import Bundle, write_bundle
-from models.bundle_format import Architecture, Card, Description, Framing, Measured, Provenance
-from models.calibration import Calibration
+from models.bundle_format import Architecture, Card, Description, Framing, Provenance
 from models.checkpoints import load_strictly
 from models.families import FAMILIES
 from models.family import config_of
@@ -35,12 +34,15 @@ from training.fit.folds import fold_folder
 from training.fit.networks import build
 from training.fit.recipe import Recipe
 from training.fit.run import BEST, DONE, Run, read_run
-from training.judge.calibrate import calibrate, majority_share, measure
-from training.judge.crossfit import NUM_FOLDS
-from training.judge.exit_choice import choose_exit_rule, default_budget_flops, num_groups
+from training.judge.calibrated import (
+    calibrated,
+    calibration_errors,
+    describe_videos,
+    measure_fresh,
+    usual_budget_flops,
+)
 from training.judge.observations import Observations
 from training.judge.observe import label_numbers, observe_dataset, readable
-from training.judge.statistics import calibration_error
 from training.kept_features import observe_kept
 from training.open_set import fit_if_possible
 from video.clip import ClipRule
@@ -302,38 +304,6 @@ def _framing(rule: ClipRule, recipe: Recipe) -> Framing:
     )
 
 
-def calibration_errors(seen: Observations, temperatures_K: list[float] | tuple[float, ...]) -> tuple[float, ...]:
-    tempered_NKC = seen.tempered(temperatures_K)
-    return tuple(calibration_error(tempered_NKC[:, k], seen.labels_N) for k in range(len(seen.step_flops_K)))
-
-
-def calibrated(seen: Observations, data: str) -> Calibration:
-    """By the exit rule that folds over its groups choose."""
-    choice = choose_exit_rule(seen)
-    return calibrate(
-        seen.log_probs_NKC,
-        seen.labels_N,
-        seen.step_flops_K,
-        data=data,
-        exit_rule=choice.rule,
-        majority_share=majority_share(seen.labels_N, seen.sources_N),
-        exit_rule_choice=choice.told,
-        num_deals=seen.num_deals,
-    )
-
-
-def usual_budget_flops(seen: Observations, calibration: Calibration) -> int:
-    """By the rule of `exit_choice`; with too few groups for that, the middle of the span."""
-    grid = calibration.grid
-    if grid.least_flops == grid.full_flops:
-        return grid.full_flops
-    try:
-        folds = min(NUM_FOLDS, num_groups(seen))
-        return default_budget_flops(seen, calibration.exit_rule, num_folds=folds)
-    except ValueError:
-        return (grid.least_flops + grid.full_flops) // 2
-
-
 def _calibration_data(seen: Observations, root: Path, run: Run) -> str:
     if folds := run.recipe.folds:
         how = f"each answered by one of {folds} networks trained likewise without its group"
@@ -342,24 +312,3 @@ def _calibration_data(seen: Observations, root: Path, run: Run) -> str:
     else:
         how = "held out of the training split by whole groups, as early stopping used them"
     return f"{describe_videos(seen, root)}, {how}"
-
-
-def describe_videos(seen: Observations, root: Path) -> str:
-    return f"{seen.num_videos} videos of {num_groups(seen)} groups of {root.resolve().stem}"
-
-
-def measure_fresh(
-    seen: Observations, fresh: Observations | None, calibration: Calibration, num_shared: int, root: Path
-) -> Measured:
-    if fresh is None:
-        data = (
-            f"OPTIMISTIC: there was no val split, so the calibration videos themselves: {describe_videos(seen, root)}"
-        )
-        if seen.num_deals > 1:
-            data += ", as the first deal answered them"
-        first = seen.rows_by_deal[0]
-        return measure(seen.log_probs_NKC[first], seen.labels_N[first], calibration, data=data)
-    data = f"{describe_videos(fresh, root)}, its val split: used neither for training nor for calibration"
-    if num_shared:
-        data += f"; OPTIMISTIC: {num_shared} of its groups occur in training too"
-    return measure(fresh.log_probs_NKC, fresh.labels_N, calibration, data=data)

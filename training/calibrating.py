@@ -12,19 +12,17 @@ from models.bundle_format import WEIGHTS, Description
 from models.families import find_family
 from models.loading import load_network
 from models.runtime import RuntimeConfig, make_runtime
-from training.bundling import (
-    REFERENCE,
-    Bundled,
+from training.bundling import REFERENCE, Bundled, check_name
+from training.data.dataset import Dataset, read_dataset
+from training.data.frames import FrameStore
+from training.data.groups import num_shared_groups
+from training.judge.calibrated import (
     calibrated,
     calibration_errors,
-    check_name,
     describe_videos,
     measure_fresh,
     usual_budget_flops,
 )
-from training.data.dataset import Dataset, read_dataset
-from training.data.frames import FrameStore
-from training.data.groups import num_shared_groups
 from training.judge.observations import Observations
 from training.judge.observe import observe_dataset, readable
 from training.open_set import fit_if_possible

@@ -15,7 +15,6 @@ from models.adafocus.parts import make_recognizer
 from models.runtime import RuntimeConfig, make_runtime
 from models.thresholds import entropy_nats, evaluate, log_softmax
 from tests.unit.training.drawing import dealt, draw
-from training.bundling import measure_fresh
 from training.data.synthetic import LABELS, synthetic_clips
 from training.judge.calibrate import (
     GREATEST_TEMPERATURE,
@@ -25,6 +24,7 @@ from training.judge.calibrate import (
     measure,
     observe,
 )
+from training.judge.calibrated import measure_fresh
 from video.clip import ClipRule
 
 CONFIG = tiny(len(LABELS))
