@@ -47,6 +47,7 @@ def train(
     ] = None,
     focus_weights: Annotated[Path | None, typer.Option(help="The same for the focus network.")] = None,
     pose_weights: Annotated[Path | None, typer.Option(help="MoveNet's pyramid and heads, for key points.")] = None,
+    motion_weights: Annotated[Path | None, typer.Option(help="Image weights of what sees motion.")] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="Start from this bundle's weights; compact and light: from the one that ships.")
     ] = None,
@@ -82,9 +83,9 @@ def train(
         return
     if tensorboard:
         check_tensorboard()
-    if plan in STARTED_FROM_SHIPPED and not (bundle or glance_weights or focus_weights or pose_weights):
+    given = {"glance": glance_weights, "focus": focus_weights, "pose": pose_weights, "motion": motion_weights}
+    if plan in STARTED_FROM_SHIPPED and not (bundle or any(given.values())):
         bundle = available_models().get(SHIPPED_START)
-    given = {"glance": glance_weights, "focus": focus_weights, "pose": pose_weights}
     request = TrainRequest(
         data=data,
         out=out,

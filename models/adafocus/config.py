@@ -4,7 +4,7 @@ Knows no layer and no weights. What the paper leaves open is listed in docs/deci
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from models.backbones.config import STRIDE, BackboneConfig
@@ -22,6 +22,8 @@ PYRAMID_CHANNELS = 24
 """Of the finest map of the key points' pyramid, 4 pixels a cell, whatever the backbone's width."""
 LOCAL_LAYER = 13
 """Of MobileNetV2, whose map is read at key points beside that one: 16 pixels a cell."""
+DESCRIBED_LAYERS = (13, 18)
+"""Of MobileNetV2, whose maps' means describe a frame: the last of 16 pixels a cell, and the very last."""
 _OF_PLACED = ("middle_features", "key_points", "local_features", "body_directions")
 
 
@@ -47,7 +49,7 @@ class AdaFocusConfig:
     focus: BackboneConfig
     cube_size: tuple[int, int, int]
     max_cubes: int
-    """K: a clip has K + 1 exits, the glance's p_0 among them."""
+    """K: a clip has K + 1 exits, the glance's p_0 among them, and one more where motion is looked at."""
     temporal_shift: bool = False
     """TSM in both encoders, within the glance frames and within each cube."""
     aggregation: Aggregation = "max_pool"
@@ -82,6 +84,16 @@ class AdaFocusConfig:
     body_directions: bool = False
     """Heads of cubes are also given in which directions points of the body lie from each other, over all frames seen:
     how limbs are held, however long they look. With `key_points` alone."""
+    motion_frames: tuple[int, ...] = ()
+    """Pairs of the glance's frames, one behind the other. Where there are some, the first step after the glance looks
+    at no cube, but at how pixels change from the first to the second of each pair: at one window, where most changes
+    (`models.adafocus.motion`), through a network of its own. Not with learned placement."""
+    motion: BackboneConfig = field(default_factory=lambda: BackboneConfig("mobilenet_v2"))
+    """That network."""
+    motion_window: tuple[int, int] = (128, 128)
+    """Its windows in the clip's frames."""
+    motion_size: tuple[int, int] = (128, 128)
+    """What windows are shrunk to, inside the network's part."""
     policy_conv: int = 64
     policy_hidden: tuple[int, ...] = (1024, 512)
     dropout: float = 0.2
@@ -120,7 +132,18 @@ class AdaFocusConfig:
         """Of the glance and of each cube the frames that it may look at: a policy may place cubes on any."""
         anywhere = tuple(range(self.num_frames))
         cubes = (anywhere,) * self.max_cubes if self.placement == "learned" else self.step_frames
-        return (self.glance_indices, *cubes)
+        motion = (tuple(sorted(set(self.motion_frames))),) if self.motion_frames else ()
+        return (self.glance_indices, *motion, *cubes)
+
+    @property
+    def num_steps(self) -> int:
+        """After the glance: motion, where it is looked at, and K cubes."""
+        return self.max_cubes + bool(self.motion_frames)
+
+    @property
+    def num_pairs(self) -> int:
+        """Of frames whose change is seen."""
+        return len(self.motion_frames) // 2
 
     @property
     def local_widths(self) -> tuple[int, ...]:
@@ -147,8 +170,9 @@ class AdaFocusConfig:
             }
             if "step_frames" in values:
                 converted["step_frames"] = tuple(tuple(frames) for frames in values["step_frames"])
-            for encoder in ("glance", "focus"):
-                converted[encoder] = BackboneConfig(**values[encoder])
+            for encoder in ("glance", "focus", "motion"):
+                if encoder != "motion" or encoder in values:  # bundles made before know no motion
+                    converted[encoder] = BackboneConfig(**values[encoder])
             return cls(**converted)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not an AdaFocusConfig: {error}") from error
@@ -299,7 +323,7 @@ def _check_placement(config: AdaFocusConfig) -> None:
             "for cubes that no policy places, and for no others"
         )
     if not ruled:
-        for name in ("step_frames", *_OF_PLACED):
+        for name in ("step_frames", "motion_frames", *_OF_PLACED):
             if getattr(config, name):
                 raise ValueError(
                     f"{name} is {getattr(config, name)!r}, but belongs to another placement than 'learned'"
@@ -311,6 +335,7 @@ def _check_placement(config: AdaFocusConfig) -> None:
         )
     if config.placement == "person" and not config.key_points:
         raise ValueError("placement 'person' needs key_points: they say where the person is")
+    _check_motion(config)
     _check_step_frames(config)
     if config.num_glance_frames < 2:
         raise ValueError(f"glance_indices are {config.glance_indices}, but 'pooled_roots' needs two frames that change")
@@ -335,6 +360,27 @@ def _check_placement(config: AdaFocusConfig) -> None:
             f"placement 'person' may look at all of a frame's {min(config.frame_size)} rows or columns, which would be "
             f"shrunk to less than half of that by cube_size {config.cube_size}, and pixels skipped; take larger cubes"
         )
+
+
+def _check_motion(config: AdaFocusConfig) -> None:
+    frames = config.motion_frames
+    if not frames:
+        return
+    if len(frames) < 4 or len(frames) % 2 or list(frames) != sorted(frames):
+        raise ValueError(
+            f"motion_frames are {frames}, but must rise and be pairs, two at least, which can differ; or be left out"
+        )
+    if unknown := sorted(set(frames) - set(config.glance_indices)):
+        raise ValueError(f"motion_frames name {unknown}, which are none of the glance's {config.glance_indices}")
+    if config.motion.name != "mobilenet_v2":
+        raise ValueError(f"motion is a {config.motion.name}, but two of MobileNetV2's maps are read; take mobilenet_v2")
+    for window, size, frame in zip(config.motion_window, config.motion_size, config.frame_size, strict=True):
+        if not size <= window <= frame:
+            raise ValueError(
+                f"motion_window {config.motion_window} must be at least motion_size {config.motion_size} and at most "
+                f"frame_size {config.frame_size}"
+            )
+    config.motion.check_size(config.motion_size)
 
 
 def _check_step_frames(config: AdaFocusConfig) -> None:

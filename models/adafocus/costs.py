@@ -49,7 +49,8 @@ def step_flops(config: AdaFocusConfig) -> tuple[int, ...]:
 
 
 def _placed_step_flops(config: AdaFocusConfig) -> tuple[int, ...]:
-    """The glance with its key points and p_0's head; each cube with its key points and head. Rules are no FLOPs."""
+    """The glance with its key points and p_0's head; each cube with its key points and head; motion with its head.
+    Rules are no FLOPs."""
     with torch.device("meta"):
         network = PlacedAdaFocus(config).eval()
         classifier = network.classifier
@@ -60,7 +61,12 @@ def _placed_step_flops(config: AdaFocusConfig) -> tuple[int, ...]:
         glance += count_call_flops(classifier.glance_logits, glance_BG)
         cube = count_call_flops(network.describe, crops_NHWC, network.focus, network.focus_points)
         cube += count_call_flops(classifier.logits_at, glance_BG, memory_BM, step)
-    return glance, *[cube] * config.max_cubes
+        motion: tuple[int, ...] = ()
+        if network.motion is not None:
+            pairs_NHWC = torch.empty(2 * config.num_pairs, *config.motion_window, 3, dtype=torch.uint8)
+            head = count_call_flops(classifier.logits_at, glance_BG, memory_BM, step)
+            motion = (count_call_flops(network.motion, pairs_NHWC) + head,)
+    return glance, *motion, *[cube] * config.max_cubes
 
 
 def _looking(network: PlacedAdaFocus, config: AdaFocusConfig) -> int:

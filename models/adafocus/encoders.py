@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.adafocus.config import LOCAL_LAYER, AdaFocusConfig
+from models.adafocus.config import DESCRIBED_LAYERS, LOCAL_LAYER, AdaFocusConfig
 from models.adafocus.pose import LAYERS as POSE_LAYERS
 from models.adafocus.pose import PoseHeads
 from models.backbones.build import build_backbone
@@ -82,8 +82,7 @@ class FocusEncoder(nn.Module):
         return maps_MChw.float()
 
 
-MIDDLE, LAST = 13, 18
-"""Layers of MobileNetV2 whose maps are described: the last of 16 pixels a cell, and the very last."""
+_MIDDLE, _LAST = DESCRIBED_LAYERS
 
 
 class FrameEncoder(nn.Module):
@@ -102,7 +101,7 @@ class FrameEncoder(nn.Module):
         self.sizes = shrinking(size, shrunk_to)
         self.middle = 0
         if config.middle_features and isinstance(self.backbone, MobileNetV2):
-            self.middle = self.backbone.channels[MIDDLE]
+            self.middle = self.backbone.channels[_MIDDLE]
         self.num_features: int = self.middle + self.backbone.num_features
         self.local_features = config.local_features
 
@@ -127,8 +126,26 @@ class FrameEncoder(nn.Module):
             images_NCHW = F.interpolate(images_NCHW, size, mode="bilinear", align_corners=False)
         if not isinstance(self.backbone, MobileNetV2):
             return self.backbone(images_NCHW).float().mean(dim=(2, 3)), {}
-        layers = sorted({*POSE_LAYERS, LOCAL_LAYER, MIDDLE, LAST})
+        layers = sorted({*POSE_LAYERS, LOCAL_LAYER, *DESCRIBED_LAYERS})
         maps = dict(zip(layers, self.backbone.maps(images_NCHW, layers), strict=True))
-        described = [MIDDLE, LAST] if self.middle else [LAST]
+        described = DESCRIBED_LAYERS if self.middle else (_LAST,)
         features_NC = torch.cat([maps[layer].float().mean(dim=(2, 3)) for layer in described], dim=1)
         return features_NC, maps
+
+
+class MotionEncoder(nn.Module):
+    """Of pairs of windows, one behind the other in uint8 crops_NHWC (`motion_window`), what changes from the first to
+    the second: fp32 features_PD, the means over MobileNetV2's middle and last map."""
+
+    def __init__(self, config: AdaFocusConfig) -> None:
+        super().__init__()
+        self.normalize = Normalize(config.mean, config.std, config.channel_order)
+        self.backbone = MobileNetV2(config.motion.width_mult, padding=config.motion.padding)
+        self.sizes = shrinking(config.motion_window, config.motion_size)
+
+    def forward(self, crops_NHWC: Tensor) -> Tensor:
+        images_PCHW = self.normalize.differences(crops_NHWC, 2)
+        for size in self.sizes:
+            images_PCHW = F.interpolate(images_PCHW, size, mode="bilinear", align_corners=False)
+        maps = self.backbone.maps(images_PCHW, DESCRIBED_LAYERS)
+        return torch.cat([map_PChw.float().mean(dim=(2, 3)) for map_PChw in maps], dim=1)

@@ -27,7 +27,7 @@ FAMILY = Family(
     heads=later(_PARTS, "heads"),
     variants=VARIANTS,
     loaders={
-        **{part: partial(later(_PARTS, "load_part"), part) for part in ("glance", "focus")},
+        **{part: partial(later(_PARTS, "load_part"), part) for part in ("glance", "focus", "motion")},
         "pose": later(_PARTS, "load_pose"),
     },
     frame_flops=later(_COSTS, "frame_flops"),

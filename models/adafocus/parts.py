@@ -65,6 +65,17 @@ class RememberTubes(nn.Module):
         return self.classifier.merge(memory_BM, described_BTV)
 
 
+class RememberMotion(nn.Module):
+    """(memory_BM, seen_BPD of the pairs of frames) to memory_BM."""
+
+    def __init__(self, classifier: TubeClassifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, memory_BM: Tensor, seen_BPD: Tensor) -> Tensor:
+        return self.classifier.merge_motion(memory_BM, seen_BPD)
+
+
 class FeaturesAndPose(nn.Module):
     """uint8 frames_NHWC to (features_ND, pose_NChw, maps to be read): key points are decoded by a part of its own, in
     fp32."""
@@ -101,7 +112,8 @@ class Further(nn.Module):
 
 
 def parts(network: AdaFocusV3 | PlacedAdaFocus) -> Mapping[str, Part]:
-    """`glance` and `focus` are heavy; `policy` and the classifier's three are not, nor what decodes key points."""
+    """`glance`, `focus` and `motion` are heavy; `policy` and what the classifier does are not, nor what decodes key
+    points."""
     if isinstance(network, PlacedAdaFocus):
         return _placed_parts(network)
     config, classifier = network.config, network.classifier
@@ -140,6 +152,11 @@ def _placed_parts(network: PlacedAdaFocus) -> Mapping[str, Part]:
         with torch.inference_mode():
             seen = tuple(torch.zeros_like(one) for one in look(frames_NHWC))
         looks[f"{name}_points"] = Part(points, seen)
+    if network.motion is not None:
+        pairs_NHWC = torch.zeros(2 * config.num_pairs, *config.motion_window, 3, dtype=torch.uint8)
+        looks["motion"] = Part(network.motion, (pairs_NHWC,), heavy=True)
+        seen_BPD = torch.zeros(1, config.num_pairs, sum(classifier.motion_blocks) // 3)
+        looks["remember_motion"] = Part(RememberMotion(classifier), (torch.zeros(1, classifier.memory_size), seen_BPD))
     glance_BTV = torch.zeros(1, config.num_glance_frames, classifier.described)
     memory_BM, cube_BTV = (
         torch.zeros(1, classifier.memory_size),
@@ -161,7 +178,7 @@ def make_recognizer(
     Raises ValueError when the clip rule or the temperatures do not fit the network.
     """
     config = network.config
-    check_rule(clip_rule, (config.num_frames, *config.frame_size), temperatures, config.max_cubes + 1)
+    check_rule(clip_rule, (config.num_frames, *config.frame_size), temperatures, config.num_steps + 1)
     return AdaFocusRecognizer(config, clip_rule, temperatures, execute(parts(network), config, runtime))
 
 
@@ -174,8 +191,11 @@ def heads(network: AdaFocusV3 | PlacedAdaFocus) -> Sequence[Head]:
         focus = classifier.focus_head
         return (first, Head(focus, focus.weight, focus.bias))
     steps = classifier.step_heads
-    stacked = zip(steps.weight_KCD, steps.bias_KC, strict=True)
-    return (first, *(Head(steps, weight_CD, bias_C) for weight_CD, bias_C in stacked))
+    further = [Head(steps, *one) for one in zip(steps.weight_KCD, steps.bias_KC, strict=True)]
+    if isinstance(classifier, TubeClassifier) and classifier.motion_head is not None:
+        motion = classifier.motion_head
+        further.insert(0, Head(motion, motion.weight, motion.bias))
+    return (first, *further)
 
 
 def load_pose(network: AdaFocusV3 | PlacedAdaFocus, tensors: Mapping[str, Tensor]) -> None:
@@ -186,7 +206,12 @@ def load_pose(network: AdaFocusV3 | PlacedAdaFocus, tensors: Mapping[str, Tensor
 
 
 def load_part(
-    part: Literal["glance", "focus"], network: AdaFocusV3 | PlacedAdaFocus, tensors: Mapping[str, Tensor]
+    part: Literal["glance", "focus", "motion"], network: AdaFocusV3 | PlacedAdaFocus, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Another project's checkpoint of the part's backbone without its head, or of both networks: see `checkpoints`."""
+    """Another project's checkpoint of the part's backbone without its head, or of both networks: see `checkpoints`.
+
+    ValueError for a network without that part.
+    """
+    if getattr(network, part, None) is None:
+        raise ValueError(f"{part} weights are for a model with motion_frames, and this one has none; leave them out")
     load_backbone(getattr(network, part).backbone, part_of(part, tensors), drop_head=True)

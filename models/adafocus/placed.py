@@ -1,10 +1,11 @@
-"""AdaFocusV3 whose cubes a rule places: two encoders of frames by themselves, key points, and heads on all of them.
+"""AdaFocusV3 whose cubes a rule places: two encoders of frames by themselves, key points, one of motion where a step
+looks at that, and heads on all of them.
 
 Knows no early exit, loss or optimiser; adaptive inference is `recognizer`'s. Where the policy is learned: `network`.
 
-Shape suffixes: B clips, T frames (of the clip, the glance or a cube), N = B * T, H rows, W columns, K cubes, E = K + 1
-exits, V numbers of a described frame, D features, J key points, M what is remembered of cubes, C classes (logits) or
-channels (pixels).
+Shape suffixes: B clips, T frames (of the clip, the glance or a cube), N = B * T, H rows, W columns, K steps, E = K + 1
+exits, P pairs of frames, V numbers of a described frame, D features, J key points, M what is remembered of the steps,
+C classes (logits) or channels (pixels).
 """
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from models.adafocus.config import AdaFocusConfig
-from models.adafocus.encoders import FrameEncoder
+from models.adafocus.encoders import FrameEncoder, MotionEncoder
+from models.adafocus.motion import cut_pairs
 from models.adafocus.network import AdaFocusV3, Exits, build_network, check_clips, split_rows
 from models.adafocus.placement import cut_windows, key_points, place_by_rule
 from models.adafocus.pose import KeyPoints, PoseHeads
@@ -36,6 +38,7 @@ class PlacedAdaFocus(nn.Module):
         self.pose: PoseHeads | None = None
         if config.key_points:
             self.pose = PoseHeads(self.glance.backbone.channels)  # type: ignore[arg-type]
+        self.motion = MotionEncoder(config) if config.motion_frames else None
         self.glance_points, self.focus_points = KeyPoints(config.glance_size), KeyPoints(size)
         self.classifier = TubeClassifier(config, self.glance.num_features, self.glance.middle)
 
@@ -52,7 +55,7 @@ class PlacedAdaFocus(nn.Module):
         return Exits(torch.stack(logits, dim=1), nothing, nothing[:, None], glance_BG.new_empty(len(clips_BTHWC), 0, 3))
 
     def remember(self, clips_BTHWC: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """glance_BG, and memory_BM after each of the K cubes. ValueError for clips of another shape."""
+        """glance_BG, and memory_BM after each step. ValueError for clips of another shape."""
         config = self.config
         check_clips(clips_BTHWC, config)
         frames_NHWC = clips_BTHWC[:, list(config.glance_indices)].flatten(0, 1)
@@ -64,16 +67,18 @@ class PlacedAdaFocus(nn.Module):
         cubes_BK = [place_by_rule(config, *pair) for pair in zip(clips, points_BTJ3, strict=True)]
         memory_BM = self.classifier.no_memory(glance_BG)
         memories = []
-        for step in range(config.max_cubes):
-            crops_NHWC = np.concatenate(
-                [
-                    cut_windows(clip_THWC, cubes_K[step], config.cube_size[1:])
-                    for clip_THWC, cubes_K in zip(clips, cubes_BK, strict=True)
-                ]
-            )
-            crops = torch.from_numpy(crops_NHWC).to(clips_BTHWC.device)
-            described_NV = self.describe(crops, self.focus, self.focus_points)
-            memory_BM = self.classifier.merge(memory_BM, split_rows(described_NV, config.cube_size[0]))
+        for step in range(config.num_steps):
+            placed = [(clip_THWC, cubes_K[step]) for clip_THWC, cubes_K in zip(clips, cubes_BK, strict=True)]
+            if self.motion is not None and step == 0:
+                pairs_NHWC = torch.from_numpy(np.concatenate([cut_pairs(config, *one) for one in placed]))
+                seen_BPD = split_rows(self.motion(pairs_NHWC.to(clips_BTHWC.device)), config.num_pairs)
+                memory_BM = self.classifier.merge_motion(memory_BM, seen_BPD)
+            else:
+                crops_NHWC = torch.from_numpy(
+                    np.concatenate([cut_windows(*one, config.cube_size[1:]) for one in placed])
+                )
+                described_NV = self.describe(crops_NHWC.to(clips_BTHWC.device), self.focus, self.focus_points)
+                memory_BM = self.classifier.merge(memory_BM, split_rows(described_NV, config.cube_size[0]))
             memories.append(memory_BM)
         return glance_BG, memories
 

@@ -13,18 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.adafocus.config import NUM_KEY_POINTS, AdaFocusConfig
+from models.adafocus.motion import COARSE_PX, beyond_the_frame, change, motion_cube
 from models.recognizer import Cube, Frames, Window
 
 _SURE = 0.15  # least score of a key point that says where a person is
 _LEAST_SURE = 4  # key points of a frame that say where the person is in it
 _MARGIN = 1.4  # a window's side, relative to the spread of the key points in it
 _SMALLEST = 0.25  # a window's side, relative to the shorter side of the frame
-_COARSE = 4  # pixels per side that differences are averaged over
-_STILL = 4.0  # levels, of 255, by which a pixel must change more than its frame does
 
 
 def place_by_rule(config: AdaFocusConfig, clip_THWC: Frames, key_points_TJ3: NDArray[np.float32]) -> tuple[Cube, ...]:
-    """The K cubes of one clip; the key points are those of the glance's frames, and only placement `person` reads them.
+    """What the steps after the glance look at in one clip: where most changes, if motion is looked at, and K cubes. The
+    key points are those of the glance's frames, and only placement `person` reads them.
 
     The same clip gets the same cubes, also at random.
     """
@@ -40,9 +40,9 @@ def place_by_rule(config: AdaFocusConfig, clip_THWC: Frames, key_points_TJ3: NDA
         rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(clip_THWC[config.glance_indices[0]]).data))
         half = np.array((height_px, width_px)) / 2
         drawn = [(float(y), float(x)) for y, x in rng.uniform(half, frame_size - half, (config.max_cubes, 2))]
-        step_of = {frame: step for step, frames in enumerate(config.step_frames) for frame in frames}
+        step_of = {frame: cube for cube, frames in enumerate(config.step_frames) for frame in frames}
         centres = [drawn[step_of[frame]] if frame in step_of else middle for frame in config.glance_indices]
-    return tuple(
+    cubes = [
         Cube.around(
             [
                 _window(frame, centres[config.glance_indices.index(frame)], (height_px, width_px), frame_size)
@@ -50,7 +50,9 @@ def place_by_rule(config: AdaFocusConfig, clip_THWC: Frames, key_points_TJ3: NDA
             ]
         )
         for frames in config.step_frames
-    )
+    ]
+    motion = [motion_cube(config, clip_THWC)] if config.motion_frames else []
+    return (*motion, *cubes)
 
 
 def key_points(described_BTV: NDArray[np.float32], config: AdaFocusConfig) -> NDArray[np.float32]:
@@ -128,16 +130,14 @@ def _neighbours(have: int, want: int) -> tuple[NDArray[np.intp], NDArray[np.intp
 
 def _where_pixels_change(frames_THWC: Frames) -> list[tuple[float, float]]:
     """(y, x) of the middle of what changes, in pixels; in the middle of the frame where all changes alike."""
-    _, height, width, _ = frames_THWC.shape
-    rows, columns = height // _COARSE, width // _COARSE
-    grey = frames_THWC[:, : rows * _COARSE, : columns * _COARSE].astype(np.float32).mean(axis=3)
-    grey = grey.reshape(-1, rows, _COARSE, columns, _COARSE).mean(axis=(2, 4))
-    change = np.abs(np.diff(grey, axis=0))
-    change = np.concatenate((change[:1], (change[1:] + change[:-1]) / 2, change[-1:]))
-    change = np.maximum(change - np.median(change, axis=(1, 2), keepdims=True) - _STILL, 0) + 1e-3
-    total = change.sum(axis=(1, 2))
-    y_T = (change.sum(axis=2) * (np.arange(rows) + 0.5)).sum(axis=1) / total * _COARSE
-    x_T = (change.sum(axis=1) * (np.arange(columns) + 0.5)).sum(axis=1) / total * _COARSE
+    change_Phw = change(frames_THWC)
+    change_Thw: NDArray[np.float32] = np.concatenate(
+        (change_Phw[:1], (change_Phw[1:] + change_Phw[:-1]) / 2, change_Phw[-1:])
+    )
+    moves_Thw = beyond_the_frame(change_Thw) + 1e-3
+    total, (rows, columns) = moves_Thw.sum(axis=(1, 2)), moves_Thw.shape[1:]
+    y_T = (moves_Thw.sum(axis=2) * (np.arange(rows) + 0.5)).sum(axis=1) / total * COARSE_PX
+    x_T = (moves_Thw.sum(axis=1) * (np.arange(columns) + 0.5)).sum(axis=1) / total * COARSE_PX
     return [(float(y), float(x)) for y, x in zip(y_T, x_T, strict=True)]
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut, place_cubes
+from models.adafocus.motion import cut_pairs
 from models.adafocus.placement import cut_windows, key_points, place_by_rule, without_key_points
 from models.answers import answers, check_clip, check_rule
 from models.executed import Executed
@@ -37,7 +38,7 @@ class AdaFocusState:
     glance_G: Array
     memory_M: Array
     cubes: tuple[Cube, ...]
-    """All K, decided together at the first focus step; empty before."""
+    """What all steps look at, decided together at the first one after the glance; empty before."""
 
 
 class AdaFocusRecognizer:
@@ -51,7 +52,7 @@ class AdaFocusRecognizer:
         self, config: AdaFocusConfig, clip_rule: ClipRule, temperatures: Sequence[float], executed: Executed
     ) -> None:
         self._clip_size = (config.num_frames, *config.frame_size)
-        check_rule(clip_rule, self._clip_size, temperatures, config.max_cubes + 1)
+        check_rule(clip_rule, self._clip_size, temperatures, config.num_steps + 1)
         self._config = config
         self._clip_rule = clip_rule
         self._temperatures = tuple(temperatures)
@@ -61,6 +62,7 @@ class AdaFocusRecognizer:
         self._first, self._remember, self._further = (functions[name] for name in ("first", "remember", "further"))
         self._glance, self._focus = (_looking(functions, name) for name in ("glance", "focus"))
         self._policy = functions.get("policy")
+        self._motion, self._remember_motion = (functions.get(name) for name in ("motion", "remember_motion"))
 
     @property
     def clip_rule(self) -> ClipRule:
@@ -173,18 +175,8 @@ class AdaFocusRecognizer:
             return []
         states = self._with_cubes(states)
         steps = [state.step + 1 for state in states]
-        cubes = [state.cubes[state.step] for state in states]
-        size = self._config.cube_size[1:]
-        crops_NHWC = np.concatenate(
-            [
-                cut_windows(state.clip_THWC, cube, size) if cube.windows else cut(state.clip_THWC, cube)
-                for state, cube in zip(states, cubes, strict=True)
-            ]
-        )
-        num_images = self._config.num_focus_images(self._config.cube_size[0])
-        features_BTD = _split_rows(self._focus(crops_NHWC), num_images)
         stack = self._arrays.stack
-        memory_BM = self._remember(stack([state.memory_M for state in states]), features_BTD)
+        memory_BM = self._remembered(states)
         found = self._answers(stack([state.glance_G for state in states]), memory_BM, steps)
         return [
             replace(
@@ -192,30 +184,64 @@ class AdaFocusRecognizer:
                 step=step,
                 probabilities_C=probabilities_C,
                 entropy_nats=entropy_nats,
-                cube=cube,
+                cube=state.cubes[state.step],
                 memory_M=self._arrays.copy(memory_BM[row]),
             )
-            for row, (state, step, cube, (probabilities_C, entropy_nats)) in enumerate(
-                zip(states, steps, cubes, found, strict=True)
-            )
+            for row, (state, step, (probabilities_C, entropy_nats)) in enumerate(zip(states, steps, found, strict=True))
         ]
+
+    def _remembered(self, states: Sequence[AdaFocusState]) -> Array:
+        """memory_BM with what the next step of each state looks at: motion those that have but glanced, where there is
+        motion to look at; cubes all others."""
+        if self._motion is None:
+            return self._with_cube(states)
+        glanced, others = ([row for row, state in enumerate(states) if (state.step == 0) is at] for at in (True, False))
+        found: dict[int, Array] = {}
+        for rows, look in ((glanced, self._with_motion), (others, self._with_cube)):
+            if rows:
+                found |= zip(rows, look([states[row] for row in rows]), strict=True)
+        return self._arrays.stack([found[row] for row in range(len(states))])
+
+    def _with_cube(self, states: Sequence[AdaFocusState]) -> Array:
+        """memory_BM with one cube more."""
+        size = self._config.cube_size[1:]
+        cubes = [(state.clip_THWC, state.cubes[state.step]) for state in states]
+        crops_NHWC = np.concatenate([cut_windows(*one, size) if one[1].windows else cut(*one) for one in cubes])
+        num_images = self._config.num_focus_images(self._config.cube_size[0])
+        features_BTD = _split_rows(self._focus(crops_NHWC), num_images)
+        return self._remember(self._arrays.stack([state.memory_M for state in states]), features_BTD)
+
+    def _with_motion(self, states: Sequence[AdaFocusState]) -> Array:
+        """memory_BM with what changes between frames."""
+        assert self._motion is not None
+        assert self._remember_motion is not None
+        config = self._config
+        pairs_NHWC = np.concatenate([cut_pairs(config, state.clip_THWC, state.cubes[state.step]) for state in states])
+        seen_BPD = _split_rows(self._motion(pairs_NHWC), config.num_pairs)
+        return self._remember_motion(self._arrays.stack([state.memory_M for state in states]), seen_BPD)
 
     def look_ahead(self, states: Sequence[AdaFocusState]) -> list[Ahead]:
         """See `models.recognizer.ChoosesFrames`: the policy places all cubes of a clip at once."""
         self._check_steps_left(states)
+        placed = self._with_cubes(states)
         return [
-            Ahead(
-                state, _frames_of(state.cubes[state.step : state.step + 1]), _frames_of(state.cubes[state.step + 1 :])
-            )
-            for state in self._with_cubes(states)
+            Ahead(state, _together(indices[state.step + 1 : state.step + 2]), _together(indices[state.step + 2 :]))
+            for state, indices in zip(placed, map(self._indices, placed), strict=True)
         ]
+
+    def _indices(self, state: AdaFocusState) -> list[tuple[int, ...]]:
+        """What each step looks at, from the glance on, of a clip whose cubes are placed."""
+        indices = [self._config.glance_indices, *(cube.frames for cube in state.cubes)]
+        if self._config.motion_frames:
+            indices[1] = self._config.motion_frames
+        return indices
 
     def _check_steps_left(self, states: Sequence[AdaFocusState]) -> None:
         for state in states:
-            if state.step >= self._config.max_cubes:
+            if state.step >= self._config.num_steps:
                 raise ValueError(
-                    f"a state at step {state.step} has no step left: this model looks at {self._config.max_cubes} "
-                    f"cubes; glance at the clip again to start anew"
+                    f"a state at step {state.step} has no step left: this model takes {self._config.num_steps} after "
+                    f"the glance; glance at the clip again to start anew"
                 )
 
     def _answers(
@@ -257,8 +283,8 @@ def _looking(functions: Mapping[str, Function], name: str) -> Function:
     return look if points is None else lambda frames_NHWC: points(*look(frames_NHWC))
 
 
-def _frames_of(cubes: Sequence[Cube]) -> tuple[int, ...]:
-    return tuple(sorted({index for cube in cubes for index in cube.frames}))
+def _together(indices: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return tuple(sorted({index for of_step in indices for index in of_step}))
 
 
 def _forget_all_but(keys_T: Sequence[int], memory: dict[int, Array]) -> None:

@@ -8,16 +8,18 @@ with `local_features`, what some maps hold at the key points.
 
 Shape suffixes: B clips, T frames (of the glance, of a cube), S frames that all cubes show together, K steps, V numbers
 of a described frame, D features, J key points, L pairs of the body's, P pairs of frames, G / M what is remembered of
-the glance / of the cubes (S * V), F what a head is given, C classes.
+the glance / of the steps after it (S * V, and behind that of motion), F what a head is given, C classes.
 """
 
+from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import torch
 from torch import Tensor, nn
 
 from models.adafocus.classifier import StepHeads
-from models.adafocus.config import NUM_KEY_POINTS, AdaFocusConfig
+from models.adafocus.config import DESCRIBED_LAYERS, NUM_KEY_POINTS, AdaFocusConfig
+from models.backbones.widths import map_widths
 
 _LEAST = 1e-6  # keeps the root's gradient finite where there is nothing
 _LEAST_SPREAD = 1e-3  # of key points, in sides of a window
@@ -44,7 +46,9 @@ class TubeClassifier(nn.Module):
         self.described = num_features + sum(self.local) + (3 * NUM_KEY_POINTS if config.key_points else 0)
         self.per_step, self.glance_features = config.cube_size[0], config.glance_features
         self.slots = self.per_step * config.max_cubes
-        self.memory_size = self.slots * self.described
+        self.of_cubes = self.slots * self.described
+        self.motion_blocks = _motion_blocks(config)
+        self.memory_size = self.of_cubes + sum(self.motion_blocks)
         self.dropout = nn.Dropout(config.dropout)
         tables = _tables(config)
         for name, table in zip(("frames_KS", "pairs_KP", "first_P", "second_P"), tables, strict=True):
@@ -67,6 +71,10 @@ class TubeClassifier(nn.Module):
         self.step_blocks += tuple(self.slots * width for width in self.local)
         if config.glance_features:
             self.step_blocks += self.step_blocks[: len(self.blocks)]
+        self.step_blocks += self.motion_blocks
+        self.motion_head = None
+        if config.motion_frames:
+            self.motion_head = nn.Linear(sum(self.glance_blocks + self.motion_blocks), config.num_classes)
         self.step_heads = StepHeads(config.max_cubes, sum(self.step_blocks), config.num_classes)
 
     def remember_glance(self, described_BTV: Tensor) -> Tensor:
@@ -92,11 +100,25 @@ class TubeClassifier(nn.Module):
     def merge(self, memory_BM: Tensor, described_BTV: Tensor) -> Tensor:
         """The frames of one cube more come last; what leaves at the front is empty until all K are seen."""
         new_BM = described_BTV.flatten(1)
-        return torch.cat((memory_BM[:, new_BM.shape[1] :], new_BM), dim=1)
+        cubes_BM, motion_BM = memory_BM[:, : self.of_cubes], memory_BM[:, self.of_cubes :]
+        return torch.cat((cubes_BM[:, new_BM.shape[1] :], new_BM, motion_BM), dim=1)
+
+    def merge_motion(self, memory_BM: Tensor, seen_BPD: Tensor) -> Tensor:
+        """What the motion network saw of the P pairs, pooled as features of frames are."""
+        middle = self.motion_blocks[0] // 3
+        weights_P = seen_BPD.new_full((seen_BPD.shape[1],), 1 / seen_BPD.shape[1])
+        distance_BD = (seen_BPD[:, 1:] - seen_BPD[:, :-1]).abs().mean(dim=1)
+        statistics = (*_mean_and_deviation(seen_BPD, weights_P), distance_BD)
+        pooled_BF = _pooled(statistics, (middle, seen_BPD.shape[2] - middle))
+        return torch.cat((memory_BM[:, : self.of_cubes], pooled_BF), dim=1)
+
+    def motion_features(self, glance_BG: Tensor, memory_BM: Tensor) -> Tensor:
+        """features_BF that the head after motion is given, which has seen no cube: all of the glance, and motion."""
+        return torch.cat((glance_BG, memory_BM[:, self.of_cubes :]), dim=1)
 
     def step_features(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
-        """features_BF that the head of `step`, of shape (1,), is given; all rows stand there."""
-        described_BSV = torch.unflatten(memory_BM, 1, (self.slots, self.described))
+        """features_BF that the head after `step` cubes, of shape (1,), is given; all rows stand there."""
+        described_BSV = torch.unflatten(memory_BM[:, : self.of_cubes], 1, (self.slots, self.described))
         weights_S = self.frames_KS.index_select(0, step - 1).squeeze(0)
         weights_P = self.pairs_KP.index_select(0, step - 1).squeeze(0)
         features_BSD = described_BSV[:, :, : self.num_features]
@@ -116,11 +138,18 @@ class TubeClassifier(nn.Module):
             given += [_roots(local_BSV).flatten(1) for local_BSV in local]
         if self.glance_features:
             given.append(glance_BG[:, : self.pooled_glance])
+        given.append(memory_BM[:, self.of_cubes :])
         return torch.cat(given, dim=1)
 
     def logits_at(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
-        """logits_BC after `step` cubes, whole, of shape (1,); all rows stand there."""
-        return self.step_heads.at(self.dropout(self.step_features(glance_BG, memory_BM, step)), step)
+        """logits_BC after `step` steps, whole, of shape (1,); all rows stand there. Motion is the first, if there is
+        any."""
+        if self.motion_head is None:
+            return self.step_heads.at(self.dropout(self.step_features(glance_BG, memory_BM, step)), step)
+        cubes = (step - 1).clamp(min=1)
+        further_BC = self.step_heads.at(self.dropout(self.step_features(glance_BG, memory_BM, cubes)), cubes)
+        motion_BC = self.motion_head(self.dropout(self.motion_features(glance_BG, memory_BM)))
+        return torch.where(step == 1, motion_BC, further_BC)  # both: no Python depends on data
 
     def _distance(self, values_BSV: Tensor, weights_P: Tensor) -> Tensor:
         """Between frames that are neighbours in time among those seen."""
@@ -136,9 +165,21 @@ class TubeClassifier(nn.Module):
 
     def _pooled(self, mean_BD: Tensor, deviation_BD: Tensor, distance_BD: Tensor) -> Tensor:
         """Of each block of features its three statistics side by side, as square roots (power normalisation)."""
-        parts = [torch.split(values_BD, list(self.blocks), dim=1) for values_BD in (mean_BD, deviation_BD, distance_BD)]
-        ordered = [block for blocks in zip(*parts, strict=True) for block in blocks]
-        return _roots(torch.cat(ordered, dim=1))
+        return _pooled((mean_BD, deviation_BD, distance_BD), self.blocks)
+
+
+def _motion_blocks(config: AdaFocusConfig) -> tuple[int, ...]:
+    """Widths of what is remembered of motion: three statistics of the middle map's channels, and of the last one's."""
+    if not config.motion_frames:
+        return ()
+    widths = map_widths(config.motion.width_mult)
+    return tuple(3 * widths[layer] for layer in DESCRIBED_LAYERS)
+
+
+def _pooled(statistics: Sequence[Tensor], blocks: Sequence[int]) -> Tensor:
+    parts = [torch.split(values_BD, list(blocks), dim=1) for values_BD in statistics]
+    ordered = [block for of_block in zip(*parts, strict=True) for block in of_block]
+    return _roots(torch.cat(ordered, dim=1))
 
 
 def _roots(values: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ def _exits(network: Network, clips_BTHWC: Tensor, crops: Crops, generator: torch
 
 def _in_bf16(network: Network) -> Sequence[tuple[nn.Module, str]]:
     if isinstance(network, PlacedAdaFocus):
-        encoders = [(network.glance.backbone, "maps"), (network.focus.backbone, "maps")]
+        looking = (network.glance, network.focus, network.motion)
+        encoders = [(encoder.backbone, "maps") for encoder in looking if encoder is not None]
         return encoders if network.pose is None else [*encoders, (network.pose, "look")]
     return ((network.glance.backbone, "forward"), (network.focus.backbone, "forward"))
 
@@ -65,7 +66,7 @@ TRAINING: FamilyTraining[AdaFocusConfig, Network] = FamilyTraining(
     features=features,
     baseline=_baseline,
     describe_stage=describe_stage,
-    backbones=("glance.", "focus.", "pose."),
+    backbones=("glance.", "focus.", "pose.", "motion."),
     repeatable=lambda network: isinstance(network, PlacedAdaFocus),
     looked_at=lambda config: None if config.placement == "learned" else config.glance_indices,
     randomise=_randomise,

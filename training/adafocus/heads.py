@@ -22,7 +22,7 @@ def features(
     network: AdaFocusV3 | PlacedAdaFocus, clips_BTHWC: Tensor, generator: torch.Generator, *, learned: bool
 ) -> dict[str, Tensor]:
     """`glance` (B, F) and `cubes` (B, R, F), pooled over frames, and the auxiliary heads' frame by frame; where a rule
-    places the cubes, `glance` and what is remembered after each step, `memory` (B, K, M)."""
+    places the cubes, `glance` and what is remembered after each step, `memory` (B, K, M), K = `num_steps`."""
     if isinstance(network, PlacedAdaFocus):
         glance_BG, memories = network.remember(clips_BTHWC)
         return {"glance": glance_BG, "memory": torch.stack(memories, dim=1)}
@@ -67,24 +67,26 @@ def regressions(network: AdaFocusV3 | PlacedAdaFocus) -> list[Regression]:
 
 
 def _of_tubes(classifier: TubeClassifier) -> list[Regression]:
-    glance, heads = classifier.glance_head, classifier.step_heads
+    glance, motion, heads = classifier.glance_head, classifier.motion_head, classifier.step_heads
 
-    def rows_at(step: int, given: Mapping[str, Tensor]) -> Tensor:
-        at = torch.tensor([step], device=given["glance"].device)
-        return classifier.step_features(given["glance"], given["memory"][:, step - 1], at)[:, None]
+    def of_glance(given: Mapping[str, Tensor]) -> Tensor:
+        return given["glance"][:, None]
 
-    stacked = zip(heads.weight_KCD, heads.bias_KC, strict=True)
-    return [
-        Regression(
-            (glance.weight,),
-            (glance.bias,),
-            lambda given: given["glance"][:, None],
-            classifier.glance_blocks,
-            classifier.glance_local,
-        )
-    ] + [
-        Regression((weight_CD,), (bias_C,), partial(rows_at, step), classifier.step_blocks, classifier.step_local)
-        for step, (weight_CD, bias_C) in enumerate(stacked, 1)
+    def of_motion(given: Mapping[str, Tensor]) -> Tensor:
+        return classifier.motion_features(given["glance"], given["memory"][:, 0])[:, None]
+
+    def of_cubes(cubes: int, given: Mapping[str, Tensor]) -> Tensor:
+        at = torch.tensor([cubes], device=given["glance"].device)
+        memory_NM = given["memory"][:, cubes if motion is not None else cubes - 1]
+        return classifier.step_features(given["glance"], memory_NM, at)[:, None]
+
+    blocks, local = classifier.glance_blocks, classifier.glance_local
+    found = [Regression((glance.weight,), (glance.bias,), of_glance, blocks, local)]
+    if motion is not None:
+        found.append(Regression((motion.weight,), (motion.bias,), of_motion, blocks + classifier.motion_blocks, local))
+    return found + [
+        Regression((weight_CD,), (bias_C,), partial(of_cubes, cubes), classifier.step_blocks, classifier.step_local)
+        for cubes, (weight_CD, bias_C) in enumerate(zip(heads.weight_KCD, heads.bias_KC, strict=True), 1)
     ]
 
 

@@ -31,7 +31,7 @@ def losses(
     """
     config = network.config
     if isinstance(network, PlacedAdaFocus):
-        return of_exits(network(clips_BTHWC), targets_BC, recipe, num_exits=config.max_cubes + 1)
+        return of_exits(network(clips_BTHWC), targets_BC, recipe, num_exits=config.num_steps + 1)
     if crops == "alternate":
         crops = "learned" if step % 2 == 0 else "random"
     maps_BTChw = network.glance_maps(clips_BTHWC)

@@ -19,12 +19,15 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores (decision 0034).
 
     A network that was trained on people glances at eight frames, an eighth of their pixels, and finds a person's key
-    points in them. Two steps follow the person: each looks at windows of two frames, brought to 192 px, whatever the
-    person's size was. The networks stay as they came; heads are ridge regressions on how their features change, on the
-    key points, on how limbs are held (decision 0086), and on what the networks' maps hold there (decision 0072); on
-    clips as they are and compressed once more, with exact frames and with keyframes in place of some (decision 0066),
-    and begun a frame earlier and later. All classes count alike, and what maps hold at key points weighs twice as much
-    as the rest. It starts from MoveNet's weights, or from the bundle that ships.
+    points in them. The first step sees how pixels change in three pairs of frames, where most does, with ImageNet's
+    network (decision 0087). Two more follow the person: each looks at windows of two frames, brought to 192 px,
+    whatever the person's size was.
+
+    The networks stay as they came. Heads are ridge regressions: on how features change, on the key points, on how limbs
+    are held (decision 0086), and on what the networks' maps hold there (decision 0072). They are fitted on clips as
+    they are and compressed once more, with exact frames and with keyframes in place of some (decision 0066), and begun
+    a frame earlier and later. All classes count alike, and what maps hold at key points weighs twice as much as the
+    rest. It starts from MoveNet's weights and ImageNet's, or from the bundle that ships.
     """
     backbone = BackboneConfig("mobilenet_v2", padding="same")
     model = replace(
@@ -37,6 +40,9 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
         cube_size=(2, 192, 192),
         max_cubes=2,
         step_frames=((7, 13), (3, 9)),
+        motion_frames=(3, 5, 7, 9, 11, 13),
+        motion_window=(160, 160),
+        motion_size=(96, 96),
         aggregation="pooled_roots",
         placement=placement,
         middle_features=True,
@@ -50,6 +56,7 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
         recipe,
         fold_deals=5,  # one may be off by a point, and by eight for one source (decision 0085)
         head_fit=HeadFit(class_power=1.0, local_weight=2.0),
+        precision="fp32",  # heads are judged in it, and not every machine multiplies bf16
     )
     clip = replace(cropped(model, source_short_side_px=240), resize="stretch")
     return TrainPlan(model, clip, recipe, MILD)
@@ -71,10 +78,17 @@ def _light(num_classes: int) -> TrainPlan:
         cube_size=(1, 192, 192),
         max_cubes=3,
         step_frames=((13,), (3,), (9,)),
+        motion_frames=(),
         local_features=False,
         body_directions=False,
     )
-    recipe = replace(plan.recipe, moved_frames=0, skip_loop_filter=True, head_fit=HeadFit(block_ridge=0.025))
+    recipe = replace(
+        plan.recipe,
+        moved_frames=0,
+        skip_loop_filter=True,
+        head_fit=HeadFit(block_ridge=0.025),
+        precision="bf16",
+    )
     return replace(plan, model=model, recipe=recipe)
 
 

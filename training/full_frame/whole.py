@@ -47,6 +47,7 @@ class WholeFramesConfig(BaselineConfig):
             cube_size=(len(frames), height, width),
             max_cubes=1,
             step_frames=(frames,),
+            motion_frames=(),
             placement="centre",
             glance_features=False,
             key_points=self.key_points,

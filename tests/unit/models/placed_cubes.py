@@ -29,6 +29,13 @@ PERSON = replace(
 CENTRE = replace(PERSON, placement="centre")
 WITHOUT_LOCAL = replace(PERSON, local_features=False, body_directions=False)
 WITHOUT_POINTS = replace(WITHOUT_LOCAL, placement="motion", key_points=False, middle_features=False)
+MOTION = replace(
+    PERSON,
+    motion_frames=(0, 1, 3, 5),
+    motion=replace(_BACKBONE, padding="symmetric"),
+    motion_window=(48, 40),
+    motion_size=(32, 32),
+)
 
 
 def lively_placed(config=PERSON, seed: int = 0) -> PlacedAdaFocus:  # type: ignore[no-untyped-def]

@@ -19,14 +19,14 @@ from models.runtime import RuntimeConfig, make_runtime
 from models.runtime.openvino_runtime import import_openvino
 
 from .lively import EagerRuntime, assert_same, clip_rule, clips, run_alone
-from .placed_cubes import CENTRE, PERSON, WITHOUT_LOCAL, WITHOUT_POINTS, lively_placed
+from .placed_cubes import CENTRE, MOTION, PERSON, WITHOUT_LOCAL, WITHOUT_POINTS, lively_placed
 
-FORMS = [PERSON, CENTRE, WITHOUT_LOCAL, WITHOUT_POINTS, replace(PERSON, glance_features=False)]
+FORMS = [PERSON, CENTRE, WITHOUT_LOCAL, WITHOUT_POINTS, MOTION, replace(PERSON, glance_features=False)]
 
 
 def recognizer_of(network: PlacedAdaFocus, runtime: Any = None) -> AdaFocusRecognizer:
     config = network.config
-    return make_recognizer(network, clip_rule(config), [1.0] * (config.max_cubes + 1), runtime or EagerRuntime())
+    return make_recognizer(network, clip_rule(config), [1.0] * (config.num_steps + 1), runtime or EagerRuntime())
 
 
 @pytest.mark.parametrize("config", FORMS)
@@ -99,7 +99,7 @@ def test_overlapping_windows_share_the_glance_of_frames_they_have_in_common() ->
 
 
 @pytest.mark.skipif(import_openvino() is None, reason="OpenVINO does not import here")
-@pytest.mark.parametrize("config", [PERSON, WITHOUT_LOCAL, WITHOUT_POINTS])
+@pytest.mark.parametrize("config", [PERSON, WITHOUT_LOCAL, WITHOUT_POINTS, MOTION])
 def test_every_part_is_converted_and_gives_what_torch_gives(config: AdaFocusConfig) -> None:
     """Each on what torch gave before it: of an untrained network two cells may be as hot as each other to the last bit,
     and then a key point may jump between them."""
