@@ -9,9 +9,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from models.adafocus.config import Aggregation
+from models.adafocus.config import AdaFocusConfig, Aggregation
 from models.adafocus.placed import PlacedAdaFocus
-from tests.unit.models.placed_cubes import PERSON
+from tests.unit.models.placed_cubes import MOTION, PERSON
 from tests.unit.training.runs import MODEL, SAVING, clips, network, trainer
 from training.adafocus.heads import _sums_of
 from training.family import Regression
@@ -213,10 +213,11 @@ def test_a_weight_that_is_none_is_refused(values: dict[str, float], told: str) -
         HeadFit(**values)
 
 
+@pytest.mark.parametrize("placed", [PERSON, MOTION])
 def test_heads_of_placed_cubes_know_the_clips_that_they_were_fitted_on_and_kept_features_change_nothing(
-    tmp_path: Path,
+    placed: AdaFocusConfig, tmp_path: Path
 ) -> None:
-    config = replace(PERSON, num_classes=MODEL.num_classes)
+    config = replace(placed, num_classes=MODEL.num_classes)
     built = PlacedAdaFocus(config).eval()
     clips_BTHWC, labels_B = clips(config, 16, seed=0)
     some = list(zip(clips_BTHWC.split(4), labels_B.split(4), strict=True))
