@@ -49,7 +49,7 @@ class AdaFocusConfig:
     focus: BackboneConfig
     cube_size: tuple[int, int, int]
     max_cubes: int
-    """K: a clip has K + 1 exits, the glance's p_0 among them, and one more where motion is looked at."""
+    """K: a clip has K + 1 exits, the glance's p_0 among them, and one more with `motion_frames`."""
     temporal_shift: bool = False
     """TSM in both encoders, within the glance frames and within each cube."""
     aggregation: Aggregation = "max_pool"
@@ -85,9 +85,9 @@ class AdaFocusConfig:
     """Heads of cubes are also given in which directions points of the body lie from each other, over all frames seen:
     how limbs are held, however long they look. With `key_points` alone."""
     motion_frames: tuple[int, ...] = ()
-    """Pairs of the glance's frames, one behind the other. Where there are some, the first step after the glance looks
-    at no cube, but at how pixels change from the first to the second of each pair: at one window, where most changes
-    (`models.adafocus.motion`), through a network of its own. Not with learned placement."""
+    """Pairs of the glance's frames, one behind the other. Where there are some, the first cube is one of motion, and
+    the K others follow it: it shows how pixels change from the first to the second frame of each pair, in one window,
+    where most changes (`models.adafocus.motion`), to a network of its own. Not with learned placement."""
     motion: BackboneConfig = field(default_factory=lambda: BackboneConfig("mobilenet_v2"))
     """That network."""
     motion_window: tuple[int, int] = (128, 128)
@@ -132,12 +132,12 @@ class AdaFocusConfig:
         """Of the glance and of each cube the frames that it may look at: a policy may place cubes on any."""
         anywhere = tuple(range(self.num_frames))
         cubes = (anywhere,) * self.max_cubes if self.placement == "learned" else self.step_frames
-        motion = (tuple(sorted(set(self.motion_frames))),) if self.motion_frames else ()
+        motion = (self.motion_frames,) if self.motion_frames else ()
         return (self.glance_indices, *motion, *cubes)
 
     @property
     def num_steps(self) -> int:
-        """After the glance: motion, where it is looked at, and K cubes."""
+        """After the glance: the cube of motion, if there is one, and K others."""
         return self.max_cubes + bool(self.motion_frames)
 
     @property
@@ -366,7 +366,7 @@ def _check_motion(config: AdaFocusConfig) -> None:
     frames = config.motion_frames
     if not frames:
         return
-    if len(frames) < 4 or len(frames) % 2 or list(frames) != sorted(frames):
+    if len(frames) < 4 or len(frames) % 2 or list(frames) != sorted(set(frames)):
         raise ValueError(
             f"motion_frames are {frames}, but must rise and be pairs, two at least, which can differ; or be left out"
         )

@@ -29,28 +29,16 @@ def beyond_the_frame(change_Thw: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def motion_cube(config: AdaFocusConfig, clip_THWC: Frames) -> Cube:
-    """A window of `motion_window` for each pair of `motion_frames`, in the later frame: where most changes in the pair
-    and between it and the pairs beside it; in the first corner where nothing does."""
+    """One window of `motion_window` for both frames of each pair of `motion_frames`: where most changes in the pair and
+    between it and the pairs beside it; in the first corner where nothing does."""
     frames = config.motion_frames
     moves_Phw = beyond_the_frame(change(clip_THWC[list(frames)]))
     together_Phw = moves_Phw.copy()
     together_Phw[1:] += moves_Phw[:-1]
     together_Phw[:-1] += moves_Phw[1:]
-    places = _most(together_Phw[::2], config.motion_window)
+    places = [place for place in _most(together_Phw[::2], config.motion_window) for _ in range(2)]
     return Cube.around(
-        [Window(frame, y, x, *config.motion_window) for frame, (y, x) in zip(frames[1::2], places, strict=True)]
-    )
-
-
-def cut_pairs(config: AdaFocusConfig, clip_THWC: Frames, cube: Cube) -> Frames:
-    """crops_NHWC, N = 2 P: what both frames of each pair show at the pair's window of `motion_cube`."""
-    frames = config.motion_frames
-    return np.stack(
-        [
-            clip_THWC[frame, w.y : w.y + w.height_px, w.x : w.x + w.width_px]
-            for w, pair in zip(cube.windows, zip(frames[::2], frames[1::2], strict=True), strict=True)
-            for frame in pair
-        ]
+        [Window(frame, *place, *config.motion_window) for frame, place in zip(frames, places, strict=True)]
     )
 
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.encoders import FrameEncoder, MotionEncoder
-from models.adafocus.motion import cut_pairs
 from models.adafocus.network import AdaFocusV3, Exits, build_network, check_clips, split_rows
 from models.adafocus.placement import cut_windows, key_points, place_by_rule
 from models.adafocus.pose import KeyPoints, PoseHeads
@@ -68,16 +67,21 @@ class PlacedAdaFocus(nn.Module):
         memory_BM = self.classifier.no_memory(glance_BG)
         memories = []
         for step in range(config.num_steps):
-            placed = [(clip_THWC, cubes_K[step]) for clip_THWC, cubes_K in zip(clips, cubes_BK, strict=True)]
-            if self.motion is not None and step == 0:
-                pairs_NHWC = torch.from_numpy(np.concatenate([cut_pairs(config, *one) for one in placed]))
-                seen_BPD = split_rows(self.motion(pairs_NHWC.to(clips_BTHWC.device)), config.num_pairs)
+            sees_motion = self.motion is not None and step == 0
+            size = config.motion_window if sees_motion else config.cube_size[1:]
+            crops_NHWC = torch.from_numpy(
+                np.concatenate(
+                    [
+                        cut_windows(clip_THWC, cubes_K[step], size)
+                        for clip_THWC, cubes_K in zip(clips, cubes_BK, strict=True)
+                    ]
+                )
+            ).to(clips_BTHWC.device)
+            if self.motion is not None and sees_motion:
+                seen_BPD = split_rows(self.motion(crops_NHWC), config.num_pairs)
                 memory_BM = self.classifier.merge_motion(memory_BM, seen_BPD)
             else:
-                crops_NHWC = torch.from_numpy(
-                    np.concatenate([cut_windows(*one, config.cube_size[1:]) for one in placed])
-                )
-                described_NV = self.describe(crops_NHWC.to(clips_BTHWC.device), self.focus, self.focus_points)
+                described_NV = self.describe(crops_NHWC, self.focus, self.focus_points)
                 memory_BM = self.classifier.merge(memory_BM, split_rows(described_NV, config.cube_size[0]))
             memories.append(memory_BM)
         return glance_BG, memories

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut, place_cubes
-from models.adafocus.motion import cut_pairs
 from models.adafocus.placement import cut_windows, key_points, place_by_rule, without_key_points
 from models.answers import answers, check_clip, check_rule
 from models.executed import Executed
@@ -216,25 +215,20 @@ class AdaFocusRecognizer:
         assert self._motion is not None
         assert self._remember_motion is not None
         config = self._config
-        pairs_NHWC = np.concatenate([cut_pairs(config, state.clip_THWC, state.cubes[state.step]) for state in states])
+        cubes = [(state.clip_THWC, state.cubes[state.step]) for state in states]
+        pairs_NHWC = np.concatenate([cut_windows(*one, config.motion_window) for one in cubes])
         seen_BPD = _split_rows(self._motion(pairs_NHWC), config.num_pairs)
         return self._remember_motion(self._arrays.stack([state.memory_M for state in states]), seen_BPD)
 
     def look_ahead(self, states: Sequence[AdaFocusState]) -> list[Ahead]:
         """See `models.recognizer.ChoosesFrames`: the policy places all cubes of a clip at once."""
         self._check_steps_left(states)
-        placed = self._with_cubes(states)
         return [
-            Ahead(state, _together(indices[state.step + 1 : state.step + 2]), _together(indices[state.step + 2 :]))
-            for state, indices in zip(placed, map(self._indices, placed), strict=True)
+            Ahead(
+                state, _frames_of(state.cubes[state.step : state.step + 1]), _frames_of(state.cubes[state.step + 1 :])
+            )
+            for state in self._with_cubes(states)
         ]
-
-    def _indices(self, state: AdaFocusState) -> list[tuple[int, ...]]:
-        """What each step looks at, from the glance on, of a clip whose cubes are placed."""
-        indices = [self._config.glance_indices, *(cube.frames for cube in state.cubes)]
-        if self._config.motion_frames:
-            indices[1] = self._config.motion_frames
-        return indices
 
     def _check_steps_left(self, states: Sequence[AdaFocusState]) -> None:
         for state in states:
@@ -283,8 +277,8 @@ def _looking(functions: Mapping[str, Function], name: str) -> Function:
     return look if points is None else lambda frames_NHWC: points(*look(frames_NHWC))
 
 
-def _together(indices: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    return tuple(sorted({index for of_step in indices for index in of_step}))
+def _frames_of(cubes: Sequence[Cube]) -> tuple[int, ...]:
+    return tuple(sorted({index for cube in cubes for index in cube.frames}))
 
 
 def _forget_all_but(keys_T: Sequence[int], memory: dict[int, Array]) -> None:

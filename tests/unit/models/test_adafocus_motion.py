@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.adafocus.config import AdaFocusConfig, tiny
 from models.adafocus.encoders import MotionEncoder
-from models.adafocus.motion import cut_pairs, motion_cube
+from models.adafocus.motion import motion_cube
 from models.adafocus.parts import load_part, make_recognizer
 from models.adafocus.placed import PlacedAdaFocus
 from models.backbones.config import BackboneConfig
@@ -21,7 +21,7 @@ from .lively import EagerRuntime, assert_same, clip_rule, clips, run_alone
 from .placed_cubes import MOTION, PERSON, lively_placed
 
 ROWS, COLUMNS = MOTION.frame_size
-FIRST = (Window(1, 0, 0, 48, 40), Window(5, 0, 0, 48, 40))
+FIRST = tuple(Window(frame, 0, 0, 48, 40) for frame in MOTION.motion_frames)
 
 
 def still(level: int = 90) -> np.ndarray:
@@ -35,7 +35,8 @@ def test_a_window_of_each_pair_holds_what_changes_wherever_that_is(y: int, x: in
     for frame in range(6):
         clip_THWC[frame, y : y + 12, x : x + 12] = (grey + 60 * frame) % 256
     cube = motion_cube(MOTION, clip_THWC)
-    assert cube.frames == (1, 5)  # the later one of each pair
+    assert cube.frames == MOTION.motion_frames
+    assert [(one.y, one.x) for one in cube.windows[::2]] == [(one.y, one.x) for one in cube.windows[1::2]]
     for window in cube.windows:
         assert (window.height_px, window.width_px) == MOTION.motion_window
         assert 0 <= window.y <= y // 4 * 4
@@ -50,15 +51,6 @@ def test_where_nothing_moves_and_where_all_becomes_lighter_it_looks_into_the_fir
     lighter = np.stack([still(level)[0] for level in (20, 60, 100, 140, 180, 220)])
     assert motion_cube(MOTION, still()).windows == FIRST
     assert motion_cube(MOTION, lighter).windows == FIRST
-
-
-def test_both_frames_of_a_pair_are_cut_where_the_window_is() -> None:
-    (clip_THWC,) = clips(MOTION, 1)
-    cube = motion_cube(MOTION, clip_THWC)
-    crops_NHWC = cut_pairs(MOTION, clip_THWC, cube)
-    assert crops_NHWC.shape == (4, 48, 40, 3)
-    for crop_HWC, frame, w in zip(crops_NHWC, (0, 1, 3, 5), np.repeat(np.array(cube.windows, object), 2), strict=True):
-        np.testing.assert_array_equal(crop_HWC, clip_THWC[frame, w.y : w.y + 48, w.x : w.x + 40])
 
 
 def test_the_network_sees_differences_alone() -> None:
