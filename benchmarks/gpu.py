@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.runtimes import works
-from models.adafocus.config import AdaFocusConfig, clip_cubes, frame_cubes
+from models.adafocus.config import AdaFocusConfig
+from models.adafocus.shapes import clip_cubes, frame_cubes
 from models.runtime.torch_runtime import fold_batch_norms
 from models.timesformer.config import base
 from models.timesformer.folding import fold

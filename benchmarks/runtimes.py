@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.adafocus.config import AdaFocusConfig, compact, frame_cubes
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.network import build_network
+from models.adafocus.shapes import compact, frame_cubes
 from models.runtime import Network, Runtime, RuntimeConfig, make_runtime
 from models.runtime.openvino_runtime import import_openvino
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from models.adafocus.config import AdaFocusConfig, clip_cubes, compact, frame_cubes
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.recognizer import AdaFocusRecognizer
+from models.adafocus.shapes import clip_cubes, compact, frame_cubes
 from models.family import Family, Light, later
 
 _COSTS, _PLACED, _PARTS = (f"models.adafocus.{name}" for name in ("costs", "placed", "parts"))

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from models.adafocus.config import tiny
+from models.adafocus.shapes import tiny
 from models.listing import read_listing
 from models.preparing import put_into_bundle
 from tests.clips import solid, write_clip

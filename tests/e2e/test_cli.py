@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.adafocus.config import tiny
+from models.adafocus.shapes import tiny
 from models.bundle import Bundle
 from tests.clips import write_clip
 from tests.serving import Served, serving

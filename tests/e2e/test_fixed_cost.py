@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from models.adafocus.config import tiny as tiny_adafocus
+from models.adafocus.shapes import tiny as tiny_adafocus
 from models.bundle import Bundle
 from models.bundle_format import MANIFEST
 from models.mobile_former.config import tiny

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from benchmarks.gpu import captured, prepared
-from models.adafocus.config import tiny
 from models.adafocus.network import build_network
 from models.adafocus.parts import make_recognizer
 from models.adafocus.recognizer import AdaFocusRecognizer
+from models.adafocus.shapes import tiny
 from models.runtime import RuntimeConfig, make_runtime
 from models.runtime.torch_runtime import TorchRuntime
 from models.timesformer.config import TimeSformerConfig, base

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.adafocus.config import tiny
+from models.adafocus.shapes import tiny
 from service.settings import Settings
 from service.wiring.recognising import load_models
 from training.data.synthetic import LABELS

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from models import Model, load_model
-from models.adafocus.config import tiny
+from models.adafocus.shapes import tiny
 from models.runtime import RuntimeConfig
 from service.engine.budget import RecognitionOptions
 from service.engine.pipeline import Pipeline

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.adafocus.config import tiny
+from models.adafocus.shapes import tiny
 from models.bundle import Bundle
 from models.catalogue import SHIPPED
 from models.families import FAMILIES, find_family

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from models.adafocus.config import AdaFocusConfig, Placement, clip_cubes, compact, frame_cubes
+from models.adafocus.config import AdaFocusConfig, Placement
+from models.adafocus.shapes import clip_cubes, compact, frame_cubes
 from models.backbones.config import BackboneConfig
 from training.data.augment import MILD, SMALL_SET, Augmentation
 from training.fit.head_fit import HeadFit

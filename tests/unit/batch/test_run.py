@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fovea.errors import InvalidOption
-from models.adafocus.config import tiny
+from models.adafocus.shapes import tiny
 from service.batch import terms
 from service.batch.inputs import Input
 from service.batch.journal import Counts, JournalError, Listed

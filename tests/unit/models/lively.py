@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.adafocus.config import AdaFocusConfig, tiny
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.parts import make_recognizer
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
+from models.adafocus.shapes import tiny
 from models.recognizer import Frames, Recognizer
 from models.runtime.base import Array, Arrays, Function, Runtime
 from models.runtime.parts import Part

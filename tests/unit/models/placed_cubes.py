@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import torch
 
-from models.adafocus.config import tiny
 from models.adafocus.placed import PlacedAdaFocus
+from models.adafocus.shapes import tiny
 from models.backbones.config import BackboneConfig
 
 _BACKBONE = BackboneConfig("mobilenet_v2", width_mult=0.1, padding="same")

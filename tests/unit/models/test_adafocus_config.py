@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from models.adafocus.config import AdaFocusConfig, clip_cubes, compact, frame_cubes, tiny
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.costs import step_flops
 from models.adafocus.network import build_network
+from models.adafocus.shapes import clip_cubes, compact, frame_cubes, tiny
 from models.backbones.config import BackboneConfig
 
 from .placed_cubes import PERSON

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from models.adafocus.config import AdaFocusConfig, clip_cubes, frame_cubes, tiny
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut, place_cubes
+from models.adafocus.shapes import clip_cubes, frame_cubes, tiny
 from models.recognizer import Cube
 
 positions_in = st.floats(0, 1, width=32)

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.adafocus.config import AdaFocusConfig, tiny
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.costs import step_flops
 from models.adafocus.cubes import place_cubes
 from models.adafocus.heat_map import HeatMapPolicy, roots
 from models.adafocus.network import build_network
+from models.adafocus.shapes import tiny
 from models.backbones.config import BackboneConfig
 
 CONFIG = AdaFocusConfig(

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.adafocus.config import AdaFocusConfig, tiny
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.encoders import MotionEncoder
 from models.adafocus.motion import motion_cube
 from models.adafocus.parts import load_part, make_recognizer
 from models.adafocus.placed import PlacedAdaFocus
+from models.adafocus.shapes import tiny
 from models.backbones.config import BackboneConfig
 from models.recognizer import Window
 

@@ -15,10 +15,11 @@ import pytest
 import torch
 from torch import nn
 
-from models.adafocus.config import AdaFocusConfig, clip_cubes, frame_cubes, tiny
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.parts import make_recognizer
 from models.adafocus.recognizer import AdaFocusRecognizer, AdaFocusState
+from models.adafocus.shapes import clip_cubes, frame_cubes, tiny
 from models.recognizer import Frames
 from models.runtime import Runtime, RuntimeConfig, make_runtime
 from models.runtime.torch_runtime import fold_batch_norms

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.adafocus.config import AdaFocusConfig, clip_cubes, frame_cubes, tiny
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.enlarged import (
     centres,
     crop_enlarged,
@@ -18,6 +18,7 @@ from models.adafocus.enlarged import (
 )
 from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.pixels import crop_between_pixels
+from models.adafocus.shapes import clip_cubes, frame_cubes, tiny
 
 FRAME_CUBES = replace(tiny(), frame_size=(96, 96), dropout=0.0)
 CLIP_CUBES = replace(

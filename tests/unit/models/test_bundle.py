@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 
 from models import BundleError, available_models, load_model
-from models.adafocus.config import tiny
 from models.adafocus.costs import step_flops
+from models.adafocus.shapes import tiny
 from models.bundle import Bundle, write_bundle
 from models.bundle_format import Description, Manifest
 from models.loading import load_network

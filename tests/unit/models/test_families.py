@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.adafocus.config import tiny as tiny_adafocus
+from models.adafocus.shapes import tiny as tiny_adafocus
 from models.families import FAMILIES, find_family
 from models.family import ModelConfig, config_of
 from models.mobile_former.config import tiny as tiny_former

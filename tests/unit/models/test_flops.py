@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.adafocus.config import clip_cubes, frame_cubes
 from models.adafocus.costs import step_flops
+from models.adafocus.shapes import clip_cubes, frame_cubes
 from models.backbones.build import build_backbone
 from models.backbones.config import BackboneConfig, BackboneName
 from models.flops import count_call_flops, count_flops

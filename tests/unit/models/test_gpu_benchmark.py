@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks import gpu
-from models.adafocus.config import tiny
 from models.adafocus.network import build_network
+from models.adafocus.shapes import tiny
 
 
 def test_without_a_gpu_it_says_not_run_and_why_and_ends_well(

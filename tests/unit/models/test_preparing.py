@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from cli.main import cli
 from models import load_model
 from models.adafocus import family as adafocus
-from models.adafocus.config import tiny
 from models.adafocus.recognizer import AdaFocusState
+from models.adafocus.shapes import tiny
 from models.listing import read_listing
 from models.loading import Model
 from models.preparing import prepare

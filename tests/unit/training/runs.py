@@ -14,7 +14,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from models.adafocus.config import AdaFocusConfig, tiny
+from models.adafocus.config import AdaFocusConfig
+from models.adafocus.shapes import tiny
 from training.data.synthetic import LABELS, synthetic_clips
 from training.fit.networks import build
 from training.fit.precision import prepare

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.adafocus.config import clip_cubes, frame_cubes
+from models.adafocus.shapes import clip_cubes, frame_cubes
 from tests.unit.training.runs import MODEL, clips
 from training.fit.networks import build
 from training.fit.run import ModelPlan

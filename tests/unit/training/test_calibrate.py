@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.adafocus.config import tiny
 from models.adafocus.network import build_network
 from models.adafocus.parts import make_recognizer
+from models.adafocus.shapes import tiny
 from models.runtime import RuntimeConfig, make_runtime
 from models.thresholds import entropy_nats, evaluate, log_softmax
 from tests.unit.training.drawing import dealt, draw

@@ -139,6 +139,6 @@ def test_a_model_of_one_step_is_exported_as_well(tmp_path: Path) -> None:
 
 
 def tiny_cubes() -> object:
-    from models.adafocus.config import tiny as tiny_adafocus  # noqa: PLC0415  # beside its only use
+    from models.adafocus.shapes import tiny as tiny_adafocus  # noqa: PLC0415  # beside its only use
 
     return tiny_adafocus(4)

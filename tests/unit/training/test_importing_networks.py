@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.adafocus.config import AdaFocusConfig, frame_cubes
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.network import build_network
+from models.adafocus.shapes import frame_cubes
 from models.bundle import Bundle
 from models.loading import load_model
 from models.runtime import RuntimeConfig

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models import available_models
-from models.adafocus.config import tiny
+from models.adafocus.shapes import tiny
 from models.bundle import Bundle
 from models.bundle_format import BundleError
 from models.label_texts import LabelText

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models import BundleError
-from models.adafocus.config import tiny
+from models.adafocus.shapes import tiny
 from models.bundle import Bundle, write_bundle
 from models.bundle_format import Description, OpenSetFacts
 from models.loading import load_network

@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from models.adafocus.config import tiny
+from models.adafocus.shapes import tiny
 from tests.clips import noise, solid, write_clip
 from training.data.augment import Augmentation
 from training.fit.plans import TrainPlan

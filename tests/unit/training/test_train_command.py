@@ -10,8 +10,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from models.adafocus.config import tiny
 from models.adafocus.network import build_network
+from models.adafocus.shapes import tiny
 from tests.clips import solid, write_clip
 from tests.unit.training.trained import CLIP as TRAINED_CLIP
 from tests.unit.training.trained import MODEL as TRAINED

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from models.adafocus.config import tiny
+from models.adafocus.shapes import tiny
 from models.bundle import Bundle
 from models.bundle_format import BundleError
 from models.thresholds import exit_steps

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.adafocus.config import AdaFocusConfig, tiny
+from models.adafocus.config import AdaFocusConfig
+from models.adafocus.shapes import tiny
 from models.backbones.config import BackboneConfig
 from models.runtime import RuntimeConfig, make_runtime
 from training.families import find_training, training_of

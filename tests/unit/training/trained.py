@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from models.adafocus.config import tiny
+from models.adafocus.shapes import tiny
 from tests.clips import moving_square, noise, write_clip
 from training.fit.networks import build
 from training.fit.recipe import Recipe, Stage
