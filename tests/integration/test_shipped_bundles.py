@@ -28,7 +28,7 @@ ORIGINALS = Path(__file__).parents[3] / "shared" / "data" / "originals"
 
 UNFITTED = [one for one in GENERATORS if one.measures]
 
-MAX_BYTES = {"adafocus-v3-compact": 12_100_000, "adafocus-v3-light": 12_000_000}
+MAX_BYTES = {"adafocus-v3-compact": 18_500_000, "adafocus-v3-light": 12_000_000}
 MAX_MOVED = {
     "video-mobile-former-compact": {24: 0.12, 30: 0.2},
     "adafocus-v3-compact": {24: 0.4},
@@ -192,6 +192,6 @@ def test_the_default_is_the_model_whose_results_are_told() -> None:
     assert bundle.manifest.provenance.commit is not None
     assert bundle.manifest.provenance.commit in row
     assert f"default budget, {bundle.default_budget_flops / 1e9:.3g} GFLOPs" in results
-    (told,) = (line for line in results.splitlines() if line.startswith("| compact | 1.81 |"))
+    (told,) = (line for line in results.splitlines() if line.startswith("| compact | 1.98 |"))
     top1 = float(told.split("|")[4].split()[0]) / 100
     assert bundle.frontier[-1][1] == pytest.approx(top1, abs=0.015), "but for the precision it was measured in"
