@@ -22,9 +22,9 @@ from torch.nn import functional as F
 from benchmarks.needle_clips import CHUNK, CLASSES, HEIGHT_PX, NUM_FRAMES, WIDTH_PX, NeedleClips, Needles, needle_chunk
 from benchmarks.needle_stages import Stages
 from models.adafocus.classifier import AverageClassifier
-from models.adafocus.config import AdaFocusConfig
+from models.adafocus.config import DESCRIBED_LAYERS, AdaFocusConfig
 from models.adafocus.cubes import cut, place_cubes
-from models.adafocus.encoders import MIDDLE, FocusEncoder, GlanceEncoder
+from models.adafocus.encoders import FocusEncoder, GlanceEncoder
 from models.adafocus.heat_map import HeatMapPolicy
 from models.adafocus.network import AdaFocusV3, build_network
 from models.adafocus.placed import PlacedAdaFocus
@@ -40,6 +40,7 @@ from training.fit.heads import LOGIT_SCALE, RIDGE, ridge_regression
 START = "adafocus-v3-compact"  # whose encoders are taken, frozen, unless others are given
 CUBE_PX = 96
 IMAGENET = BackboneConfig("mobilenet_v2")
+_MIDDLE, _ = DESCRIBED_LAYERS
 MIDDLE_CELL_PX = 16  # of the glance, in the map of layer 13; half of the last map's
 _EDGE = 1e-3  # of a position in [0, 1]: on the very edge an interpolation has no neighbour, hence no gradient
 
@@ -94,7 +95,7 @@ class _TwoMaps(nn.Module):
         for size in self.glance.sizes:
             images_NCHW = F.interpolate(images_NCHW, size, mode="bilinear", align_corners=False)
         assert isinstance(self.glance.backbone, MobileNetV2)
-        maps = self.glance.backbone.maps(images_NCHW, (MIDDLE, len(self.glance.backbone.features) - 1))
+        maps = self.glance.backbone.maps(images_NCHW, (_MIDDLE, len(self.glance.backbone.features) - 1))
         return torch.cat([one.float().flatten(1) for one in maps], dim=1)
 
 
@@ -116,7 +117,7 @@ class Encoders:
         cube_THWC = frames_THWC[: self.config.cube_size[0], :CUBE_PX, :CUBE_PX].contiguous()
         assert isinstance(network.glance.backbone, MobileNetV2)
         cells = [(side // MIDDLE_CELL_PX, side // STRIDE) for side in self.config.glance_size]
-        channels = (network.glance.backbone.channels[MIDDLE], network.glance.num_features)
+        channels = (network.glance.backbone.channels[_MIDDLE], network.glance.num_features)
         self._shapes = [(one, *sides) for one, sides in zip(channels, zip(*cells, strict=True), strict=True)]
         self._glance = runtime.compile(_TwoMaps(network.glance), frames_THWC[::2].contiguous(), key="needle-glance")
         self._focus = runtime.compile(network.focus, cube_THWC, key="needle-focus")

@@ -74,6 +74,10 @@ def part_of(part: str, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     named = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     if not any(name.startswith(prefix) for name in named for prefix in PARTS.values()):
         return tensors
+    if part not in PARTS:
+        raise ValueError(
+            f"the file holds a {' and a '.join(PARTS)} network, and {part} is neither; give it a file of one network"
+        )
     prefix = PARTS[part]
     return {name.removeprefix(prefix): tensor for name, tensor in named.items() if name.startswith(prefix)}
 

@@ -22,6 +22,8 @@ PYRAMID_CHANNELS = 24
 """Of the finest map of the key points' pyramid, 4 pixels a cell, whatever the backbone's width."""
 LOCAL_LAYER = 13
 """Of MobileNetV2, whose map is read at key points beside that one: 16 pixels a cell."""
+CHANGE_BLOCK_PX = 4
+"""A side of the blocks whose change is found: windows of motion are made of whole ones."""
 DESCRIBED_LAYERS = (13, 18)
 """Of MobileNetV2, whose maps' means describe a frame: the last of 16 pixels a cell, and the very last."""
 _OF_PLACED = ("middle_features", "key_points", "local_features", "body_directions")
@@ -49,7 +51,7 @@ class AdaFocusConfig:
     focus: BackboneConfig
     cube_size: tuple[int, int, int]
     max_cubes: int
-    """K: a clip has K + 1 exits, the glance's p_0 among them, and one more with `motion_frames`."""
+    """K cubes that show frames. A clip has `num_steps` + 1 exits, the glance's p_0 among them."""
     temporal_shift: bool = False
     """TSM in both encoders, within the glance frames and within each cube."""
     aggregation: Aggregation = "max_pool"
@@ -71,7 +73,7 @@ class AdaFocusConfig:
     `cube_size`: anywhere, in the middle, or where pixels change."""
     step_frames: tuple[tuple[int, ...], ...] = ()
     """Unless placement is learned, the frames that each cube shows, rising: some of the glance's, each in one cube at
-    most, so that cubes never overlap."""
+    most, so that these never overlap; a cube of motion may lie over them."""
     middle_features: bool = False
     """Both networks also give the mean over the map of MobileNetV2's layer 13: finer, and less of one task. Not with
     learned placement, which reads the last map alone."""
@@ -291,6 +293,8 @@ def _check_motion(config: AdaFocusConfig) -> None:
     frames = config.motion_frames
     if not frames:
         return
+    if any(type(frame) is not int for frame in frames):
+        raise ValueError(f"motion_frames are {frames}, but frames are counted in whole numbers")
     if len(frames) < 4 or len(frames) % 2 or list(frames) != sorted(set(frames)):
         raise ValueError(
             f"motion_frames are {frames}, but must rise and be pairs, two at least, which can differ; or be left out"
@@ -299,11 +303,22 @@ def _check_motion(config: AdaFocusConfig) -> None:
         raise ValueError(f"motion_frames name {unknown}, which are none of the glance's {config.glance_indices}")
     if config.motion.name != "mobilenet_v2":
         raise ValueError(f"motion is a {config.motion.name}, but two of MobileNetV2's maps are read; take mobilenet_v2")
+    sides = (*config.motion_window, *config.motion_size)
+    if len(config.motion_window) != 2 or len(config.motion_size) != 2 or any(type(side) is not int for side in sides):
+        raise ValueError(
+            f"motion_window {config.motion_window} and motion_size {config.motion_size} must be (rows, columns), in "
+            "whole pixels"
+        )
+    if any(side < STRIDE or side % CHANGE_BLOCK_PX for side in config.motion_window):
+        raise ValueError(
+            f"motion_window is {config.motion_window}, but its sides must be multiples of {CHANGE_BLOCK_PX}, and "
+            f"{STRIDE} or more"
+        )
     for window, size, frame in zip(config.motion_window, config.motion_size, config.frame_size, strict=True):
-        if not size <= window <= frame:
+        if not STRIDE <= size <= window <= frame:
             raise ValueError(
                 f"motion_window {config.motion_window} must be at least motion_size {config.motion_size} and at most "
-                f"frame_size {config.frame_size}"
+                f"frame_size {config.frame_size}, and motion_size at least {STRIDE}"
             )
     config.motion.check_size(config.motion_size)
 

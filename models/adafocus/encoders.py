@@ -134,8 +134,8 @@ class FrameEncoder(nn.Module):
 
 
 class MotionEncoder(nn.Module):
-    """Of pairs of windows, one behind the other in uint8 crops_NHWC (`motion_window`), what changes from the first to
-    the second: fp32 features_PD, the means over MobileNetV2's middle and last map."""
+    """Sees what changes from the first to the second frame of each pair. uint8 crops_NHWC hold the pairs one behind the
+    other, at `motion_window`; fp32 features_PD are the means over MobileNetV2's middle and last map."""
 
     def __init__(self, config: AdaFocusConfig) -> None:
         super().__init__()

@@ -6,18 +6,17 @@ Shape suffixes: T frames, P pairs of neighbours, H rows, W columns, C colour cha
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adafocus.config import AdaFocusConfig
+from models.adafocus.config import CHANGE_BLOCK_PX, AdaFocusConfig
 from models.recognizer import Cube, Frames, Window
 
-COARSE_PX = 4  # a block's side: differences are averaged over it
 _STILL = 4.0  # levels, of 255, by which a block must change more than its frame does
 
 
 def change(frames_THWC: Frames) -> NDArray[np.float32]:
     """change_Phw of each frame to the next: grey levels of a block, what the frame changes as a whole (its median)."""
-    rows, columns = (side // COARSE_PX for side in frames_THWC.shape[1:3])
-    grey = frames_THWC[:, : rows * COARSE_PX, : columns * COARSE_PX].astype(np.float32).mean(axis=3)
-    grey_Thw = grey.reshape(-1, rows, COARSE_PX, columns, COARSE_PX).mean(axis=(2, 4))
+    rows, columns = (side // CHANGE_BLOCK_PX for side in frames_THWC.shape[1:3])
+    grey = frames_THWC[:, : rows * CHANGE_BLOCK_PX, : columns * CHANGE_BLOCK_PX].astype(np.float32).mean(axis=3)
+    grey_Thw = grey.reshape(-1, rows, CHANGE_BLOCK_PX, columns, CHANGE_BLOCK_PX).mean(axis=(2, 4))
     change_Phw: NDArray[np.float32] = np.abs(np.diff(grey_Thw, axis=0))
     return change_Phw
 
@@ -45,8 +44,8 @@ def motion_cube(config: AdaFocusConfig, clip_THWC: Frames) -> Cube:
 def _most(values_Phw: NDArray[np.float32], size: tuple[int, int]) -> list[tuple[int, int]]:
     """(y, x) of the window of `size` that holds most, in pixels; the first of equals."""
     summed = np.pad(values_Phw.astype(np.float64).cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
-    rows, columns = (side // COARSE_PX for side in size)
+    rows, columns = (side // CHANGE_BLOCK_PX for side in size)
     held = summed[:, rows:, columns:] - summed[:, :-rows, columns:] - summed[:, rows:, :-columns]
     held += summed[:, :-rows, :-columns]
     flat_P = held.reshape(len(held), -1).argmax(axis=1)
-    return [(int(at) // held.shape[2] * COARSE_PX, int(at) % held.shape[2] * COARSE_PX) for at in flat_P]
+    return [(int(at) // held.shape[2] * CHANGE_BLOCK_PX, int(at) % held.shape[2] * CHANGE_BLOCK_PX) for at in flat_P]

@@ -1,7 +1,8 @@
 """Cubes that a rule places, not a policy: in the middle, anywhere, where pixels change, around the person.
 
 Each step looks at its own frames of the glance (`AdaFocusConfig.step_frames`), at one window of each: so cubes of one
-clip never overlap. Knows no network: key points come as numbers.
+clip never overlap. A cube of motion comes before them and may lie over them. Knows no network: key points come as
+numbers.
 
 Shape suffixes: B clips, T frames of the glance, V numbers of a described frame, H rows, W columns, C colour channels,
 J key points, 3 = (y, x, score) of key points, relative to the frame.
@@ -12,8 +13,8 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adafocus.config import NUM_KEY_POINTS, AdaFocusConfig
-from models.adafocus.motion import COARSE_PX, beyond_the_frame, change, motion_cube
+from models.adafocus.config import CHANGE_BLOCK_PX, NUM_KEY_POINTS, AdaFocusConfig
+from models.adafocus.motion import beyond_the_frame, change, motion_cube
 from models.recognizer import Cube, Frames, Window
 
 _SURE = 0.15  # least score of a key point that says where a person is
@@ -136,8 +137,8 @@ def _where_pixels_change(frames_THWC: Frames) -> list[tuple[float, float]]:
     )
     moves_Thw = beyond_the_frame(change_Thw) + 1e-3
     total, (rows, columns) = moves_Thw.sum(axis=(1, 2)), moves_Thw.shape[1:]
-    y_T = (moves_Thw.sum(axis=2) * (np.arange(rows) + 0.5)).sum(axis=1) / total * COARSE_PX
-    x_T = (moves_Thw.sum(axis=1) * (np.arange(columns) + 0.5)).sum(axis=1) / total * COARSE_PX
+    y_T = (moves_Thw.sum(axis=2) * (np.arange(rows) + 0.5)).sum(axis=1) / total * CHANGE_BLOCK_PX
+    x_T = (moves_Thw.sum(axis=1) * (np.arange(columns) + 0.5)).sum(axis=1) / total * CHANGE_BLOCK_PX
     return [(float(y), float(x)) for y, x in zip(y_T, x_T, strict=True)]
 
 

@@ -43,7 +43,7 @@ class AdaFocusState:
 class AdaFocusRecognizer:
     """Satisfies `models.recognizer.Recognizer[AdaFocusState]`, with the parts of `models.adafocus.parts` executed.
 
-    `temperatures` has an entry per exit (K + 1): logits are divided by it. Raises ValueError when the clip rule or the
+    `temperatures` has an entry per exit: logits are divided by it. Raises ValueError when the clip rule or the
     temperatures do not fit the configuration.
     """
 
@@ -168,7 +168,7 @@ class AdaFocusRecognizer:
         return [shared.keys_T[index] for index in self._config.glance_indices]
 
     def focus(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
-        """One cube more for each clip; rows may stand at different steps. ValueError for one that has seen all K."""
+        """One step more for each clip; rows may stand at different steps. ValueError for one that has taken all."""
         self._check_steps_left(states)
         if not states:
             return []
@@ -221,7 +221,7 @@ class AdaFocusRecognizer:
         return self._remember_motion(self._arrays.stack([state.memory_M for state in states]), seen_BPD)
 
     def look_ahead(self, states: Sequence[AdaFocusState]) -> list[Ahead]:
-        """See `models.recognizer.ChoosesFrames`: the policy places all cubes of a clip at once."""
+        """See `models.recognizer.ChoosesFrames`: all cubes of a clip are placed at once."""
         self._check_steps_left(states)
         return [
             Ahead(

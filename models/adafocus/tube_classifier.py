@@ -142,7 +142,7 @@ class TubeClassifier(nn.Module):
         return torch.cat(given, dim=1)
 
     def logits_at(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
-        """logits_BC after `step` steps, whole, of shape (1,); all rows stand there. Motion is the first, if there is
+        """logits_BC after this many steps, whole, of shape (1,); all rows stand there. Motion is the first, if there is
         any."""
         if self.motion_head is None:
             return self.step_heads.at(self.dropout(self.step_features(glance_BG, memory_BM, step)), step)

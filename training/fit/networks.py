@@ -72,8 +72,11 @@ def start_from_bundle(network: nn.Module, folder: Path) -> tuple[Start, ...]:
     if missing and is_other:
         raise ValueError(f"{folder} can start a network of {family} only; start a baseline's backbones from weights")
     if missing:
-        raise ValueError(f"{folder} has other backbones: {len(missing)} tensors differ, such as {missing[0]}")
-    for part in PARTS:  # tensors of one shape may still be of a network that strides or pads otherwise
+        raise ValueError(
+            f"{folder} has other backbones: {len(missing)} tensors differ, such as {missing[0]}; start each from "
+            "weights of its own (--glance-weights and the like), or take a plan of the bundle's kind"
+        )
+    for part in (*PARTS, "motion"):  # tensors of one shape may still be of a network that strides or pads otherwise
         ours, its = (getattr(config, part, None) for config in (getattr(network, "config", None), bundle.config))
         if isinstance(ours, BackboneConfig) and isinstance(its, BackboneConfig) and ours != its:
             raise ValueError(

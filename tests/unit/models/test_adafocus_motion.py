@@ -111,6 +111,11 @@ def test_it_is_said_beforehand_which_frames_are_looked_at() -> None:
         ({"motion_frames": (0, 1, 2, 4)}, r"name \[2, 4\], which are none of the glance's"),
         ({"motion_window": (60, 40)}, r"at most frame_size \(56, 72\)"),
         ({"motion_size": (64, 32)}, "at least motion_size"),
+        ({"motion_frames": (0.0, 1, 3, 5)}, "whole numbers"),
+        ({"motion_window": (50, 48)}, "multiples of 4"),
+        ({"motion_window": (48.0, 40)}, "in whole pixels"),
+        ({"motion_window": (48, 40, 3)}, r"\(rows, columns\)"),
+        ({"motion_size": (0, 0)}, "motion_size at least 32"),
         ({"motion": BackboneConfig("resnet18")}, "take mobilenet_v2"),
     ],
 )
