@@ -51,6 +51,7 @@ export async function start() {
     at("model").value = wanted.name;
     await budget.choose(wanted.name);
     use(shared);
+    await budget.settled().catch(() => {}); // what is wrong with it stands at the field
   });
   showHistory(); // last: its button must not move under a click when what stands above it comes
 }
