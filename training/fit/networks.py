@@ -76,7 +76,8 @@ def start_from_bundle(network: nn.Module, folder: Path) -> tuple[Start, ...]:
             f"{folder} has other backbones: {len(missing)} tensors differ, such as {missing[0]}; start each from "
             "weights of its own (--glance-weights and the like), or take a plan of the bundle's kind"
         )
-    for part in (*PARTS, "motion"):  # tensors of one shape may still be of a network that strides or pads otherwise
+    parts = [part for part in (*PARTS, "motion") if has_part(network, part)]
+    for part in parts:  # tensors of one shape may still be of a network that strides or pads otherwise
         ours, its = (getattr(config, part, None) for config in (getattr(network, "config", None), bundle.config))
         if isinstance(ours, BackboneConfig) and isinstance(its, BackboneConfig) and ours != its:
             raise ValueError(

@@ -67,8 +67,9 @@ def test_what_moves_changes_every_answer_but_the_glances() -> None:
     recognizer = make_recognizer(network, clip_rule(MOTION), [1.0] * 4, EagerRuntime())
     (clip_THWC,) = clips(MOTION, 1)
     before = run_alone(recognizer, clip_THWC)
+    assert network.motion is not None
     with torch.no_grad():
-        for parameter in network.motion.parameters():  # type: ignore[union-attr]
+        for parameter in network.motion.parameters():
             parameter.mul_(0.5)
     after = run_alone(make_recognizer(network, clip_rule(MOTION), [1.0] * 4, EagerRuntime()), clip_THWC)
     assert [np.array_equal(a.probabilities_C, b.probabilities_C) for a, b in zip(before, after, strict=True)] == [
@@ -139,8 +140,9 @@ def test_a_configuration_from_before_motion_has_none() -> None:
 
 def test_weights_of_motion_are_for_a_network_that_sees_it() -> None:
     network = PlacedAdaFocus(MOTION)
-    other = {name: tensor + 1 for name, tensor in network.motion.backbone.state_dict().items()}  # type: ignore[union-attr]
+    assert network.motion is not None
+    other = {name: tensor + 1 for name, tensor in network.motion.backbone.state_dict().items()}
     load_part("motion", network, other)
-    assert torch.equal(next(network.motion.parameters()), next(iter(other.values())))  # type: ignore[union-attr]
+    assert torch.equal(next(network.motion.parameters()), next(iter(other.values())))
     with pytest.raises(ValueError, match="motion weights are for a model with motion_frames"):
         load_part("motion", PlacedAdaFocus(PERSON), other)
