@@ -87,6 +87,8 @@ class FamilyTraining(Generic[ConfigT, NetworkT]):
     describe_stage: Callable[[Stage], str]
     backbones: tuple[str, ...] = ()
     """Beginnings of the names of all that a bundle must bring along where training starts from it."""
+    answered: "Callable[[NetworkT, Sequence[Tensor]], Sequence[Tensor]]" = lambda network, own: own
+    """logits_BC of every exit, of what the head of each says: exits may keep a part of what was answered before."""
     repeatable: Callable[[NetworkT], bool] = lambda network: False
     """Whether `features` of a clip follow from the clip and the encoders alone, and may be kept."""
     looked_at: Callable[[ConfigT], tuple[int, ...] | None] = lambda config: None

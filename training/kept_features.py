@@ -28,13 +28,15 @@ def observe_kept(
 
     Of a network in eval mode whose features are repeatable (`FamilyTraining.repeatable`).
     """
-    heads, kept = training_of(network).regressions(network), FeatureCache(cache, network, "fp32")
+    training, kept = training_of(network), FeatureCache(cache, network, "fp32")
+    heads = training.regressions(network)
     remaining, batches = iter(clips_THWC), []
     while clips := list(itertools.islice(remaining, batch_size)):
         clips_BTHWC = torch.from_numpy(np.stack(clips))
         with torch.inference_mode():
             given = kept.features(network, clips_BTHWC, torch.Generator(), learned=False)
-            logits_BKC = torch.stack([_logits(head, head.rows(given).flatten(1)) for head in heads], dim=1)
+            own = [_logits(head, head.rows(given).flatten(1)) for head in heads]
+            logits_BKC = torch.stack(list(training.answered(network, own)), dim=1)
             batches.append(logits_BKC.double().log_softmax(dim=2).numpy())
     return np.concatenate(batches)
 

@@ -96,6 +96,9 @@ class AdaFocusConfig:
     """Its windows in the clip's frames."""
     motion_size: tuple[int, int] = (128, 128)
     """What windows are shrunk to, inside the network's part."""
+    recycled_share: float = 0.0
+    """Of the logits of an exit after the glance, the part that the exit before it answered
+    (`models.adafocus.recycling`). Not with learned placement."""
     policy_conv: int = 64
     policy_hidden: tuple[int, ...] = (1024, 512)
     dropout: float = 0.2
@@ -250,7 +253,7 @@ def _check_placement(config: AdaFocusConfig) -> None:
             "for cubes that no policy places, and for no others"
         )
     if not ruled:
-        for name in ("step_frames", "motion_frames", *_OF_PLACED):
+        for name in ("step_frames", "motion_frames", "recycled_share", *_OF_PLACED):
             if getattr(config, name):
                 raise ValueError(
                     f"{name} is {getattr(config, name)!r}, but belongs to another placement than 'learned'"
@@ -262,6 +265,7 @@ def _check_placement(config: AdaFocusConfig) -> None:
         )
     if config.placement == "person" and not config.key_points:
         raise ValueError("placement 'person' needs key_points: they say where the person is")
+    _check_recycling(config)
     _check_motion(config)
     _check_step_frames(config)
     if config.num_glance_frames < 2:
@@ -286,6 +290,13 @@ def _check_placement(config: AdaFocusConfig) -> None:
         raise ValueError(
             f"placement 'person' may look at all of a frame's {min(config.frame_size)} rows or columns, which would be "
             f"shrunk to less than half of that by cube_size {config.cube_size}, and pixels skipped; take larger cubes"
+        )
+
+
+def _check_recycling(config: AdaFocusConfig) -> None:
+    if type(config.recycled_share) not in (int, float) or not 0 <= config.recycled_share < 1:
+        raise ValueError(
+            f"recycled_share is {config.recycled_share!r}, but must lie in [0, 1): 0 asks each exit's own head alone"
         )
 
 

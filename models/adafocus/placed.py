@@ -17,6 +17,7 @@ from models.adafocus.encoders import FrameEncoder, MotionEncoder
 from models.adafocus.network import AdaFocusV3, Exits, build_network, check_clips, split_rows
 from models.adafocus.placement import cut_windows, key_points, place_by_rule
 from models.adafocus.pose import KeyPoints, PoseHeads
+from models.adafocus.recycling import answered
 from models.adafocus.tube_classifier import TubeClassifier
 from models.seeded import seeded
 
@@ -45,13 +46,12 @@ class PlacedAdaFocus(nn.Module):
         """Every exit of every clip (uint8), as the recognizer answers. Gradients reach the encoders and the heads; key
         points carry none."""
         glance_BG, memories = self.remember(clips_BTHWC)
-        logits = [self.classifier.glance_logits(glance_BG)]
+        own = [self.classifier.glance_logits(glance_BG)]
         for step, memory_BM in enumerate(memories, 1):
-            logits.append(
-                self.classifier.logits_at(glance_BG, memory_BM, torch.tensor([step], device=memory_BM.device))
-            )
+            own.append(self.classifier.logits_at(glance_BG, memory_BM, torch.tensor([step], device=memory_BM.device)))
         nothing = glance_BG.new_empty(len(clips_BTHWC), 0, self.config.num_classes)
-        return Exits(torch.stack(logits, dim=1), nothing, nothing[:, None], glance_BG.new_empty(len(clips_BTHWC), 0, 3))
+        logits_BEC = torch.stack(list(answered(own, self.config.recycled_share)), dim=1)
+        return Exits(logits_BEC, nothing, nothing[:, None], glance_BG.new_empty(len(clips_BTHWC), 0, 3))
 
     def remember(self, clips_BTHWC: Tensor) -> tuple[Tensor, list[Tensor]]:
         """glance_BG, and memory_BM after each step. ValueError for clips of another shape."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut, place_cubes
 from models.adafocus.placement import cut_windows, key_points, place_by_rule, without_key_points
+from models.adafocus.recycling import recycled
 from models.answers import answers, check_clip, check_rule
 from models.executed import Executed
 from models.recognizer import Ahead, Cube, Frames, Shared
@@ -36,6 +37,8 @@ class AdaFocusState:
     """The policy's input, or the glance's described frames, whose key points place the cubes; None once they are."""
     glance_G: Array
     memory_M: Array
+    logits_C: Array
+    """What the step answers, before its temperature: the next one may keep a part of it."""
     cubes: tuple[Cube, ...]
     """What all steps look at, decided together at the first one after the glance; empty before."""
 
@@ -113,6 +116,7 @@ class AdaFocusRecognizer:
                 maps_TChw=copied(maps_BTChw[row]),
                 glance_G=copied(glance_BG[row]),
                 memory_M=copied(memory_BM[row]),
+                logits_C=copied(logits_BC[row]),
                 cubes=(),
             )
             for row, (clip_THWC, (probabilities_C, entropy_nats)) in enumerate(zip(clips_THWC, found, strict=True))
@@ -176,7 +180,12 @@ class AdaFocusRecognizer:
         steps = [state.step + 1 for state in states]
         stack = self._arrays.stack
         memory_BM = self._remembered(states)
-        found = self._answers(stack([state.glance_G for state in states]), memory_BM, steps)
+        logits_BC = recycled(
+            self._heads(stack([state.glance_G for state in states]), memory_BM, steps),
+            stack([state.logits_C for state in states]),
+            self._config.recycled_share,
+        )
+        found = answers(logits_BC, [self._temperatures[step] for step in steps])
         return [
             replace(
                 state,
@@ -185,6 +194,7 @@ class AdaFocusRecognizer:
                 entropy_nats=entropy_nats,
                 cube=state.cubes[state.step],
                 memory_M=self._arrays.copy(memory_BM[row]),
+                logits_C=self._arrays.copy(logits_BC[row]),
             )
             for row, (state, step, (probabilities_C, entropy_nats)) in enumerate(zip(states, steps, found, strict=True))
         ]
@@ -238,16 +248,13 @@ class AdaFocusRecognizer:
                     f"the glance; glance at the clip again to start anew"
                 )
 
-    def _answers(
-        self, glance_BG: Array, memory_BM: Array, steps: Sequence[int]
-    ) -> list[tuple[NDArray[np.float32], float]]:
-        """(probabilities_C, entropy_nats) per row: the head of a step is asked once, for all rows that stand there."""
-        found: dict[int, tuple[NDArray[np.float32], float]] = {}
+    def _heads(self, glance_BG: Array, memory_BM: Array, steps: Sequence[int]) -> Array:
+        """logits_BC: the head of a step is asked once, for all rows that stand there."""
+        found: dict[int, Array] = {}
         for step in sorted(set(steps)):
             rows = [row for row, at in enumerate(steps) if at == step]
-            logits_BC = self._further(glance_BG[rows], memory_BM[rows], self._arrays.integer(step))
-            found |= zip(rows, answers(logits_BC, [self._temperatures[step]] * len(rows)), strict=True)
-        return [found[row] for row in range(len(steps))]
+            found |= zip(rows, self._further(glance_BG[rows], memory_BM[rows], self._arrays.integer(step)), strict=True)
+        return self._arrays.stack([found[row] for row in range(len(steps))])
 
     def _with_cubes(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
         """Cubes are placed once a clip, when it goes past p_0; the policy runs for all such rows together."""

@@ -10,6 +10,7 @@ from models.adafocus.config import AdaFocusConfig
 from models.adafocus.family import FAMILY
 from models.adafocus.network import AdaFocusV3
 from models.adafocus.placed import PlacedAdaFocus
+from models.adafocus.recycling import answered
 from models.family import ModelConfig
 from training.adafocus.heads import features, regressions
 from training.adafocus.losses import losses, random_positions
@@ -67,6 +68,7 @@ TRAINING: FamilyTraining[AdaFocusConfig, Network] = FamilyTraining(
     baseline=_baseline,
     describe_stage=describe_stage,
     backbones=("glance.", "focus.", "pose.", "motion."),
+    answered=lambda network, own: answered(own, network.config.recycled_share),
     repeatable=lambda network: isinstance(network, PlacedAdaFocus),
     looked_at=lambda config: None if config.placement == "learned" else config.glance_indices,
     randomise=_randomise,

@@ -36,6 +36,7 @@ MOTION = replace(
     motion_window=(48, 40),
     motion_size=(32, 32),
 )
+RECYCLED = replace(MOTION, recycled_share=0.3)
 
 
 def lively_placed(config=PERSON, seed: int = 0) -> PlacedAdaFocus:  # type: ignore[no-untyped-def]

@@ -19,9 +19,9 @@ from models.runtime import RuntimeConfig, make_runtime
 from models.runtime.openvino_runtime import import_openvino
 
 from .lively import EagerRuntime, assert_same, clip_rule, clips, run_alone
-from .placed_cubes import CENTRE, MOTION, PERSON, WITHOUT_LOCAL, WITHOUT_POINTS, lively_placed
+from .placed_cubes import CENTRE, MOTION, PERSON, RECYCLED, WITHOUT_LOCAL, WITHOUT_POINTS, lively_placed
 
-FORMS = [PERSON, CENTRE, WITHOUT_LOCAL, WITHOUT_POINTS, MOTION, replace(PERSON, glance_features=False)]
+FORMS = [PERSON, CENTRE, WITHOUT_LOCAL, WITHOUT_POINTS, MOTION, RECYCLED, replace(PERSON, glance_features=False)]
 
 
 def recognizer_of(network: PlacedAdaFocus, runtime: Any = None) -> AdaFocusRecognizer:

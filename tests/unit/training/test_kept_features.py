@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
+from models.adafocus.config import AdaFocusConfig
 from models.adafocus.placed import build_any
 from models.families import find_family
 from models.runtime import RuntimeConfig, make_runtime
@@ -20,9 +22,9 @@ RULE = ClipRule(PLACED.num_frames, *PLACED.frame_size, "stretch")
 CLIPS = list(np.random.default_rng(0).integers(0, 256, (3, PLACED.num_frames, *PLACED.frame_size, 3), dtype=np.uint8))
 
 
-def network_of(seed: int) -> torch.nn.Module:
+def network_of(seed: int, config: AdaFocusConfig = PLACED) -> torch.nn.Module:
     """Encoders are the same for all seeds; heads are drawn."""
-    network = build_any(PLACED, seed=0).eval()
+    network = build_any(config, seed=0).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for head in training_of(network).regressions(network):
@@ -31,8 +33,9 @@ def network_of(seed: int) -> torch.nn.Module:
     return network
 
 
-def test_they_say_what_the_recognizer_says_at_every_exit(tmp_path: Path) -> None:
-    network = network_of(1)
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_they_say_what_the_recognizer_says_at_every_exit(tmp_path: Path, share: float) -> None:
+    network = network_of(1, replace(PLACED, recycled_share=share))
     family, runtime = find_family("adafocus_v3"), make_runtime(RuntimeConfig("torch", "fp32", num_threads=1))
     num_exits = len(family.step_flops(PLACED))
     by_recognizer = observe(family.make_recognizer(network, RULE, [1.0] * num_exits, runtime), CLIPS)
