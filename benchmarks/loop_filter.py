@@ -98,8 +98,7 @@ def main() -> None:
     assert isinstance(network, PlacedAdaFocus), "a plan whose cubes a rule places"
     given = features(dataset, plan, Compiled(network), arguments.cache.expanduser(), arguments.judged, until)
     bundle = Bundle.read(available_models()[f"adafocus-v3-{arguments.plan}"])
-    heads = training_of(network).regressions(network)
-    rows = compared(dataset, heads, given, arguments.deals, bundle, plan.recipe.head_fit)
+    rows = compared(dataset, network, given, arguments.deals, bundle, plan.recipe.head_fit)
     print(f"{arguments.plan}: {len(dataset)} videos, {arguments.deals} deals of {FOLDS} folds", *rows, sep="\n")
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
@@ -185,7 +184,7 @@ class Compiled(PlacedAdaFocus):
 
 def compared(
     dataset: Dataset,
-    heads: list[Regression],
+    network: nn.Module,
     given: Mapping[str, Mapping[str, Tensor]],
     deals: int,
     bundle: Bundle,
@@ -196,9 +195,11 @@ def compared(
     labels_N = np.array([sample.label for sample in samples])
     kinds = [kind for kind in given if kind not in LEARNT]
     logits = {kind: list[Logits]() for kind in kinds}  # logits_DNC of each step
-    for head in heads:
+    training = training_of(network)
+    for head in training.regressions(network):
         for kind, logits_DNC in out_of_fold(dataset, head, given, kinds, deals, fit).items():
             logits[kind].append(logits_DNC)
+    logits = {kind: list(training.answered(network, own)) for kind, own in logits.items()}
     told = {
         kind: [("step " + str(step), one.argmax(axis=2)) for step, one in enumerate(of)] for kind, of in logits.items()
     }

@@ -103,7 +103,10 @@ def way_of(name: str, num_classes: int, base: str = "compact") -> Way:
     for placement in PLACED:
         if name == placement:
             plan = replace(plan, model=replace(plan.model, placement=placement))
-    plan = replace(plan, model=replace(plan.model, motion_frames=()))  # the same whatever places the others
+    plan = replace(
+        plan,
+        model=replace(plan.model, motion_frames=(), recycled_share=0.0),  # the same whatever places the others
+    )
     model = plan.model_plan(WHOLE_NAMES.get(name))
     network = build(model)
     shipped = load_network(Bundle.read(available_models()["adafocus-v3-compact"])).state_dict()

@@ -6,16 +6,16 @@ heads that saw none of its group, in as many deals as the plan has, other ones f
 budget are chosen as calibration does. Encoders stand still, so their features are computed once; in bf16, where
 `fovea calibrate` takes fp32. `--cache` keeps them: the same command goes on where it was.
 
-Shape suffixes: N videos, R rows a video, F features, K steps, C classes.
+Shape suffixes: N videos, R rows a video, F features, D deals, M = D * N, K steps, C classes.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.keyframe_jitter import CRF, LEARNT, TOLERANCE
 from models.catalogue import available_models
@@ -25,7 +25,6 @@ from training.data.frames import FrameStore
 from training.data.groups import fold_groups, group_of
 from training.data.keyframes import StandIns
 from training.families import training_of
-from training.family import Regression
 from training.fit.feature_cache import FeatureCache
 from training.fit.head_fit import HeadFit
 from training.fit.heads import LOGIT_SCALE, regressed
@@ -58,13 +57,12 @@ def main() -> None:
     network = build(plan.model_plan(None))
     start_from_bundle(network, available_models()["adafocus-v3-compact"])
     prepare(network, plan.recipe.precision, torch.device("cpu"))
-    heads = training_of(network).regressions(network)
     given = features(dataset, plan, network, arguments.cache.expanduser())
     flops = find_family(plan.model.family).step_flops(plan.model)
     rows = []
     for seed in range(arguments.seeds):
         recipe = plan.recipe
-        seen = observed(dataset, heads, given, flops, arguments.data, seed, recipe.fold_deals, recipe.head_fit)
+        seen = observed(dataset, network, given, flops, arguments.data, seed, recipe.fold_deals, recipe.head_fit)
         rows.append(row_of(seen, seed))
         print(rows[-1].model_dump_json(), flush=True)
     told = (
@@ -76,7 +74,7 @@ def main() -> None:
 
 
 @torch.no_grad()
-def features(dataset: Dataset, plan: TrainPlan, network: torch.nn.Module, cache: Path) -> dict[str, dict[str, Tensor]]:
+def features(dataset: Dataset, plan: TrainPlan, network: nn.Module, cache: Path) -> dict[str, dict[str, Tensor]]:
     """By kind of clip that heads learn from, what they are given, all videos in order."""
     network.eval()
     places = training_of(network).looked_at(plan.model)
@@ -105,7 +103,7 @@ def features(dataset: Dataset, plan: TrainPlan, network: torch.nn.Module, cache:
 
 def observed(
     dataset: Dataset,
-    heads: Sequence[Regression],
+    network: nn.Module,
     given: Mapping[str, Mapping[str, Tensor]],
     step_flops: tuple[int, ...],
     root: Path,
@@ -117,7 +115,9 @@ def observed(
     samples = dataset.samples
     place = {sample.path: number for number, sample in enumerate(samples)}
     labels_N = torch.tensor([sample.label for sample in samples])
-    log_probs_DNKC = torch.zeros(num_deals, len(samples), len(heads), dataset.num_classes)
+    training = training_of(network)
+    heads = training.regressions(network)
+    own_KDNC = torch.zeros(len(heads), num_deals, len(samples), dataset.num_classes)
     kinds = tuple(given)
     for step, head in enumerate(heads):
         rows_NRF = {kind: head.rows(given[kind]) for kind in kinds}
@@ -131,8 +131,9 @@ def observed(
                 fit,
                 len(kinds),
             )
-            said_NC = LOGIT_SCALE * (rows_NRF["exact"][held].flatten(1) @ weight_CF.T + bias_C)
-            log_probs_DNKC[deal, held, step] = said_NC.log_softmax(dim=1)
+            own_KDNC[step, deal, held] = LOGIT_SCALE * (rows_NRF["exact"][held].flatten(1) @ weight_CF.T + bias_C)
+    answered_KMC = training.answered(network, list(own_KDNC.flatten(1, 2)))
+    log_probs_MKC = torch.stack(list(answered_KMC), dim=1).log_softmax(dim=2)
     return Observations(
         model="compact",
         digest="",
@@ -142,10 +143,10 @@ def observed(
         labels_N=labels_N.repeat(num_deals).numpy().astype(np.int64),
         groups_N=num_deals * tuple(group_of(sample) for sample in samples),
         sources_N=num_deals * tuple(sample.source or "" for sample in samples),
-        log_probs_NKC=log_probs_DNKC.flatten(0, 1).numpy(),
+        log_probs_NKC=log_probs_MKC.numpy(),
         step_flops_K=step_flops,
         seconds_K=tuple(float("nan") for _ in step_flops),
-        executor="torch bf16",
+        executor="torch",
         num_deals=num_deals,
     )
 

@@ -3,15 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks import placements, seeds
 from benchmarks.placements import ALONE, WHOLE, Way
 from models.adafocus.placed import build_any
+from models.thresholds import log_softmax
 from tests.unit.training.test_whole_frames import PLACED as OF_WHOLE_FRAMES
 from training.data.dataset import Dataset, Sample
-from training.families import training_of
 from training.fit.head_fit import HeadFit
 from training.full_frame.whole import WholeFramesConfig, build_network
 from training.judge.placement_result import read_placements, write_placements
@@ -120,7 +121,6 @@ def test_without_key_points_heads_are_given_what_the_network_without_them_sees()
 
 def test_a_seed_has_a_row_of_its_own_whose_budget_is_one_of_the_grid(tmp_path) -> None:
     network = build_any(PLACED, seed=0)
-    heads = training_of(network).regressions(network)
     given = {
         kind: {
             "glance": known((network.classifier.glance_head.in_features,), tells=False, seed=number),
@@ -129,7 +129,7 @@ def test_a_seed_has_a_row_of_its_own_whose_budget_is_one_of_the_grid(tmp_path) -
         for number, kind in enumerate(("exact", "copy"))
     }
     rows = [
-        seeds.row_of(seeds.observed(DATASET, heads, given, (100, 100, 100), tmp_path, seed, 2, HeadFit()), seed)
+        seeds.row_of(seeds.observed(DATASET, network, given, (100, 100, 100), tmp_path, seed, 2, HeadFit()), seed)
         for seed in (0, 1)
     ]
     for seed, row in enumerate(rows):
@@ -138,6 +138,13 @@ def test_a_seed_has_a_row_of_its_own_whose_budget_is_one_of_the_grid(tmp_path) -
         assert row.top1_K[-1].value > 0.9 > row.top1_K[0].value
         assert row.top1_K[-1].low <= wilson(round(row.top1_K[-1].value * len(DATASET)), len(DATASET))[0] + 1e-9
         assert 100 <= row.default_gflops * 1e9 <= 300
+    recycling = build_any(replace(PLACED, recycled_share=0.5), seed=0)
+    mixed = seeds.observed(DATASET, recycling, given, (100, 100, 100), tmp_path, 0, 2, HeadFit())
+    own = seeds.observed(DATASET, network, given, (100, 100, 100), tmp_path, 0, 2, HeadFit())
+    own_NKC, mixed_NKC = own.log_probs_NKC.astype(np.float64), mixed.log_probs_NKC.astype(np.float64)
+    np.testing.assert_allclose(
+        mixed_NKC[:, 1], log_softmax(0.5 * own_NKC[:, 1] + 0.5 * own_NKC[:, 0]), atol=1e-4
+    )  # what heads answer is what exits keep: it is mixed before it is judged
     write_seeds(tmp_path / "seeds.json", SeedsResult(plan="compact", data="48 videos", rows=tuple(rows)))
     assert read_seeds(tmp_path / "seeds.json").rows == tuple(rows)
 
