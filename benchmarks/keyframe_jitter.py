@@ -5,7 +5,7 @@ Without the loop filter: `benchmarks.loop_filter`.
 `python -m benchmarks.keyframe_jitter DATA`: features of the training videos, with exact frames and with keyframes on
 several grids, by the networks of the bundle that ships, which never saw these videos. Heads are fitted as `fovea train`
 does, on clips and their compressed copies: `exact` with exact frames alone, `both` with keyframes on a drawn grid, too.
-Each is judged by itself, without what an exit keeps of the one before it. Each video is judged by heads that saw none
+Each exit's head is judged alone: nothing of the exit before it is mixed in. Each video is judged by heads that saw none
 of its group, in several deals of the folds. Intervals are of paired differences, by resampling groups within each
 source. `--cache` keeps features: the same command goes on where it was.
 

@@ -3,8 +3,8 @@
 `python -m benchmarks.seeds DATA --json FILE`: heads of the plan, as `fovea train` fits them (on clips and compressed
 copies, with exact frames and with keyframes, and on moved clips where the plan has them), and each video answered by
 heads that saw none of its group, in as many deals as the plan has, other ones for each seed. Exit rule and default
-budget are chosen as calibration does. Encoders stand still, so their features are computed once; in bf16, where
-`fovea calibrate` takes fp32. `--cache` keeps them: the same command goes on where it was.
+budget are chosen as calibration does. Encoders stand still, so their features are computed once; in the plan's
+precision, where `fovea calibrate` takes fp32. `--cache` keeps them: the same command goes on where it was.
 
 Shape suffixes: N videos, R rows a video, F features, D deals, M = D * N, K steps, C classes.
 """
@@ -146,7 +146,7 @@ def observed(
         log_probs_NKC=log_probs_MKC.numpy(),
         step_flops_K=step_flops,
         seconds_K=tuple(float("nan") for _ in step_flops),
-        executor="torch",
+        executor="",
         num_deals=num_deals,
     )
 

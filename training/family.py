@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.family import Family, ModelConfig
+from models.runtime.base import Array
 from training.fit.losses import Losses
 from training.fit.recipe import Crops, Recipe, Stage
 
@@ -87,8 +88,9 @@ class FamilyTraining(Generic[ConfigT, NetworkT]):
     describe_stage: Callable[[Stage], str]
     backbones: tuple[str, ...] = ()
     """Beginnings of the names of all that a bundle must bring along where training starts from it."""
-    answered: "Callable[[NetworkT, Sequence[Tensor]], Sequence[Tensor]]" = lambda network, own: own
-    """logits_BC of every exit, of what the head of each says: exits may keep a part of what was answered before."""
+    answered: "Callable[[NetworkT, Sequence[Array]], Sequence[Array]]" = lambda network, own: own
+    """logits_BC of every exit, of what the heads of all exits say, in their order: an exit may keep a share of what was
+    answered before it. Where `regressions` are the exits' heads and no others."""
     repeatable: Callable[[NetworkT], bool] = lambda network: False
     """Whether `features` of a clip follow from the clip and the encoders alone, and may be kept."""
     looked_at: Callable[[ConfigT], tuple[int, ...] | None] = lambda config: None

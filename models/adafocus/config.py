@@ -97,8 +97,9 @@ class AdaFocusConfig:
     motion_size: tuple[int, int] = (128, 128)
     """What windows are shrunk to, inside the network's part."""
     recycled_share: float = 0.0
-    """Of the logits of an exit after the glance, the part that the exit before it answered
-    (`models.adafocus.recycling`). Not with learned placement."""
+    """After the glance an exit's logits are (1 - share) times its own head's, and share times what the exit before it
+    answered, before temperatures (`models.adafocus.recycling`). In [0, 1); 0: its own head's alone. Not with learned
+    placement."""
     policy_conv: int = 64
     policy_hidden: tuple[int, ...] = (1024, 512)
     dropout: float = 0.2
@@ -252,6 +253,7 @@ def _check_placement(config: AdaFocusConfig) -> None:
             f"placement {config.placement!r} does not go with aggregation {config.aggregation!r}: 'pooled_roots' is "
             "for cubes that no policy places, and for no others"
         )
+    _check_recycling(config)
     if not ruled:
         for name in ("step_frames", "motion_frames", "recycled_share", *_OF_PLACED):
             if getattr(config, name):
@@ -265,7 +267,6 @@ def _check_placement(config: AdaFocusConfig) -> None:
         )
     if config.placement == "person" and not config.key_points:
         raise ValueError("placement 'person' needs key_points: they say where the person is")
-    _check_recycling(config)
     _check_motion(config)
     _check_step_frames(config)
     if config.num_glance_frames < 2:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from fovea.errors import BudgetTooSmall
 from models import available_models, load_model
+from models.adafocus.config import AdaFocusConfig
 from models.bundle import Bundle
 from models.listing import read_listing
 from models.recognizer import ChoosesFrames, Frames, Recognizer, TellsFeatures
@@ -19,6 +21,7 @@ from tests.clips import moving_square, write_clip
 from tests.packing import packed
 from training.data.dataset import LIMITS
 from training.data.negatives import GENERATORS, make_negative
+from training.fit.plans import find_plan
 from video.clip import FirstLook
 from video.file.decode import decode
 
@@ -91,7 +94,7 @@ def test_the_default_answers_bit_for_bit_alike_where_only_frames_that_its_steps_
     recognizer = load_model("adafocus-v3-compact", runtime=EXACT).recognizer
     assert isinstance(recognizer, ChoosesFrames)
     places = tuple(sorted(set().union(*recognizer.step_indices)))
-    assert len(places) == 8
+    assert len(places) == 7
     path = write_clip(tmp_path / "a.mp4", seconds=2, fps=15, size=(320, 240), pattern=moving_square)
     whole, some = (decode(str(path), recognizer.clip_rule, LIMITS, look) for look in (None, FirstLook(places, 0.0, ())))
     assert some.absent == set(range(16)) - {*places}
@@ -182,6 +185,17 @@ def test_the_least_budgets_are_served_by_the_light_bundle_and_the_default_one_by
     assert plan(RecognitionOptions(budget_flops=default.least_flops - 1), offers, default).model == light.name
     assert plan(RecognitionOptions(budget_flops=default.least_flops), offers, default).model == default.name
     assert plan(RecognitionOptions(), offers, default).model == default.name
+
+
+@pytest.mark.parametrize("plan", ["compact", "light"])
+def test_a_plan_makes_the_model_that_ships(plan: str) -> None:
+    bundle = Bundle.read(available_models()[f"adafocus-v3-{plan}"])
+    assert isinstance(bundle.config, AdaFocusConfig)
+    wanted = find_plan(plan, bundle.config.num_classes).model
+    assert isinstance(wanted, AdaFocusConfig)
+    if not wanted.motion_frames:  # sizes of windows that nobody looks at
+        wanted = replace(wanted, motion_window=bundle.config.motion_window, motion_size=bundle.config.motion_size)
+    assert bundle.config == wanted
 
 
 def test_the_default_is_the_model_whose_results_are_told() -> None:

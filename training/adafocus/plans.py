@@ -20,7 +20,7 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores (decision 0034).
 
     A network that was trained on people glances at seven frames, an eighth of their pixels, and finds a person's key
-    points in them; at the clip's last eighth nothing looks (decision 0088). The first step sees how pixels change in
+    points in them; no step looks at the clip's last eighth (decision 0088). The first step sees how pixels change in
     three pairs of frames, where most does, with ImageNet's network (decision 0087). Two more follow the person: each
     looks at windows of two frames, brought to 192 px, whatever the person's size was. A quarter of each answer after
     the glance is what the step before it said (decision 0088).
@@ -84,6 +84,7 @@ def _light(num_classes: int) -> TrainPlan:
         motion_frames=(),
         local_features=False,
         body_directions=False,
+        recycled_share=0.0,
     )
     recipe = replace(
         plan.recipe,

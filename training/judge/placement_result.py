@@ -24,11 +24,11 @@ _IN_WORDS = {
 """By verdict, before the rows that it holds for."""
 _HEAD = (
     "By `python -m benchmarks.placements DATA`: the same networks, heads and folds; what differs is which windows the "
-    "cubes show. *Person*: cubes that follow a person, as in what ships, without its cube of motion, and heads on "
-    "clips as they are. *Whole frames*: all sixteen at 224 x 320, the full-frame baseline of the same start and heads; "
-    "*person*, at all steps, is held against it. Differences in points, paired by video. No row is *learned*: the "
-    "paper's policy belongs to another network ([history](#history)); an offset from the person, learned, was 0.8 "
-    "points behind it [-2.3, 0.5] (decision 0046)."
+    "cubes show. *Person*: cubes that follow a person, as in what ships, but without its cube of motion; each head by "
+    "itself, fitted on clips as they are. *Whole frames*: all sixteen at 224 x 320, the full-frame baseline of the "
+    "same start and heads; *person*, at all steps, is held against it. Differences in points, paired by video. No row "
+    "is *learned*: the paper's policy belongs to another network ([history](#history)); an offset from the person, "
+    "learned, was 0.8 points behind it [-2.3, 0.5] (decision 0046)."
 )
 
 

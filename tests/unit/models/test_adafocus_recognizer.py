@@ -168,7 +168,7 @@ def test_a_state_shares_the_callers_clip_and_keeps_no_batch_alive() -> None:
     for video, state in zip(videos, recognizer.focus(recognizer.glance(videos)), strict=True):
         assert state.clip_THWC is video
         assert state.maps_TChw is None
-        for tensor in (state.glance_G, state.memory_M):
+        for tensor in (state.glance_G, state.memory_M, state.logits_C):
             assert tensor.untyped_storage().nbytes() == tensor.nbytes
 
 

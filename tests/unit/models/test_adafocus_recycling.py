@@ -73,6 +73,12 @@ def test_a_share_that_cannot_be_is_refused_with_its_rule(share: Any) -> None:
         replace(MOTION, recycled_share=share)
 
 
+@pytest.mark.parametrize("share", [None, "", False, (), -0.1])
+def test_a_share_that_cannot_be_is_refused_for_learned_cubes_too(share: Any) -> None:
+    with pytest.raises(ValueError, match=r"recycled_share is .* must lie in \[0, 1\)"):
+        replace(tiny(), recycled_share=share)
+
+
 def test_it_is_not_for_learned_cubes() -> None:
     with pytest.raises(ValueError, match=r"recycled_share is 0\.2, but belongs to another placement"):
         replace(tiny(), recycled_share=0.2)

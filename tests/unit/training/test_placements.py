@@ -142,9 +142,10 @@ def test_a_seed_has_a_row_of_its_own_whose_budget_is_one_of_the_grid(tmp_path) -
     mixed = seeds.observed(DATASET, recycling, given, (100, 100, 100), tmp_path, 0, 2, HeadFit())
     own = seeds.observed(DATASET, network, given, (100, 100, 100), tmp_path, 0, 2, HeadFit())
     own_NKC, mixed_NKC = own.log_probs_NKC.astype(np.float64), mixed.log_probs_NKC.astype(np.float64)
-    np.testing.assert_allclose(
-        mixed_NKC[:, 1], log_softmax(0.5 * own_NKC[:, 1] + 0.5 * own_NKC[:, 0]), atol=1e-4
-    )  # what heads answer is what exits keep: it is mixed before it is judged
+    np.testing.assert_allclose(mixed_NKC[:, 0], own_NKC[:, 0], atol=1e-4)
+    for step in (1, 2):  # of what was answered before, not of what the head before said
+        wanted_NC = log_softmax(0.5 * own_NKC[:, step] + 0.5 * mixed_NKC[:, step - 1])
+        np.testing.assert_allclose(mixed_NKC[:, step], wanted_NC, atol=1e-4)
     write_seeds(tmp_path / "seeds.json", SeedsResult(plan="compact", data="48 videos", rows=tuple(rows)))
     assert read_seeds(tmp_path / "seeds.json").rows == tuple(rows)
 
@@ -153,5 +154,6 @@ def test_a_seed_has_a_row_of_its_own_whose_budget_is_one_of_the_grid(tmp_path) -
 def test_ways_of_one_plan_cost_alike_and_differ_in_where_cubes_look_alone(plan) -> None:
     person, centre = (placements.way_of(name, 15, plan) for name in ("person", "centre"))
     assert (person.spent_K, person.clip) == (centre.spent_K, centre.clip)
+    assert (person.network.config.motion_frames, person.network.config.recycled_share) == ((), 0.0)
     assert person.network.config == replace(centre.network.config, placement="person")
     assert placements.way_of(WHOLE, 15, plan).spent_K[-1] > 2.5 * person.spent_K[-1]
