@@ -2,9 +2,10 @@
 
 `python -m benchmarks.seeds DATA --json FILE`: heads of the plan, as `fovea train` fits them (on clips and compressed
 copies, with exact frames and with keyframes, and on moved clips where the plan has them), and each video answered by
-heads that saw none of its group, in as many deals as the plan has, other ones for each seed. Exit rule and default
-budget are chosen as calibration does. Encoders stand still, so their features are computed once; in the plan's
-precision, where `fovea calibrate` takes fp32. `--cache` keeps them: the same command goes on where it was.
+heads that saw none of its group, in as many deals as the plan has, other ones for each seed; `--deals 1` takes a fifth
+of the time. Exit rule and default budget are chosen as calibration does. Encoders stand still, so their features are
+computed once; in the plan's precision, where `fovea calibrate` takes fp32. `--cache` keeps them: the same command goes
+on where it was.
 
 Shape suffixes: N videos, R rows a video, F features, D deals, M = D * N, K steps, C classes.
 """
@@ -48,10 +49,12 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--plan", default="compact", help="or light")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--deals", type=int, help="of the folds, for each seed; as many as the plan has, unless told")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/fovea"))
     parser.add_argument("--json", type=Path, help="write the figures there, such as results/compact/seeds.json")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     dataset = read_dataset(arguments.data).split("train")
     plan = find_plan(arguments.plan, dataset.num_classes)
     network = build(plan.model_plan(None))
@@ -59,14 +62,15 @@ def main() -> None:
     prepare(network, plan.recipe.precision, torch.device("cpu"))
     given = features(dataset, plan, network, arguments.cache.expanduser())
     flops = find_family(plan.model.family).step_flops(plan.model)
+    num_deals = arguments.deals or plan.recipe.fold_deals
     rows = []
     for seed in range(arguments.seeds):
-        recipe = plan.recipe
-        seen = observed(dataset, network, given, flops, arguments.data, seed, recipe.fold_deals, recipe.head_fit)
+        seen = observed(dataset, network, given, flops, arguments.data, seed, num_deals, plan.recipe.head_fit)
         rows.append(row_of(seen, seed))
         print(rows[-1].model_dump_json(), flush=True)
     told = (
-        f"{len(dataset)} training videos, {plan.recipe.fold_deals} deals of {FOLDS} folds over groups for each seed; "
+        f"{len(dataset)} training videos, {num_deals} deal{'' if num_deals == 1 else 's'} of {FOLDS} folds over groups "
+        f"for each seed; "
         f"features in {plan.recipe.precision}"
     )
     if arguments.json:
