@@ -142,9 +142,12 @@ export class Player {
     const half_s = length_s / this.numFrames / 2;
     const stretches = this.stretches ?? this.cubes.map(({ step, pts_s: [first, last] }) =>
       ({ from_s: Math.max(0, first - half_s), to_s: last + half_s, colour: colourOf(step) }));
+    const lanes = this.stretches || !overlap(stretches) ? 1 : stretches.length;
     this.marks.replaceChildren(
-      ...stretches.map(({ from_s, to_s, colour }) => {
+      ...stretches.map(({ from_s, to_s, colour }, place) => {
         const mark = h("i");
+        mark.style.top = `${((lanes > 1 ? place : 0) / lanes) * 100}%`;
+        mark.style.height = `${100 / lanes}%`;
         mark.style.left = `${(from_s / length_s) * 100}%`;
         mark.style.width = `${((to_s - from_s) / length_s) * 100}%`;
         mark.style.background = colour;
@@ -193,4 +196,10 @@ export function plays(url) {
     video.addEventListener("error", () => told(false), { once: true });
     video.src = url;
   });
+}
+
+/** Whether any two cubes share a time: then each has a lane of its own, so that none hides another. */
+function overlap(stretches) {
+  const inTime = stretches.toSorted((one, other) => one.from_s - other.from_s);
+  return inTime.some(({ from_s }, place) => place > 0 && from_s < inTime[place - 1].to_s);
 }

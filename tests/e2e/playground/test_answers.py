@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import FloatRect, Page, expect
 
 from fovea import Client
 from models.recognizer import Cube
@@ -33,6 +33,20 @@ class WanderingState(TinyState):
 class Wandering(TinyRecognizer):
     def focus(self, states: Sequence[TinyState]) -> list[TinyState]:
         return [WanderingState(state.step, state.mean_C) for state in super().focus(states)]
+
+
+class Lingering(TinyRecognizer):
+    """All cubes are of the same frames."""
+
+    def focus(self, states: Sequence[TinyState]) -> list[TinyState]:
+        return [LingeringState(state.step, state.mean_C) for state in super().focus(states)]
+
+
+@dataclass(frozen=True)
+class LingeringState(TinyState):
+    @property
+    def cube(self) -> Cube | None:
+        return None if self.step == 0 else Cube(0, 0, 0, 2, 8, 12)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +159,27 @@ async def test_cubes_are_drawn_at_their_place_and_time(served: Served, open_page
         assert bounds == pytest.approx([box.x, box.y, box.x + box.w, box.y + box.h], abs=0.02)
         assert await drawn(page, other.step, time_s) is None, "the other cube is not to be seen now"
     assert [await drawn(page, step, 3.9) for step in (1, 2)] == [None, None], "after both"
+
+
+async def test_cubes_of_one_time_have_lanes_of_their_own_below_the_video(
+    served: Served, open_page: OpenPage, clip: Path
+) -> None:
+    async def marks(of: Served) -> list[FloatRect]:
+        page = await open_page(of)
+        await page.set_input_files("#file", clip)
+        await page.click("#go")
+        await recognized(page)
+        found = [await mark.bounding_box() for mark in await page.locator(".run .marks i").all()]
+        return [box for box in found if box is not None]
+
+    with serving(Lingering()) as overlapping:
+        upper, lower = await marks(overlapping)
+    assert upper["x"] < lower["x"] + lower["width"]
+    assert lower["x"] < upper["x"] + upper["width"]
+    assert upper["y"] + upper["height"] <= lower["y"] + 0.5
+    first, second = await marks(served)  # apart in time: as high as the line
+    assert first["y"] == second["y"]
+    assert first["height"] == second["height"] >= 1.9 * upper["height"]
 
 
 async def test_a_step_chosen_again_shows_the_answer_as_it_stood_and_the_video_at_its_cube(
