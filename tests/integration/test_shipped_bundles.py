@@ -94,7 +94,7 @@ def test_the_default_answers_bit_for_bit_alike_where_only_frames_that_its_steps_
     recognizer = load_model("adafocus-v3-compact", runtime=EXACT).recognizer
     assert isinstance(recognizer, ChoosesFrames)
     places = tuple(sorted(set().union(*recognizer.step_indices)))
-    assert len(places) == 7
+    assert len(places) == 8
     path = write_clip(tmp_path / "a.mp4", seconds=2, fps=15, size=(320, 240), pattern=moving_square)
     whole, some = (decode(str(path), recognizer.clip_rule, LIMITS, look) for look in (None, FirstLook(places, 0.0, ())))
     assert some.absent == set(range(16)) - {*places}

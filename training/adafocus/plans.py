@@ -19,11 +19,11 @@ PAPER = Augmentation(scales=(1.0, 0.875, 0.75, 0.66), random_frames=True)
 def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores (decision 0034).
 
-    A network that was trained on people glances at seven frames, an eighth of their pixels, and finds a person's key
-    points in them; no step looks at the clip's last eighth (decision 0088). The first step sees how pixels change in
-    three pairs of frames, where most does, with ImageNet's network (decision 0087). Two more follow the person: each
-    looks at windows of two frames, brought to 192 px, whatever the person's size was. A quarter of each answer after
-    the glance is what the step before it said (decision 0088).
+    A network that was trained on people glances at eight frames, an eighth of their pixels, and finds a person's key
+    points in them. The first step sees how pixels change in three pairs of frames, where most does, with ImageNet's
+    network (decision 0087). Two more follow the person: each looks at windows of two frames, brought to 192 px,
+    whatever the person's size was. A quarter of each answer after the glance is what the step before it answered
+    (decision 0088).
 
     The networks stay as they came. Heads are ridge regressions: on how features change, on the key points, on how limbs
     are held (decision 0086), and on what the networks' maps hold there (decision 0072). They are fitted on clips as
@@ -35,7 +35,7 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
     model = replace(
         compact(num_classes),
         frame_size=(240, 320),
-        glance_indices=tuple(range(1, 14, 2)),
+        glance_indices=tuple(range(1, 16, 2)),
         glance_size=(96, 128),
         glance=backbone,
         focus=backbone,
