@@ -219,7 +219,7 @@ def compared(
 
 
 def by_default(logits_K: Sequence[Logits], bundle: Bundle) -> Labels:
-    """told_DN where each video stops as the bundle's thresholds for its default budget say (by entropy alone)."""
+    """told_DN where each video stops, as the bundle's thresholds for its default budget say."""
     logits_DNKC = np.stack(
         [one / t for one, t in zip(logits_K, bundle.calibration.temperatures_K, strict=True)], axis=2
     )
@@ -227,7 +227,10 @@ def by_default(logits_K: Sequence[Logits], bundle: Bundle) -> Labels:
     point = [point for point in bundle.grid.points if point.budget_flops <= budget][-1]
     told = []
     for logits_NKC in logits_DNKC:
-        steps_N = exit_steps(entropy_nats(logits_NKC).astype(np.float32), point.solution.thresholds_nats)
+        entropy_NK = entropy_nats(logits_NKC).astype(np.float32)
+        if bundle.calibration.offsets is not None:
+            entropy_NK = bundle.calibration.offsets.less(entropy_NK, logits_NKC.argmax(axis=2))
+        steps_N = exit_steps(entropy_NK, point.solution.thresholds_nats)
         told.append(logits_NKC[np.arange(len(steps_N)), steps_N].argmax(axis=1))
     return np.stack(told)
 
