@@ -13,11 +13,19 @@ class FrontierPoint(Value):
 
 
 class Thresholds(Value):
-    """What a budget means to a model: it stops after step k when the entropy is at most entropy_nats[k]."""
+    """What a budget means to a model: it stops after step k when the entropy is at most entropy_nats[k], and where
+    thresholds differ between labels, at most entropy_nats[k] + label_offsets_nats[k][i], i being the place of the
+    likeliest label in `labels`."""
 
     budget_gflops: float = Field(description="The budget asked about.", examples=[1.3])
     solved_for_gflops: float = Field(description="The solved budget that holds for it.", examples=[1.2])
     entropy_nats: list[float] = Field(examples=[[0.42, 0.61]])
+    label_offsets_nats: list[list[float]] = Field(
+        default=[],
+        description="For each step before the last, a number for each of `labels`, in their order. Empty: thresholds "
+        "are the same for all labels.",
+        examples=[[]],
+    )
     mean_gflops: float = Field(examples=[1.18])
     accuracy: float | None = Field(
         description="On the calibration videos, which are of places that it had not learnt from. Null where nothing "

@@ -142,7 +142,7 @@ export class Player {
     const half_s = length_s / this.numFrames / 2;
     const stretches = this.stretches ?? this.cubes.map(({ step, pts_s: [first, last] }) =>
       ({ from_s: Math.max(0, first - half_s), to_s: last + half_s, colour: colourOf(step) }));
-    const lanes = this.stretches || !overlap(stretches) ? 1 : stretches.length;
+    const lanes = this.stretches || !overlap(stretches, half_s / 2) ? 1 : stretches.length;
     this.marks.replaceChildren(
       ...stretches.map(({ from_s, to_s, colour }, place) => {
         const mark = h("i");
@@ -198,8 +198,8 @@ export function plays(url) {
   });
 }
 
-/** Whether any two cubes share a time: then each has a lane of its own, so that none hides another. */
-function overlap(stretches) {
+/** Whether any two cubes share more time than that: then each has a lane of its own, so that none hides another. */
+function overlap(stretches, least_s) {
   const inTime = stretches.toSorted((one, other) => one.from_s - other.from_s);
-  return inTime.some(({ from_s }, place) => place > 0 && from_s < inTime[place - 1].to_s);
+  return inTime.some(({ from_s }, place) => place > 0 && inTime[place - 1].to_s - from_s > least_s);
 }

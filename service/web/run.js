@@ -12,7 +12,7 @@ const MOST_LABELS = 3;
 const STOPPED = {
   budget: () => "As far as the thresholds of this budget go: they stop every video here.",
   confident: (run) =>
-    `Sure enough: entropy ${short(run.last.entropy_nats)} is at or below its threshold ${short(run.threshold)}.`,
+    `Sure enough: entropy ${short(run.last.entropy_nats)} is at or below its threshold ${short(run.thresholdAt(run.last))}.`,
   ceiling: (run) => `At the ceiling: one more step would pass ${short(run.ceiling)} GFLOPs.`,
   deadline: () => "Out of time: this is the best answer so far.",
   exhausted: () => "Every step was taken; there is none left.",
@@ -64,14 +64,18 @@ export class Run {
     return this.steps[this.steps.length - 1];
   }
 
-  /** The threshold of the last step; undefined after the last one there is. */
-  get threshold() {
-    return this.model.thresholds.entropy_nats[this.last.step];
+  /** Of a step that was taken, with its likeliest label; undefined after the last one there is. */
+  thresholdAt({ step, top }) {
+    const { entropy_nats, label_offsets_nats } = this.model.thresholds;
+    const offsets = label_offsets_nats[step];
+    return offsets ? entropy_nats[step] + offsets[this.model.labels.indexOf(top.label)] : entropy_nats[step];
   }
 
-  /** No entropy lies above it: the least sure there is has ln of the labels. */
-  stopsEvery(threshold) {
-    return threshold >= Math.log(this.model.labels.length);
+  /** Whether no entropy lies above it, whatever the label: the least sure there is has ln of the labels. */
+  stopsEvery(step) {
+    const { entropy_nats, label_offsets_nats } = this.model.thresholds;
+    const offsets = label_offsets_nats[step];
+    return entropy_nats[step] + (offsets ? Math.min(...offsets) : 0) >= Math.log(this.model.labels.length);
   }
 
   /** One more step has come; returns it as a sentence. */
@@ -123,7 +127,8 @@ export class Run {
     const { model } = this;
     const numSteps = model.step_gflops.length;
     const past = this.steps.filter((step) => step.step <= (chosen?.step ?? 0));
-    const thresholds = model.thresholds.entropy_nats.slice(0, numSteps - 1);
+    const thresholds = model.thresholds.entropy_nats.slice(0, numSteps - 1)
+      .map((threshold, step) => (step < this.steps.length ? this.thresholdAt(this.steps[step]) : threshold));
     this.chart.replaceChildren(entropyChart(past, thresholds, numSteps, model.labels.length));
     this.cost.replaceChildren(...spending(past, model.full_gflops, this.budget, this.ceiling));
     this.#showLabels(chosen?.predictions ?? []);
@@ -152,7 +157,7 @@ export class Run {
       if (step.cube) this.player.seek((step.cube.pts_s[0] + step.cube.pts_s[1]) / 2);
       this.#show(step);
     };
-    const threshold = this.model.thresholds.entropy_nats[step.step];
+    const threshold = this.thresholdAt(step);
     const isLast = step.step === this.model.step_gflops.length - 1;
     return h(
       "tr", { "data-step": step.step },
@@ -160,7 +165,7 @@ export class Run {
         "aria-label": `Show step ${step.step}` }, swatch, String(step.step))),
       h("td", {}, ...(step.cube ? whereabouts(step.cube) : ["everything"])),
       h("td", {}, nameOf(step.top), h("small", {}, percent(step.top.score))),
-      h("td", {}, short(step.entropy_nats), isLast || threshold < 0 || this.stopsEvery(threshold)
+      h("td", {}, short(step.entropy_nats), isLast || threshold < 0 || this.stopsEvery(step.step)
         ? null : h("small", {}, `${step.entropy_nats <= threshold ? "≤" : ">"} ${short(threshold)}`)),
       h("td", {}, short(step.gflops)),
     );

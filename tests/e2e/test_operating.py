@@ -111,6 +111,7 @@ def test_the_catalogue_tells_prices_and_what_a_budget_means(served: Served) -> N
     assert (summary["name"], summary["least_gflops"], summary["full_gflops"]) == ("tiny", 0.1, 0.18)
     detail = served.client.get("/v1/models/tiny?budget_gflops=0.12").json()
     assert detail["thresholds"]["solved_for_gflops"] == 0.1
+    assert detail["thresholds"]["label_offsets_nats"] == []  # the same thresholds for all labels
     assert detail["labels"] == ["red", "green", "blue"]
     assert detail["step_gflops"] == [0.1, 0.05, 0.03]
     assert detail["card"] == {"Limits": "knows three colours"}

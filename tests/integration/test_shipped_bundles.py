@@ -206,6 +206,9 @@ def test_the_default_is_the_model_whose_results_are_told() -> None:
     assert bundle.manifest.provenance.commit is not None
     assert bundle.manifest.provenance.commit in row
     assert f"default budget, {bundle.default_budget_flops / 1e9:.3g} GFLOPs" in results
+    assert f"Served by {bundle.calibration.exit_rule}:" in results
+    told = f"For `adafocus-v3-compact` that is {bundle.default_budget_flops / 1e9:.3g} GFLOPs."
+    assert told in (Path(__file__).parents[2] / "docs" / "concepts.md").read_text()
     (told,) = (line for line in results.splitlines() if line.startswith("| compact | 1.98 |"))
     top1 = float(told.split("|")[4].split()[0]) / 100
     assert bundle.frontier[-1][1] == pytest.approx(top1, abs=0.015), "but for the precision it was measured in"

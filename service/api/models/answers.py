@@ -38,6 +38,7 @@ def model_detail(offer: Offer, budget_flops: int, *, default: bool) -> ModelDeta
             budget_gflops=budget_flops / 1e9,
             solved_for_gflops=point.budget_flops / 1e9,
             entropy_nats=list(point.solution.thresholds_nats),
+            label_offsets_nats=[list(offsets) for offsets in offer.label_offsets_nats],
             mean_gflops=point.solution.mean_cost_flops / 1e9,
             accuracy=point.solution.accuracy if offer.calibrated else None,
         ),

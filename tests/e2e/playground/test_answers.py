@@ -11,7 +11,7 @@ from playwright.async_api import FloatRect, Page, expect
 
 from fovea import Client
 from models.recognizer import Cube
-from tests.clips import cached_clip, noise
+from tests.clips import cached_clip, noise, solid
 from tests.e2e.playground.conftest import OpenPage, recognized, unfolded
 from tests.serving import Served, serving
 from tests.tiny import Gate, TinyRecognizer, TinyState, tiny_model
@@ -241,6 +241,32 @@ async def test_a_threshold_is_told_and_drawn_at_its_own_step(open_page: OpenPage
         (left,) = [float(await dash.get_attribute("x1") or 0) for dash in await page.locator("line.threshold").all()]
         glance, cube = [float(await dot.get_attribute("cx") or 0) for dot in await page.locator("circle.taken").all()]
         assert glance < left < cube
+
+
+@pytest.mark.parametrize(
+    ("threshold", "offset", "compared", "num_steps"),
+    [(-0.2, 0.8, "≤ 0.6", 2), (0.6, -0.2, "> 0.4", 3)],  # met below 0 by its label; not met, though the shared one is
+)
+async def test_a_threshold_that_depends_on_the_label_is_told_for_the_likeliest_one(
+    open_page: OpenPage, threshold: float, offset: float, compared: str, num_steps: int
+) -> None:
+    green = cached_clip("green.mp4", pattern=solid(0, 255, 0), seconds=1.0)
+    offsets_nats = ((0.0, 0.0, 0.0), (-0.5, offset, 0.9))
+    with serving(models=[tiny_model(Sure(), thresholds=(-1.0, threshold), label_offsets_nats=offsets_nats)]) as served:
+        told = served.client.get("/v1/models/tiny").json()["thresholds"]
+        assert told["entropy_nats"] == [-1.0, threshold]
+        assert told["label_offsets_nats"] == [[0.0] * 3, [-0.5, offset, 0.9]]
+        page = await open_page(served)
+        await page.set_input_files("#file", green)
+        await page.click("#go")
+        await recognized(page)
+        rows = page.locator(".run tbody tr")
+        await expect(rows).to_have_count(num_steps)
+        await unfolded(page)
+        await expect(rows.nth(0)).not_to_contain_text("-1")
+        await expect(rows.nth(1)).to_contain_text(compared)
+        if num_steps == 2:
+            await expect(page.locator(".verdict")).to_contain_text("entropy 0.5 is at or below its threshold 0.6")
 
 
 async def test_a_trained_model_s_budget_lies_on_its_measured_curve(open_page: OpenPage) -> None:
