@@ -113,5 +113,5 @@ def run_alone(recognizer: Recognizer[AdaFocusState], clip_THWC: Frames) -> list[
 def assert_same(state: AdaFocusState, other: AdaFocusState, tolerance: float = 1e-5) -> None:
     assert (state.step, state.cube, state.cubes) == (other.step, other.cube, other.cubes)
     np.testing.assert_allclose(state.probabilities_C, other.probabilities_C, atol=tolerance)
-    np.testing.assert_allclose(state.logits_C, other.logits_C, atol=tolerance)
+    np.testing.assert_allclose(state.logits_C, other.logits_C, atol=10 * tolerance)  # they are larger than scores
     assert state.entropy_nats == pytest.approx(other.entropy_nats, abs=tolerance)
