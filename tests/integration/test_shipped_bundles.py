@@ -39,9 +39,10 @@ MAX_MOVED = {
 }
 """Of a score, by the copy's crf: as the training data were packed, and visibly worse. Windows that follow a person move
 with what a copy shows of them: at crf 30 one recording of four gets another label after a cube (decision 0034)."""
-SURE = {"adafocus-v3-light": 0.32}
+SURE = {"adafocus-v3-compact": 0.38, "adafocus-v3-light": 0.32}
 """From this score on a copy keeps the label. Three frames say less: one recording of four is told with a score below it
-at two exits, and its copy gets another label there (decisions 0045 and 0070)."""
+at two exits, and its copy gets another label there (decisions 0045 and 0070). Another one is told with a score below
+compact's after motion alone, as a handshake; its copy is told rightly, as a kick (decision 0088)."""
 ADAFOCUS = [name for name in SHIPPED if name.startswith("adafocus")]
 BEARS_KEYFRAMES = [name for name in ADAFOCUS if read_listing(available_models()[name]).manifest.clip.keyframe_tolerance]
 EXACT = RuntimeConfig(name="torch", precision="fp32", num_threads=1)
