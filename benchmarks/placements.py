@@ -3,10 +3,9 @@
 `python -m benchmarks.placements DATA --json FILE`: features of the training videos by the plan `compact`, or by
 `--plan light`, and by the same with cubes elsewhere, all from the networks of the bundle that ships, which never saw
 these videos. *Whole frames*: the same network and heads on all sixteen frames of 224 x 320, with key points and
-without. Heads in closed form, as `fovea train` fits them, on clips as they are, each by
-itself, and without a cube of motion; each video is judged by heads that saw
-none of its group, in several deals of the folds. Intervals are of paired differences, by resampling groups within each
-source.
+without. Heads in closed form, as `fovea train` fits them, on clips as they are, each by itself, and without a cube of
+motion; each video is judged by heads that saw none of its group, in several deals of the folds. Intervals are of paired
+differences, by resampling groups within each source.
 
 There is no row *learned*: a policy trained by gradient belongs to another network (the plan `compact-learned`).
 

@@ -72,7 +72,7 @@ def _index(bundles: Sequence[Bundle]) -> str:
             *rows,
             "",
             "The thresholds of these budgets were solved on the same videos. Solved on videos of other places they",
-            "give about a point less: [RESULTS](../RESULTS.md#do-exits-pay).",
+            "may give a point less: [RESULTS](../RESULTS.md#do-exits-pay).",
             "",
         ]
     )

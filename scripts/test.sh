@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every test, in two runs side by side: those over HTTP wait for cameras and browsers most of the time, the others compute.
-# Tests of real video files are in the first, so that both take about as long.
+# Tests of real video files are in the first: the second takes longer.
 # With arguments they are pytest's, and there is one run: test.sh -k budget
 set -u
 cd "$(dirname "$0")/.."

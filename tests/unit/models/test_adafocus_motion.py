@@ -19,7 +19,7 @@ from models.backbones.config import BackboneConfig
 from models.recognizer import Window
 
 from .lively import EagerRuntime, assert_same, clip_rule, clips, run_alone
-from .placed_cubes import MOTION, PERSON, lively_placed
+from .placed_cubes import MOTION, PERSON, RECYCLED, lively_placed
 
 ROWS, COLUMNS = MOTION.frame_size
 FIRST = tuple(Window(frame, 0, 0, 48, 40) for frame in MOTION.motion_frames)
@@ -80,10 +80,11 @@ def test_what_moves_changes_every_answer_but_the_glances() -> None:
     ]
 
 
-def test_rows_that_look_at_motion_and_rows_that_look_at_cubes_share_a_batch() -> None:
+@pytest.mark.parametrize("config", [MOTION, RECYCLED], ids=["heads alone", "with a share of the exit before"])
+def test_rows_that_look_at_motion_and_rows_that_look_at_cubes_share_a_batch(config: AdaFocusConfig) -> None:
     runtime = EagerRuntime()
-    recognizer = make_recognizer(lively_placed(MOTION), clip_rule(MOTION), [1.0] * 4, runtime)
-    some = clips(MOTION, 3)
+    recognizer = make_recognizer(lively_placed(config), clip_rule(config), [1.0] * 4, runtime)
+    some = clips(config, 3)
     alone = [run_alone(recognizer, clip_THWC) for clip_THWC in some]
     glanced = recognizer.glance(some)
     second = recognizer.focus(recognizer.focus(glanced[:1]))

@@ -14,7 +14,7 @@ from models.adafocus.parts import make_recognizer
 from models.adafocus.recycling import answered, recycled
 from models.adafocus.shapes import tiny
 
-from .lively import EagerRuntime, assert_same, clip_rule, clips, run_alone
+from .lively import EagerRuntime, clip_rule, clips, run_alone
 from .placed_cubes import MOTION, RECYCLED, lively_placed
 
 SHARE = RECYCLED.recycled_share
@@ -54,17 +54,6 @@ def test_the_recognizer_keeps_the_share_of_the_step_before_whatever_its_temperat
             wanted_C = np.exp(tempered_C - tempered_C.max())
             np.testing.assert_allclose(state.probabilities_C, wanted_C / wanted_C.sum(), atol=1e-5)
     assert not np.allclose(found[-1].logits_C, plain[-1].logits_C)
-
-
-def test_rows_at_different_steps_keep_their_own_past() -> None:
-    recognizer = make_recognizer(lively_placed(RECYCLED), clip_rule(RECYCLED), [1.0] * 4, EagerRuntime())
-    some = clips(RECYCLED, 3)
-    alone = [run_alone(recognizer, clip_THWC) for clip_THWC in some]
-    glanced = recognizer.glance(some)
-    second = recognizer.focus(recognizer.focus(glanced[:1]))
-    mixed = recognizer.focus([*glanced[1:2], *second, *glanced[2:]])
-    for state, row, step in zip(mixed, (1, 0, 2), (1, 3, 1), strict=True):
-        assert_same(state, alone[row][step])
 
 
 @pytest.mark.parametrize("share", [-0.1, 1, 1.0, float("nan"), "0.2", True])
