@@ -4,8 +4,9 @@
 `--plan light`, and by the same with cubes elsewhere, all from the networks of the bundle that ships, which never saw
 these videos. *Whole frames*: the same network and heads on all sixteen frames of 224 x 320, with key points and
 without. Heads in closed form, as `fovea train` fits them, on clips as they are, each by itself, and without a cube of
-motion; each video is judged by heads that saw none of its group, in several deals of the folds. Intervals are of paired
-differences, by resampling groups within each source.
+motion; each video is judged by heads that saw none of its group, in several deals of the folds. *As it ships*: the plan
+as it is, with what its exits keep of each other's answers. Intervals are of paired differences, by resampling groups
+within each source.
 
 There is no row *learned*: a policy trained by gradient belongs to another network (the plan `compact-learned`).
 
@@ -34,7 +35,6 @@ from training.data.dataset import Dataset, read_dataset
 from training.data.frames import FrameStore
 from training.data.groups import fold_groups, group_of
 from training.families import find_training, training_of
-from training.family import Regression
 from training.fit.feature_cache import FeatureCache
 from training.fit.head_fit import HeadFit
 from training.fit.heads import regressed
@@ -43,7 +43,7 @@ from training.fit.plans import find_plan
 from training.fit.precision import prepare
 from training.fit.recipe import Precision
 from training.full_frame.whole import WholeFrames
-from training.judge.placement_result import PERSON, PlacementResult, PlacementRow, write_placements
+from training.judge.placement_result import PERSON, SHIPS, PlacementResult, PlacementRow, write_placements
 from training.judge.results import Estimate
 from training.judge.statistics import Interval, accuracy_interval, mean_interval, resample
 from video.clip import ClipRule
@@ -80,7 +80,7 @@ def main() -> None:
     torch.set_num_threads(1)
     dataset = read_dataset(arguments.data).split("train")
     until = time.monotonic() + arguments.seconds
-    names = [arguments.features_only] if arguments.features_only else [*PLACED, WHOLE]
+    names = [arguments.features_only] if arguments.features_only else rows_of(arguments.plan, dataset.num_classes)
     ways = {name: way_of(name, dataset.num_classes, arguments.plan) for name in names}
     given = {name: features(dataset, way, arguments.cache.expanduser(), until) for name, way in ways.items()}
     if any(found is None for found in given.values()):
@@ -96,17 +96,24 @@ def main() -> None:
         write_placements(arguments.json, found)
 
 
+def rows_of(base: str, num_classes: int) -> list[str]:
+    """What ships has a row of its own where it is more than cubes that follow a person."""
+    model = find_plan(base, num_classes).model
+    assert isinstance(model, AdaFocusConfig), "a plan whose cubes a rule places"
+    return [*PLACED, *([SHIPS] if model.motion_frames or model.recycled_share else []), WHOLE]
+
+
 def way_of(name: str, num_classes: int, base: str = "compact") -> Way:
-    """One row's: of the plan `base`, whose cubes follow a person."""
+    """One row's: of the plan `base`, whose cubes follow a person, and which ships."""
     plan = find_plan(base, num_classes)
     assert isinstance(plan.model, AdaFocusConfig), "a plan whose cubes a rule places"
+    config = plan.model
     for placement in PLACED:
         if name == placement:
-            plan = replace(plan, model=replace(plan.model, placement=placement))
-    plan = replace(
-        plan,
-        model=replace(plan.model, motion_frames=(), recycled_share=0.0),  # the same whatever places the others
-    )
+            config = replace(config, placement=placement)
+    if name != SHIPS:  # cubes of motion are the same whatever places the others
+        config = replace(config, motion_frames=(), recycled_share=0.0)
+    plan = replace(plan, model=config)
     model = plan.model_plan(WHOLE_NAMES.get(name))
     network = build(model)
     shipped = load_network(Bundle.read(available_models()["adafocus-v3-compact"])).state_dict()
@@ -143,19 +150,26 @@ def compared(
     right: dict[tuple[str, int], NDArray[np.float64]] = {}
     flops: dict[tuple[str, int], int] = {}
     for name, way in ways.items():
-        for step, head in enumerate(training_of(way.network).regressions(way.network)):
+        for step, right_N in enumerate(out_of_fold(dataset, way, given[name], deals)):
             if step == 0 and name in PLACED and name != REFERENCE:
                 continue  # the glance is the same
             key = ("glance", 0) if step == 0 and name in PLACED else (name, step)
-            right[key], flops[key] = out_of_fold(dataset, head, given[name], deals, way.fit), way.spent_K[step]
+            right[key], flops[key] = right_N, way.spent_K[step]
     resamples = resample([group_of(one) for one in dataset.samples], [one.source or "" for one in dataset.samples])
-    most = max(step for name, step in right if name == REFERENCE)
+
+    def held_against(key: tuple[str, int], against: tuple[str, int]) -> tuple[Estimate | None, float | None]:
+        if against not in right or key == against:
+            return None, None
+        return estimate(mean_interval(right[against] - right[key], resamples)), flops[against] / flops[key]
+
+    last = {name: max((step for other, step in right if other == name), default=0) for name in (REFERENCE, SHIPS)}
     rows = []
     for (name, step), right_N in right.items():
-        against = (REFERENCE, most if name in WHOLE_NAMES else step)
-        apart = None
-        if against in right and name != REFERENCE:
-            apart = estimate(mean_interval(right[against] - right_N, resamples))
+        is_whole = name in WHOLE_NAMES
+        apart, ratio = None, None
+        if name != SHIPS:
+            apart, ratio = held_against((name, step), (REFERENCE, last[REFERENCE] if is_whole else step))
+        ships, ships_ratio = held_against((name, step), (SHIPS, last[SHIPS])) if is_whole else (None, None)
         rows.append(
             PlacementRow(
                 name=name,
@@ -163,7 +177,9 @@ def compared(
                 gflops=flops[name, step] / 1e9,
                 top1=estimate(accuracy_interval(right_N, resamples)),
                 person_less_this=apart,
-                person_cost_ratio=flops[against] / flops[name, step] if against in flops else None,
+                person_cost_ratio=ratio,
+                ships_less_this=ships,
+                ships_cost_ratio=ships_ratio,
             )
         )
     told = (
@@ -181,21 +197,25 @@ def without_key_points(given: Mapping[str, Tensor], network: nn.Module) -> dict[
     return {"memory": memory_NTV[..., : classifier.described].flatten(1)}
 
 
-def out_of_fold(
-    dataset: Dataset, head: Regression, given: Mapping[str, Tensor], deals: int, fit: HeadFit
-) -> NDArray[np.float64]:
-    """right_N: the share of deals in which a video is told right by heads that saw none of its group."""
-    rows_NRF = head.rows(given)
+def out_of_fold(dataset: Dataset, way: Way, given: Mapping[str, Tensor], deals: int) -> tuple[NDArray[np.float64], ...]:
+    """right_N after each step: in which share of deals a video is told right by heads that saw none of its group."""
+    training = training_of(way.network)
+    heads = training.regressions(way.network)
     place = {sample.path: number for number, sample in enumerate(dataset.samples)}
     labels_N = torch.tensor([sample.label for sample in dataset.samples])
-    right_N = np.zeros(len(labels_N))
-    for deal in range(deals):
-        for rest, part in fold_groups(dataset, FOLDS, deal):
-            learning, held = ([place[one.path] for one in some.samples] for some in (rest, part))
-            weight_CF, bias_C = regressed(head, rows_NRF[learning], labels_N[learning], fit)
-            told = (rows_NRF[held].flatten(1) @ weight_CF.T + bias_C).argmax(dim=1)
-            right_N[held] += (told == labels_N[held]).numpy() / deals
-    return right_N
+    own_KDNC = torch.zeros(len(heads), deals, len(labels_N), len(dataset.labels))
+    for own_DNC, head in zip(own_KDNC, heads, strict=True):
+        rows_NRF = head.rows(given)
+        for deal in range(deals):
+            for rest, part in fold_groups(dataset, FOLDS, deal):
+                learning, held = ([place[one.path] for one in some.samples] for some in (rest, part))
+                weight_CF, bias_C = regressed(head, rows_NRF[learning], labels_N[learning], way.fit)
+                own_DNC[deal, held] = rows_NRF[held].flatten(1) @ weight_CF.T + bias_C
+    answered_KMC = training.answered(way.network, list(own_KDNC.flatten(1, 2)))
+    return tuple(
+        (answered_MC.reshape(deals, *own_KDNC.shape[2:]).argmax(dim=2) == labels_N).double().mean(dim=0).numpy()
+        for answered_MC in answered_KMC
+    )
 
 
 def estimate(interval: Interval) -> Estimate:

@@ -137,13 +137,15 @@ class Observations:
             raise ValueError(f"{self.model} and {other.model} disagree about labels; observe both on the same data")
         return mine
 
-    def rows(self, chosen: NDArray[np.bool_] | NDArray[np.integer]) -> "Observations":
-        """Some of the videos, in all deals: which, by a truth value a row, or by row numbers in their new order."""
+    def rows(self, chosen: NDArray[np.bool_] | NDArray[np.integer], *, num_deals: int | None = None) -> "Observations":
+        """Some of the videos, in all deals, or in as many as told: which, by a truth value a row, or by row numbers in
+        their new order."""
         numbers = np.arange(self.num_rows)[chosen]
         taken: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in ("paths_N", "groups_N", "sources_N"):
             taken[name] = tuple(taken[name][row] for row in numbers)
         taken |= {"labels_N": self.labels_N[numbers], "log_probs_NKC": self.log_probs_NKC[numbers]}
+        taken["num_deals"] = self.num_deals if num_deals is None else num_deals
         return Observations(**taken)
 
     @classmethod

@@ -15,7 +15,7 @@ from tests.unit.training.test_whole_frames import PLACED as OF_WHOLE_FRAMES
 from training.data.dataset import Dataset, Sample
 from training.fit.head_fit import HeadFit
 from training.full_frame.whole import WholeFramesConfig, build_network
-from training.judge.placement_result import read_placements, write_placements
+from training.judge.placement_result import SHIPS, in_words, read_placements, write_placements
 from training.judge.seeds_result import SeedsResult, read_seeds, write_seeds
 from training.judge.statistics import wilson
 from video.clip import ClipRule
@@ -48,16 +48,18 @@ def found() -> placements.PlacementResult:
     glance_width = network.classifier.glance_head.in_features
     cubes = Way(network, RULE, (100, 200, 300), "fp32", HeadFit())
     whole, alone = (build_network(WholeFramesConfig(PLACED, points), seed=0) for points in (True, False))
+    sharing = Way(build_any(replace(PLACED, recycled_share=0.95), seed=0), RULE, (100, 200, 400), "fp32", HeadFit())
     ways = {name: cubes for name in placements.PLACED} | {
+        SHIPS: sharing,
         WHOLE: Way(whole, RULE, (1000,), "fp32", HeadFit()),
         ALONE: Way(alone, RULE, (500,), "fp32", HeadFit()),
     }
     given = {
         name: {
             "glance": known((glance_width,), tells=False),
-            "memory": known((2, network.classifier.memory_size), tells=name == "person", seed=1),
+            "memory": known((2, network.classifier.memory_size), tells=name in {"person", SHIPS}, seed=1),
         }
-        for name in placements.PLACED
+        for name in (*placements.PLACED, SHIPS)
     }
     given[WHOLE] = {"memory": known((whole.classifier.memory_size,), tells=False, seed=2)}
     given[ALONE] = placements.without_key_points(given[WHOLE], alone)
@@ -68,6 +70,7 @@ def test_every_way_has_a_row_for_each_number_of_cubes_and_the_glance_which_all_s
     assert {(row.name, row.step) for row in found.rows} == {
         ("glance", 0),
         *((name, step) for name in placements.PLACED for step in (1, 2)),
+        *((SHIPS, step) for step in (0, 1, 2)),
         (WHOLE, 0),
         (ALONE, 0),
     }
@@ -96,6 +99,24 @@ def test_whole_frames_are_held_against_all_cubes_at_what_these_cost_of_them(foun
         assert apart is not None
         assert apart.value == pytest.approx(all_cubes.top1.value - by_row[name].top1.value)
         assert by_row[name].person_cost_ratio == pytest.approx(share)
+
+
+def test_what_ships_is_held_against_whole_frames_alone_and_its_exits_keep_their_share(found) -> None:
+    by_row = {(row.name, row.step): row for row in found.rows}
+    for name, share in ((WHOLE, 0.4), (ALONE, 0.8)):
+        row = by_row[name, 0]
+        assert row.ships_less_this is not None
+        assert row.ships_less_this.value == pytest.approx(by_row[SHIPS, 2].top1.value - row.top1.value)
+        assert row.ships_cost_ratio == pytest.approx(share)
+    assert all(row.ships_less_this is None for row in found.rows if row.name not in placements.WHOLE_NAMES)
+    assert by_row[SHIPS, 0].top1 == by_row["glance", 0].top1
+    assert by_row[SHIPS, 1].top1.value < by_row["person", 1].top1.value  # nearly all a glance
+    assert any("what ships is" in line for line in in_words(found))
+
+
+def test_what_ships_has_a_row_where_it_is_more_than_the_persons_cubes() -> None:
+    assert SHIPS in placements.rows_of("compact", 4)
+    assert SHIPS not in placements.rows_of("light", 4)
 
 
 def test_accuracies_are_no_surer_than_wilson_allows(found) -> None:
