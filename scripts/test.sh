@@ -1,6 +1,6 @@
 #!/bin/sh
-# Every test, in two runs side by side: those over HTTP wait for cameras and browsers most of the time, the others compute.
-# Tests of real video files are in the first: the second takes longer.
+# Every test, in three runs side by side: cameras wait for frames and clients for servers, so two cores serve all three.
+# Tests of real video files are with the cameras: that run is the shortest.
 # With arguments they are pytest's, and there is one run: test.sh -k budget
 set -u
 cd "$(dirname "$0")/.."
@@ -8,15 +8,16 @@ python=${PY:-.venv/bin/python}
 if [ $# -gt 0 ]; then
     exec "$python" -m pytest "$@"
 fi
-log=$(mktemp)
-"$python" -m pytest tests/e2e tests/integration/video >"$log" 2>&1 &
-beside=$!
-trap 'kill $beside 2>/dev/null; rm -f "$log"' EXIT
+logs=$(mktemp -d)
+"$python" -m pytest tests/e2e/streams tests/integration/video >"$logs/cameras" 2>&1 &
+cameras=$!
+"$python" -m pytest tests/e2e --ignore tests/e2e/streams >"$logs/clients" 2>&1 &
+clients=$!
+trap 'kill $cameras $clients 2>/dev/null; rm -rf "$logs"' EXIT
 trap 'exit 130' INT TERM
 "$python" -m pytest tests/unit tests/integration --ignore tests/integration/video
 status=$?
-wait $beside
-status_beside=$?
-cat "$log"
-[ $status -ne 0 ] || status=$status_beside
+wait $cameras || status=$?
+wait $clients || status=$?
+cat "$logs/cameras" "$logs/clients"
 exit $status
