@@ -10,7 +10,6 @@ Shape suffixes: N clips, L cells, K cubes, D features, C classes, E exits, 3 = (
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.needle_card import Card, Direction, Gain, Row, render
 from benchmarks.needle_clips import CHUNK, CLASSES, HEIGHT_PX, NUM_FRAMES, WIDTH_PX
 from benchmarks.needle_parts import MIDDLE_CELL_PX, CellLogits, Encoders, Part, exit_logits, fit, needle_network
 from benchmarks.needle_places import found_share, motion_places, needle_places
@@ -43,10 +41,10 @@ from models.backbones.config import STRIDE
 from models.runtime.choosing import make_runtime
 from models.runtime.config import RuntimeConfig
 from training.judge.exit_comparison import on_other_videos
+from training.judge.needle_card import OURS, PLACE, Card, Direction, Gain, Row, render, write_card
 from training.judge.observations import Observations
 from training.judge.statistics import mean_interval, resample
 
-BEST = "finer map, chosen aside (ours)"
 DEEP, PIXEL = "finer map, deep slopes of lone cubes", "finer map, pixel slopes of the same cubes"
 _STEP = 80  # clips of a stage that takes slopes
 
@@ -130,7 +128,7 @@ def run(bench: Bench, card: Card) -> None:
         "centre": torch.full((len(val), num_cubes, 3), 0.5),
         "motion": bench.stages.tensor("motion", lambda: motion_places(val, network.config)),
         **{name: one["val"] for name, one in places.items()},
-        "the needle's place": needle_places(val, network.config),
+        PLACE: needle_places(val, network.config),
     }
     cubes = bench.cubes("val", val, ways)
     right = {
@@ -145,10 +143,10 @@ def run(bench: Bench, card: Card) -> None:
         card.rows.append(Row(seed, name, tuple(right_NE.mean(dim=0).tolist()), found[name]))
         say(str(card.rows[-1]))
     card.gains += gains(seed, right)
-    calibrated = {BEST: places[BEST]["calibration"]}
+    calibrated = {OURS: places[OURS]["calibration"]}
     seen = [
-        observations(network, calibration, bench.cubes("calibration", calibration, calibrated)[BEST], "calibration"),
-        observations(network, val, cubes[BEST], "val"),
+        observations(network, calibration, bench.cubes("calibration", calibration, calibrated)[OURS], "calibration"),
+        observations(network, val, cubes[OURS], "val"),
     ]
     card.exits.append(on_other_videos(*seen, name=f"needle, seed {seed}"))
 
@@ -182,7 +180,7 @@ def learned_places(
         for suffix, cells in taughts:
             ways[f"{name}, Eq. 5-6{suffix}"] = partial(by_slopes, bench, cell_px, cells)
             ways[f"{name}, losses{suffix}"] = partial(by_losses, bench, cell_px, cells)
-    ways[BEST] = lambda: chosen(bench, taught, aside)
+    ways[OURS] = lambda: chosen(bench, taught, aside)
     if bench.lone:
         ways[DEEP] = lambda: by_lone_slopes(bench, taught.part, "deep")
         ways[PIXEL] = lambda: by_lone_slopes(bench, taught.part, "pixel")
@@ -243,7 +241,7 @@ def gains(seed: int, right: dict[str, Tensor]) -> list[Gain]:
     """Of ours over every other row, and of deep slopes over those of pixels, paired by clips."""
     num_clips, num_exits = next(iter(right.values())).shape
     resamples = resample(tuple(map(str, range(num_clips))), ("",) * num_clips)
-    pairs = [(BEST, name) for name in right if name != BEST]
+    pairs = [(OURS, name) for name in right if name != OURS]
     pairs += [(DEEP, PIXEL)] if PIXEL in right else []
     return [
         Gain(seed, name, over, number, mean_interval((right[name] - right[over])[:, number].numpy(), resamples))
@@ -277,7 +275,7 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, help="keep what each stage found there, and go on from what is kept")
     parser.add_argument("--no-lone", action="store_true", help="leave out what slopes of lone cubes teach: a third")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--json", type=Path, help="write the figures there, such as results/needle/needle.json")
     arguments = parser.parse_args()
     card, began_s, sizes = Card([], [], [], []), time.monotonic(), Sizes()
     weights: Path | None = arguments.weights
@@ -289,7 +287,7 @@ def main() -> None:
         network, say = needle_network(seed, weights), partial(_say, began_s, seed)
         run(Bench(seed, sizes, network, encoders, stages, say, not arguments.no_lone), card)
         if arguments.json:
-            arguments.json.write_text(json.dumps(asdict(card), indent=1) + "\n")
+            write_card(arguments.json, card)
     print(render(card))
 
 

@@ -40,7 +40,23 @@ def exits_table(one: ExitComparison) -> str:
     if one.mean_minus_random is not None:
         said = verdict(one.mean_minus_random, one.groups)
         told.append(f"Mean over these budgets: {_points(one.mean_minus_random)} points from random exit, {said}.")
+    told += _of_the_served(one)
     return " ".join(told) + "\n\n" + "".join(lines)
+
+
+def _of_the_served(one: ExitComparison) -> list[str]:
+    """Where the folds chose another rule than all videos together do: what the served one gives."""
+    served: Judged = "entropy_by_label" if one.chosen.startswith("entropy_by_label") else "entropy"
+    ours, points = one.at("chosen"), one.at(served)
+    if not ours or [point.top1 for point in ours] == [point.top1 for point in points]:
+        return []
+    between = points[1:-1]
+    above = sum(point.verdict == "above" for point in between)
+    mean = sum(point.minus_random.value for point in between) / len(between)
+    return [
+        f"Some folds choose another rule than the one served; that one by itself is above at {above} of "
+        f"{len(between)} budgets, {100 * mean:.1f} points in the mean."
+    ]
 
 
 def _cells(point: RulePoint) -> list[str]:

@@ -178,3 +178,15 @@ def test_a_comparison_made_before_calibration_chose_is_still_shown(comparison):
     older = exits_table(replace(comparison, points=points, chosen=""))
     assert "by label is" in older
     assert "Served by" not in older
+
+
+def test_the_page_tells_what_the_served_rule_gives_where_folds_chose_another(comparison):
+    told = "Some folds choose another rule"
+    served = replace(comparison, chosen="entropy_by_label: chosen by folds")
+    by_label = [replace(point, rule="chosen") for point in comparison.at("entropy_by_label")]
+    others = [point for point in comparison.points if point.rule != "chosen"]
+    assert told not in exits_section([replace(served, points=(*others, *by_label))])
+    by_entropy = [replace(point, rule="chosen") for point in comparison.at("entropy")]
+    page = exits_section([replace(served, points=(*others, *by_entropy))])
+    above = sum(point.verdict == "above" for point in comparison.at("entropy_by_label")[1:-1])
+    assert f"{told} than the one served; that one by itself is above at {above} of 14 budgets" in page

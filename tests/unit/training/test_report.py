@@ -9,7 +9,9 @@ import pytest
 
 from tests.unit.training.drawing import draw
 from tests.unit.training.test_scoring import ORIGIN, scored
+from training.judge.exit_comparison import cross_fitted
 from training.judge.experiments import ABLATIONS, BASELINES, PLAN, SEEDS
+from training.judge.needle_card import NEEDLE, OURS, Card, Direction, Gain, Row, read_card, write_card
 from training.judge.placement_result import (
     PLACEMENTS,
     PlacementResult,
@@ -23,6 +25,7 @@ from training.judge.results import Estimate, pooled, read_result, write_result
 from training.judge.scoring import score
 from training.judge.seeds_result import SEEDS as SEEDS_FILE
 from training.judge.seeds_result import SeedRow, SeedsResult, seeds_section, write_seeds
+from training.judge.statistics import Interval
 
 BASELINE = draw(costs=(600,), knows=(2.5,), model=BASELINES[0].name)
 SMALLER = draw(costs=(500,), knows=(2.5,), model=BASELINES[1].name)
@@ -93,6 +96,32 @@ def test_where_cubes_look_and_what_a_seed_changes_have_sections_of_their_own(tmp
     page = (tmp_path / "RESULTS.md").read_text()
     assert "| centre | 1 cube | 1.26 | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 1.00 |" in page
     assert "| 2 | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 90.0 | entropy | 1.2 | 50.0 [40.0, 60.0] |" in page
+
+
+def test_drawn_clips_whose_right_place_is_known_have_a_section_and_ours_is_held_against_each_row(tmp_path):
+    gain = Interval(0.3, 0.2, 0.4)
+    card = Card(
+        rows=[
+            Row(0, "random", (0.48, 0.54, 0.55), 0.06),
+            Row(0, "heat map, losses", (0.48, 0.7, 0.71), 0.4),  # on the whole card alone
+            Row(0, OURS, (0.48, 0.88, 0.85), 0.78),
+        ],
+        gains=[Gain(0, OURS, "random", number, gain) for number in (1, 2)],
+        directions=[Direction(0, "deep", "other clips", 40, 0.4)],
+        exits=[cross_fitted(draw(), name="needle, seed 0", num_folds=3, num_repeats=1)],
+    )
+    write_card(tmp_path / "needle" / NEEDLE, card)
+    assert read_card(tmp_path / "needle" / NEEDLE) == card
+    write_report(tmp_path, tmp_path / "RESULTS.md")
+    page = (tmp_path / "RESULTS.md").read_text().split("## Where the right place is known")[1].split("\n## ")[0]
+    assert "| 0 | random | 6 % | 48.0 | 54.0 | 55.0 | 30.0 [20.0, 40.0] | 30.0 [20.0, 40.0] |" in page
+    assert f"| 0 | {OURS} | 78 % | 48.0 | 88.0 | 85.0 |  |  |" in page
+    assert "heat map, losses" not in page
+    above = sum(point.verdict == "above" for point in card.exits[0].at("entropy")[1:-1])
+    assert f"- needle, seed 0: exits are above random exit, interval above 0, at {above} of 14 budgets." in page
+    (tmp_path / "needle" / NEEDLE).write_text("{}")
+    with pytest.raises(ValueError, match="holds no needles"):
+        read_card(tmp_path / "needle" / NEEDLE)
 
 
 def test_whether_seeds_choose_alike_is_said():
