@@ -41,7 +41,7 @@ class Accuracies(Value):
     on_new_places: float | None = Field(
         description="Out of fold: of the calibration videos, each answered by a network that had learnt from no video "
         "of its place; the mean over the deals of the folds, of which the card tells how many. Null where "
-        "nothing was calibrated.",
+        "nothing was calibrated. Thresholds were solved on these videos: expect a little less elsewhere.",
         examples=[0.58],
     )
     on_validation_videos: float | None = Field(

@@ -231,7 +231,7 @@ PLANS: Mapping[str, Callable[[int], TrainPlan]] = {
     "clip-cubes": _clip_cubes,
     "paper-frame-cubes": _paper_frame_cubes,
     "paper-clip-cubes": _paper_clip_cubes,
-    # what decision 0034 compares with
+    # the same with its cubes of a person elsewhere; the cube of motion stays
     "compact-centre": partial(_compact, placement="centre"),
     "compact-motion": partial(_compact, placement="motion"),
     "compact-random": partial(_compact, placement="random"),

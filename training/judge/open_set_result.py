@@ -93,11 +93,12 @@ def open_set_section(results: Sequence[OpenSetResult]) -> str:
         "How often a clip of the evaluated split gets a higher `in_domain` than footage of none of the classes "
         "(AUROC), and how often such footage gets no label at the bundle's threshold. Real footage: the files that the "
         "score was not fitted on, of collections that it was fitted on. Synthetic footage: of generators that it was "
-        "not fitted on. Footage of a kind that was not among the negatives is told less well."
+        "not fitted on. Footage of a kind that was not among the negatives is told less well. The "
+        "[cards](models/index.md) tell the AUROC of in-domain clips out of fold."
     ]
     for result in results:
         rows = [
-            f"| {row.name} | {row.videos} | {row.auroc:.3f} | {100 * row.abstained:.0f} | {row.median_in_domain:.3f} |"
+            f"| {row.name} | {row.videos} | {row.auroc:.4f} | {100 * row.abstained:.0f} | {row.median_in_domain:.3f} |"
             for row in result.outside
         ]
         parts.append(
