@@ -211,6 +211,6 @@ def test_what_was_measured_is_kept_and_makes_a_section_of_the_results(tmp_path: 
     write_open_set_result(tmp_path, result)
     (tmp_path / "broken.json").write_text("{}")
     assert read_open_set_result(tmp_path / "open_set.json") == result
-    assert "| noise | 2 | 0.750 | 50 | 0.475 |" in open_set_section([result])
+    assert "| noise | 2 | 0.7500 | 50 | 0.475 |" in open_set_section([result])
     with pytest.raises(ValueError, match="no result of an open-set score"):
         read_open_set_result(tmp_path / "broken.json")
