@@ -48,7 +48,7 @@ class FrameStore:
 
     def footage(self, path: Path) -> Footage:
         """All frames of a video, memory-mapped; decoded the first time only. Raises VideoError that names the file."""
-        stored = self._videos / f"{self._key(path)}.npy"
+        stored = self._stored(path)
         if not stored.exists():
             with _naming(path):
                 footage = decode_footage(path, self.short_side_px, LIMITS)
@@ -76,14 +76,12 @@ class FrameStore:
         named = repr(clip_rule) if stand_ins is None else f"{clip_rule!r} {stand_ins!r}"
         if recompress_crf is not None:
             named += f" crf {recompress_crf}"
-        folder = self._clips / hashlib.blake2b(named.encode(), digest_size=8).hexdigest()
-        key = self._key(path)
-        stored = folder / f"{key}.npy"
+        stored = self._stored(path, named)
         if not stored.exists():
             if recompress_crf is not None:
                 made_THWC = recompress(self.clip(path, clip_rule, stand_ins=stand_ins), recompress_crf)
             elif stand_ins is not None:
-                grid = Grid.drawn(np.random.default_rng(list(key.encode())))
+                grid = Grid.drawn(np.random.default_rng(list(self._key(path).encode())))
                 with _naming(path):
                     made_THWC = clip_with(path, clip_rule, LIMITS, stand_ins, grid)
             else:
@@ -106,7 +104,7 @@ class FrameStore:
         """Decode every video that is not there yet; the data set less those that turn out unreadable.
 
         All frames, or, where nothing else will be asked for, the `clips_alone` of this rule: a fraction of the room.
-        In `num_workers` processes where there are more videos than that. `report` is told how many are done. Raises
+        In `num_workers` processes where more videos than that are not there. `report` is told how many are done. Raises
         DatasetError where more than `max_unreadable_share` are unreadable, ValueError where a worker dies.
         """
         paths = [sample.path for sample in dataset.samples]
@@ -124,6 +122,16 @@ class FrameStore:
         """What `fill` does, as it goes on: for each path, None or why it cannot be read."""
         return Filling(self._folder, self.short_side_px, clips_alone).in_order(self, paths, num_workers)
 
+    def holds(self, path: Path, clip_rule: ClipRule | None = None) -> bool:
+        """Whether `footage`, or the `clip` of this rule, is there without decoding."""
+        return self._stored(path, None if clip_rule is None else repr(clip_rule)).exists()
+
+    def _stored(self, path: Path, named: str | None = None) -> Path:
+        """Where all frames lie, or the clip whose making has this name."""
+        if named is None:
+            return self._videos / f"{self._key(path)}.npy"
+        return self._clips / hashlib.blake2b(named.encode(), digest_size=8).hexdigest() / f"{self._key(path)}.npy"
+
     def _key(self, path: Path) -> str:
         """Of the file's bytes."""
         return self._hashes.of(path)
@@ -139,14 +147,16 @@ class Filling:
 
     def in_order(self, store: FrameStore, paths: Sequence[Path], num_workers: int) -> Iterator[str | None]:
         """For each path, None or why it cannot be read."""
-        if num_workers == 1 or len(paths) <= num_workers:
+        missing = [path for path in paths if not store.holds(path, self.clips_alone)]
+        if num_workers == 1 or len(missing) <= num_workers:
             yield from (self.into(store, path) for path in paths)
             return
-        chunk = max(1, min(_CHUNK, len(paths) // (4 * num_workers)))
+        chunk = max(1, min(_CHUNK, len(missing) // (4 * num_workers)))
         # not forked: torch's threads, and locks they may hold, do not survive that
         with ProcessPoolExecutor(num_workers, get_context("spawn")) as pool:
             try:
-                yield from pool.map(self, paths, chunksize=chunk)
+                reasons, waiting = pool.map(self, missing, chunksize=chunk), set(missing)
+                yield from (next(reasons) if path in waiting else None for path in paths)
             except BrokenProcessPool:
                 raise ValueError(
                     "a process that decodes videos died, most likely for want of memory; what is decoded stays, so the "

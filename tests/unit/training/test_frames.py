@@ -243,6 +243,32 @@ class TestFilling:
         path = filled.samples[0].path
         assert np.array_equal(store.frames(path), alone.frames(path))
 
+    def test_no_process_is_started_for_what_is_there(self, store, tmp_path, monkeypatch):
+        samples = self.samples(tmp_path, 12)
+        filled, told = store.fill(samples, clips_alone=SPEC), []
+
+        def none_is_needed(*_: object) -> None:
+            raise AssertionError("a process was started")
+
+        monkeypatch.setattr("training.data.frames.ProcessPoolExecutor", none_is_needed)
+        assert store.fill(samples, clips_alone=SPEC, num_workers=2, report=told.append) == filled
+        assert told == list(range(1, 14))
+        with pytest.raises(AssertionError, match="a process was started"):
+            store.fill(samples, num_workers=2)  # all frames of the same videos are not there
+
+    def test_some_that_are_there_are_told_in_their_place(self, store, tmp_path):
+        samples, told = self.samples(tmp_path, 3), []
+        store.fill(samples, max_unreadable_share=0.5)
+        others = [cached_clip(f"other-{n}.mp4", size=(96, 64), seconds=0.4 + 0.2 * n) for n in range(3)]
+        one_more = self.spoilt(tmp_path / "one_more.mp4")
+        paths = [one_more, *others, *(sample.path for sample in samples.samples)]
+        mixed = Dataset(("a", "b"), tuple(Sample(path, n % 2) for n, path in enumerate(paths)))
+        filled = store.fill(mixed, max_unreadable_share=0.5, num_workers=2, report=told.append)
+        assert [entry.path.name for entry in filled.unreadable] == ["one_more.mp4", "damaged.mp4"]
+        assert told == list(range(1, 9))
+        assert all(store.holds(path) for path in others)
+        assert not store.holds(others[0], SPEC)
+
     def test_stops_where_that_is_too_much(self, store, tmp_path):
         with pytest.raises(DatasetError, match=r"1 of 5 videos cannot be read.*\n.*damaged\.mp4"):
             store.fill(self.samples(tmp_path, 4))
