@@ -22,6 +22,7 @@ from models.timesformer.network import TimeSformer, build_network
 from service.wiring.recognising import load_models
 from tests.clips import cached_clip, moving_square, noise
 from tests.conftest import require
+from tests.few_negatives import ASKED_AT, FEW
 from tests.serving import Served, serving
 from tests.timesformers import huggingface, pixels, randomise
 from tests.unit.training.trained import make_data
@@ -169,7 +170,8 @@ def test_what_is_not_calibrated_promises_no_budget_and_auto_never_takes_it(serve
     assert detail["card"]["Calibrated on"].startswith("none")
 
 
-def test_an_imported_bundle_gets_budgets_from_labelled_videos(tmp_path: Path) -> None:
+def test_an_imported_bundle_gets_budgets_from_labelled_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ASKED_AT, FEW)
     data = make_data(tmp_path / "data", num_train=6, num_val=4)
     source = tmp_path / "two.pth"
     config = TimeSformerConfig.from_dict(tiny(2).to_dict() | {"dim": 128, "num_frames": 8})

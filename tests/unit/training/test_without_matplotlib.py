@@ -17,6 +17,9 @@ class Hidden:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Hidden())
 from cli.main import main
+import training.data.negatives
+from tests.few_negatives import FEW
+training.data.negatives.GENERATORS = FEW
 sys.argv = ["fovea", *sys.argv[1:]]
 main()
 """
