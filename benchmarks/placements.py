@@ -112,7 +112,7 @@ def way_of(name: str, num_classes: int, base: str = "compact") -> Way:
         if name == placement:
             config = replace(config, placement=placement)
     if name != SHIPS:  # cubes of motion are the same whatever places the others
-        config = replace(config, motion_frames=(), recycled_share=0.0)
+        config = replace(config, first_glance_indices=(), motion_frames=(), recycled_share=0.0)
     plan = replace(plan, model=config)
     model = plan.model_plan(WHOLE_NAMES.get(name))
     network = build(model)

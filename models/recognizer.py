@@ -126,13 +126,13 @@ class ReusesFrames(Protocol):
         """Price of one frame's share of the glance; None: this model's frames look at each other, nothing is shared."""
         ...
 
-    def num_new_frames(self, shared: Shared) -> int:
-        """Frames that a glance would have to look at: different ones that are not remembered."""
+    def num_new_frames(self, shared: Shared) -> tuple[int, ...]:
+        """Frames that each step that glances would have to look at: different ones that are not remembered."""
         ...
 
     @property
-    def num_glance_frames(self) -> int:
-        """Frames that the price of a glance stands for."""
+    def num_glance_frames(self) -> tuple[int, ...]:
+        """Frames that the price of each step that glances stands for: of the first step, and of those that go on."""
         ...
 
     def glance_sharing(self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None]) -> list[Any]:

@@ -51,7 +51,7 @@ class AdaFocusConfig:
     focus: BackboneConfig
     cube_size: tuple[int, int, int]
     max_cubes: int
-    """K cubes that show frames. A clip has `num_steps` + 1 exits, the glance's p_0 among them."""
+    """K cubes that show frames. A clip has `num_steps` + 1 exits, those of the glance among them."""
     temporal_shift: bool = False
     """TSM in both encoders, within the glance frames and within each cube."""
     aggregation: Aggregation = "max_pool"
@@ -96,6 +96,9 @@ class AdaFocusConfig:
     """Its windows in the clip's frames."""
     motion_size: tuple[int, int] = (128, 128)
     """What windows are shrunk to, inside the network's part."""
+    first_glance_indices: tuple[int, ...] = ()
+    """Some of the glance's frames, rising, two at least. Where there are some, the glance comes in two parts, with an
+    exit after each: the first step sees these frames alone, the second the rest. Not with learned placement."""
     recycled_share: float = 0.0
     """After the glance an exit's logits are (1 - share) times its own head's, and share times what the exit before it
     answered, before temperatures (`models.adafocus.recycling`). In [0, 1); 0: its own head's alone. Not with learned
@@ -134,16 +137,28 @@ class AdaFocusConfig:
         return len(self.glance_indices)
 
     @property
+    def glance_parts(self) -> tuple[tuple[int, ...], ...]:
+        """Which of the T frames the glance sees at its first step, and at its second one, if it comes in two parts."""
+        first = self.first_glance_indices
+        rest = tuple(index for index in self.glance_indices if index not in first)
+        return (first, rest) if first else (rest,)
+
+    @property
     def step_indices(self) -> tuple[tuple[int, ...], ...]:
         """Of the glance and of each cube the frames that it may look at: a policy may place cubes on any."""
         anywhere = tuple(range(self.num_frames))
         cubes = (anywhere,) * self.max_cubes if self.placement == "learned" else self.step_frames
         motion = (self.motion_frames,) if self.motion_frames else ()
-        return (self.glance_indices, *motion, *cubes)
+        return (*self.glance_parts, *motion, *cubes)
 
     @property
     def num_steps(self) -> int:
-        """After the glance: the cube of motion, if there is one, and K others."""
+        """After the first one: the glance's second part and the cube of motion, if there are such, and K others."""
+        return len(self.glance_parts) - 1 + self.num_cubes
+
+    @property
+    def num_cubes(self) -> int:
+        """The one of motion, if there is one, and K others."""
         return self.max_cubes + bool(self.motion_frames)
 
     @property
@@ -255,7 +270,7 @@ def _check_placement(config: AdaFocusConfig) -> None:
         )
     _check_recycling(config)
     if not ruled:
-        for name in ("step_frames", "motion_frames", "recycled_share", *_OF_PLACED):
+        for name in ("step_frames", "motion_frames", "first_glance_indices", "recycled_share", *_OF_PLACED):
             if getattr(config, name):
                 raise ValueError(
                     f"{name} is {getattr(config, name)!r}, but belongs to another placement than 'learned'"
@@ -267,6 +282,7 @@ def _check_placement(config: AdaFocusConfig) -> None:
         )
     if config.placement == "person" and not config.key_points:
         raise ValueError("placement 'person' needs key_points: they say where the person is")
+    _check_first_glance(config)
     _check_motion(config)
     _check_step_frames(config)
     if config.num_glance_frames < 2:
@@ -298,6 +314,17 @@ def _check_recycling(config: AdaFocusConfig) -> None:
     if type(config.recycled_share) not in (int, float) or not 0 <= config.recycled_share < 1:
         raise ValueError(
             f"recycled_share is {config.recycled_share!r}, but must lie in [0, 1): 0 asks each exit's own head alone"
+        )
+
+
+def _check_first_glance(config: AdaFocusConfig) -> None:
+    frames, glance = config.first_glance_indices, config.glance_indices
+    if any(type(frame) is not int for frame in frames):
+        raise ValueError(f"first_glance_indices are {frames}, but frames are counted in whole numbers")
+    if frames and (len(frames) < 2 or list(frames) != sorted(set(frames)) or not set(frames) < set(glance)):
+        raise ValueError(
+            f"first_glance_indices are {frames}, but must rise and be some of the glance's {glance}, two at least, "
+            "which can differ, and not all; or be left out"
         )
 
 

@@ -49,16 +49,20 @@ def step_flops(config: AdaFocusConfig) -> tuple[int, ...]:
 
 
 def _placed_step_flops(config: AdaFocusConfig) -> tuple[int, ...]:
-    """The glance with its key points and p_0's head; each cube with its key points and head; motion with its head.
-    Rules are no FLOPs."""
+    """The glance, or each part of it, with its key points and head; each cube with its key points and head; motion with
+    its head. Rules are no FLOPs."""
     with torch.device("meta"):
         network = PlacedAdaFocus(config).eval()
         classifier = network.classifier
         crops_NHWC = torch.empty(*config.cube_size, 3, dtype=torch.uint8)
         glance_BG, memory_BM = torch.empty(1, sum(classifier.glance_blocks)), torch.empty(1, classifier.memory_size)
         step = torch.ones(1, dtype=torch.int64)
-        glance = _looking(network, config) * config.num_glance_frames
-        glance += count_call_flops(classifier.glance_logits, glance_BG)
+        heads = [count_call_flops(classifier.glance_logits, glance_BG)]
+        if classifier.first_head is not None:
+            first_BG = torch.empty(1, sum(classifier.first_blocks))
+            heads.insert(0, count_call_flops(classifier.first_logits, first_BG))
+        a_frame = _looking(network, config)
+        glance = [a_frame * len(part) + head for part, head in zip(config.glance_parts, heads, strict=True)]
         cube = count_call_flops(network.describe, crops_NHWC, network.focus, network.focus_points)
         cube += count_call_flops(classifier.logits_at, glance_BG, memory_BM, step)
         motion: tuple[int, ...] = ()
@@ -66,7 +70,7 @@ def _placed_step_flops(config: AdaFocusConfig) -> tuple[int, ...]:
             pairs_NHWC = torch.empty(2 * config.num_pairs, *config.motion_window, 3, dtype=torch.uint8)
             head = count_call_flops(classifier.logits_at, glance_BG, memory_BM, step)
             motion = (count_call_flops(network.motion, pairs_NHWC) + head,)
-    return glance, *motion, *[cube] * config.max_cubes
+    return *glance, *motion, *[cube] * config.max_cubes
 
 
 def _looking(network: PlacedAdaFocus, config: AdaFocusConfig) -> int:

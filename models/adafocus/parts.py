@@ -7,6 +7,7 @@ G / M what is remembered of the glance / of the cubes.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -42,16 +43,17 @@ class First(nn.Module):
         return glance_BG, memory_BM, self.classifier.glance_logits(glance_BG)
 
 
-class FirstOfTubes(nn.Module):
-    """described_BTV to the same, where cubes are placed by rule."""
+class GlanceOfTubes(nn.Module):
+    """described_BTV to the same, where cubes are placed by rule: of all of the glance, or of its first part."""
 
-    def __init__(self, classifier: TubeClassifier) -> None:
+    def __init__(self, classifier: TubeClassifier, *, part: bool) -> None:
         super().__init__()
-        self.classifier = classifier
+        self.classifier, self.part = classifier, part
 
     def forward(self, described_BTV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         glance_BG = self.classifier.remember_glance(described_BTV)
-        return glance_BG, self.classifier.no_memory(glance_BG), self.classifier.glance_logits(glance_BG)
+        logits_BC = self.classifier.first_logits(glance_BG) if self.part else self.classifier.glance_logits(glance_BG)
+        return glance_BG, self.classifier.no_memory(glance_BG), logits_BC
 
 
 class RememberTubes(nn.Module):
@@ -157,14 +159,15 @@ def _placed_parts(network: PlacedAdaFocus) -> Mapping[str, Part]:
         looks["motion"] = Part(network.motion, (pairs_NHWC,), heavy=True)
         seen_BPD = torch.zeros(1, config.num_pairs, sum(classifier.motion_blocks) // 3)
         looks["remember_motion"] = Part(RememberMotion(classifier), (torch.zeros(1, classifier.memory_size), seen_BPD))
-    glance_BTV = torch.zeros(1, config.num_glance_frames, classifier.described)
+    for name, num_frames in zip(("first", "second"), accumulate(map(len, config.glance_parts)), strict=False):
+        glance = GlanceOfTubes(classifier, part=num_frames < config.num_glance_frames)
+        looks[name] = Part(glance, (torch.zeros(1, num_frames, classifier.described),))
     memory_BM, cube_BTV = (
         torch.zeros(1, classifier.memory_size),
         torch.zeros(1, config.cube_size[0], classifier.described),
     )
     glance_BG = torch.zeros(1, sum(classifier.glance_blocks))
     return looks | {
-        "first": Part(FirstOfTubes(classifier), (glance_BTV,)),
         "remember": Part(RememberTubes(classifier), (memory_BM, cube_BTV)),
         "further": Part(Further(classifier), (glance_BG, memory_BM, torch.ones(1, dtype=torch.int64)), num_shared=1),
     }
@@ -186,16 +189,18 @@ def heads(network: AdaFocusV3 | PlacedAdaFocus) -> Sequence[Head]:
     """Every layer that gives an exit's logits, in their order."""
     classifier = network.classifier
     glance = classifier.glance_head
-    first = Head(glance, glance.weight, glance.bias)
+    first = [Head(glance, glance.weight, glance.bias)]
     if isinstance(classifier, AverageClassifier):
         focus = classifier.focus_head
-        return (first, Head(focus, focus.weight, focus.bias))
+        return (*first, Head(focus, focus.weight, focus.bias))
     steps = classifier.step_heads
     further = [Head(steps, *one) for one in zip(steps.weight_KCD, steps.bias_KC, strict=True)]
-    if isinstance(classifier, TubeClassifier) and classifier.motion_head is not None:
-        motion = classifier.motion_head
-        further.insert(0, Head(motion, motion.weight, motion.bias))
-    return (first, *further)
+    if isinstance(classifier, TubeClassifier):
+        if (motion := classifier.motion_head) is not None:
+            further.insert(0, Head(motion, motion.weight, motion.bias))
+        if (part := classifier.first_head) is not None:
+            first.insert(0, Head(part, part.weight, part.bias))
+    return (*first, *further)
 
 
 def load_pose(network: AdaFocusV3 | PlacedAdaFocus, tensors: Mapping[str, Tensor]) -> None:

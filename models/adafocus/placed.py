@@ -8,6 +8,8 @@ exits, P pairs of frames, V numbers of a described frame, D features, J key poin
 C classes (logits) or channels (pixels).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,16 @@ from models.adafocus.pose import KeyPoints, PoseHeads
 from models.adafocus.recycling import answered
 from models.adafocus.tube_classifier import TubeClassifier
 from models.seeded import seeded
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is kept of a batch of clips, step by step."""
+
+    glances: tuple[Tensor, ...]
+    """glance_BG after each part of the glance; the last is of all of it."""
+    memories: tuple[Tensor, ...]
+    """memory_BM after each cube."""
 
 
 class PlacedAdaFocus(nn.Module):
@@ -45,28 +57,33 @@ class PlacedAdaFocus(nn.Module):
     def forward(self, clips_BTHWC: Tensor) -> Exits:
         """Every exit of every clip (uint8), as the recognizer answers. Gradients reach the encoders and the heads; key
         points carry none."""
-        glance_BG, memories = self.remember(clips_BTHWC)
-        own = [self.classifier.glance_logits(glance_BG)]
-        for step, memory_BM in enumerate(memories, 1):
+        seen = self.remember(clips_BTHWC)
+        own = [self.classifier.first_logits(first_BG) for first_BG in seen.glances[:-1]]
+        glance_BG = seen.glances[-1]
+        own.append(self.classifier.glance_logits(glance_BG))
+        for step, memory_BM in enumerate(seen.memories, 1):
             own.append(self.classifier.logits_at(glance_BG, memory_BM, torch.tensor([step], device=memory_BM.device)))
         nothing = glance_BG.new_empty(len(clips_BTHWC), 0, self.config.num_classes)
         logits_BEC = torch.stack(list(answered(own, self.config.recycled_share)), dim=1)
         return Exits(logits_BEC, nothing, nothing[:, None], glance_BG.new_empty(len(clips_BTHWC), 0, 3))
 
-    def remember(self, clips_BTHWC: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """glance_BG, and memory_BM after each step. ValueError for clips of another shape."""
+    def remember(self, clips_BTHWC: Tensor) -> Remembered:
+        """Raises ValueError for clips of another shape."""
         config = self.config
         check_clips(clips_BTHWC, config)
         frames_NHWC = clips_BTHWC[:, list(config.glance_indices)].flatten(0, 1)
         described_BTV = split_rows(
             self.describe(frames_NHWC, self.glance, self.glance_points), config.num_glance_frames
         )
-        glance_BG = self.classifier.remember_glance(described_BTV)
+        glances = [self.classifier.remember_glance(described_BTV)]
+        if config.first_glance_indices:
+            places = [config.glance_indices.index(frame) for frame in config.first_glance_indices]
+            glances.insert(0, self.classifier.remember_glance(described_BTV[:, places]))
         clips, points_BTJ3 = clips_BTHWC.cpu().numpy(), key_points(described_BTV.detach().cpu().numpy(), config)
         cubes_BK = [place_by_rule(config, *pair) for pair in zip(clips, points_BTJ3, strict=True)]
-        memory_BM = self.classifier.no_memory(glance_BG)
+        memory_BM = self.classifier.no_memory(glances[-1])
         memories = []
-        for step in range(config.num_steps):
+        for step in range(config.num_cubes):
             sees_motion = self.motion is not None and step == 0
             size = config.motion_window if sees_motion else config.cube_size[1:]
             crops_NHWC = torch.from_numpy(
@@ -84,7 +101,7 @@ class PlacedAdaFocus(nn.Module):
                 described_NV = self.describe(crops_NHWC, self.focus, self.focus_points)
                 memory_BM = self.classifier.merge(memory_BM, split_rows(described_NV, config.cube_size[0]))
             memories.append(memory_BM)
-        return glance_BG, memories
+        return Remembered(tuple(glances), tuple(memories))
 
     def describe(self, frames_NHWC: Tensor, encoder: FrameEncoder, points: KeyPoints) -> Tensor:
         """described_NV."""

@@ -25,6 +25,19 @@ from video.clip import ClipRule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Unseen:
+    """What the second part of a glance will look at."""
+
+    shared: Shared
+    known: dict[int, Array]
+    """Features of those of its frames that were known at the first part, by key: memory may have moved on by then."""
+
+    def alone(self) -> Shared:
+        """The same clip, with a memory of its own."""
+        return Shared(self.shared.keys_T, dict(self.known))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class AdaFocusState:
     """One clip after a step. Arrays lie where the runtime computes, each alone: a state keeps no batch alive."""
 
@@ -34,13 +47,16 @@ class AdaFocusState:
     cube: Cube | None
     clip_THWC: Frames
     maps_TChw: Array | None
-    """The policy's input, or the glance's described frames, whose key points place the cubes; None once they are."""
+    """The policy's input, or the glance's described frames so far, whose key points place the cubes; None once they
+    are."""
     glance_G: Array
     memory_M: Array
     logits_C: Array
     """What the step answers, before its temperature: the next one may keep a part of it."""
     cubes: tuple[Cube, ...]
-    """What all steps look at, decided together at the first one after the glance; empty before."""
+    """What all steps after the glance look at, decided together at the first of them; empty before."""
+    unseen: Unseen | None = None
+    """Of a clip that shares frames, after the first part of its glance."""
 
 
 class AdaFocusRecognizer:
@@ -63,7 +79,8 @@ class AdaFocusRecognizer:
         functions = executed.functions
         self._first, self._remember, self._further = (functions[name] for name in ("first", "remember", "further"))
         self._glance, self._focus = (_looking(functions, name) for name in ("glance", "focus"))
-        self._policy = functions.get("policy")
+        self._second, self._policy = functions.get("second"), functions.get("policy")
+        self._parts = config.glance_parts
         self._motion, self._remember_motion = (functions.get(name) for name in ("motion", "remember_motion"))
 
     @property
@@ -80,19 +97,25 @@ class AdaFocusRecognizer:
         return self._prices.frame_flops
 
     @property
-    def num_glance_frames(self) -> int:
-        return self._config.num_glance_frames
+    def num_glance_frames(self) -> tuple[int, ...]:
+        return tuple(map(len, self._parts))
 
     @property
     def step_indices(self) -> tuple[tuple[int, ...], ...]:
         """See `models.recognizer.ChoosesFrames`."""
         return self._config.step_indices
 
-    def num_new_frames(self, shared: Shared) -> int:
-        return len(set(self._glance_keys(shared)) - shared.memory.keys())
+    def num_new_frames(self, shared: Shared) -> tuple[int, ...]:
+        known, new = set(shared.memory), []
+        for part in self._parts:
+            keys = set(_keys(shared, part))
+            new.append(len(keys - known))
+            known |= keys
+        return tuple(new)
 
     def glance(self, clips_THWC: Sequence[Frames]) -> list[AdaFocusState]:
-        """p_0 of each clip. Raises ValueError for a clip that is not uint8 of the clip rule's shape."""
+        """p_0 of each clip: where the glance comes in two parts, by the first. Raises ValueError for a clip that is not
+        uint8 of the clip rule's shape."""
         return self.glance_sharing(clips_THWC, [None] * len(clips_THWC))
 
     def glance_sharing(self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None]) -> list[AdaFocusState]:
@@ -102,7 +125,7 @@ class AdaFocusRecognizer:
             check_clip(clip_THWC, self._clip_size)
         if not clips_THWC:
             return []
-        maps_BTChw = self._glance_maps(clips_THWC, shared)
+        maps_BTChw = self._glance_maps(clips_THWC, shared, self._parts[0])
         glance_BG, memory_BM, logits_BC = self._first(maps_BTChw)
         found = answers(logits_BC, [self._temperatures[0]] * len(clips_THWC))
         copied = self._arrays.copy
@@ -118,15 +141,18 @@ class AdaFocusRecognizer:
                 memory_M=copied(memory_BM[row]),
                 logits_C=copied(logits_BC[row]),
                 cubes=(),
+                unseen=self._unseen(one),
             )
-            for row, (clip_THWC, (probabilities_C, entropy_nats)) in enumerate(zip(clips_THWC, found, strict=True))
+            for row, (clip_THWC, one, (probabilities_C, entropy_nats)) in enumerate(
+                zip(clips_THWC, shared, found, strict=True)
+            )
         ]
 
     def glance_features(self, state: AdaFocusState) -> NDArray[np.float32]:
         """See `models.recognizer.TellsFeatures`: means of the glance's maps over its frames and their cells;
-        of described frames the features, less the key points."""
-        if state.maps_TChw is None:
-            raise ValueError(f"a state at step {state.step} keeps no features of its glance; ask before the first cube")
+        of described frames the features, less the key points. Of a glance in two parts those of the first."""
+        if state.step or state.maps_TChw is None:
+            raise ValueError(f"a state at step {state.step} keeps no features of its glance; ask before the next step")
         seen = self._arrays.to_numpy(state.maps_TChw)
         if self._config.placement != "learned":
             described_D: NDArray[np.float32] = without_key_points(seen, self._config).mean(axis=0)
@@ -134,9 +160,10 @@ class AdaFocusRecognizer:
         features_D: NDArray[np.float32] = seen.mean(axis=(0, 2, 3))
         return features_D
 
-    def _glance_maps(self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None]) -> Array:
-        """maps_BTChw of the glance's frames (or described_BTV), computed for those that no memory holds."""
-        indices = self._config.glance_indices
+    def _glance_maps(
+        self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None], indices: tuple[int, ...]
+    ) -> Array:
+        """maps_BTChw of these frames of the glance (or described_BTV), computed for those that no memory holds."""
         if all(one is None for one in shared):
             frames_NHWC = np.stack([clip_THWC[index] for clip_THWC in clips_THWC for index in indices])
             return _split_rows(self._glance(frames_NHWC), len(indices))
@@ -144,7 +171,7 @@ class AdaFocusRecognizer:
         new_frames: list[Frames] = []
         for clip_THWC, one in zip(clips_THWC, shared, strict=True):
             row: dict[int, Array] = {}
-            for index, key in zip(indices, indices if one is None else self._glance_keys(one), strict=True):
+            for index, key in zip(indices, _keys(one, indices), strict=True):
                 if one is not None and key in one.memory:
                     row[key] = one.memory[key]
                 elif key not in row:
@@ -155,9 +182,7 @@ class AdaFocusRecognizer:
         maps_B: list[Array] = []
         for one, row in zip(shared, rows, strict=True):
             found = {key: _map_of(place, new_NChw) for key, place in row.items()}
-            maps_B.append(
-                self._arrays.stack([found[key] for key in (indices if one is None else self._glance_keys(one))])
-            )
+            maps_B.append(self._arrays.stack([found[key] for key in _keys(one, indices)]))
             if one is not None:
                 _forget_all_but(one.keys_T, one.memory)
                 one.memory.update(
@@ -168,43 +193,87 @@ class AdaFocusRecognizer:
                 )
         return self._arrays.stack(maps_B)
 
-    def _glance_keys(self, shared: Shared) -> list[int]:
-        return [shared.keys_T[index] for index in self._config.glance_indices]
-
     def focus(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
         """One step more for each clip; rows may stand at different steps. ValueError for one that has taken all."""
         self._check_steps_left(states)
-        if not states:
-            return []
-        states = self._with_cubes(states)
-        steps = [state.step + 1 for state in states]
-        stack = self._arrays.stack
-        memory_BM = self._remembered(states)
-        logits_BC = recycled(
-            self._heads(stack([state.glance_G for state in states]), memory_BM, steps),
-            stack([state.logits_C for state in states]),
-            self._config.recycled_share,
+        found: dict[int, AdaFocusState] = {}
+        glancing, others = (
+            [row for row, state in enumerate(states) if self._glances(state) is at] for at in (True, False)
         )
-        found = answers(logits_BC, [self._temperatures[step] for step in steps])
+        for rows, look in ((glancing, self._glance_again), (others, self._next_cubes)):
+            if rows:
+                found |= zip(rows, look([states[row] for row in rows]), strict=True)
+        return [found[row] for row in range(len(states))]
+
+    def _glance_again(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
+        """The second part of the glance: what is remembered and answered is of all its frames."""
+        assert self._second is not None
+        known = [None if one.unseen is None else one.unseen.alone() for one in states]
+        rest_BTV = self._glance_maps([state.clip_THWC for state in states], known, self._parts[1])
+        in_time = np.argsort([index for part in self._parts for index in part])
+        maps_B: list[Array] = []
+        for state, rest_TV in zip(states, rest_BTV, strict=True):
+            assert state.maps_TChw is not None
+            seen = [*state.maps_TChw, *rest_TV]
+            maps_B.append(self._arrays.stack([seen[place] for place in in_time]))
+        for state, one in zip(states, known, strict=True):
+            if state.unseen is not None and one is not None:
+                state.unseen.shared.memory.update(one.memory)
+        maps_BTV = self._arrays.stack(maps_B)
+        glance_BG, _, own_BC = self._second(maps_BTV)
+        copied = self._arrays.copy
+        return [
+            replace(state, maps_TChw=copied(maps_BTV[row]), glance_G=copied(glance_BG[row]), unseen=None)
+            for row, state in enumerate(self._answered(states, own_BC))
+        ]
+
+    def _next_cubes(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
+        states = self._with_cubes(states)
+        memory_BM = self._remembered(states)
+        glance_BG = self._arrays.stack([state.glance_G for state in states])
+        own_BC = self._heads(glance_BG, memory_BM, [self._cubes_seen(state) + 1 for state in states])
+        return [
+            replace(state, cube=before.cubes[self._cubes_seen(before)], memory_M=self._arrays.copy(memory_BM[row]))
+            for row, (before, state) in enumerate(zip(states, self._answered(states, own_BC), strict=True))
+        ]
+
+    def _answered(self, states: Sequence[AdaFocusState], own_BC: Array) -> list[AdaFocusState]:
+        """Each one step further, where the head of that step says `own_BC`."""
+        before_BC = self._arrays.stack([state.logits_C for state in states])
+        logits_BC = recycled(own_BC, before_BC, self._config.recycled_share)
+        found = answers(logits_BC, [self._temperatures[state.step + 1] for state in states])
         return [
             replace(
                 state,
-                step=step,
+                step=state.step + 1,
                 probabilities_C=probabilities_C,
                 entropy_nats=entropy_nats,
-                cube=state.cubes[state.step],
-                memory_M=self._arrays.copy(memory_BM[row]),
                 logits_C=self._arrays.copy(logits_BC[row]),
             )
-            for row, (state, step, (probabilities_C, entropy_nats)) in enumerate(zip(states, steps, found, strict=True))
+            for row, (state, (probabilities_C, entropy_nats)) in enumerate(zip(states, found, strict=True))
         ]
 
+    def _unseen(self, shared: Shared | None) -> Unseen | None:
+        if shared is None or len(self._parts) == 1:
+            return None
+        keys = set(_keys(shared, self._parts[1])) & shared.memory.keys()
+        return Unseen(shared, {key: shared.memory[key] for key in keys})
+
+    def _glances(self, state: AdaFocusState) -> bool:
+        """Whether its next step is the second part of the glance."""
+        return state.step + 1 < len(self._parts)
+
+    def _cubes_seen(self, state: AdaFocusState) -> int:
+        """After all of the glance; that of motion among them."""
+        return state.step + 1 - len(self._parts)
+
     def _remembered(self, states: Sequence[AdaFocusState]) -> Array:
-        """memory_BM with what the next step of each state looks at: motion those that have but glanced, where there is
-        motion to look at; cubes all others."""
+        """memory_BM with the next cube of each state: the first one shows motion, if any does."""
         if self._motion is None:
             return self._with_cube(states)
-        glanced, others = ([row for row, state in enumerate(states) if (state.step == 0) is at] for at in (True, False))
+        glanced, others = (
+            [row for row, state in enumerate(states) if (self._cubes_seen(state) == 0) is at] for at in (True, False)
+        )
         found: dict[int, Array] = {}
         for rows, look in ((glanced, self._with_motion), (others, self._with_cube)):
             if rows:
@@ -214,7 +283,7 @@ class AdaFocusRecognizer:
     def _with_cube(self, states: Sequence[AdaFocusState]) -> Array:
         """memory_BM with one cube more."""
         size = self._config.cube_size[1:]
-        cubes = [(state.clip_THWC, state.cubes[state.step]) for state in states]
+        cubes = [(state.clip_THWC, state.cubes[self._cubes_seen(state)]) for state in states]
         crops_NHWC = np.concatenate([cut_windows(*one, size) if one[1].windows else cut(*one) for one in cubes])
         num_images = self._config.num_focus_images(self._config.cube_size[0])
         features_BTD = _split_rows(self._focus(crops_NHWC), num_images)
@@ -225,20 +294,21 @@ class AdaFocusRecognizer:
         assert self._motion is not None
         assert self._remember_motion is not None
         config = self._config
-        cubes = [(state.clip_THWC, state.cubes[state.step]) for state in states]
+        cubes = [(state.clip_THWC, state.cubes[self._cubes_seen(state)]) for state in states]
         pairs_NHWC = np.concatenate([cut_windows(*one, config.motion_window) for one in cubes])
         seen_BPD = _split_rows(self._motion(pairs_NHWC), config.num_pairs)
         return self._remember_motion(self._arrays.stack([state.memory_M for state in states]), seen_BPD)
 
     def look_ahead(self, states: Sequence[AdaFocusState]) -> list[Ahead]:
-        """See `models.recognizer.ChoosesFrames`: all cubes of a clip are placed at once."""
+        """See `models.recognizer.ChoosesFrames`: all cubes of a clip are placed at once, after all of its glance."""
         self._check_steps_left(states)
-        return [
-            Ahead(
-                state, _frames_of(state.cubes[state.step : state.step + 1]), _frames_of(state.cubes[state.step + 1 :])
-            )
-            for state in self._with_cubes(states)
-        ]
+        found: dict[int, Ahead] = {}
+        glanced = [row for row, state in enumerate(states) if not self._glances(state)]
+        for row, state in zip(glanced, self._with_cubes([states[row] for row in glanced]), strict=True):
+            seen = self._cubes_seen(state)
+            found[row] = Ahead(state, _frames_of(state.cubes[seen : seen + 1]), _frames_of(state.cubes[seen + 1 :]))
+        later = tuple(sorted({frame for frames in self._config.step_indices[2:] for frame in frames}))
+        return [found[row] if row in found else Ahead(state, self._parts[1], later) for row, state in enumerate(states)]
 
     def _check_steps_left(self, states: Sequence[AdaFocusState]) -> None:
         for state in states:
@@ -286,6 +356,11 @@ def _looking(functions: Mapping[str, Function], name: str) -> Function:
 
 def _frames_of(cubes: Sequence[Cube]) -> tuple[int, ...]:
     return tuple(sorted({index for cube in cubes for index in cube.frames}))
+
+
+def _keys(shared: Shared | None, indices: tuple[int, ...]) -> Sequence[int]:
+    """What frames are told apart by."""
+    return indices if shared is None else [shared.keys_T[index] for index in indices]
 
 
 def _forget_all_but(keys_T: Sequence[int], memory: dict[int, Array]) -> None:

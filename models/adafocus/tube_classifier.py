@@ -57,7 +57,13 @@ class TubeClassifier(nn.Module):
         self.pooled_glance = sum(self.glance_blocks)
         self.step_blocks = self.glance_blocks
         self.glance_local = _next(self.glance_blocks, self.local)
-        self.glance_blocks += tuple(config.num_glance_frames * width for width in self.local)
+        self.first_blocks, self.glance_blocks = (
+            self.glance_blocks + tuple(frames * width for width in self.local)
+            for frames in (len(config.first_glance_indices), config.num_glance_frames)
+        )
+        self.first_head = None
+        if config.first_glance_indices:
+            self.first_head = nn.Linear(sum(self.first_blocks), config.num_classes)
         self.glance_head = nn.Linear(sum(self.glance_blocks), config.num_classes)
         if config.key_points:
             self.step_blocks += (self.slots * 3 * NUM_KEY_POINTS, 3 * 3 * NUM_KEY_POINTS)
@@ -88,6 +94,12 @@ class TubeClassifier(nn.Module):
         last = self.num_features + sum(self.local)
         local = torch.split(described_BTV[:, :, self.num_features : last], list(self.local), dim=2)
         return torch.cat((pooled_BG, *(_roots(local_BTV).flatten(1) for local_BTV in local)), dim=1)
+
+    def first_logits(self, first_BG: Tensor) -> Tensor:
+        """Of a glance that comes in two parts, after the first."""
+        assert self.first_head is not None
+        logits_BC: Tensor = self.first_head(self.dropout(first_BG))
+        return logits_BC
 
     def glance_logits(self, glance_BG: Tensor) -> Tensor:
         logits_BC: Tensor = self.glance_head(self.dropout(glance_BG))
@@ -142,7 +154,7 @@ class TubeClassifier(nn.Module):
         return torch.cat(given, dim=1)
 
     def logits_at(self, glance_BG: Tensor, memory_BM: Tensor, step: Tensor) -> Tensor:
-        """logits_BC after this many steps, whole, of shape (1,); all rows stand there. Motion is the first, if there is
+        """logits_BC after this many cubes, whole, of shape (1,); all rows stand there. Motion is the first, if there is
         any."""
         if self.motion_head is None:
             return self.step_heads.at(self.dropout(self.step_features(glance_BG, memory_BM, step)), step)

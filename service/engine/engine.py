@@ -207,8 +207,11 @@ class Engine:
         if request.shared is None or not isinstance(recognizer, ReusesFrames) or recognizer.frame_flops is None:
             request.shared = None
             return
-        num_new = recognizer.num_new_frames(request.shared)
-        request.saved_flops = (recognizer.num_glance_frames - num_new) * recognizer.frame_flops
+        new = recognizer.num_new_frames(request.shared)
+        request.saved_flops = tuple(
+            (priced - looked_at) * recognizer.frame_flops
+            for priced, looked_at in zip(recognizer.num_glance_frames, new, strict=True)
+        )
 
     def step(self) -> None:
         """One turn: a batch of glances or of cubes, each request one step further."""

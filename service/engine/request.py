@@ -148,7 +148,7 @@ class Request:
     inference_s: float = 0.0  # filled by the engine
     batch_began_s: float = 0.0  # of its latest batch; filled by the engine
     in_domain: float | None = None  # of the glance's features; filled by the engine where the model has a score
-    saved_flops: int = 0  # of the glance, because frames are shared; filled by the engine
+    saved_flops: tuple[int, ...] = ()  # of each step that glances, because frames are shared; filled by the engine
     needed: frozenset[int] = frozenset()  # places in the clip that the next step looks at; filled by the engine
     frames_decoded: int = 0  # since the last step
     keeps_state: bool = False  # whether `state` stays, for the listener, once the last event is emitted
@@ -169,7 +169,8 @@ class Request:
 
     @property
     def next_cost_flops(self) -> int:
-        return self.plan.step_flops[self.next_step] - (0 if self.steps else self.saved_flops)
+        saved = self.saved_flops[self.next_step] if self.next_step < len(self.saved_flops) else 0
+        return self.plan.step_flops[self.next_step] - saved
 
 
 @dataclass(frozen=True, slots=True)

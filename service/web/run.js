@@ -84,7 +84,7 @@ export class Run {
     if (step.cube) this.player.add(step.step, step.cube);
     this.rows.append(this.#row(step));
     this.#show();
-    const what = step.kind === "glance" ? "Glance" : `Cube ${step.step}`;
+    const what = step.kind === "cube" ? `Cube ${step.step}` : step.step === 0 ? "Glance" : "Rest of the glance";
     this.title.textContent = `${nameOf(step.top)} …`;
     return `${what}: ${nameOf(step.top)}, ${percent(step.top.score)}; entropy ${short(step.entropy_nats)}.`;
   }

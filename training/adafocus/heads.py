@@ -22,10 +22,12 @@ def features(
     network: AdaFocusV3 | PlacedAdaFocus, clips_BTHWC: Tensor, generator: torch.Generator, *, learned: bool
 ) -> dict[str, Tensor]:
     """`glance` (B, F) and `cubes` (B, R, F), pooled over frames, and the auxiliary heads' frame by frame; where a rule
-    places the cubes, `glance` and what is remembered after each step, `memory` (B, K, M), K = `num_steps`."""
+    places the cubes, `glance`, the same of its `first` part if it comes in two, and what is remembered after each cube,
+    `memory` (B, K, M)."""
     if isinstance(network, PlacedAdaFocus):
-        glance_BG, memories = network.remember(clips_BTHWC)
-        return {"glance": glance_BG, "memory": torch.stack(memories, dim=1)}
+        seen = network.remember(clips_BTHWC)
+        glances = dict(zip(("glance", "first"), reversed(seen.glances), strict=False))
+        return glances | {"memory": torch.stack(seen.memories, dim=1)}
     classifier = network.classifier
     assert isinstance(classifier, AverageClassifier | JointClassifier)
     maps_BTChw = network.glance_maps(clips_BTHWC)
@@ -67,7 +69,11 @@ def regressions(network: AdaFocusV3 | PlacedAdaFocus) -> list[Regression]:
 
 
 def _of_tubes(classifier: TubeClassifier) -> list[Regression]:
-    glance, motion, heads = classifier.glance_head, classifier.motion_head, classifier.step_heads
+    part, glance = classifier.first_head, classifier.glance_head
+    motion, heads = classifier.motion_head, classifier.step_heads
+
+    def of_part(given: Mapping[str, Tensor]) -> Tensor:
+        return given["first"][:, None]
 
     def of_glance(given: Mapping[str, Tensor]) -> Tensor:
         return given["glance"][:, None]
@@ -82,6 +88,8 @@ def _of_tubes(classifier: TubeClassifier) -> list[Regression]:
 
     blocks, local = classifier.glance_blocks, classifier.glance_local
     found = [Regression((glance.weight,), (glance.bias,), of_glance, blocks, local)]
+    if part is not None:
+        found.insert(0, Regression((part.weight,), (part.bias,), of_part, classifier.first_blocks, local))
     if motion is not None:
         found.append(Regression((motion.weight,), (motion.bias,), of_motion, blocks + classifier.motion_blocks, local))
     return found + [

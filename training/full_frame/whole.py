@@ -48,6 +48,7 @@ class WholeFramesConfig(BaselineConfig):
             max_cubes=1,
             step_frames=(frames,),
             motion_frames=(),
+            first_glance_indices=(),
             recycled_share=0.0,
             placement="centre",
             glance_features=False,

@@ -95,8 +95,7 @@ def _told(one: PlacementResult) -> str:
         if row.person_less_this is not None:
             apart, said = _points(row.person_less_this), _verdict(row.person_less_this, one.groups)
             ratio = f"{row.person_cost_ratio:.2f}" if row.person_cost_ratio is not None else ""
-        step = "all" if _is_whole(row) else step_name(row.step)
-        lines.append(_line((row.name, step, f"{row.gflops:.3g}", _points(row.top1), apart, ratio, said)))
+        lines.append(_line((row.name, _after(row), f"{row.gflops:.3g}", _points(row.top1), apart, ratio, said)))
     return "\n".join(["".join(lines), *in_words(one)])
 
 
@@ -106,7 +105,7 @@ def in_words(one: PlacementResult) -> list[str]:
     cubes = [row for row in one.rows if not _is_whole(row) and row.person_less_this is not None]
     for said, words in _IN_WORDS.items():
         names = [
-            f"{row.name} at {step_name(row.step)} ({_points(apart)})"
+            f"{row.name} at {_after(row)} ({_points(apart)})"
             for row in cubes
             if (apart := row.person_less_this) is not None and _verdict(apart, one.groups) == said
         ]
@@ -127,6 +126,15 @@ def _against_whole(ours: str, apart: Estimate | None, share: float | None, whole
         f"{100 * apart.value:+.1f} points [{100 * apart.low:.1f}, {100 * apart.high:.1f}] from them: "
         f"{_verdict(apart, groups)}."
     ]
+
+
+def _after(row: PlacementRow) -> str:
+    """What has been seen: all steps after the glance are cubes of this kind, but for those of what ships."""
+    if _is_whole(row):
+        return "all"
+    if row.step == 0 or row.name == SHIPS:
+        return step_name(row.step)
+    return f"{row.step} cube{'' if row.step == 1 else 's'}"
 
 
 def _is_whole(row: PlacementRow) -> bool:

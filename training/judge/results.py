@@ -167,8 +167,8 @@ class Result(_Strict):
 
 
 def step_name(step: int) -> str:
-    """As tables and plots call it."""
-    return "glance" if step == 0 else "1 cube" if step == 1 else f"{step} cubes"
+    """As tables and plots call it: which step looks at what is the model's own."""
+    return "glance" if step == 0 else f"step {step}"
 
 
 def pooled(scores: tuple[Score, ...]) -> Score:

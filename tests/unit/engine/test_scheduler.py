@@ -263,9 +263,11 @@ class TestUploadsAndCameras:
 
     def test_frames_that_are_shared_make_a_glance_cheaper(self):
         request = a_camera()
-        request.saved_flops = 60
+        request.saved_flops = (60, 5)  # of a glance that comes in two parts
         assert request.next_cost_flops == GLANCE - 60
         request.steps.append(a_step(0, GLANCE - 60))
+        assert request.next_cost_flops == CUBE - 5
+        request.steps.append(a_step(1, CUBE - 5))
         assert request.next_cost_flops == CUBE
 
 

@@ -37,6 +37,7 @@ MOTION = replace(
     motion_size=(32, 32),
 )
 RECYCLED = replace(MOTION, recycled_share=0.3)
+IN_PARTS = replace(RECYCLED, first_glance_indices=(0, 3))
 
 
 def lively_placed(config=PERSON, seed: int = 0) -> PlacedAdaFocus:  # type: ignore[no-untyped-def]

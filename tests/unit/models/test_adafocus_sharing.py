@@ -80,7 +80,7 @@ def test_new_frames_alone_are_looked_at_each_once() -> None:
     first, second = tuple(range(T)), tuple(range(1, T + 1))
     glance_at(recognizer, frames_NHWC, first, memory)
     glance_at(recognizer, frames_NHWC, first, memory)
-    new = recognizer.num_new_frames(Shared(second, memory))
+    (new,) = recognizer.num_new_frames(Shared(second, memory))
     glance_at(recognizer, frames_NHWC, second, memory)
     glance_at(recognizer, frames_NHWC, (2 * T - 1,) * T, memory)
     rows = [count for _, count in runtime.ran]
@@ -94,7 +94,7 @@ def test_a_glance_that_skips_frames_finds_them_two_windows_later() -> None:
     new = []
     for start in range(4):
         keys_T = tuple(range(start, start + T))
-        new.append(recognizer.num_new_frames(Shared(keys_T, memory)))
+        new += recognizer.num_new_frames(Shared(keys_T, memory))
         glance_at(recognizer, frames_NHWC, keys_T, memory)
     assert new == [GLANCE_FRAMES, GLANCE_FRAMES, 1, 1]
 
@@ -114,7 +114,7 @@ def test_what_is_saved_is_what_torch_does_not_count(shift: int) -> None:
     recognizer, frames_NHWC, memory = recognizer_of(FRAME_CUBES), footage(2 * T), {}
     glance_at(recognizer, frames_NHWC, tuple(range(T)), memory)
     keys_T = tuple(range(shift, shift + T))
-    num_new = recognizer.num_new_frames(Shared(keys_T, memory))
+    (num_new,) = recognizer.num_new_frames(Shared(keys_T, memory))
     spent = counted(lambda: glance_at(recognizer, frames_NHWC, keys_T, memory))
     assert recognizer.frame_flops is not None
     assert spent == recognizer.step_flops[0] - (GLANCE_FRAMES - num_new) * recognizer.frame_flops
