@@ -32,19 +32,11 @@ fi
 install() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
 }
-began=$(date +%s)
-say "Installing Fovea${extra:+ [$extra]} and its locked packages into $venv (a minute or two the first time) ..."
-install --require-hashes --requirement "requirements${extra:+-$extra}.lock"
-# All but torch is there by now, so nothing else is looked for, what builds Fovea included.
-install --no-build-isolation ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} \
-    --editable ./fovea --editable ".[${extra:-torch}]"
-
-if [ "$extra" = dev ]; then
-    say "Installing a server of S3's interface beside it, for the tests ..."
+# What tests need in environments of their own.
+beside() {
     "$venv/bin/python" -m venv "$venv/moto"
     "$venv/moto/bin/python" -m pip install --quiet --disable-pip-version-check \
         --require-hashes --requirement requirements-moto.lock
-    say "Installing Ray beside it, for the tests, with our packages within its reach ..."
     "$venv/bin/python" -m venv "$venv/ray"
     "$venv/ray/bin/python" -m pip install --quiet --disable-pip-version-check \
         --require-hashes --requirement requirements-ray.lock
@@ -58,6 +50,23 @@ daemons = ("ray/dashboard/", "runtime_env/agent/", "log_monitor.py", "monitor.py
     f"import site, sys; any(one in ' '.join(sys.orig_argv) for one in {daemons}) or site.addsitedir({ours!r})\n"
 )
 PYTHON
+}
+
+began=$(date +%s)
+say "Installing Fovea${extra:+ [$extra]} and its locked packages into $venv (a minute or two the first time) ..."
+if [ "$extra" = dev ]; then
+    say "For the tests, meanwhile: a server of S3's interface, and Ray with our packages within its reach ..."
+    beside &
+    side=$!
+    trap 'kill $side 2>/dev/null || true' EXIT
+fi
+install --require-hashes --requirement "requirements${extra:+-$extra}.lock"
+# All but torch is there by now, so nothing else is looked for, what builds Fovea included.
+install --no-build-isolation ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} \
+    --editable ./fovea --editable ".[${extra:-torch}]"
+if [ "$extra" = dev ]; then
+    wait "$side"
+    trap - EXIT
 fi
 
 say "installed in $(($(date +%s) - began)) s"
