@@ -100,8 +100,8 @@ class AdaFocusConfig:
     """Some of the glance's frames, rising, two at least. Where there are some, the glance comes in two parts, with an
     exit after each: the first step sees these frames alone, the second the rest. Not with learned placement."""
     recycled_share: float = 0.0
-    """After the glance an exit's logits are (1 - share) times its own head's, and share times what the exit before it
-    answered, before temperatures (`models.adafocus.recycling`). In [0, 1); 0: its own head's alone. Not with learned
+    """After the first step an exit's logits are (1 - share) times its own head's, and share times what the exit before
+    it answered, before temperatures (`models.adafocus.recycling`). In [0, 1); 0: its own head's alone. Not with learned
     placement."""
     policy_conv: int = 64
     policy_hidden: tuple[int, ...] = (1024, 512)

@@ -115,7 +115,8 @@ def test_frames_that_come_late_are_those_that_the_second_part_sees() -> None:
 def test_windows_share_frames_of_both_parts_and_are_told_what_each_saves() -> None:
     runtime = EagerRuntime()
     recognizer = recognizer_of(runtime=runtime)
-    frames_NHWC, memory = np.concatenate(clips(IN_PARTS, 2)), {}  # type: ignore[var-annotated]
+    frames_NHWC = np.concatenate(clips(IN_PARTS, 2))
+    memory: dict[int, Any] = {}
     keys_T = tuple(range(6))
     assert recognizer.num_glance_frames == (2, 2)
     assert recognizer.num_new_frames(Shared(keys_T, memory)) == (2, 2)

@@ -108,7 +108,7 @@ def test_overlapping_windows_share_the_glance_of_frames_they_have_in_common() ->
 
 
 @pytest.mark.skipif(import_openvino() is None, reason="OpenVINO does not import here")
-@pytest.mark.parametrize("config", [PERSON, WITHOUT_LOCAL, WITHOUT_POINTS, IN_PARTS])
+@pytest.mark.parametrize("config", [PERSON, WITHOUT_LOCAL, WITHOUT_POINTS, MOTION, IN_PARTS])
 def test_every_part_is_converted_and_gives_what_torch_gives(config: AdaFocusConfig) -> None:
     """Each on what torch gave before it: of an untrained network two cells may be as hot as each other to the last bit,
     and then a key point may jump between them."""
