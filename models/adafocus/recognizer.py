@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.adafocus.config import AdaFocusConfig
 from models.adafocus.cubes import cut, place_cubes
+from models.adafocus.glance_maps import GlanceMaps, Unseen, num_new, split_rows
 from models.adafocus.placement import cut_windows, key_points, place_by_rule, without_key_points
 from models.adafocus.recycling import recycled
 from models.answers import answers, check_clip, check_rule
@@ -22,19 +23,6 @@ from models.executed import Executed
 from models.recognizer import Ahead, Cube, Frames, Shared
 from models.runtime.base import Array, Function
 from video.clip import ClipRule
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Unseen:
-    """What the second part of a glance will look at."""
-
-    shared: Shared
-    known: dict[int, Array]
-    """Features of those of its frames that were known at the first part, by key: memory may have moved on by then."""
-
-    def alone(self) -> Shared:
-        """The same clip, with a memory of its own."""
-        return Shared(self.shared.keys_T, dict(self.known))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +66,8 @@ class AdaFocusRecognizer:
         self._prices = executed.prices
         functions = executed.functions
         self._first, self._remember, self._further = (functions[name] for name in ("first", "remember", "further"))
-        self._glance, self._focus = (_looking(functions, name) for name in ("glance", "focus"))
+        glance, self._focus = (_looking(functions, name) for name in ("glance", "focus"))
+        self._maps = GlanceMaps(self._arrays, glance)
         self._second, self._policy = functions.get("second"), functions.get("policy")
         self._parts = config.glance_parts
         self._motion, self._remember_motion = (functions.get(name) for name in ("motion", "remember_motion"))
@@ -106,12 +95,7 @@ class AdaFocusRecognizer:
         return self._config.step_indices
 
     def num_new_frames(self, shared: Shared) -> tuple[int, ...]:
-        known, new = set(shared.memory), []
-        for part in self._parts:
-            keys = set(_keys(shared, part))
-            new.append(len(keys - known))
-            known |= keys
-        return tuple(new)
+        return num_new(shared, self._parts)
 
     def glance(self, clips_THWC: Sequence[Frames]) -> list[AdaFocusState]:
         """p_0 of each clip: where the glance comes in two parts, by the first. Raises ValueError for a clip that is not
@@ -125,7 +109,7 @@ class AdaFocusRecognizer:
             check_clip(clip_THWC, self._clip_size)
         if not clips_THWC:
             return []
-        maps_BTChw = self._glance_maps(clips_THWC, shared, self._parts[0])
+        maps_BTChw = self._maps.of(clips_THWC, shared, self._parts[0])
         glance_BG, memory_BM, logits_BC = self._first(maps_BTChw)
         found = answers(logits_BC, [self._temperatures[0]] * len(clips_THWC))
         copied = self._arrays.copy
@@ -141,7 +125,7 @@ class AdaFocusRecognizer:
                 memory_M=copied(memory_BM[row]),
                 logits_C=copied(logits_BC[row]),
                 cubes=(),
-                unseen=self._unseen(one),
+                unseen=Unseen.of(one, self._parts[1:]),
             )
             for row, (clip_THWC, one, (probabilities_C, entropy_nats)) in enumerate(
                 zip(clips_THWC, shared, found, strict=True)
@@ -160,39 +144,6 @@ class AdaFocusRecognizer:
         features_D: NDArray[np.float32] = seen.mean(axis=(0, 2, 3))
         return features_D
 
-    def _glance_maps(
-        self, clips_THWC: Sequence[Frames], shared: Sequence[Shared | None], indices: tuple[int, ...]
-    ) -> Array:
-        """maps_BTChw of these frames of the glance (or described_BTV), computed for those that no memory holds."""
-        if all(one is None for one in shared):
-            frames_NHWC = np.stack([clip_THWC[index] for clip_THWC in clips_THWC for index in indices])
-            return _split_rows(self._glance(frames_NHWC), len(indices))
-        rows: list[dict[int, Array]] = []  # of each clip: key to its map, or to its place among the new frames
-        new_frames: list[Frames] = []
-        for clip_THWC, one in zip(clips_THWC, shared, strict=True):
-            row: dict[int, Array] = {}
-            for index, key in zip(indices, _keys(one, indices), strict=True):
-                if one is not None and key in one.memory:
-                    row[key] = one.memory[key]
-                elif key not in row:
-                    row[key] = len(new_frames)
-                    new_frames.append(clip_THWC[index])
-            rows.append(row)
-        new_NChw = self._glance(np.stack(new_frames)) if new_frames else None
-        maps_B: list[Array] = []
-        for one, row in zip(shared, rows, strict=True):
-            found = {key: _map_of(place, new_NChw) for key, place in row.items()}
-            maps_B.append(self._arrays.stack([found[key] for key in _keys(one, indices)]))
-            if one is not None:
-                _forget_all_but(one.keys_T, one.memory)
-                one.memory.update(
-                    {
-                        key: self._arrays.copy(map_Chw) if isinstance(row[key], int) else map_Chw
-                        for key, map_Chw in found.items()
-                    }
-                )
-        return self._arrays.stack(maps_B)
-
     def focus(self, states: Sequence[AdaFocusState]) -> list[AdaFocusState]:
         """One step more for each clip; rows may stand at different steps. ValueError for one that has taken all."""
         self._check_steps_left(states)
@@ -209,7 +160,7 @@ class AdaFocusRecognizer:
         """The second part of the glance: what is remembered and answered is of all its frames."""
         assert self._second is not None
         known = [None if one.unseen is None else one.unseen.alone() for one in states]
-        rest_BTV = self._glance_maps([state.clip_THWC for state in states], known, self._parts[1])
+        rest_BTV = self._maps.of([state.clip_THWC for state in states], known, self._parts[1])
         in_time = np.argsort([index for part in self._parts for index in part])
         maps_B: list[Array] = []
         for state, rest_TV in zip(states, rest_BTV, strict=True):
@@ -253,12 +204,6 @@ class AdaFocusRecognizer:
             for row, (state, (probabilities_C, entropy_nats)) in enumerate(zip(states, found, strict=True))
         ]
 
-    def _unseen(self, shared: Shared | None) -> Unseen | None:
-        if shared is None or len(self._parts) == 1:
-            return None
-        keys = set(_keys(shared, self._parts[1])) & shared.memory.keys()
-        return Unseen(shared, {key: shared.memory[key] for key in keys})
-
     def _glances(self, state: AdaFocusState) -> bool:
         """Whether its next step is the second part of the glance."""
         return state.step + 1 < len(self._parts)
@@ -286,7 +231,7 @@ class AdaFocusRecognizer:
         cubes = [(state.clip_THWC, state.cubes[self._cubes_seen(state)]) for state in states]
         crops_NHWC = np.concatenate([cut_windows(*one, size) if one[1].windows else cut(*one) for one in cubes])
         num_images = self._config.num_focus_images(self._config.cube_size[0])
-        features_BTD = _split_rows(self._focus(crops_NHWC), num_images)
+        features_BTD = split_rows(self._focus(crops_NHWC), num_images)
         return self._remember(self._arrays.stack([state.memory_M for state in states]), features_BTD)
 
     def _with_motion(self, states: Sequence[AdaFocusState]) -> Array:
@@ -296,7 +241,7 @@ class AdaFocusRecognizer:
         config = self._config
         cubes = [(state.clip_THWC, state.cubes[self._cubes_seen(state)]) for state in states]
         pairs_NHWC = np.concatenate([cut_windows(*one, config.motion_window) for one in cubes])
-        seen_BPD = _split_rows(self._motion(pairs_NHWC), config.num_pairs)
+        seen_BPD = split_rows(self._motion(pairs_NHWC), config.num_pairs)
         return self._remember_motion(self._arrays.stack([state.memory_M for state in states]), seen_BPD)
 
     def look_ahead(self, states: Sequence[AdaFocusState]) -> list[Ahead]:
@@ -356,23 +301,3 @@ def _looking(functions: Mapping[str, Function], name: str) -> Function:
 
 def _frames_of(cubes: Sequence[Cube]) -> tuple[int, ...]:
     return tuple(sorted({index for cube in cubes for index in cube.frames}))
-
-
-def _keys(shared: Shared | None, indices: tuple[int, ...]) -> Sequence[int]:
-    """What frames are told apart by."""
-    return indices if shared is None else [shared.keys_T[index] for index in indices]
-
-
-def _forget_all_but(keys_T: Sequence[int], memory: dict[int, Array]) -> None:
-    for key in memory.keys() - set(keys_T):
-        del memory[key]
-
-
-def _map_of(place: Array, new_NChw: Array) -> Array:
-    """A remembered map, or the one at this place among the new ones."""
-    return new_NChw[place] if isinstance(place, int) else place
-
-
-def _split_rows(rows: Array, length: int) -> Array:
-    """(N * length, ...) to (N, length, ...)."""
-    return rows.reshape(-1, length, *rows.shape[1:])
