@@ -20,10 +20,10 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores (decision 0034).
 
     A network that was trained on people glances at eight frames, an eighth of their pixels, and finds a person's key
-    points in them. The first step sees how pixels change in three pairs of frames, where most does, with ImageNet's
-    network (decision 0087). Two more follow the person: each looks at windows of two frames, brought to 192 px,
-    whatever the person's size was. A quarter of each answer after the glance is what the step before it answered
-    (decision 0088).
+    points in them: four at the first step, four at the second (decision 0089). The third sees how pixels change in
+    three pairs of frames, where most does, with ImageNet's network (decision 0087). Two more follow the person: each
+    looks at windows of two frames, brought to 192 px, whatever the person's size was. A quarter of each answer after
+    the first is what the step before it answered (decision 0088).
 
     The networks stay as they came. Heads are ridge regressions: on how features change, on the key points, on how limbs
     are held (decision 0086), and on what the networks' maps hold there (decision 0072). They are fitted on clips as
@@ -45,6 +45,7 @@ def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
         motion_frames=(3, 5, 7, 9, 11, 13),
         motion_window=(160, 160),
         motion_size=(96, 96),
+        first_glance_indices=(1, 5, 9, 13),
         aggregation="pooled_roots",
         placement=placement,
         middle_features=True,
@@ -82,6 +83,7 @@ def _light(num_classes: int) -> TrainPlan:
         max_cubes=3,
         step_frames=((13,), (3,), (9,)),
         motion_frames=(),
+        first_glance_indices=(),
         local_features=False,
         body_directions=False,
         recycled_share=0.0,
