@@ -167,6 +167,12 @@ class ChoosesFrames(Protocol):
     """
 
     @property
+    def glance_indices(self) -> tuple[int, ...]:
+        """The places in the clip that the glance looks at, rising, in however many steps it comes. Keyframes may stand
+        in for these frames where the model bears it: within a share of their distance."""
+        ...
+
+    @property
     def step_indices(self) -> tuple[tuple[int, ...], ...]:
         """Of each step the places in the clip that it looks at, rising: the glance's exactly; of a cube that is yet to
         be placed all those that it may lie on. What no step of a plan names is never decoded for it."""

@@ -86,7 +86,8 @@ class ChoosyRecognizer(TinyRecognizer):
     """
 
     clip_rule = ClipRule(num_frames=8, height_px=32, width_px=32, resize="stretch")
-    step_indices = ((0, 4), (1, 2, 3), (5, 6, 7))
+    glance_indices = (0, 4)
+    step_indices = (glance_indices, (1, 2, 3), (5, 6, 7))
 
     def glance(self, clips_THWC: Sequence[Frames]) -> list[ChoosyState]:  # type: ignore[override]
         self._note("glance", len(clips_THWC))

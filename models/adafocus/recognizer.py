@@ -90,6 +90,11 @@ class AdaFocusRecognizer:
         return tuple(map(len, self._parts))
 
     @property
+    def glance_indices(self) -> tuple[int, ...]:
+        """See `models.recognizer.ChoosesFrames`."""
+        return self._config.glance_indices
+
+    @property
     def step_indices(self) -> tuple[tuple[int, ...], ...]:
         """See `models.recognizer.ChoosesFrames`."""
         return self._config.step_indices

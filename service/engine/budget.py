@@ -66,6 +66,7 @@ class Offer:
     open_set: OpenSet | None = None  # None: it cannot say that it does not know
     label_texts: Mapping[str, LabelText] = field(default_factory=dict)  # names for people, where there are some
     step_indices: tuple[tuple[int, ...], ...] | None = None  # frames of the clip that each step may look at; None: all
+    glance_indices: tuple[int, ...] = ()  # those of the glance, in however many steps it comes; with `step_indices`
     keyframe_tolerance: float = 0.0  # within which it was trained to take keyframes for its frames; 0: exact ones
     skip_loop_filter: bool = False  # whether its frames may be decoded without the loop filter
     computed_by: str = ""  # runtime and precision: elsewhere answers may differ in their last digits

@@ -189,6 +189,7 @@ def make_timelines(
 def offer_of(model: "Model") -> Offer:
     """What the engine's side needs to know of a bundle, as plain values."""
     bundle = model.bundle
+    chooses = model.recognizer if isinstance(model.recognizer, ChoosesFrames) else None
     return Offer(
         name=bundle.name,
         digest=bundle.digest,
@@ -204,7 +205,8 @@ def offer_of(model: "Model") -> Offer:
         paper_flops=bundle.paper_flops,
         default_budget_flops=bundle.default_budget_flops,
         grid=bundle.grid.points,
-        step_indices=model.recognizer.step_indices if isinstance(model.recognizer, ChoosesFrames) else None,
+        step_indices=chooses.step_indices if chooses else None,
+        glance_indices=chooses.glance_indices if chooses else (),
         keyframe_tolerance=bundle.keyframe_tolerance,
         skip_loop_filter=bundle.skip_loop_filter,
         label_offsets_nats=bundle.label_offsets_nats,

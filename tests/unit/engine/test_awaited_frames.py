@@ -19,7 +19,8 @@ from .making import COSTS, GLANCE, a_plan, a_request
 class ChoosyRecognizer(KnownRecognizer):
     """Of a clip of two, the glance looks at frame 0, cube k at frame k % 2; never at one that is not there."""
 
-    step_indices = ((0,), (1,), (0,), (1,))
+    glance_indices = (0,)
+    step_indices = (glance_indices, (1,), (0,), (1,))
 
     def look_ahead(self, states: Sequence[KnownState]) -> list[Ahead]:
         return [Ahead(state, ((state.step + 1) % 2,), (0, 1)) for state in states]
