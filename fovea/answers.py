@@ -58,7 +58,7 @@ class CubePlace(Value):
 
 
 class StepTaken(Value):
-    step: int = Field(description="0 is the glance.", examples=[1])
+    step: int = Field(description="0 is the glance, or its first part.", examples=[1])
     kind: str = Field(description="glance or cube", examples=["cube"])
     gflops: float = Field(description="What this step cost.", examples=[0.24])
     entropy_nats: float = Field(description="Uncertainty after it.", examples=[0.8])
@@ -255,7 +255,7 @@ class Problem(BaseModel):
     status: int = Field(examples=[422])
     detail: str = Field(
         description="The value, the rule and the way out.",
-        examples=["budget_gflops=0.1 is below the 0.44 GFLOPs that a glance of adafocus-v3-compact costs; …"],
+        examples=["budget_gflops=0.1 is below the 0.362484 GFLOPs that the first step of adafocus-v3-compact costs; …"],
     )
     instance: str = Field(examples=["urn:fovea:request:req_01JD3M8Q4Z6X7V9T2S5R1P0N8K"])
 

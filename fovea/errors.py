@@ -149,13 +149,13 @@ class KeyInUse(Conflict):
 class BudgetTooSmall(InvalidRequest):
     slug = "budget-too-small"
     title = "The budget is below the cheapest answer"
-    advice = "A glance is the cheapest answer there is. Ask for at least `least_gflops`, or leave the option out."
+    advice = "The first step is the cheapest answer there is. Ask for at least `least_gflops`, or leave the option out."
 
     @classmethod
     def below_glance(cls, option: str, gflops: float | str, model: str, least_gflops: float) -> Self:
         """`gflops` as it was asked for. `least_gflops` is told in full: rounded, it might be refused again."""
         return cls(
-            f"{option}={gflops} is below the {least_gflops} GFLOPs that a glance of {model} costs; "
+            f"{option}={gflops} is below the {least_gflops} GFLOPs that the first step of {model} costs; "
             f"ask for at least {least_gflops}",
             option=option,
             least_gflops=least_gflops,

@@ -58,7 +58,7 @@ class ModelSummary(Value):
     trained: bool
     default: bool = Field(description="Whether `auto` starts from this model's task and budget.")
     num_labels: int = Field(examples=[101])
-    least_gflops: float = Field(description="The cheapest answer: a glance.", examples=[0.44])
+    least_gflops: float = Field(description="The cheapest answer: step 0.", examples=[0.362484])
     full_gflops: float = Field(description="Every step taken.", examples=[1.64])
     default_budget_gflops: float = Field(examples=[1.2])
 

@@ -78,7 +78,7 @@ class Offer:
 
     @property
     def least_flops(self) -> int:
-        """The cheapest answer: a glance."""
+        """The cheapest answer: step 0."""
         return self.step_flops[0]
 
     @property

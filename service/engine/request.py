@@ -96,7 +96,7 @@ class Plan:
 class Step:
     """One prediction p_k: what it cost and what it says."""
 
-    step: int  # 0 is the glance
+    step: int  # 0 is the glance, or its first part
     flops: int
     entropy_nats: float
     probabilities_C: NDArray[np.float32]

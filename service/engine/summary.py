@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class StepSummary:
-    step: int  # 0 is the glance
+    step: int  # 0 is the glance, or its first part
     flops: int
     entropy_nats: float
     top: Scored

@@ -145,7 +145,8 @@ def _check_budget(plan: TimelinePlan, duration_s: float = math.inf) -> None:
         least = math.ceil(least_flops / duration_s) / 1e9
         raise BudgetTooSmall(
             f"budget_gflops_per_s={rate / 1e9:g} comes to {rate * duration_s / 1e9:.4g} GFLOPs in {duration_s:g} s of "
-            f"video, which pays for less than a glance of {model}: {least_flops / 1e9:g}; ask for at least {least}",
+            f"video, which pays for less than the first step of {model}: {least_flops / 1e9:g}; ask for at least "
+            f"{least}",
             option="budget_gflops_per_s",
             least_gflops_per_s=least,
         )

@@ -117,7 +117,7 @@ class TestAuto:
         assert plan(RecognitionOptions(budget_flops=125, max_flops=110), [DYNAMIC, FIXED], DYNAMIC).model == "dynamic"
 
     def test_with_too_little_for_any_model_names_the_cheapest(self):
-        with pytest.raises(BudgetTooSmall, match="a glance of dynamic"):
+        with pytest.raises(BudgetTooSmall, match="the first step of dynamic"):
             plan(RecognitionOptions(budget_flops=50), [FIXED, DYNAMIC], DYNAMIC)
         with pytest.raises(BudgetTooSmall, match="max_gflops=5e-08"):
             plan(RecognitionOptions(max_flops=50), [FIXED, DYNAMIC], DYNAMIC)
