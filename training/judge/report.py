@@ -48,7 +48,7 @@ of different executors, or of a busy machine, cannot be compared.
 Read *On new places* first: that is what to expect of a camera that is new. Videos of `val` were not learnt from either,
 but share players, courts and rooms with those that were: what remembers these does better there, and what does not may
 do worse. Recipes are chosen by folds over groups of the training videos. Val was looked at once per candidate: for
-`adafocus-v3-compact` twelve times until decision 0088, a few of them for models that never shipped.
+`adafocus-v3-compact` thirteen times until decision 0090, a few of them for models that never shipped.
 
 What shipped before, and experiments on it, stand under *History*.
 """
