@@ -56,7 +56,7 @@ def _entrants(
             continue
         asked, what = f"{url}/v1/recognitions?model={model['name']}", f"{whose}, {model['name']}"
         if some.at_glance:
-            asked, what = f"{asked}&max_gflops={model['least_gflops']}", f"{what}, glance"
+            asked, what = f"{asked}&max_gflops={model['least_gflops']}", f"{what}, first step"
         made.append(Entrant(what, asked, process))
     return made
 

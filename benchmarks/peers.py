@@ -135,7 +135,7 @@ def entrants(stack: ExitStack) -> list[Entrant]:
     prices = httpx.get(f"http://127.0.0.1:{ports['fovea']}/v1/models/{MODEL}", trust_env=False).json()
     ours = f"http://127.0.0.1:{ports['fovea']}/v1/recognitions?model={MODEL}"
     made = [
-        Entrant("fovea, glance alone", f"{ours}&max_gflops={prices['least_gflops']}", fovea),
+        Entrant("fovea, first step alone", f"{ours}&max_gflops={prices['least_gflops']}", fovea),
         Entrant("fovea, default budget", ours, fovea),
         Entrant("fovea, full budget", f"{ours}&budget_gflops={prices['full_gflops']}", fovea),
     ]

@@ -21,7 +21,7 @@ X264 = "keyint={gop}:min-keyint={gop}:scenecut=0:bframes=0:mbtree=0"  # phones: 
 class ClipSet:
     name: str
     clips: list[tuple[Path, str | None]]  # with its label, if it has one
-    at_glance: bool  # asked at a budget that pays for the glance alone; else at the default
+    at_glance: bool  # asked at a budget that pays for the first step alone; else at the default
 
 
 def clip_sets(folder: Path, data: Path | None, split: str, most: int, only: str) -> list[ClipSet]:

@@ -59,8 +59,8 @@ class ModelSummary(Value):
     default: bool = Field(description="Whether `auto` starts from this model's task and budget.")
     num_labels: int = Field(examples=[101])
     least_gflops: float = Field(description="The cheapest answer: step 0.", examples=[0.362484])
-    full_gflops: float = Field(description="Every step taken.", examples=[1.64])
-    default_budget_gflops: float = Field(examples=[1.2])
+    full_gflops: float = Field(description="Every step taken.", examples=[1.979083])
+    default_budget_gflops: float = Field(examples=[1.116897])
 
 
 class OpenSet(Value):
@@ -92,7 +92,7 @@ class LabelDetail(NamedLabel):
 class ModelDetail(ModelSummary):
     labels: list[str] = Field(examples=[["tennis_serve", "tennis_smash"]])
     label_details: list[LabelDetail] = Field(default=[], description="The same labels in the same order, with names.")
-    step_gflops: list[float] = Field(description="The price of each step.", examples=[[0.44, 0.24]])
+    step_gflops: list[float] = Field(description="The price of each step.", examples=[[0.362484, 0.362606]])
     paper_gflops: float | None = Field(
         description="Of a Video Mobile-Former: its price as its paper counts it, with norms. Budgets never use it.",
         examples=[None],

@@ -255,7 +255,7 @@ def _read_config(folder: Path, manifest: Manifest) -> ModelConfig:
 
 def _check_budget(folder: Path, manifest: Manifest, least_flops: int, step_flops: tuple[int, ...]) -> None:
     if not least_flops <= round(manifest.default_budget_gflops * 1e9) <= sum(step_flops):
-        least = "a glance costs" if manifest.calibration == "solved" else "without calibration the least is"
+        least = "the first step costs" if manifest.calibration == "solved" else "without calibration the least is"
         rule = f"{least} {least_flops / 1e9:g} and all steps {sum(step_flops) / 1e9:g}"
         field = f"{MANIFEST}.default_budget_gflops"
         raise BundleError(folder, field, manifest.default_budget_gflops, rule, "choose a budget between the two")

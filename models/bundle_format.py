@@ -4,7 +4,7 @@ Knows no network and no tensor. Facts that follow from others are not stored: fr
 normalisation and channel order live in the architecture; costs follow from it; mean costs and accuracies follow from
 counts and from the stored calibration set.
 
-Shape suffixes: K steps (step 0 is the glance).
+Shape suffixes: K steps (step 0: the glance or a part of it).
 """
 
 import json

@@ -2,7 +2,7 @@
 
 Knows no network and no clip. `training.judge.calibrate` makes one from videos.
 
-Shape suffixes: N calibration videos (in each deal of the folds), K steps (step 0 is the glance).
+Shape suffixes: N calibration videos (in each deal of the folds), K steps (step 0: the glance or a part of it).
 """
 
 import json
@@ -269,7 +269,7 @@ def _read_grid(
     budgets = [point.budget_flops for point in solved]
     least, full = step_flops[0], sum(step_flops)
     if budgets != sorted(set(budgets)) or (budgets[0], budgets[-1]) != (least, full):
-        rule = f"budgets must rise from the price of a glance, {least}, to the full cost, {full}"
+        rule = f"budgets must rise from the price of the first step, {least}, to the full cost, {full}"
         raise BundleError(folder, f"{CALIBRATION}.grid budgets_flops", budgets, rule, _WAY_OUT)
     points = []
     for i, point in enumerate(solved):

@@ -7,7 +7,7 @@ their offsets: with all offsets 0 it is Eq. 7.
 
 Knows no network, and no budget. `models.label_offsets` estimates offsets, `models.threshold_solver` solves eta.
 
-Shape suffixes: N calibration videos, K steps (step 0 is the glance), C labels.
+Shape suffixes: N calibration videos, K steps (step 0: the glance or a part of it), C labels.
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ the line says may stop at higher entropies: by the mean residual over the line's
 the same of all. Of n videos' mean residual n / (n + BACKING) is believed (the estimate of a random effect; James and
 Stein 1961): of three videos nothing.
 
-Shape suffixes: N calibration videos, K steps (step 0 is the glance), C labels.
+Shape suffixes: N calibration videos, K steps (step 0: the glance or a part of it), C labels.
 """
 
 import numpy as np

@@ -62,7 +62,7 @@ class State(Protocol):
 
     @property
     def step(self) -> int:
-        """0 after the glance, k after k cubes."""
+        """0 after the first step, k after k more."""
         ...
 
     @property

@@ -3,7 +3,7 @@
 Knows no threshold and no price. Whether one video of a few hundred was right is mostly luck; a search over 0/1 counts
 learns that luck. A curve through it has three numbers per exit to learn, and does not.
 
-Shape suffixes: N calibration videos, K steps (step 0 is the glance), F features of the curve.
+Shape suffixes: N calibration videos, K steps (step 0: the glance or a part of it), F features of the curve.
 """
 
 import numpy as np

@@ -2,7 +2,7 @@
 
 Knows no torch, no network and no request; `models.threshold_solver` finds the thresholds.
 
-Shape suffixes: N calibration videos, K steps (step 0 is the glance), C classes.
+Shape suffixes: N calibration videos, K steps (step 0: the glance or a part of it), C classes.
 """
 
 from collections.abc import Sequence

@@ -88,7 +88,7 @@ class Metrics:
         )
         self.further_decode_seconds = Histogram(
             "fovea_further_decode_seconds",
-            "Time to decode more frames of a video that went on after its glance, waiting included.",
+            "Time to decode more frames of a video that went on after its first step, waiting included.",
             registry=registry,
             buckets=REQUEST_SECONDS,
         )

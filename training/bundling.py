@@ -2,7 +2,7 @@
 
 Knows no service and no plot. What it writes is whole and checked, or not there.
 
-Shape suffixes: N videos, K steps (step 0 is the glance), C classes.
+Shape suffixes: N videos, K steps (step 0: the glance or a part of it), C classes.
 """
 
 import dataclasses

@@ -3,7 +3,8 @@ networks share them, such as those of the folds.
 
 Knows no run and no bundle.
 
-Shape suffixes: B clips of a batch, N of all batches, K steps (step 0 is the glance), C classes, F features.
+Shape suffixes: B clips of a batch, N of all batches, K steps (step 0: the glance or a part of it), C classes, F
+features.
 """
 
 import itertools

@@ -265,7 +265,7 @@ class AdaFocusRecognizer:
             if state.step >= self._config.num_steps:
                 raise ValueError(
                     f"a state at step {state.step} has no step left: this model takes {self._config.num_steps} after "
-                    f"the glance; glance at the clip again to start anew"
+                    f"the first; glance at the clip again to start anew"
                 )
 
     def _heads(self, glance_BG: Array, memory_BM: Array, steps: Sequence[int]) -> Array:

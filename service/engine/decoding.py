@@ -4,9 +4,7 @@ while it arrived. Knows no HTTP.
 
 import asyncio
 import time
-from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 from service.engine.admission import Ticket
@@ -59,22 +57,20 @@ class Decoding:
     def first_look(self, offer: Offer, plan: Plan) -> FirstLook | None:
         """The glance's frames, later those of the steps that the plan can take; None: all frames of the clip.
 
-        A glance in two parts is decoded at once where the plan can take both: most videos do, and one pass is cheaper
-        than two (decision 0090). Where every video goes on after its glance, so is everything; unless the keyframes
-        that stand in for the glance's frames will do for the others.
+        A glance in two parts is decoded at once: most videos take both, and one pass is cheaper than two (decision
+        0090). Where every video goes on after its first step, all frames are decoded at once, unless the keyframes that
+        stand in for the glance's frames will do for the others.
         """
         steps = offer.step_indices
         if steps is None:
             return None
-        glance = steps[0] if plan.most_steps == 1 else offer.glance_indices
         later = tuple(sorted(set().union(*steps[1 : plan.most_steps])))
         tolerance = offer.keyframe_tolerance if self._keyframe_tolerance is None else self._keyframe_tolerance
         stay = 0 < tolerance <= offer.keyframe_tolerance
         skips = self.skips_loop_filter(offer, picture=plan.picture)
         if not self._on_demand or (plan.always_goes_on and not stay):
-            return FirstLook(tuple(sorted({*glance, *later})), 0.0, (), skip_loop_filter=skips)
-        within = tolerance * _apart(offer.glance_indices) / _apart(glance)  # fewer frames do not bear more
-        return FirstLook(glance, within, later, stay, skips)
+            return FirstLook(tuple(sorted({*offer.glance_indices, *later})), 0.0, (), skip_loop_filter=skips)
+        return FirstLook(offer.glance_indices, tolerance, later, stay, skips)
 
     def early(self, path: Path, offer: Offer, plan: Plan, expected_bytes: int | None) -> EarlyDecoding | None:
         """For an upload that is about to arrive at `path`, `expected_bytes` of it if that is known; None: not done."""
@@ -141,11 +137,6 @@ class Decoding:
 async def picture_of(clip: Clip, offer: Offer) -> Still:
     """The middle one of the glance's frames."""
     return await asyncio.to_thread(still_of, clip, _in_the_middle(offer))
-
-
-def _apart(indices: Sequence[int]) -> int:
-    """What tolerance is a share of."""
-    return min((after - before for before, after in pairwise(indices)), default=1)
 
 
 def _in_the_middle(offer: Offer) -> int:

@@ -1,8 +1,8 @@
 """Decides whose step runs next, and when a request is done. Pure arithmetic: no model, no thread, no clock of its own.
 
 A request is a run of priced steps: one glance, then cubes. Glance is prefill, focus is decode: at every turn the
-scheduler forms one batch of glances or of cubes, of different videos but one model, bounded by summed FLOPs. Requests
-join and leave between turns (continuous batching).
+scheduler forms one batch of first steps or of later ones, of different videos but one model, bounded by summed FLOPs.
+Requests join and leave between turns (continuous batching).
 
 Fairness: a turn belongs to a lane, by weight (`lanes`). The batch is formed around the request of that lane that has
 waited for the most turns, so every waiting request is served within as many of its lane's turns as there were requests

@@ -22,7 +22,7 @@ export function entropyChart(steps, thresholds, numSteps, numLabels) {
     svg("text", { x: LEFT - 4, y: TOP + 5, "text-anchor": "end" }, short(most)),
     svg("text", { x: LEFT - 4, y: BOTTOM + 4, "text-anchor": "end" }, "0"),
     ...Array.from({ length: numSteps }, (_, step) =>
-      svg("text", { x: x(step), y: BOTTOM + 15, "text-anchor": "middle" }, step === 0 ? "glance" : String(step))),
+      svg("text", { x: x(step), y: BOTTOM + 15, "text-anchor": "middle" }, String(step))),
     ...thresholds.map((eta, step) => (eta < 0 ? null : // never met
       svg("line", { class: "threshold", x1: x(step) - width * 0.4, x2: x(step) + width * 0.4, y1: y(eta), y2: y(eta) }))),
     svg("polyline", { class: "entropy", points: steps.map((step) => `${x(step.step)},${y(step.entropy_nats)}`).join(" ") }),

@@ -163,7 +163,7 @@ export class Run {
       "tr", { "data-step": step.step },
       h("td", {}, h("button", { type: "button", class: "step", "aria-pressed": "false", onclick: choose,
         "aria-label": `Show step ${step.step}` }, swatch, String(step.step))),
-      h("td", {}, ...(step.cube ? whereabouts(step.cube) : ["everything"])),
+      h("td", {}, ...(step.cube ? whereabouts(step.cube) : ["the whole clip"])),
       h("td", {}, nameOf(step.top), h("small", {}, percent(step.top.score))),
       h("td", {}, short(step.entropy_nats), isLast || threshold < 0 || this.stopsEvery(step.step)
         ? null : h("small", {}, `${step.entropy_nats <= threshold ? "≤" : ">"} ${short(threshold)}`)),

@@ -19,9 +19,9 @@ PAPER = Augmentation(scales=(1.0, 0.875, 0.75, 0.66), random_frames=True)
 def _compact(num_classes: int, placement: Placement = "person") -> TrainPlan:
     """What `adafocus-v3-compact` was made with: half a thousand clips on two cores (decision 0034).
 
-    A network that was trained on people glances at eight frames, an eighth of their pixels, and finds a person's key
-    points in them: four at the first step, four at the second (decision 0089). The third sees how pixels change in
-    three pairs of frames, where most does, with ImageNet's network (decision 0087). Two more follow the person: each
+    A network that was trained on people glances at eight frames, an eighth of their pixels: at four in the first step,
+    at four in the second (decision 0090). It finds a person's key points in them. The third step sees how pixels change
+    in three pairs of frames, where most does, with ImageNet's network (decision 0087). Two more follow the person: each
     looks at windows of two frames, brought to 192 px, whatever the person's size was. A quarter of each answer after
     the first is what the step before it answered (decision 0088).
 

@@ -3,8 +3,8 @@
 Knows no architecture and no file: any recognizer, any clips. The clips must not have been trained on, or the
 entropies are too low and the thresholds overspend in service.
 
-Shape suffixes: N videos (in each deal of the folds), K steps (step 0 is the glance), C classes, T H W C frames of one
-clip.
+Shape suffixes: N videos (in each deal of the folds), K steps (step 0: the glance or a part of it), C classes, T H W C
+frames of one clip.
 """
 
 import itertools

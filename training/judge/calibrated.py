@@ -2,7 +2,7 @@
 
 Knows no run and no weights.
 
-Shape suffixes: N videos, K steps (step 0 is the glance), C classes.
+Shape suffixes: N videos, K steps (step 0: the glance or a part of it), C classes.
 """
 
 from pathlib import Path

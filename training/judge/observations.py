@@ -2,7 +2,7 @@
 
 Knows no network and no video; `training.judge.observe` makes one. A full-frame baseline is the same with one exit.
 
-Shape suffixes: N videos, K steps (step 0 is the glance), C classes.
+Shape suffixes: N videos, K steps (step 0: the glance or a part of it), C classes.
 """
 
 import os

@@ -90,5 +90,4 @@ def _outline(grid: NDArray[Any], cube: Cube, step: int) -> None:
 
 def _said(step: int, state: State, classes_C: Sequence[str]) -> str:
     best = int(state.probabilities_C.argmax())
-    what = "glance" if step == 0 else f"step {step}"
-    return f"{what}: {classes_C[best]} {state.probabilities_C[best]:.2f}, entropy {state.entropy_nats:.2f} nats"
+    return f"step {step}: {classes_C[best]} {state.probabilities_C[best]:.2f}, entropy {state.entropy_nats:.2f} nats"

@@ -3,7 +3,7 @@
 Knows no arithmetic: `training.judge.scoring` fills it in, `training.judge.report` and `training.judge.plots` read it.
 
 Accuracies lie in [0, 1], costs are GFLOPs (1e9 multiply-adds), times milliseconds of one video without decoding.
-Shape suffixes: K steps (step 0 is the glance), C classes.
+Shape suffixes: K steps (step 0: the glance or a part of it), C classes.
 """
 
 import json
@@ -168,7 +168,7 @@ class Result(_Strict):
 
 def step_name(step: int) -> str:
     """As tables and plots call it: which step looks at what is the model's own."""
-    return "glance" if step == 0 else f"step {step}"
+    return f"step {step}"
 
 
 def pooled(scores: tuple[Score, ...]) -> Score:

@@ -2,7 +2,7 @@
 
 Knows no network and no video: arithmetic on `training.judge.observations`, the same for the same file.
 
-Shape suffixes: N videos, K steps (step 0 is the glance), C classes.
+Shape suffixes: N videos, K steps (step 0: the glance or a part of it), C classes.
 """
 
 from collections.abc import Mapping, Sequence

@@ -40,8 +40,8 @@ OPTIONS: Mapping[str, tuple[dict[str, Any], str, object]] = {
     ),
     "min_budget_gflops": (
         {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_GFLOPS},
-        "The least budget that may be granted while the service is busy, at most budget_gflops; absent: a glance. The "
-        "same as budget_gflops: never less.",
+        "The least budget that may be granted while the service is busy, at most budget_gflops; absent: the first "
+        "step. The same as budget_gflops: never less.",
         None,
     ),
     "max_gflops": (

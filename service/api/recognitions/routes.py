@@ -59,7 +59,7 @@ _OPENAPI: dict[str, Any] = {
 }
 
 _EVENTS_EXAMPLE = (
-    'id: 0\nevent: step\ndata: {"step":0,"kind":"glance","gflops":0.44,"entropy_nats":1.7,"spent_gflops":0.44,…}\n\n'
+    'id: 0\nevent: step\ndata: {"step":0,"kind":"glance","gflops":0.36,"entropy_nats":1.7,"spent_gflops":0.36,…}\n\n'
     'id: 0\nevent: result\ndata: {"id":"rec_01J…","model":"adafocus-v3-compact",…}\n\n'
 )
 
