@@ -68,7 +68,7 @@ async def test_each_step_is_shown_when_it_is_taken(open_page: OpenPage, clip: Pa
         await page.click("#go")
         steps = page.locator(".run tbody tr")
         await expect(steps).to_have_count(1)  # the cube is held back
-        await expect(steps.first).to_contain_text("everything")
+        await expect(steps.first).to_contain_text("the whole clip")
         await expect(page.locator(".run h2")).to_contain_text("…")
         await expect(page.locator("#go")).to_have_text("Stop")
         gate.open()
