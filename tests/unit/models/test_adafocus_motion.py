@@ -91,7 +91,7 @@ def test_rows_that_look_at_motion_and_rows_that_look_at_cubes_share_a_batch(conf
     mixed = recognizer.focus([*glanced[1:2], *second, *glanced[2:]])
     for state, row, step in zip(mixed, (1, 0, 2), (1, 3, 1), strict=True):
         assert_same(state, alone[row][step])
-    with pytest.raises(ValueError, match="takes 3 after the glance"):
+    with pytest.raises(ValueError, match="takes 3 after the first"):
         recognizer.focus(mixed)
 
 
