@@ -200,7 +200,7 @@ def test_a_bundle_that_is_not_sound_is_refused_by_the_child_in_its_own_words(bun
     (folder / "bundle.json").write_text(json.dumps(manifest))
     done = run(tmp_path / "cache", folder)
     assert done.returncode == 1
-    assert "budgets must rise from the price of a glance" in done.stderr  # those that are counted now
+    assert "budgets must rise from the price of the first step" in done.stderr  # those that are counted now
     assert "Traceback" not in done.stderr
 
 

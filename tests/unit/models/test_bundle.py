@@ -163,7 +163,7 @@ MANIFEST_FAULTS = {
     "a default budget below a glance": (
         lambda m: m.update(default_budget_gflops=1e-9),
         "default_budget_gflops is 1e-09",
-        "a glance costs",
+        "the first step costs",
     ),
     "a default budget nothing can spend": (
         lambda m: m.update(default_budget_gflops=1e9),
