@@ -108,7 +108,7 @@ def test_it_reads_a_refusal_as_a_problem(generated: Any, red_video: bytes) -> No
     refusal = recognize.sync(client=generated, body=body, max_gflops=0.001)
     assert isinstance(refusal, models.Problem)
     assert refusal.status == 422
-    assert "glance" in refusal.detail
+    assert "first step" in refusal.detail
 
 
 def test_it_lists_models_with_their_prices(generated: Any) -> None:
