@@ -153,7 +153,7 @@ def test_a_conversion_happens_in_a_child_and_says_what_it_does(cold: Process) ->
     assert cold.torch == []
     for name in SHIPPED_NAMES:
         assert f"{name}: converted " in cold.log
-    assert "adafocus-v3-compact: converted focus (3 of 9) in" in cold.log
+    assert "adafocus-v3-compact: converted focus (3 of 10) in" in cold.log
 
 
 def test_a_warm_start_converts_nothing_and_answers_to_the_bit_as_the_cold_one(cold: Process, warm: Process) -> None:
