@@ -1,22 +1,19 @@
 """Which exit rule a bundle is served by, chosen by folds over groups; and its default budget, by the same folds.
 
-Plain Eq. 7 (`entropy`) and thresholds by label are held against each other out of fold. The one that is ahead by more
-than one standard error is taken; where none is, the one whose default budget is less, and Eq. 7 where that is the same
-(decision 0091). Knows no network and no bundle.
+Plain Eq. 7 (`entropy`) is the simple one. Thresholds by label are taken where they are ahead of it, out of fold, by
+more than one standard error (Breiman et al., 1984: the simplest that is within an error of the best). Knows no network
+and no bundle.
 
 Shape suffixes: N videos, B budgets.
 """
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from models.exit_rules import ExitRule
 from training.judge.crossfit import NUM_FOLDS, NUM_REPEATS
 from training.judge.exit_steps import budgets, by_chance, cross_fitted_steps, rightness
 from training.judge.observations import Observations
-from training.judge.statistics import Interval, Resamples, mean_interval, resample
+from training.judge.statistics import Interval, mean_interval, resample
 
 _ERRORS_PER_HALF = 1.96  # standard errors in half a 95 % interval
 
@@ -44,19 +41,10 @@ class RuleChoice:
                 self.by_label_less_entropy.high,
             )
         )
-        told = (
+        return (
             f"chosen by folds over groups: thresholds by label less Eq. 7 {value:+.1f} points [{low:.1f}, {high:.1f}], "
             "mean over the budgets, each less random exit at equal mean cost"
         )
-        if self.is_level:
-            told += "; level, so that the default budgets decide"
-        return told
-
-    @property
-    def is_level(self) -> bool:
-        """Whether neither is ahead by more than one standard error."""
-        apart = self.by_label_less_entropy
-        return apart is not None and abs(apart.value) <= standard_error(apart)
 
 
 def choose_exit_rule(
@@ -72,17 +60,10 @@ def choose_exit_rule(
         }
     except ValueError:  # too few groups, or too few videos in what a fold leaves
         return RuleChoice("entropy", None)
-    right_BN = {rule: rightness(seen, found) for rule, found in steps.items()}
-    gains_BN = {rule: right_BN[rule] - by_chance(seen, found) for rule, found in steps.items()}
+    gains_BN = {rule: rightness(seen, found) - by_chance(seen, found) for rule, found in steps.items()}
     apart_N = (gains_BN["entropy_by_label"] - gains_BN["entropy"])[1:-1].mean(axis=0)
-    resamples = resample(seen.groups_N, seen.sources_N)
-    apart = mean_interval(apart_N, resamples)
-    ahead = RuleChoice("entropy_by_label" if apart.value > 0 else "entropy", apart)
-    if not ahead.is_level:
-        return ahead
-    default_flops = {rule: _least_near_the_best(seen, found_BN, resamples) for rule, found_BN in right_BN.items()}
-    is_less = default_flops["entropy_by_label"] < default_flops["entropy"]
-    return RuleChoice("entropy_by_label" if is_less else "entropy", apart)
+    apart = mean_interval(apart_N, resample(seen.groups_N, seen.sources_N))
+    return RuleChoice("entropy_by_label" if apart.value > standard_error(apart) else "entropy", apart)
 
 
 def default_budget_flops(
@@ -102,10 +83,7 @@ def default_budget_flops(
     choose by. Raises ValueError for too few groups or videos.
     """
     right_BN = rightness(seen, cross_fitted_steps(seen, rule, num_folds, num_repeats, seed))
-    return _least_near_the_best(seen, right_BN, resample(seen.groups_N, seen.sources_N))
-
-
-def _least_near_the_best(seen: Observations, right_BN: NDArray[np.float64], resamples: Resamples) -> int:
+    resamples = resample(seen.groups_N, seen.sources_N)
     best_N = right_BN[int(right_BN.mean(axis=1).argmax())]
     for budget, right_N in zip(budgets(seen, len(right_BN)), right_BN, strict=True):
         behind = mean_interval(best_N - right_N, resamples)
