@@ -40,6 +40,7 @@ def test_the_first_step_sees_its_own_frames_and_the_second_the_rest() -> None:
     assert IN_PARTS.glance_parts == (FIRST, SECOND)
     assert RECYCLED.glance_parts == (RECYCLED.glance_indices,)
     recognizer = recognizer_of()
+    assert recognizer.glance_indices == IN_PARTS.glance_indices
     assert recognizer.step_indices == (FIRST, SECOND, IN_PARTS.motion_frames, *IN_PARTS.step_frames)
     before, after = (run_alone(recognizer, clip_THWC) for clip_THWC in whole_clip_without(SECOND))
     assert_same(before[0], after[0])
